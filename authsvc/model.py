@@ -1,0 +1,233 @@
+"""Frozen values handed between the rings. No behaviour beyond what a value knows of itself, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+PERMISSIONS = frozenset(
+    {
+        "codes:issue",
+        "codes:reveal",
+        "codes:verify",
+        "links:issue",
+        "links:exchange",
+        "links:revoke",
+        "patients:read",
+        "patients:write",
+        "sessions:revoke",
+        "tokens:introspect",
+    }
+)
+"""What a client may be allowed to do (the HTTP table of the reference)."""
+
+EVERY_PRACTICE = "*"
+"""In `Client.practices`: the client serves every practice, those that come later included."""
+
+
+@dataclass(frozen=True)
+class Practice:
+    """A tenant. `link_url` is the practice's own template (https, ends in `/{token}`), empty for the hosted page."""
+
+    id: str
+    name: str
+    phone: str = ""
+    portal_url: str = ""
+    link_url: str = ""
+    locale: str = "en"
+    created_ms: int = 0
+
+
+@dataclass(frozen=True)
+class ClientSecret:
+    """SHA-256 (hex) of one secret of a client; two may live during a rotation."""
+
+    digest: str
+    created_ms: int
+    expires_ms: int
+
+
+@dataclass(frozen=True)
+class Client:
+    """A practice service's credential."""
+
+    id: str
+    practices: tuple[str, ...]
+    permissions: frozenset[str]
+    audience: str
+    secrets: tuple[ClientSecret, ...]
+    created_ms: int
+
+    def serves(self, practice_id: str) -> bool:
+        return EVERY_PRACTICE in self.practices or practice_id in self.practices
+
+
+@dataclass(frozen=True)
+class LimitState:
+    """One limiter as the caller may see it: `quota` acts per `window_s`, `remaining` now, full again in `reset_s`."""
+
+    policy: str
+    quota: int
+    window_s: int
+    remaining: int
+    reset_s: int
+
+
+@dataclass
+class Act:
+    """One call from outside, on its way through a use case: who, where, and why. Mutable in one way only: the use
+    case appends to `limits` what the answer's RateLimit fields shall say.
+
+    `id` is 128 random bits (base64url), minted per call and reused by our own retries only, so that every script can
+    be repeated safely. `actor` is what the audit says: `client:billing`, `cli:anna`. `client_ip` is the patient's
+    address as the caller tells it, never the calling service's own. `fingerprint` is a digest of the request's body,
+    compared when an Idempotency-Key comes again.
+    """
+
+    id: str
+    actor: str
+    practice: Practice
+    client: Client | None = None
+    client_ip: str | None = None
+    request_id: str = ""
+    reason: str = ""
+    idempotency_key: str | None = None
+    fingerprint: bytes = b""
+    limits: list[LimitState] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Patient:
+    """A person who may sign in. `email` is as the practice wrote it; look-ups use its canonical form."""
+
+    id: str
+    email: str
+    label: str = ""
+    locale: str = ""
+    portal_access: bool = False
+
+
+# --- what use cases answer ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Started:
+    """A challenge was started or a code sent again. `code` is set for delivery `caller` only."""
+
+    challenge: str
+    expires_in_s: int
+    resend_in_s: int
+    code: str | None = None
+    email_hint: str | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The mailbox is proven and several patients share it."""
+
+    challenge: str
+    patients: tuple[tuple[str, str], ...]  # (patient id, label)
+
+
+@dataclass(frozen=True)
+class TokenGrant:
+    """What a token response is made of (RFC 6749 §5.1 and our own members)."""
+
+    access_token: str
+    expires_in_s: int
+    scope: str
+    patient: str
+    practice: str
+    session: str | None = None
+    refresh_token: str | None = None
+    workflow: str | None = None
+    resource: str | None = None
+    authorization_details: tuple[Mapping[str, object], ...] | None = None
+
+
+@dataclass(frozen=True)
+class IssuedLink:
+    """A new link; `url` ends in the token and is shown this once."""
+
+    id: str
+    url: str
+    expires_at_ms: int
+    max_uses: int | None
+
+
+@dataclass(frozen=True)
+class LinkInfo:
+    """A link as a list shows it; never the token. `state`: `live`, `expired`, `used_up`, `revoked`, `address_changed`."""
+
+    id: str
+    patient: str
+    workflow: str
+    resource: str | None
+    created_at_ms: int
+    expires_at_ms: int
+    uses: int
+    max_uses: int | None
+    state: str
+
+
+@dataclass(frozen=True)
+class SessionInfo:
+    """A session as a list shows it."""
+
+    id: str
+    patient: str
+    client: str
+    created_at_ms: int
+    last_used_at_ms: int
+    expires_at_ms: int
+
+
+@dataclass(frozen=True)
+class DeliveryInfo:
+    """What happened to one message. `state`: `queued`, `sent`, `deferred`, `refused` or `too_late`."""
+
+    id: str
+    kind: str
+    channel: str
+    state: str
+    queued_at_ms: int
+    updated_at_ms: int
+    attempts: int
+    detail: str
+
+
+@dataclass(frozen=True)
+class Message:
+    """One opened outbox entry, ready to be composed and sent. Lives in the worker's memory only.
+
+    `kind`: `code` (code set), `access-link` (url set: opens the sign-in), `link` (url and workflow set: one simple
+    thing), `address-changed` (notice to the old and the new address), `new-link` (a dead link's successor, as `link`).
+    `expires_at_ms` is when code or link end, `until_ms` after which the message must not be sent any more.
+    """
+
+    id: str
+    practice: Practice
+    kind: str
+    channel: str
+    to: str
+    locale: str
+    queued_at_ms: int
+    until_ms: int
+    expires_at_ms: int
+    code: str = field(default="", repr=False)
+    url: str = field(default="", repr=False)
+    workflow: str = ""
+
+
+@dataclass(frozen=True)
+class PublicKey:
+    """One signing key as the world may see it. `state`: `next`, `current`, `retiring`."""
+
+    kid: str
+    alg: str
+    state: str
+    created_ms: int
+    jwk: Mapping[str, str]
+    pem: str
+    signs_from_ms: int | None = None
+    gone_at_ms: int | None = None
