@@ -1,0 +1,31 @@
+-- "Who are you?": once, within the time to choose, and only someone who may sign in now.
+--
+--   handle, client, patient, choose_ms, session {id, nonce, aud, scope, end}; limits; audit verified, gone, limited
+-- Returns {session} | err: rate-limited, challenge-gone (reason), not-choosable
+
+local refused = take(a.limits)
+if refused then return refused end
+local k = key('challenge', a.handle)
+local c = hash(k)
+
+local function gone(reason)
+  record(a.audit.gone, {reason = reason})
+  return reply({err = 'challenge-gone', reason = reason})
+end
+
+if not c.c then return gone('unknown') end
+if c.c ~= a.client then return gone('other_client') end
+if c.st ~= 'choose' then return gone(c.st == 'won' and 'spent' or 'unproven') end
+if now - tonumber(c.wm) > a.choose_ms then return gone('expired') end
+local named = resolve(a.patient)
+for _, p in ipairs(eligible_on(c.x, tonumber(c.s))) do
+  if p.id == named then
+    -- wt goes, so that a late repeat of the code doesn't open what the choice has opened.
+    call('HDEL', k, 'wt')
+    write_hash(k, {st = 'won', sid = a.session.id})
+    local s = open_session(p, c.ch)
+    record(a.audit.verified, {patient = p.id, sid = s.id, by = 'choice'})
+    return reply({session = s})
+  end
+end
+return reply({err = 'not-choosable'})

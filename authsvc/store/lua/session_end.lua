@@ -1,0 +1,15 @@
+-- End one session (sid) or all sessions of a patient; `client`, where given, must be the session's own.
+--   sid | patient; client, patient_of (id the session must belong to), reason; limits; audit session_ended, limited
+-- Returns {ended = n}
+
+local refused = take(a.limits or {})
+if refused then return refused end
+if not a.sid then return reply({ended = end_sessions(resolve(a.patient), a.reason)}) end
+local s = hash(key('session', a.sid))
+if not s.p or (a.client and s.c ~= a.client) or (a.patient and s.p ~= resolve(a.patient)) then
+  return reply({ended = 0})
+end
+call('DEL', key('session', a.sid))
+call('ZREM', key('sessions', s.p), a.sid)
+record(a.audit.session_ended, {patient = s.p, sid = a.sid, reason = a.reason})
+return reply({ended = 1})

@@ -1,0 +1,17 @@
+-- Who is signed in: the live sessions of a patient. Drops what has gone from the index.
+--   limits, patient, idle_ms
+-- Returns {sessions = [{id, p, c, o, l, e}]} | err: rate-limited
+
+local refused = take(a.limits)
+if refused then return refused end
+local id = resolve(a.patient)
+local out, index = {}, key('sessions', id)
+for _, sid in ipairs(call('ZRANGE', index, '0', '-1')) do
+  local s = hash(key('session', sid))
+  if not s.p then
+    call('ZREM', index, sid)
+  elseif now < tonumber(s.e) and now - tonumber(s.l) <= a.idle_ms then
+    out[#out + 1] = {id = sid, p = s.p, c = s.c, o = s.o, l = s.l, e = s.e}
+  end
+end
+return answer({sessions = #out > 0 and out or nil})
