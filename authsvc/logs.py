@@ -1,0 +1,181 @@
+"""What the processes say: one JSON object a line, nothing secret, nothing that could forge a line.
+
+Three gates, each enough for what it guards. *Fields*: a record's extras are written only if `FIELDS` names them, so a
+code, an address or a token has no field to travel in. *Patterns*: `scrub` removes what looks like a secret of ours
+from every text, tracebacks and the messages of other libraries included. *Encoding*: a line is pure ASCII JSON, so
+line breaks, escape sequences and U+2028 stay inside their string (ASVS 16.4.1).
+
+The trail of acts (`audit`) goes to stdout and everything else to stderr, so that they can be shipped apart. The trail
+in Redis is the one that counts: a line that can't be written is counted and dropped, and never fails an act.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import TextIO
+
+AUDIT = "authsvc.audit"
+"""The logger of the trail of acts."""
+
+FIELDS = (
+    "request_id",
+    "inbound_request_id",
+    "route",
+    "method",
+    "status",
+    "ms",
+    "peer",
+    "client",
+    "practice",
+    "actor",
+    "act",
+    "reason",
+    "policy",
+    "retry_after_s",
+    "kind",
+    "channel",
+    "state",
+    "attempts",
+    "message_id",
+    "kid",
+    "entries",
+    "setting",
+    "listener",
+    "address",
+    "workers",
+    "backlog",
+)
+"""The extras that are written, in this order; any other is dropped. `peer` is the calling service's network address,
+`address` a listener's, never a mailbox."""
+
+_MAX_TEXT = 2000  # characters of one text: a line stays under 16 KiB, which log shippers take whole
+_MAX_TRACE = 8000
+
+_SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\b(al|acs|art|ach)_[A-Za-z0-9_\-.]{6,}"), r"\1_[redacted]"),
+    (re.compile(r"\beyJ[A-Za-z0-9_\-]{4,}\.[A-Za-z0-9_\-]*(?:\.[A-Za-z0-9_\-]*)*"), "[redacted JWT]"),
+    (re.compile(r"\b(Basic|Bearer)\s+[A-Za-z0-9+/=._~\-]{6,}", re.IGNORECASE), r"\1 [redacted]"),
+    (re.compile(r"(://)[^/\s@]*:[^/\s]*@"), r"\1[redacted]@"),  # redis://user:password@host
+    (re.compile(r"\b(code|otp|pin)(\W{1,6})\d{6}\b", re.IGNORECASE), r"\1\2[redacted]"),
+    (re.compile(r"[^\s@<>\"'(),;:=/]+@[^\s@<>\"'(),;:]+\.[^\s@<>\"'(),;:]+"), "[redacted address]"),
+)
+_SUSPECT = re.compile(r"(?:al|acs|art|ach)_|eyJ|@|basic|bearer|code|otp|pin", re.IGNORECASE)
+"""One cheap look first: most texts hold none of these."""
+
+
+def scrub(text: str) -> str:
+    """`text` without what looks like a secret of ours, a credential in a URL, or a mail address."""
+    if _SUSPECT.search(text):
+        for pattern, replacement in _SECRETS:
+            text = pattern.sub(replacement, text)
+    return text
+
+
+class JsonLines(logging.Formatter):
+    """A record as one line of JSON: `at` (RFC 3339, UTC), `level`, `log`, `event`, then the fields of `FIELDS`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "at": instant(record.created),
+            "level": record.levelname.lower(),
+            "log": record.name,
+            "event": scrub(record.getMessage()[:_MAX_TEXT]),
+        }
+        extras = record.__dict__
+        for name in FIELDS:
+            if name in extras:
+                line[name] = _plain(extras[name])
+        if record.exc_info and record.exc_info[0] is not None:
+            line["error"] = record.exc_info[0].__name__
+            line["trace"] = scrub(self.formatException(record.exc_info)[-_MAX_TRACE:])
+        return json.dumps(line, separators=(",", ":"))
+
+
+class AuditLines(logging.Formatter):
+    """An entry of the trail as one line of JSON: the members of the record's `entry`, as the audit made them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: Mapping[str, object] = getattr(record, "entry", {})
+        line: dict[str, object] = {"at": instant(record.created), "log": "audit", "event": scrub(record.getMessage())}
+        line.update((name, _plain(value)) for name, value in entry.items())
+        return json.dumps(line, separators=(",", ":"))
+
+
+class LineHandler(logging.Handler):
+    """Writes each line with one write, so that lines of several workers never mix (up to the pipe's atomic size)."""
+
+    def __init__(self, stream: TextIO, lost: Callable[[], None] | None = None) -> None:
+        super().__init__()
+        self._stream = stream
+        self._lost = lost
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._stream.write(self.format(record) + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):  # a full disk, a reader that went away: never fails the act that is told of
+            if self._lost is not None:
+                self._lost()
+
+
+def configure(
+    level: str = "info",
+    *,
+    stream: TextIO | None = None,
+    audit_stream: TextIO | None = None,
+    lost: Callable[[], None] | None = None,
+) -> None:
+    """Sends every logger of this process through the gates above: to stderr, and the trail to `audit_stream` if given
+    (else nowhere). `level` is a logging level's name. For whole processes: serve, worker, a command."""
+    root = logging.getLogger()
+    _replace(root, LineHandler(stream or sys.stderr, lost), JsonLines())
+    root.setLevel(level.upper())
+    trail = logging.getLogger(AUDIT)
+    if audit_stream is None:
+        _replace(trail, logging.NullHandler(), None)
+    else:
+        _replace(trail, LineHandler(audit_stream, lost), AuditLines())
+    trail.propagate = False
+    trail.setLevel(logging.INFO)
+    # The logging package's own advice for hot paths: don't collect what the lines above don't show.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging.raiseExceptions = False
+
+
+def instant(seconds: float) -> str:
+    """Seconds since the epoch as RFC 3339 in UTC, with milliseconds: `2026-11-22T08:00:00.123Z`."""
+    whole = int(seconds)
+    return f"{_second(whole)}.{int((seconds - whole) * 1000):03d}Z"
+
+
+_last_second = (0, "")
+
+
+def _second(whole: int) -> str:
+    # Most lines share their second with the one before: 2 µs saved on each. Races only cost a second rendering.
+    global _last_second
+    known, text = _last_second
+    if known != whole:
+        text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
+        _last_second = (whole, text)
+    return text
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, str):
+        return scrub(value[:_MAX_TEXT])
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return scrub(str(value)[:_MAX_TEXT])
+
+
+def _replace(logger: logging.Logger, handler: logging.Handler, formatter: logging.Formatter | None) -> None:
+    handler.setFormatter(formatter)
+    for old in list(logger.handlers):
+        logger.removeHandler(old)
+    logger.addHandler(handler)

@@ -1,0 +1,190 @@
+"""What may stand in a log line, and what may not."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from authsvc import logs
+
+JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJtYXBsZTpwXzEifQ.c2lnbmF0dXJl"
+SECRETS = [
+    "al_" + "A1b2" * 10 + "xyz",
+    "acs_" + "Zz9-_" * 8 + "abc",
+    "art_" + "q" * 43,
+    "ach_" + "7" * 27,
+    JWT,
+    JWT + ".extra",
+]
+
+
+@pytest.fixture
+def loggers() -> Iterator[None]:
+    """The root logger and the trail's, put back as they were."""
+    kept = [
+        (logger, list(logger.handlers), logger.level, logger.propagate)
+        for logger in (logging.getLogger(), logging.getLogger(logs.AUDIT))
+    ]
+    flags = (logging.logThreads, logging.logProcesses, logging.logMultiprocessing, logging.raiseExceptions)
+    yield
+    for logger, handlers, level, propagate in kept:
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
+        logger.propagate = propagate
+    logging.logThreads, logging.logProcesses, logging.logMultiprocessing, logging.raiseExceptions = flags
+
+
+@pytest.fixture
+def streams(loggers: None) -> tuple[io.StringIO, io.StringIO]:
+    err, out = io.StringIO(), io.StringIO()
+    logs.configure("debug", stream=err, audit_stream=out)
+    return err, out
+
+
+def _lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_line_is_one_json_object_with_instant_level_logger_and_event(
+    streams: tuple[io.StringIO, io.StringIO],
+) -> None:
+    logging.getLogger("authsvc.web").info("request", extra={"route": "/livez", "status": 200, "ms": 1.5})
+    (line,) = _lines(streams[0])
+    assert line.pop("at").endswith("Z")
+    assert line == {
+        "level": "info",
+        "log": "authsvc.web",
+        "event": "request",
+        "route": "/livez",
+        "status": 200,
+        "ms": 1.5,
+    }
+
+
+def test_an_instant_is_rfc_3339_in_utc_with_milliseconds() -> None:
+    assert logs.instant(0.0) == "1970-01-01T00:00:00.000Z"
+    assert logs.instant(1_795_334_400.25) == "2026-11-22T08:00:00.250Z"
+    assert logs.instant(1_795_334_400.5) == "2026-11-22T08:00:00.500Z"
+
+
+def test_a_field_that_is_not_on_the_list_is_dropped(streams: tuple[io.StringIO, io.StringIO]) -> None:
+    logging.getLogger("authsvc").warning("sent", extra={"email": "a@b.example", "code": "123456", "practice": "maple"})
+    (line,) = _lines(streams[0])
+    assert "email" not in line
+    assert "code" not in line
+    assert line["practice"] == "maple"
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_a_secret_is_scrubbed_from_message_field_and_traceback(
+    secret: str, streams: tuple[io.StringIO, io.StringIO]
+) -> None:
+    log = logging.getLogger("some.library")
+    try:
+        raise ValueError(f"cannot parse {secret!r}")
+    except ValueError:
+        log.exception("bad token %s\n%s", secret, secret, extra={"reason": secret, "policy": [secret]})
+    text = streams[0].getvalue()
+    assert secret not in text
+    assert secret[8:30] not in text
+    (line,) = _lines(streams[0])
+    assert line["error"] == "ValueError"
+    assert "Traceback" in line["trace"]
+
+
+@pytest.mark.parametrize(
+    "text, gone",
+    [
+        ("Authorization: Basic bWFwbGU6c2VjcmV0", "bWFwbGU6c2VjcmV0"),
+        ("authorization: bearer abcdef.ghijkl", "abcdef.ghijkl"),
+        ("cannot reach redis://app:hunter2@redis:6379/0", "hunter2"),
+        ('{"code": "123456"}', "123456"),
+        ("OTP=654321 for you", "654321"),
+        ("to <anna.o'neil@example.org> refused", "neil@example.org"),
+        ("to jörg@bücher.example", "jörg@bücher.example"),
+    ],
+)
+def test_credentials_codes_and_addresses_are_scrubbed(text: str, gone: str) -> None:
+    assert gone not in logs.scrub(text)
+
+
+@pytest.mark.parametrize("text", ["code_spent", "decode error", "authsvc:{@keys}:ring", "ring 123456 of 7", "basic"])
+def test_ordinary_words_stay_as_they_are(text: str) -> None:
+    assert logs.scrub(text) == text
+
+
+@pytest.mark.parametrize("evil", ["a\r\nb", "\x1b[31mred", "x\u2028y", "x\u2029y", "nul\x00", "\u202eflip", "\ud800"])
+def test_an_attacker_cannot_forge_a_line_or_colour_a_terminal(
+    evil: str, streams: tuple[io.StringIO, io.StringIO]
+) -> None:
+    logging.getLogger("authsvc").info(evil, extra={"inbound_request_id": evil})
+    text = streams[0].getvalue()
+    assert text.isascii()
+    assert text.count("\n") == 1
+    assert all(character.isprintable() or character == "\n" for character in text)
+    assert _lines(streams[0])[0]["inbound_request_id"] == evil
+
+
+def test_an_endless_text_is_cut(streams: tuple[io.StringIO, io.StringIO]) -> None:
+    logging.getLogger("authsvc").info("x" * 10_000, extra={"reason": "y" * 10_000})
+    assert len(streams[0].getvalue()) < 4_200
+
+
+def test_the_trail_goes_to_its_own_stream_and_nowhere_else(streams: tuple[io.StringIO, io.StringIO]) -> None:
+    entry = {"practice": "maple", "patient": "p_1", "seq": 7, "note": "al_" + "x" * 43}
+    logging.getLogger(logs.AUDIT).info("code_verified", extra={"entry": entry})
+    assert streams[0].getvalue() == ""
+    (line,) = _lines(streams[1])
+    assert line["log"] == "audit"
+    assert line["event"] == "code_verified"
+    assert (line["practice"], line["patient"], line["seq"]) == ("maple", "p_1", 7)
+    assert "x" * 43 not in line["note"]
+
+
+def test_an_entry_that_is_missing_still_gives_a_line(streams: tuple[io.StringIO, io.StringIO]) -> None:
+    logging.getLogger(logs.AUDIT).info("key_rotated")
+    assert _lines(streams[1])[0]["event"] == "key_rotated"
+
+
+def test_without_a_stream_the_trail_is_silent(loggers: None, capsys: pytest.CaptureFixture[str]) -> None:
+    err = io.StringIO()
+    logs.configure("info", stream=err)
+    logging.getLogger(logs.AUDIT).info("key_rotated")
+    assert err.getvalue() == ""
+    assert capsys.readouterr().out == ""
+
+
+def test_by_default_lines_go_to_stderr_and_lesser_levels_nowhere(
+    loggers: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure("warning")
+    logging.getLogger("authsvc").info("quiet")
+    logging.getLogger("authsvc").warning("loud")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert [json.loads(line)["event"] for line in captured.err.splitlines()] == ["loud"]
+
+
+class _FullDisk(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_is_counted_and_fails_nothing(loggers: None) -> None:
+    lost: list[int] = []
+    logs.configure("info", stream=_FullDisk(), lost=lambda: lost.append(1))
+    logging.getLogger("authsvc").info("request")
+    logs.configure("info", stream=_FullDisk())
+    logging.getLogger("authsvc").info("request")
+    assert lost == [1]
+
+
+def test_a_value_of_another_type_is_written_as_its_text(streams: tuple[io.StringIO, io.StringIO]) -> None:
+    logging.getLogger("authsvc").info("x", extra={"address": ("127.0.0.1", 80), "reason": None, "status": True})
+    line = _lines(streams[0])[0]
+    assert (line["address"], line["reason"], line["status"]) == ("('127.0.0.1', 80)", None, True)
