@@ -17,15 +17,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from authsvc import errors
+from authsvc import audit, errors
 
 OTHER = "other"
 
 _KINDS = ("code", "access-link", "link", "address-changed", "new-link")
-_SEALED = ("wrong", "expired", "dummy", "link_mode", "no_access")
+_CODE = ("wrong", "expired", "dummy", "link_mode", "no_access")
 _CHALLENGE = ("unknown", "expired", "spent", "exhausted", "other_client", "superseded")
 _LINK = ("unknown", "expired", "used_up", "revoked", "address_changed")
 _GRANT = ("malformed", "unknown", "expired", "reused", "other_client", "scope")
+_UNAVAILABLE = (
+    "store_away",
+    "store_busy",
+    "breaker_open",
+    "not_replicated",
+    "hash_queue_full",
+    "key_ring",
+)
 _POLICIES = (
     "issue-address",
     "issue-patient",
@@ -54,25 +62,17 @@ def _event(told: str, **labels: tuple[str, ...]) -> Event:
 
 
 EVENTS: Mapping[str, Event] = {
-    "codes_asked": _event("Sign-ins asked for.", by=("email", "patient", "link", "resend")),
-    "links_issued": _event("Links issued.", kind=("instant", "access")),
+    "events": _event("Acts, by the event that the trail records for them.", event=tuple(audit.Event)),
     "mails": _event(
         "Messages by what happened to them.",
         kind=_KINDS,
         state=("queued", "sent", "deferred", "refused", "too_late", "void"),
     ),
     "links_opened": _event("Link pages shown (nothing is spent by that).", state=("live", "gone", "unknown")),
-    "links_exchanged": _event("Links exchanged.", kind=("instant", "access")),
     "links_refused": _event("Links not exchanged, and why.", reason=_LINK),
-    "codes_verified": _event("Codes that opened a session, or the chooser.", result=("session", "choice", "replay")),
     "codes_refused": _event(
         "Codes not accepted: `wrong` and the like by the code, `gone_*` by its challenge.",
-        reason=_SEALED + tuple(f"gone_{reason}" for reason in _CHALLENGE),
-    ),
-    "sessions_opened": _event("Sessions opened."),
-    "sessions_refreshed": _event("Refreshes that gave a successor.", replay=("yes", "no")),
-    "sessions_ended": _event(
-        "Sessions ended before their time.", reason=("signed_out", "revoked", "reused", "changed")
+        reason=_CODE + tuple(f"gone_{reason}" for reason in _CHALLENGE),
     ),
     "refreshes_refused": _event("Refresh tokens not accepted, and why.", reason=_GRANT),
     "bearers_refused": _event(
@@ -82,11 +82,12 @@ EVENTS: Mapping[str, Event] = {
     "clients_refused": _event(
         "Calls without good client credentials or permission.", reason=("credentials", "permission")
     ),
-    "limited": _event("Refusals by a limiter.", policy=_POLICIES),
-    "store_failures": _event("Acts answered 503.", reason=("store", "breaker", "hash_queue_full", "key_ring")),
+    "limiter_refusals": _event("Refusals by a limiter, by its policy.", policy=_POLICIES),
+    "store_failures": _event("Acts answered 503, and why.", reason=_UNAVAILABLE),
     "logs_lost": _event("Log lines that could not be written."),
 }
-"""Every counter there is; `authsvc_<name>_total` on `/metrics`."""
+"""Every counter there is; `authsvc_<name>_total` on `/metrics`. What went well is in `events`: asked (`code.started`),
+exchanged, verified, refreshed, ended. What was refused is counted by its reason in the others."""
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -126,7 +127,12 @@ class Metrics:
         self._children: dict[tuple[str, ...], Any] = {}
 
     def count(self, event: str, **labels: str) -> None:
-        """One more of `event`. KeyError for an event that `EVENTS` doesn't have: a typing error, found by any test."""
+        """One more of `event`: a name of `EVENTS` with its labels, or an event of the trail (`code.verified`).
+
+        Labels with anything else raise KeyError: a typing error, found by any test.
+        """
+        if event not in EVENTS and not labels:
+            event, labels = "events", {"event": event}
         declared = EVENTS[event].labels
         values = tuple(_bounded(labels.get(name, ""), allowed) for name, allowed in declared.items())
         child = self._children.get((event, *values))
@@ -162,7 +168,7 @@ class Metrics:
                 self.count("clients_refused", reason="permission")
             case errors.RateLimited():
                 for policy in error.violated:
-                    self.count("limited", policy=policy)
+                    self.count("limiter_refusals", policy=policy)
             case errors.Unavailable():
                 self.count("store_failures", reason=error.reason)
             case errors.KeyRingUnusable():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from authsvc import errors, metrics
+from authsvc import audit, errors, metrics
 from authsvc.metrics import EVENTS, Metrics
 
 
@@ -21,18 +21,25 @@ def _text(counts: Metrics) -> str:
 
 def test_a_count_shows_with_its_labels() -> None:
     counts = Metrics()
-    counts.count("codes_asked", by="email")
-    counts.count("codes_asked", by="email")
-    counts.count("sessions_opened")
+    counts.count("mails", kind="code", state="sent")
+    counts.count("mails", kind="code", state="sent")
+    counts.count("logs_lost")
     text = _text(counts)
-    assert 'authsvc_codes_asked_total{by="email"} 2.0' in text
-    assert "authsvc_sessions_opened_total 1.0" in text
+    assert 'authsvc_mails_total{kind="code",state="sent"} 2.0' in text
+    assert "authsvc_logs_lost_total 1.0" in text
+
+
+@pytest.mark.parametrize("event", list(audit.Event))
+def test_every_event_of_the_trail_has_its_figure(event: audit.Event) -> None:
+    counts = Metrics()
+    counts.count(event.value)
+    assert f'authsvc_events_total{{event="{event.value}"}} 1.0' in _text(counts)
 
 
 def test_two_instances_in_one_process_do_not_mix() -> None:
     one, two = Metrics(), Metrics()
-    one.count("sessions_opened")
-    assert "authsvc_sessions_opened_total 0.0" in _text(two)
+    one.count("logs_lost")
+    assert "authsvc_logs_lost_total 0.0" in _text(two)
 
 
 def test_a_stranger_cannot_make_new_series_by_inventing_label_values() -> None:
@@ -48,7 +55,7 @@ def test_a_stranger_cannot_make_new_series_by_inventing_label_values() -> None:
 
 def test_an_event_that_was_never_declared_is_an_error() -> None:
     with pytest.raises(KeyError):
-        Metrics().count("codes_guessed")
+        Metrics().count("codes_guessed", reason="wrong")
 
 
 def test_requests_are_counted_and_timed_by_route() -> None:
@@ -76,8 +83,8 @@ def test_requests_are_counted_and_timed_by_route() -> None:
         (errors.TokenInsufficient("acr"), 'bearers_refused_total{reason="acr"}'),
         (errors.Unauthenticated(), 'clients_refused_total{reason="credentials"}'),
         (errors.Forbidden("codes:issue"), 'clients_refused_total{reason="permission"}'),
-        (errors.RateLimited(9, ("issue-address", "mails-all")), 'limited_total{policy="mails-all"}'),
-        (errors.RateLimited(9, ("issue-address", "mails-all")), 'limited_total{policy="issue-address"}'),
+        (errors.RateLimited(9, ("issue-address", "mails-all")), 'limiter_refusals_total{policy="mails-all"}'),
+        (errors.RateLimited(9, ("issue-address", "mails-all")), 'limiter_refusals_total{policy="issue-address"}'),
         (errors.Unavailable("hash_queue_full"), 'store_failures_total{reason="hash_queue_full"}'),
         (errors.KeyRingUnusable("empty"), 'store_failures_total{reason="key_ring"}'),
     ],
@@ -96,19 +103,17 @@ def test_an_error_that_says_nothing_about_the_way_in_counts_nothing() -> None:
 
 def test_no_label_can_name_a_person_a_practice_or_a_client() -> None:
     names = {name for event in EVENTS.values() for name in event.labels}
-    assert names == {"by", "kind", "state", "result", "reason", "policy", "replay"}
+    assert names == {"event", "kind", "state", "reason", "policy"}
 
 
 def test_processes_that_share_a_directory_are_summed(tmp_path: Path) -> None:
-    script = (
-        "from authsvc.metrics import Metrics\nm = Metrics()\nm.count('sessions_opened')\nprint(m.render()[0].decode())"
-    )
+    script = "from authsvc.metrics import Metrics\nm = Metrics()\nm.count('logs_lost')\nprint(m.render()[0].decode())"
     environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     for expected in (1, 2, 3):
         done = subprocess.run(
             [sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=True, timeout=30
         )
-        assert f"authsvc_sessions_opened_total {expected}.0" in done.stdout
+        assert f"authsvc_logs_lost_total {expected}.0" in done.stdout
 
 
 def test_importing_the_module_does_not_import_prometheus() -> None:
@@ -117,4 +122,4 @@ def test_importing_the_module_does_not_import_prometheus() -> None:
 
 
 def test_the_policies_that_are_counted_are_those_of_the_limits() -> None:
-    assert "issue-address" in metrics.EVENTS["limited"].labels["policy"]
+    assert "issue-address" in metrics.EVENTS["limiter_refusals"].labels["policy"]
