@@ -1,0 +1,43 @@
+"""Keeps a store's server process from outliving the program that wanted it.
+
+Run as a script between the two: it starts the server, writes the server's pid, and ends it when its own standard input
+closes. A pipe closes with its holder however the holder ends, `kill -9` included, on every POSIX system; Linux has
+PR_SET_PDEATHSIG for that too, but that one fires when the *thread* ends that started the child. The keeper is the
+server's parent, so it never signals a pid that was given to somebody else meanwhile.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from types import FrameType
+
+END_WITHIN_S = 10  # a server with AOF flushes and goes in well under a second
+
+
+def keep(command: list[str]) -> int:
+    """Run `command` until it ends or standard input closes; its exit code (negative: the signal that ended it)."""
+    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+
+    def end(_signal: int = 0, _frame: FrameType | None = None) -> None:
+        server.terminate()
+
+    def end_with_parent() -> None:
+        sys.stdin.buffer.read()
+        end()
+        try:
+            server.wait(END_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+    signal.signal(signal.SIGTERM, end)
+    sys.stdout.write(f"{server.pid}\n")
+    sys.stdout.flush()
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    return server.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(keep(sys.argv[1:]))

