@@ -65,12 +65,11 @@ Entry = dict[str, str]
 
 
 class Recorder:
-    """Prepares entries and tells log and metrics which of them came true."""
+    """Prepares entries and tells the log which of them came true."""
 
-    def __init__(self, clock: Clock, mac: Callable[[bytes], str], count: Callable[[str], None]) -> None:
+    def __init__(self, clock: Clock, mac: Callable[[bytes], str]) -> None:
         self._clock = clock
         self._mac = mac
-        self._count = count
 
     def entry(self, event: Event, *, actor: str, reason: str = "", outcome: str = "", **fields: str) -> Entry:
         """One entry for `event`; `fields` are what the app knows already."""
@@ -98,7 +97,10 @@ class Recorder:
         }
 
     def happened(self, act: Act, events: Iterable[str]) -> None:
-        """Log and count what the script said it recorded."""
+        """Log what the script said it recorded."""
         for event in events:
-            self._count(event)
-            log.info(event, extra={"actor": act.actor, "practice": act.practice.id, "request_id": act.request_id})
+            self.told(event, actor=act.actor, practice=act.practice.id, request_id=act.request_id)
+
+    def told(self, event: str, **fields: str) -> None:
+        """The same news for whoever reads the log."""
+        log.info(event, extra=fields)

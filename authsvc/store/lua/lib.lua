@@ -220,7 +220,8 @@ end
 -- link:<id> hash: d (digest of the token), p patient ('' when the mailbox itself is meant), x mailbox (access links),
 --   w workflow, k kind (instant | access), r resource, t issued, e expires, u uses, m max uses ('' none),
 --   s epoch at issue, reg ('1': the patient was on file), b misses of codes born from it, st reason it was ended,
---   root lineage, n resends in the lineage (on the root), at last resend (on the root), life life in ms
+--   ch channel that carries it, root lineage, n resends in the lineage (on the root), at last resend (on the root),
+--   life in ms
 -- links-of:<patient>, links-for:<resource>: sets of link ids
 
 local MISSES_END_LINK = 'revoked'
@@ -343,7 +344,7 @@ local function mail_challenge(kind, idx, patient, by_link)
     -- A typed mailbox may be shared: then the link means the mailbox, and the chooser comes after the code.
     local sole = patient and (kind ~= 'typed' or #call('SMEMBERS', key('address', idx)) == 1)
     save_link({id = l.id, d = l.d, p = sole and patient.id or '', x = idx, w = l.w, k = 'access', r = '', t = now,
-      e = l.e, m = l.m, reg = '1', b = 0, root = l.id, n = 0, at = 0, life = l.e - now}, patient and a.tombstone_ms or 0)
+      e = l.e, m = l.m, ch = a.channel, reg = '1', b = 0, root = l.id, n = 0, at = 0, life = l.e - now}, patient and a.tombstone_ms or 0)
   end
   enqueue(m)
 end

@@ -35,4 +35,4 @@ end
 l.u = call('HINCRBY', key('link', a.id), 'u', '1')
 l.p = resolve(l.p)
 record(a.audit.exchanged, {link = a.id, patient = l.p, workflow = l.w})
-return reply({link = {p = l.p, w = l.w, r = l.r, e = l.e}})
+return reply({link = {p = l.p, w = l.w, r = l.r, ch = l.ch}})

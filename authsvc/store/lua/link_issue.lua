@@ -1,6 +1,6 @@
 -- Issue a link and, for delivery by email, queue its mail.
 --
---   limits; link {id, d, p, w, k, r, e, m ('' or number), life}; tombstone_ms
+--   limits; link {id, d, p, w, k, r, e, m ('' or number), ch, life}; tombstone_ms
 --   mail {id, kind, body} or absent (the caller composes its own mail); locale, brake, delivery_ttl_ms, idem
 --   audit issued, limited
 -- Returns {} | {again} | err: rate-limited, patient-not-found, no-portal-access, idempotency-conflict

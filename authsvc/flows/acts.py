@@ -1,0 +1,212 @@
+"""How a use case talks to its script: what every act carries along, and what refusals mean.
+
+One act is one script in one slot. This adds the instant, the act id, the prepared audit entries and the flags that
+come from other slots; afterwards it turns the script's words into the errors of the house and tells log and doorbell.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import math
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+from authsvc.audit import Event, Recorder
+from authsvc.config import Settings
+from authsvc.crypto import addresses, mint, sealing
+from authsvc.errors import (
+    ChallengeGone,
+    Fault,
+    IdempotencyConflict,
+    InvalidCode,
+    InvalidGrant,
+    InvalidInput,
+    LinkGone,
+    LinkUnknown,
+    NoPortalAccess,
+    PatientNotFound,
+    RateLimited,
+)
+from authsvc.flows.flags import Flags
+from authsvc.flows.vault import Vault
+from authsvc.model import Act, LimitState
+from authsvc.ratelimit import Limits
+from authsvc.seams import Clock, Entropy
+from authsvc.store.bell import Bell
+from authsvc.store.connection import Store, practice_prefix
+
+Bucket = tuple[str, str, int, int, bool]
+"""policy, id, quota, window_s, shown in the RateLimit fields"""
+
+
+class Acts:
+    """What all use cases of a practice share."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        entropy: Entropy,
+        recorder: Recorder,
+        vault: Vault,
+        settings: Settings,
+        limits: Limits,
+        flags: Flags,
+        bell: Bell,
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.entropy = entropy
+        self.recorder = recorder
+        self.vault = vault
+        self.settings = settings
+        self.limits = limits
+        self._flags = flags
+        self._bell = bell
+
+    def run(
+        self,
+        act: Act,
+        script: str,
+        outcomes: Mapping[str, Event],
+        *,
+        durable: bool = False,
+        mails: bool = False,
+        **args: Any,
+    ) -> dict[str, Any]:
+        """Run one script on the practice of `act`. Raises the error the script's refusal means, or Unavailable.
+
+        `mails`: the script may queue a mail, so the worker is told.
+        """
+        reply = self.store.run(
+            script,
+            practice_prefix(act.practice.id),
+            {
+                "now": self.clock.now_ms(),
+                "act": f"{act.id}.{script}",
+                "audit": self.recorder.entries(act, outcomes),
+                "brake": self._flags.brake,
+                "delivery_ttl_ms": self.settings.delivery_record_life_s * 1000,
+                "tombstone_ms": self.settings.tombstone_life_s * 1000,
+                **args,
+            },
+            durable=durable,
+        )
+        self.recorder.happened(act, reply["did"].split())
+        states = tuple(LimitState(*state) for state in reply.get("limits", ()))
+        act.limits.extend(states)
+        if "err" in reply:
+            raise _refusal(reply, states)
+        if mails:
+            self._bell.ring(act.practice.id)
+        return reply
+
+    # --- limits -----------------------------------------------------------------------------------------------------
+
+    def bucket(self, policy: str, of: str, *, shown: bool = True) -> Bucket:
+        """One bucket of a policy: the act counts against it and is refused when it is spent."""
+        known = self.limits.policies[policy]
+        return (policy, of, known.quota, known.window_s, shown)
+
+    def rate(self, policy: str) -> tuple[int, int]:
+        """(quota, window_s), for a bucket whose id only the script knows."""
+        known = self.limits.policies[policy]
+        return (known.quota, known.window_s)
+
+    def callers(self, act: Act, network_policy: str | None = None) -> list[Bucket]:
+        """The buckets of who calls: the client, and the patient's networks where the caller told the address."""
+        buckets = [self.bucket("client-calls", act.client.id)] if act.client else []
+        if network_policy is not None:
+            buckets += [self.bucket(network_policy, network) for network in self.networks(act)]
+        return buckets
+
+    def networks(self, act: Act) -> list[str]:
+        """The patient's networks as keyed hashes; none when the caller didn't say."""
+        if act.client_ip is None:
+            return []
+        key = self.vault.key("address-index")
+        return [addresses.network_index(key, act.practice.id, net) for net in addresses.networks(act.client_ip)]
+
+    # --- addresses --------------------------------------------------------------------------------------------------
+
+    def mailbox(self, act: Act, email: str) -> str:
+        """The keyed hash of an address as somebody wrote it. Raises InvalidInput at /email."""
+        try:
+            canonical = addresses.canonical(email)
+        except ValueError as error:
+            raise InvalidInput(Fault("/email", str(error))) from None
+        return addresses.index(self.vault.key("address-index"), act.practice.id, canonical)
+
+    def seal(self, act: Act, what: str, text: str) -> str:
+        """Seal something personal of this practice; `what` is `address` or `label`."""
+        return sealing.seal(self.vault.key("addresses"), what, text.encode(), act.practice.id, self.entropy)
+
+    def unseal(self, practice_id: str, what: str, sealed: str) -> str:
+        return sealing.unseal(self.vault.key("addresses"), what, sealed, practice_id).decode()
+
+    def mail_body(self, practice_id: str, message_id: str, **fields: Any) -> str:
+        """Seal what a mail shall say."""
+        plain = json.dumps(fields, separators=(",", ":")).encode()
+        return sealing.seal(self.vault.key("outbox"), "mail", plain, f"{practice_id}:{message_id}", self.entropy)
+
+    # --- Idempotency-Key --------------------------------------------------------------------------------------------
+
+    def idempotent(self, act: Act, answer: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What the script keeps so that the same key and body get `answer` again; None without a key."""
+        if act.idempotency_key is None:
+            return None
+        key = self._idempotency_key(act)
+        return {
+            "k": sealing.mac(key, "id", b""),
+            "f": sealing.mac(key, "body", act.fingerprint),
+            "r": sealing.seal(key, "answer", json.dumps(answer).encode(), act.practice.id, self.entropy),
+            "ttl_ms": self.settings.idempotency_life_s * 1000,
+        }
+
+    def answered_before(self, act: Act, reply: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The answer that this Idempotency-Key already got, if it did."""
+        if "again" not in reply:
+            return None
+        plain = sealing.unseal(self._idempotency_key(act), "answer", reply["again"], act.practice.id)
+        return dict(json.loads(plain))
+
+    def _idempotency_key(self, act: Act) -> bytes:
+        """From the caller's key, which is never stored, under a key of ours: a weak one can't be searched for."""
+        client = act.client.id if act.client else act.actor
+        said = sealing.frame(act.practice.id, client, act.idempotency_key or "")
+        return hmac.digest(self.vault.key("idempotency"), said, sha256)
+
+    # --- small things -----------------------------------------------------------------------------------------------
+
+    def new_id(self) -> str:
+        return mint.short_id(self.entropy)
+
+
+def _refusal(reply: Mapping[str, Any], states: tuple[LimitState, ...]) -> Exception:
+    """The error that a script's `err` means."""
+    match reply["err"]:
+        case "rate-limited":
+            return RateLimited(max(1, math.ceil(reply["wait_ms"] / 1000)), tuple(reply["violated"]), states)
+        case "idempotency-conflict":
+            return IdempotencyConflict()
+        case "patient-not-found":
+            return PatientNotFound()
+        case "no-portal-access":
+            return NoPortalAccess()
+        case "challenge-gone":
+            return ChallengeGone(reply["reason"])
+        case "invalid-code":
+            return InvalidCode(int(reply["left"]), reply["reason"])
+        case "not-choosable":
+            return InvalidInput(Fault("/patient", "is not one of the patients to choose from"))
+        case "link-unknown":
+            return LinkUnknown()
+        case "link-gone":
+            return LinkGone(reply["reason"])
+        case "invalid-grant":
+            return InvalidGrant(reply["reason"])
+        case unknown:
+            raise ValueError(f"a script refused with a word nobody knows: {unknown}")

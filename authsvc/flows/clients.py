@@ -1,0 +1,143 @@
+"""Clients, the practice services: their secrets, and who is calling.
+
+A secret has 256 random bits, is shown once and kept as SHA-256. It expires; during a rotation the one before lives on
+until its own end. A correct secret is never refused because of somebody else's wrong ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hmac
+from typing import Any
+
+from authsvc.audit import Event
+from authsvc.crypto import addresses, mint
+from authsvc.errors import AlreadyExists, RateLimited, Unauthenticated, UnknownName
+from authsvc.flows.acts import Acts
+from authsvc.flows.cache import Cache
+from authsvc.flows.site import Site
+from authsvc.model import Client, ClientSecret
+from authsvc.store.connection import site_prefix
+from authsvc.store.registry import Registry
+
+LIVE_SECRETS = 2
+NOBODY = mint.digest("no client has this secret")
+
+
+class Clients:
+    """The use cases of an operator, and the authentication of every call."""
+
+    def __init__(self, acts: Acts, registry: Registry, site: Site) -> None:
+        self._acts = acts
+        self._registry = registry
+        self._site = site
+        self._cache: Cache[Client] = Cache(self._read)
+
+    def authenticate(self, client_id: str, secret: str, peer_ip: str) -> Client:
+        """The client with this id and secret, as registered at most five seconds ago.
+
+        Raises Unauthenticated; RateLimited when this peer's network has failed too often; Unavailable.
+        """
+        client = self._cache.get(client_id)
+        now_ms = self._acts.clock.now_ms()
+        offered = mint.digest(secret)
+        kept = [known.digest for known in client.secrets if known.expires_ms > now_ms] if client else []
+        # Every comparison is made, with a dummy for an unknown client, so that time tells nothing.
+        matches = [hmac.compare_digest(offered, digest) for digest in kept or [NOBODY]]
+        if client is None or not any(matches):
+            self.failed(peer_ip)
+            raise Unauthenticated("wrong")
+        return client
+
+    def failed(self, peer_ip: str) -> None:
+        """Count a wrong credential against the peer's network. Raises RateLimited."""
+        key = self._acts.vault.key("address-index")
+        buckets = [
+            self._acts.bucket("auth-failures", addresses.network_index(key, "@", network))
+            for network in addresses.networks(peer_ip)
+        ]
+        entry = self._acts.recorder.entry(Event.LIMITED, actor="peer")
+        prefix = site_prefix("clients")
+        reply = self._acts.store.run(
+            "charge", prefix, {"now": self._acts.clock.now_ms(), "limits": buckets, "audit": {"limited": entry}}
+        )
+        if "err" in reply:
+            raise RateLimited(max(1, -(-int(reply["wait_ms"]) // 1000)), tuple(reply["violated"]))
+
+    def add(
+        self,
+        client_id: str,
+        *,
+        practices: tuple[str, ...],
+        permissions: frozenset[str],
+        audience: str | None,
+        actor: str,
+        reason: str = "",
+    ) -> tuple[Client, str]:
+        """A new client and its secret, which is not to be had again. Raises AlreadyExists."""
+        secret, kept = self._new_secret()
+        client = Client(
+            id=client_id,
+            practices=practices,
+            permissions=permissions,
+            audience=audience or self._acts.settings.default_audience,
+            secrets=(kept,),
+            created_ms=self._acts.clock.now_ms(),
+        )
+        if not self._registry.add(client_id, _document(client)):
+            raise AlreadyExists(f"client {client_id}")
+        self._site.record(Event.CLIENT_ADDED, actor=actor, reason=reason, client=client_id)
+        return client, secret
+
+    def rotate_secret(self, client_id: str, *, actor: str, reason: str = "") -> str:
+        """A new secret; the newest of the old ones lives on until its own end. Raises UnknownName."""
+        client = self.known(client_id)
+        secret, kept = self._new_secret()
+        secrets = (kept, *client.secrets)[:LIVE_SECRETS]
+        self._registry.put(client_id, _document(dataclasses.replace(client, secrets=secrets)))
+        self._cache.forget(client_id)
+        self._site.record(Event.CLIENT_SECRET_ROTATED, actor=actor, reason=reason, client=client_id)
+        return secret
+
+    def known(self, client_id: str) -> Client:
+        """The client as it is now. Raises UnknownName."""
+        client = self._read(client_id)
+        if client is None:
+            raise UnknownName("client", client_id)
+        return client
+
+    def list(self) -> list[Client]:
+        found = (self._read(name) for name in self._registry.names())
+        return [client for client in found if client is not None]
+
+    def remove(self, client_id: str, *, actor: str, reason: str = "") -> None:
+        """Forget a client: its calls are 401 within five seconds. Raises UnknownName."""
+        if not self._registry.remove(client_id):
+            raise UnknownName("client", client_id)
+        self._cache.forget(client_id)
+        self._site.record(Event.CLIENT_REMOVED, actor=actor, reason=reason, client=client_id)
+
+    def _new_secret(self) -> tuple[str, ClientSecret]:
+        secret = mint.token(self._acts.entropy, mint.CLIENT_SECRET)
+        now_ms = self._acts.clock.now_ms()
+        ends_ms = now_ms + self._acts.settings.client_secret_life_s * 1000
+        return secret, ClientSecret(mint.digest(secret), now_ms, ends_ms)
+
+    def _read(self, client_id: str) -> Client | None:
+        document = self._registry.get(client_id)
+        return None if document is None else _client(document)
+
+
+def _document(client: Client) -> dict[str, Any]:
+    return {**dataclasses.asdict(client), "permissions": sorted(client.permissions)}
+
+
+def _client(document: dict[str, Any]) -> Client:
+    return Client(
+        **{
+            **document,
+            "practices": tuple(document["practices"]),
+            "permissions": frozenset(document["permissions"]),
+            "secrets": tuple(ClientSecret(**kept) for kept in document["secrets"]),
+        }
+    )

@@ -1,0 +1,225 @@
+"""Signing in with a code: start, send again, verify, choose.
+
+start   → a challenge; its handle goes to whoever asked, the code goes to the mailbox
+resend  → another code for the same challenge; the attempts stay as they are
+verify  → charge an attempt → hash → settle: exactly one session, however many submits race
+choose  → who of the mailbox's patients it is, once the mailbox is proven
+
+By address the answer is the same for everybody: unknown, without access, or with too many misses.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from authsvc.audit import Event
+from authsvc.crypto import mint
+from authsvc.crypto.hashing import HashQueue, code_tag
+from authsvc.errors import ChallengeGone, Fault, Forbidden, InvalidInput
+from authsvc.flows.acts import Acts
+from authsvc.flows.challenges import Challenges
+from authsvc.flows.tokens import Issuing
+from authsvc.metrics import Metrics
+from authsvc.model import Act, Choice, Started, TokenGrant
+from authsvc.workflows import Catalogue
+
+SETTLED = {
+    "verified": Event.CODE_VERIFIED,
+    "choose": Event.CODE_CHOOSE,
+    "missed": Event.CODE_MISSED,
+    "gone": Event.CHALLENGE_GONE,
+}
+
+
+class Codes:
+    """The use cases of a code sign-in."""
+
+    def __init__(
+        self,
+        acts: Acts,
+        challenges: Challenges,
+        issuing: Issuing,
+        catalogue: Catalogue,
+        queue: HashQueue,
+        metrics: Metrics,
+    ) -> None:
+        self._acts = acts
+        self._challenges = challenges
+        self._issuing = issuing
+        self._scope = " ".join(catalogue.code_scopes)
+        self._queue = queue
+        self._metrics = metrics
+
+    def start(
+        self,
+        act: Act,
+        *,
+        email: str | None = None,
+        patient: str | None = None,
+        locale: str | None = None,
+        delivery: str = "email",
+    ) -> Started:
+        """Start a challenge by typed address or by patient.
+
+        Raises InvalidInput, Forbidden (a code may be told to a caller with `codes:reveal` only), RateLimited,
+        IdempotencyConflict; by patient also PatientNotFound and NoPortalAccess.
+        """
+        self._check_delivery(act, delivery, patient)
+        typed = email is not None
+        subject = {"idx": self._acts.mailbox(act, email)} if email is not None else {"patient": patient}
+        made = self._challenges.new(
+            act,
+            channel=delivery,
+            locale=locale or "",
+            filler=self._acts.seal(act, "address", email or "nobody@nowhere.invalid"),
+        )
+        limits = self._acts.callers(act, "issue-network")
+        if typed:
+            limits.append(self._acts.bucket("issue-address", str(subject["idx"]), shown=False))
+        else:
+            limits.append(self._acts.bucket("issue-patient", str(patient)))
+        answer = self._started(made.handle, made.code if delivery == "caller" else None)
+        reply = self._acts.run(
+            act,
+            "challenge_start",
+            {"started": Event.CODE_STARTED},
+            mails=True,
+            typed=typed,
+            limits=limits,
+            idem=self._acts.idempotent(act, vars(answer)),
+            **subject,
+            **made.args,
+        )
+        before = self._acts.answered_before(act, reply)
+        if before is not None:
+            return Started(**before)
+        self._metrics.count("codes_asked", by="email" if typed else "patient")
+        return answer
+
+    def resend(self, act: Act, challenge: str) -> Started:
+        """Send another code for the same challenge. Raises ChallengeGone, RateLimited, IdempotencyConflict."""
+        made = self._challenges.another(act, challenge)
+        settings, limits = self._acts.settings, self._acts.limits
+        shown = self._started(challenge, made.code)
+        reply = self._acts.run(
+            act,
+            "challenge_resend",
+            {"resent": Event.CODE_RESENT},
+            mails=True,
+            limits=self._acts.callers(act, "issue-network"),
+            address=self._acts.rate("issue-address"),
+            by_patient=self._acts.rate("issue-patient"),
+            attempts=limits.attempts_per_challenge,
+            again_ms=settings.resend_after_s * 1000,
+            most=limits.resends_per_challenge,
+            idem=self._acts.idempotent(act, vars(shown)),
+            **made.args,
+        )
+        before = self._acts.answered_before(act, reply)
+        if before is not None:
+            return Started(**before)
+        self._metrics.count("codes_asked", by="resend")
+        left_s = (int(reply["until_ms"]) - self._acts.clock.now_ms()) // 1000
+        return Started(challenge, left_s, settings.resend_after_s, made.code if reply["ch"] == "caller" else None)
+
+    def verify(self, act: Act, challenge: str, code: str, patient: str | None = None) -> TokenGrant | Choice:
+        """Open the session of a challenge with its code (six ASCII digits), or the chooser of a shared mailbox.
+
+        Raises InvalidCode, ChallengeGone, RateLimited, Unavailable (a full hashing queue charges nothing).
+        """
+        limits, settings = self._acts.limits, self._acts.settings
+        handle = mint.digest(challenge)
+        named = {"handle": handle, "client": act.client.id if act.client else ""}
+        with self._queue.place() as turn:
+            charged = self._acts.run(
+                act,
+                "code_charge",
+                {"gone": Event.CHALLENGE_GONE},
+                limits=self._acts.callers(act, "verify-network"),
+                network=self._acts.rate("verify-network"),
+                said=act.client_ip is not None,
+                attempts=limits.attempts_per_challenge,
+                budget={"consecutive": limits.misses_consecutive, "day": limits.misses_per_day},
+                link_misses=limits.misses_per_link,
+                replay_ms=limits.replay_window_s * 1000,
+                replays=limits.replays,
+                **named,
+            )
+            try:
+                pepper = self._acts.vault.pepper(charged["q"])
+            except LookupError:
+                raise ChallengeGone("superseded") from None
+            with turn:
+                tag = code_tag(pepper, act.practice.id, challenge, code, mint.unb64u(charged["z"]), charged["f"])
+        reply = self._acts.run(
+            act,
+            "code_settle",
+            SETTLED,
+            durable=True,
+            tag=tag,
+            mode=charged["mode"],
+            hour=charged["hour"],
+            left=charged["left"],
+            locked=charged["locked"],
+            patient=patient or "",
+            session=self._new_session(act, challenge),
+            choose_ms=settings.choose_life_s * 1000,
+            replay_ms=limits.replay_window_s * 1000,
+            **named,
+        )
+        replayed = charged["mode"] == "replay"
+        if "choose" in reply:
+            self._metrics.count("codes_verified", result="replay" if replayed else "choice")
+            return Choice(challenge, tuple((p, self._label(act, sealed)) for p, sealed in reply["choose"]))
+        self._metrics.count("codes_verified", result="replay" if replayed else "session")
+        return self._grant(act, challenge, reply["session"], opened=not replayed)
+
+    def choose(self, act: Act, challenge: str, patient: str) -> TokenGrant:
+        """Say who of the proven mailbox's patients it is; once. Raises InvalidInput, ChallengeGone, RateLimited."""
+        reply = self._acts.run(
+            act,
+            "choose",
+            {"verified": Event.CODE_VERIFIED, "gone": Event.CHALLENGE_GONE},
+            durable=True,
+            limits=self._acts.callers(act, "verify-network"),
+            handle=mint.digest(challenge),
+            client=act.client.id if act.client else "",
+            patient=patient,
+            choose_ms=self._acts.settings.choose_life_s * 1000,
+            session=self._new_session(act, challenge),
+        )
+        return self._grant(act, challenge, reply["session"], opened=True)
+
+    def _check_delivery(self, act: Act, delivery: str, patient: str | None) -> None:
+        if delivery == "caller":
+            if act.client is None or "codes:reveal" not in act.client.permissions:
+                raise Forbidden("codes:reveal")
+            if patient is None:
+                raise InvalidInput(Fault("/delivery", "a code is told to the caller only when it names the patient"))
+        if delivery == "webhook":
+            raise InvalidInput(Fault("/delivery", "this practice has no webhook"))
+
+    def _started(self, handle: str, code: str | None) -> Started:
+        settings = self._acts.settings
+        return Started(handle, settings.code_life_s, settings.resend_after_s, code)
+
+    def _new_session(self, act: Act, challenge: str) -> dict[str, Any]:
+        """A session that is ready to be opened, should this be the submit that wins."""
+        sid = mint.short_id(self._acts.entropy)
+        nonce = self._issuing.nonce(act.practice.id, challenge, sid)
+        return {
+            "id": sid,
+            "nonce": mint.digest(mint.b64u(nonce)),
+            "aud": act.client.audience if act.client else "",
+            "scope": self._scope,
+            "end": self._acts.clock.now_ms() + self._acts.settings.session_absolute_s * 1000,
+        }
+
+    def _grant(self, act: Act, challenge: str, session: dict[str, str], *, opened: bool) -> TokenGrant:
+        if opened:
+            self._metrics.count("sessions_opened")
+        nonce = self._issuing.nonce(act.practice.id, challenge, session["id"])
+        return self._issuing.for_session(act.practice.id, session, nonce)
+
+    def _label(self, act: Act, sealed: str) -> str:
+        return self._acts.unseal(act.practice.id, "label", sealed)

@@ -1,0 +1,47 @@
+"""forward-auth: may this bearer token do this here? Asked by gateways for every request, so it must be cheap.
+
+The token is judged first, then what the gateway asked for. Nothing is decided from a forwarded path or host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from authsvc.errors import TokenInsufficient, TokenInvalid
+from authsvc.flows.bearers import Bearers
+from authsvc.flows.practices import Practices
+from authsvc.flows.tokens import ACR_EXTRA, ACR_INSTANT
+from authsvc.model import EVERY_PRACTICE
+
+ACR_ORDER = (ACR_INSTANT, ACR_EXTRA)
+
+
+class Gateway:
+    """The use case behind /v1/forward-auth."""
+
+    def __init__(self, bearers: Bearers, practices: Practices) -> None:
+        self._bearers = bearers
+        self._practices = practices
+
+    def authorise(
+        self, bearer: str, practice: str | None, scope: str | None, resource: str | None, acr: str | None
+    ) -> Mapping[str, Any]:
+        """The token's claims, when it stands and reaches. `practice` may be `*`; all scopes named are needed.
+
+        Raises TokenInvalid (401), TokenInsufficient (403; for `acr` 401 by RFC 9470), Unavailable.
+        """
+        claims = self._bearers.claims(bearer)
+        owner = self._practices.get(claims["practice"])
+        if owner is None or not self._bearers.stands(claims, owner):
+            raise TokenInvalid("revoked")
+        if practice is None or practice not in (EVERY_PRACTICE, claims["practice"]):
+            raise TokenInsufficient("practice", practice or "")
+        if acr is not None and (acr not in ACR_ORDER or ACR_ORDER.index(claims["acr"]) < ACR_ORDER.index(acr)):
+            raise TokenInsufficient("acr", acr)
+        if scope is not None and not set(scope.split()) <= set(claims["scope"].split()):
+            raise TokenInsufficient("scope", scope)
+        bound = claims.get("resource")
+        if bound is not None and bound != resource:
+            raise TokenInsufficient("resource", resource or "")
+        return claims

@@ -1,0 +1,154 @@
+"""Who may sign in: the practice says, and takes it back.
+
+Addresses and labels are kept sealed and an address is found by keyed hash only. What rests on an address or on the
+right to sign in ends with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from authsvc.audit import Event
+from authsvc.errors import PatientNotFound, UnknownName
+from authsvc.flows.acts import Acts
+from authsvc.model import Act, DeliveryInfo, Patient
+from authsvc.store.outbox import Outbox
+
+ENDS = {"session_ended": Event.SESSION_ENDED, "link_ended": Event.LINK_ENDED}
+
+
+class Patients:
+    """The use cases around a patient's record."""
+
+    def __init__(self, acts: Acts, outbox: Outbox) -> None:
+        self._acts = acts
+        self._outbox = outbox
+
+    def put(
+        self, act: Act, patient_id: str, *, email: str, label: str = "", locale: str = "", portal_access: bool
+    ) -> tuple[Patient, bool]:
+        """Create or replace; the second value tells whether the patient is new.
+
+        A different address ends what rests on the old one and tells both mailboxes; withdrawn access ends sessions,
+        codes and access links. Raises InvalidInput (address), RateLimited.
+        """
+        practice, settings = act.practice.id, self._acts.settings
+        idx = self._acts.mailbox(act, email)
+        notices = {}
+        for which in ("old", "new"):
+            message_id = self._acts.new_id()
+            notices[which] = {"id": message_id, "body": self._acts.mail_body(practice, message_id)}
+        reply = self._acts.run(
+            act,
+            "patient_put",
+            {
+                "created": Event.PATIENT_CREATED,
+                "changed": Event.PATIENT_CHANGED,
+                "address_changed": Event.PATIENT_ADDRESS_CHANGED,
+                "granted": Event.PATIENT_GRANTED,
+                "withdrawn": Event.PATIENT_WITHDRAWN,
+                **ENDS,
+            },
+            durable=True,
+            mails=True,
+            limits=self._acts.callers(act),
+            id=patient_id,
+            idx=idx,
+            to=self._acts.seal(act, "address", email.strip()),
+            label=self._acts.seal(act, "label", label),
+            locale=locale,
+            access="1" if portal_access else "0",
+            notices=notices,
+            keep_ms=settings.delivery_record_life_s * 1000,
+        )
+        return Patient(patient_id, email.strip(), label, locale, portal_access), bool(reply["created"])
+
+    def get(self, act: Act, patient_id: str) -> Patient:
+        """Raises PatientNotFound, RateLimited."""
+        return self._opened(act, self._read(act, patient_id)["patient"])
+
+    def show(self, act: Act, patient_id: str) -> dict[str, Any]:
+        """For an operator: the record, the misses of the mailbox, and whether it is in link mode."""
+        reply = self._read(act, patient_id)
+        patient, guess, limits = self._opened(act, reply["patient"]), reply["guess"], self._acts.limits
+        return {
+            "patient": patient.id,
+            "email": patient.email,
+            "label": patient.label,
+            "locale": patient.locale,
+            "portal_access": patient.portal_access,
+            "consecutive_misses": guess["consecutive"],
+            "misses_in_24h": guess["day"],
+            "link_mode": guess["consecutive"] >= limits.misses_consecutive or guess["day"] >= limits.misses_per_day,
+        }
+
+    def grant(self, act: Act, patient_id: str, *, email: str, label: str | None = None) -> tuple[Patient, bool]:
+        """For an operator: give portal access at this address, keeping what else is known of the patient."""
+        known = self._known(act, patient_id)
+        return self.put(
+            act,
+            patient_id,
+            email=email,
+            label=label if label is not None else (known.label if known else ""),
+            locale=known.locale if known else "",
+            portal_access=True,
+        )
+
+    def withdraw(self, act: Act, patient_id: str) -> None:
+        """Take portal access back: sessions, codes and access links end. Raises PatientNotFound."""
+        known = self.get(act, patient_id)
+        self.put(
+            act, known.id, email=known.email, label=known.label, locale=known.locale, portal_access=False
+        )
+
+    def delete(self, act: Act, patient_id: str) -> None:
+        """Forget the patient; sessions, links and with them all earlier tokens end. Raises PatientNotFound."""
+        self._acts.run(
+            act,
+            "patient_delete",
+            {"deleted": Event.PATIENT_DELETED, **ENDS},
+            durable=True,
+            limits=self._acts.callers(act),
+            id=patient_id,
+        )
+
+    def merge(self, act: Act, old: str, new: str) -> None:
+        """Let the id `old` mean `new` from now on: its links lead there, its sessions end. Raises PatientNotFound."""
+        if old == new:
+            raise UnknownName("other patient", new)
+        self._acts.run(
+            act,
+            "patient_delete",
+            {"merged": Event.PATIENT_MERGED, **ENDS},
+            durable=True,
+            limits=self._acts.callers(act),
+            id=old,
+            into=new,
+        )
+
+    def unlock(self, act: Act, patient_id: str) -> None:
+        """Forget the misses of the patient's mailbox: somebody has spoken with the patient. Raises PatientNotFound."""
+        self._acts.run(act, "patient_unlock", {"unlocked": Event.PATIENT_UNLOCKED}, id=patient_id)
+
+    def deliveries(self, act: Act, patient_id: str) -> list[DeliveryInfo]:
+        """What happened to the mail of the last days, newest first. Raises PatientNotFound, RateLimited."""
+        known = self._read(act, patient_id)["patient"]["id"]
+        return self._outbox.deliveries(act.practice.id, known)
+
+    def _known(self, act: Act, patient_id: str) -> Patient | None:
+        try:
+            return self.get(act, patient_id)
+        except PatientNotFound:
+            return None
+
+    def _read(self, act: Act, patient_id: str) -> dict[str, Any]:
+        return self._acts.run(act, "patient_get", {}, limits=self._acts.callers(act), id=patient_id)
+
+    def _opened(self, act: Act, record: dict[str, str]) -> Patient:
+        return Patient(
+            id=record["id"],
+            email=self._acts.unseal(act.practice.id, "address", record["to"]),
+            label=self._acts.unseal(act.practice.id, "label", record["label"]),
+            locale=record["locale"],
+            portal_access=record["access"] == "1",
+        )

@@ -1,0 +1,71 @@
+"""Practices, the tenants: kept by operators, read by every call, cached for at most five seconds."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from authsvc.audit import Event
+from authsvc.errors import AlreadyExists, UnknownName
+from authsvc.flows.cache import Cache
+from authsvc.flows.site import Site
+from authsvc.model import Practice
+from authsvc.seams import Clock
+from authsvc.store.registry import Registry
+
+
+class Practices:
+    """The use cases of an operator, and the look-up of every call."""
+
+    def __init__(self, registry: Registry, site: Site, clock: Clock) -> None:
+        self._registry = registry
+        self._site = site
+        self._clock = clock
+        self._cache: Cache[Practice] = Cache(self._read)
+
+    def get(self, practice_id: str) -> Practice | None:
+        """The practice, as it was at most five seconds ago. Raises Unavailable."""
+        return self._cache.get(practice_id)
+
+    def known(self, practice_id: str) -> Practice:
+        """The practice as it is now. Raises UnknownName."""
+        practice = self._read(practice_id)
+        if practice is None:
+            raise UnknownName("practice", practice_id)
+        return practice
+
+    def add(self, practice_id: str, *, actor: str, reason: str = "", **fields: str) -> Practice:
+        """A new practice. Raises AlreadyExists."""
+        practice = Practice(id=practice_id, created_ms=self._clock.now_ms(), **_given(fields))
+        if not self._registry.add(practice_id, dataclasses.asdict(practice)):
+            raise AlreadyExists(f"practice {practice_id}")
+        self._site.record(Event.PRACTICE_ADDED, actor=actor, reason=reason, practice=practice_id)
+        return practice
+
+    def set(self, practice_id: str, *, actor: str, reason: str = "", **fields: str) -> Practice:
+        """Change the named fields. Raises UnknownName."""
+        practice = dataclasses.replace(self.known(practice_id), **_given(fields))
+        self._registry.put(practice_id, dataclasses.asdict(practice))
+        self._cache.forget(practice_id)
+        self._site.record(Event.PRACTICE_CHANGED, actor=actor, reason=reason, practice=practice_id)
+        return practice
+
+    def list(self) -> list[Practice]:
+        found = (self._read(name) for name in self._registry.names())
+        return [practice for practice in found if practice is not None]
+
+    def remove(self, practice_id: str, *, actor: str, reason: str = "") -> None:
+        """Forget a practice: every call about it is 404 within five seconds. Raises UnknownName."""
+        if not self._registry.remove(practice_id):
+            raise UnknownName("practice", practice_id)
+        self._cache.forget(practice_id)
+        self._site.record(Event.PRACTICE_REMOVED, actor=actor, reason=reason, practice=practice_id)
+
+    def _read(self, practice_id: str) -> Practice | None:
+        document = self._registry.get(practice_id)
+        return Practice(**document) if document is not None else None
+
+
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    """Only what was said; None means that an option wasn't used."""
+    return {name: value for name, value in fields.items() if value is not None}

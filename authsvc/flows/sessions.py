@@ -1,0 +1,232 @@
+"""Sessions after the sign-in: refresh, list, end; and the OAuth views of tokens (RFC 6749, 7009, 7662).
+
+A refresh token is a MAC, not a record: junk is refused by arithmetic, and the immediate parent can be given the same
+successor again for a few seconds, so that two tabs don't sign each other out. Anything older ends the whole family.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from authsvc.audit import Event
+from authsvc.crypto import mint, tokens
+from authsvc.crypto.tokens import Refresh
+from authsvc.errors import InvalidGrant, KeyRingUnusable, NotFound, RateLimited, TokenInvalid
+from authsvc.flows.acts import Acts
+from authsvc.flows.bearers import Bearers
+from authsvc.flows.practices import Practices
+from authsvc.flows.tokens import Issuing
+from authsvc.metrics import Metrics
+from authsvc.model import Act, Client, SessionInfo, TokenGrant
+from authsvc.store.connection import site_prefix
+
+INACTIVE: dict[str, Any] = {"active": False}
+INTROSPECTED = (
+    "scope client_id sub aud iss exp iat jti acr amr auth_time practice patient sid link resource authorization_details"
+).split()
+ENDED = {"session_ended": Event.SESSION_ENDED}
+
+
+class Sessions:
+    """The use cases around sessions and the tokens that rest on them."""
+
+    def __init__(
+        self, acts: Acts, issuing: Issuing, bearers: Bearers, practices: Practices, metrics: Metrics
+    ) -> None:
+        self._acts = acts
+        self._issuing = issuing
+        self._bearers = bearers
+        self._practices = practices
+        self._metrics = metrics
+
+    # --- RFC 6749 §6 ------------------------------------------------------------------------------------------------
+
+    def refresh(self, client: Client, refresh_token: str, scope: str | None, request_id: str) -> TokenGrant:
+        """The next tokens of a session. Raises InvalidGrant, InvalidScope, RateLimited."""
+        said, act = self._opened(client, refresh_token, request_id)
+        limits, settings = self._acts.limits, self._acts.settings
+        reply = self._acts.run(
+            act,
+            "session_refresh",
+            {
+                "refreshed": Event.SESSION_REFRESHED,
+                "reused": Event.SESSION_REUSED,
+                "refused": Event.SESSION_REFUSED,
+            },
+            durable=True,
+            limits=self._acts.callers(act),
+            sid=said.sid,
+            client=client.id,
+            generation=said.generation,
+            nonce=mint.digest(mint.b64u(said.nonce)),
+            idle_ms=settings.session_idle_s * 1000,
+            grace_ms=limits.refresh_grace_s * 1000,
+        )
+        self._metrics.count("sessions_refreshed", replay="no" if reply["did"] else "yes")
+        return self._issuing.for_session(said.practice, reply["session"], said.nonce, scope)
+
+    def _opened(self, client: Client, refresh_token: str, request_id: str) -> tuple[Refresh, Act]:
+        """What the token says, and the act it starts. Junk counts like a wrong secret, by client."""
+        try:
+            said = tokens.parse_refresh(self._acts.vault.key("refresh"), refresh_token, client.id)
+        except ValueError:
+            self._count_junk(client)
+            raise InvalidGrant("malformed") from None
+        practice = self._practices.get(said.practice)
+        if practice is None or not client.serves(practice.id):
+            raise InvalidGrant("unknown")
+        return said, Act(
+            id=self._acts.new_id(),
+            actor=f"client:{client.id}",
+            practice=practice,
+            client=client,
+            request_id=request_id,
+        )
+
+    def _count_junk(self, client: Client) -> None:
+        bucket = self._acts.bucket("auth-failures", f"junk.{client.id}")
+        entry = self._acts.recorder.entry(Event.LIMITED, actor=f"client:{client.id}")
+        reply = self._acts.store.run(
+            "charge",
+            site_prefix("clients"),
+            {"now": self._acts.clock.now_ms(), "limits": [bucket], "audit": {"limited": entry}},
+        )
+        if "err" in reply:
+            raise RateLimited(max(1, -(-int(reply["wait_ms"]) // 1000)), tuple(reply["violated"]))
+
+    # --- RFC 7009 ---------------------------------------------------------------------------------------------------
+
+    def revoke(self, client: Client, token: str, request_id: str) -> None:
+        """End what a token of this client stands for: a refresh token its session, an access token itself.
+
+        Unknown, expired and another client's tokens are passed over in silence. Raises RateLimited, Unavailable.
+        """
+        if token.startswith(mint.REFRESH):
+            try:
+                said, act = self._opened(client, token, request_id)
+            except InvalidGrant:
+                return
+            self._end(act, said.sid, client=client.id)
+            return
+        try:
+            claims = self._bearers.claims(token)
+        except (TokenInvalid, KeyRingUnusable):
+            return
+        practice = self._practices.get(claims["practice"])
+        if practice is None or claims["client_id"] != client.id:
+            return
+        act = Act(
+            id=self._acts.new_id(),
+            actor=f"client:{client.id}",
+            practice=practice,
+            client=client,
+            request_id=request_id,
+        )
+        self._acts.run(
+            act,
+            "token_revoke",
+            {"revoked": Event.TOKEN_REVOKED},
+            durable=True,
+            jti=claims["jti"],
+            until=claims["exp"] * 1000,
+        )
+
+    # --- RFC 7662 ---------------------------------------------------------------------------------------------------
+
+    def introspect(self, client: Client, token: str, request_id: str) -> dict[str, Any]:
+        """What a token says while it stands, for a client of its practice and audience; else exactly inactive."""
+        if token.startswith(mint.REFRESH):
+            return self._introspect_refresh(client, token)
+        try:
+            claims = self._bearers.claims(token)
+        except TokenInvalid:
+            return INACTIVE
+        practice = self._practices.get(claims["practice"])
+        if practice is None or not client.serves(practice.id) or claims["aud"] != client.audience:
+            return INACTIVE
+        if not self._bearers.stands(claims, practice):
+            return INACTIVE
+        said = {name: claims[name] for name in INTROSPECTED if name in claims}
+        return {"active": True, "token_type": "Bearer", **said}
+
+    def _introspect_refresh(self, client: Client, token: str) -> dict[str, Any]:
+        """A client's own refresh token: whether it would still be taken."""
+        try:
+            said = tokens.parse_refresh(self._acts.vault.key("refresh"), token, client.id)
+        except ValueError:
+            return INACTIVE
+        practice = self._practices.get(said.practice)
+        if practice is None or not client.serves(practice.id):
+            return INACTIVE
+        state = self._acts.store.run(
+            "token_state",
+            f"authsvc:{{{practice.id}}}:",
+            {
+                "now": self._acts.clock.now_ms(),
+                "jti": said.sid,
+                "sid": said.sid,
+                "idle_ms": self._acts.settings.session_idle_s * 1000,
+            },
+        )
+        if not state["live"] or state["generation"] != str(said.generation):
+            return INACTIVE
+        return {"active": True, "token_type": "refresh_token", "client_id": client.id, "sid": said.sid}
+
+    # --- who is signed in -------------------------------------------------------------------------------------------
+
+    def list(self, act: Act, patient: str) -> list[SessionInfo]:
+        """The patient's live sessions, newest first. Raises RateLimited."""
+        reply = self._acts.run(
+            act,
+            "sessions_of",
+            {},
+            limits=self._acts.callers(act),
+            patient=patient,
+            idle_ms=self._acts.settings.session_idle_s * 1000,
+        )
+        found = [
+            SessionInfo(
+                id=session["id"],
+                patient=session["p"],
+                client=session["c"],
+                created_at_ms=int(session["o"]),
+                last_used_at_ms=int(session["l"]),
+                expires_at_ms=int(session["e"]),
+            )
+            for session in reply.get("sessions", ())
+        ]
+        return sorted(found, key=lambda session: (-session.created_at_ms, session.id))
+
+    def end(self, act: Act, patient: str, sid: str) -> None:
+        """Sign one session out. Raises NotFound when the patient has no such session."""
+        if not self._end(act, sid, patient=patient):
+            raise NotFound
+
+    def end_all(self, act: Act, patient: str) -> int:
+        """Sign the patient out everywhere; how many sessions that ended."""
+        reply = self._acts.run(
+            act,
+            "session_end",
+            ENDED,
+            durable=True,
+            limits=self._acts.callers(act),
+            patient=patient,
+            reason="signed_out",
+        )
+        return int(reply["ended"])
+
+    def _end(self, act: Act, sid: str, **belongs: str) -> bool:
+        reply = self._acts.run(
+            act,
+            "session_end",
+            ENDED,
+            durable=True,
+            limits=self._acts.callers(act),
+            sid=sid,
+            reason="signed_out",
+            **belongs,
+        )
+        ended = bool(reply["ended"])
+        if ended:
+            self._metrics.count("sessions_ended", reason="signed_out")
+        return ended
