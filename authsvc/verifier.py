@@ -71,6 +71,7 @@ ANY_PRACTICE: Final = _Any.PRACTICE
 
 Claims = dict[str, Any]
 Fetch = Callable[[str], bytes]
+FindKey = Callable[[str], tuple[str, Callable[[bytes, bytes], bool]]]  # kid → algorithm, (signed, signature) → good?
 StartResponse = Callable[..., Any]
 WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
@@ -199,19 +200,12 @@ class Verifier:
 
     def verify(self, token: str) -> Claims:
         """The claims of a token that is good here and now. Raises InvalidToken (KeysUnavailable: undecided, 503)."""
-        header, payload, signed, signature = _split(token)
-        _check_header(header)
-        key = self._keys.find(header["kid"])
-        if header["alg"] != key.alg:
-            raise InvalidToken("algorithm_of_another_key")
-        if not key.verifies(signed, signature):
-            raise InvalidToken("signature")
-        try:
-            claims = _json_object(payload)
-        except ValueError:
-            raise InvalidToken("payload_json") from None
-        _check_types(claims)
-        self._check_meaning(claims)
+        now = self._now()
+        claims = check(token, self._keys.find, self._issuer, now)
+        if claims["aud"] != self._audience:
+            raise InvalidToken("audience")
+        if self._practice is not ANY_PRACTICE and claims["practice"] != self._practice:
+            raise InvalidToken("practice")
         return claims
 
     def require(
@@ -292,22 +286,6 @@ class Verifier:
             _log.info("refused with %d: %s", refusal.status, refusal.reason)
             raise
         return claims
-
-    def _check_meaning(self, claims: Claims) -> None:
-        """Is this token for us, and for now? Exact comparison: no prefixes, no case, no trailing slash forgiven."""
-        now = self._now()
-        if claims["iss"] != self._issuer:
-            raise InvalidToken("issuer")
-        if claims["aud"] != self._audience:
-            raise InvalidToken("audience")
-        if self._practice is not ANY_PRACTICE and claims["practice"] != self._practice:
-            raise InvalidToken("practice")
-        if claims["sub"] != f"{claims['practice']}:{claims['patient']}":
-            raise InvalidToken("subject")
-        if claims["exp"] + LEEWAY_S <= now:
-            raise InvalidToken("expired")
-        if max(claims["iat"], claims["auth_time"], claims.get("nbf", 0)) > now + LEEWAY_S:
-            raise InvalidToken("from_the_future")  # an auth_time ahead of us would satisfy every max_age
 
 
 # --- what a request needs -----------------------------------------------------------------------------------------
@@ -404,6 +382,37 @@ def _bearer(environ: Mapping[str, Any]) -> str:
 
 
 # --- reading a token ----------------------------------------------------------------------------------------------
+
+
+def check(token: str, find: FindKey, issuer: str, now: float) -> Claims:
+    """The claims of a token that one of the issuer's keys signed and that is good at `now` (seconds since the epoch).
+
+    `find` gives the algorithm of a kid's key and whether the key verifies a signature, or raises InvalidToken. For
+    whom the token is (`aud`, `practice`) stays to be compared: services use `Verifier`, which does; authsvc itself,
+    which answers about every token of its own, uses this, so that there is one way to read a token and not two.
+    """
+    header, payload, signed, signature = _split(token)
+    _check_header(header)
+    alg, verifies = find(header["kid"])
+    if header["alg"] != alg:
+        raise InvalidToken("algorithm_of_another_key")
+    if not verifies(signed, signature):
+        raise InvalidToken("signature")
+    try:
+        claims = _json_object(payload)
+    except ValueError:
+        raise InvalidToken("payload_json") from None
+    _check_types(claims)
+    # Exact comparison: no prefixes, no case, no trailing slash forgiven.
+    if claims["iss"] != issuer:
+        raise InvalidToken("issuer")
+    if claims["sub"] != f"{claims['practice']}:{claims['patient']}":
+        raise InvalidToken("subject")
+    if claims["exp"] + LEEWAY_S <= now:
+        raise InvalidToken("expired")
+    if max(claims["iat"], claims["auth_time"], claims.get("nbf", 0)) > now + LEEWAY_S:
+        raise InvalidToken("from_the_future")  # an auth_time ahead of us would satisfy every max_age
+    return claims
 
 
 def _split(token: object) -> tuple[dict[str, Any], bytes, bytes, bytes]:
