@@ -1,0 +1,69 @@
+# Two commands matter: `make demo` and `make test`. Both set up .venv by themselves from hash-locked requirements.
+
+VENV := .venv
+PIP := PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV)/bin/python -m pip --quiet
+JOBS ?= auto
+
+# The first Python on PATH that is new enough; PYTHON=... picks another.
+PYTHON ?= $(shell for candidate in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$candidate && break; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench lock clean
+
+help: ## list these targets
+	@echo "authsvc: passwordless sign-in and emailed links for patients of medical practices"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(VENV)/.demo ## run everything on this machine, with an inbox page and a sample practice; Ctrl-C ends it
+	@$(VENV)/bin/authsvc demo
+
+test: check ## check, then run all tests with branch coverage (JOBS=1: in one process)
+	$(VENV)/bin/python -m pytest -n $(JOBS) --maxprocesses=4 --dist=loadfile --cov --cov-report=
+	@$(VENV)/bin/python tests/coverage_gate.py
+
+check: $(VENV)/.test ## ruff, mypy --strict and the import contracts
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+bench: $(VENV)/.test ## measure a sign-in and the limiters on this machine
+	@$(VENV)/bin/python -m bench
+
+lock: ## resolve the requirements anew (needs uv on PATH)
+	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
+	@set -e; lock() { out=$$1; shift; UV_CUSTOM_COMPILE_COMMAND='make lock' uv pip compile --quiet --upgrade --universal \
+		--python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--output-file requirements/$$out.txt "$$@"; }; \
+	lock build requirements/build.in; \
+	lock server setup.cfg --extra server; \
+	lock demo setup.cfg requirements/build.in --extra demo; \
+	lock test setup.cfg requirements/build.in --extra test --extra lint
+
+clean: ## remove .venv and everything that was built or measured
+	rm -rf $(VENV) build dist var *.egg-info .coverage .coverage.* htmlcov .mypy_cache .ruff_cache .pytest_cache \
+		.import_linter_cache .hypothesis
+	find authsvc tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the virtual environment; a stamp file per set of requirements makes the second run instant --------------------
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "authsvc needs Python 3.11 or newer; none was found on PATH. \
+	Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "authsvc needs Python 3.11 or newer; \
+	$(PYTHON) is $$($(PYTHON) -V 2>&1)" >&2; exit 1; }
+	@echo "setting up $(VENV) with $$($(PYTHON) -V)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) can't make a virtual environment: \
+	on Debian and Ubuntu, install python3-venv" >&2; exit 1; }
+
+$(VENV)/.demo: requirements/demo.txt setup.cfg pyproject.toml | $(VENV)/bin/python
+	@echo "installing what the demo needs"
+	@$(PIP) install --require-hashes -r requirements/demo.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.test: requirements/test.txt setup.cfg pyproject.toml | $(VENV)/bin/python
+	@echo "installing what the tests need"
+	@$(PIP) install --require-hashes -r requirements/test.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@ $(VENV)/.demo
