@@ -65,17 +65,22 @@ Entry = dict[str, str]
 
 
 class Recorder:
-    """Prepares entries and tells the log which of them came true."""
+    """Prepares entries and tells log and metrics which of them came true."""
 
-    def __init__(self, clock: Clock, mac: Callable[[bytes], str]) -> None:
+    def __init__(self, clock: Clock, mac: Callable[[bytes], str], count: Callable[[str], None]) -> None:
         self._clock = clock
         self._mac = mac
+        self._count = count
 
     def entry(self, event: Event, *, actor: str, reason: str = "", outcome: str = "", **fields: str) -> Entry:
         """One entry for `event`; `fields` are what the app knows already."""
         said = {"at_ms": self._clock.now_ms(), "event": event.value, "actor": actor}
         text = json.dumps(
-            {**said, **({"reason": reason} if reason else {}), **{name: value for name, value in fields.items() if value}},
+            {
+                **said,
+                **({"reason": reason} if reason else {}),
+                **{name: value for name, value in fields.items() if value},
+            },
             separators=(",", ":"),
         )
         return {"o": outcome or event.value, "e": text, "m": self._mac(text.encode())}
@@ -97,10 +102,11 @@ class Recorder:
         }
 
     def happened(self, act: Act, events: Iterable[str]) -> None:
-        """Log what the script said it recorded."""
+        """Log and count what the script said it recorded."""
         for event in events:
             self.told(event, actor=act.actor, practice=act.practice.id, request_id=act.request_id)
 
     def told(self, event: str, **fields: str) -> None:
-        """The same news for whoever reads the log."""
+        """The same news for whoever reads the log or the metrics."""
+        self._count(event)
         log.info(event, extra=fields)

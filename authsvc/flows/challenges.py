@@ -11,7 +11,6 @@ from typing import Any
 
 from authsvc.crypto import hashing, mint
 from authsvc.crypto.hashing import HashQueue
-from authsvc.errors import ChallengeGone
 from authsvc.flows.acts import Acts
 from authsvc.model import Act
 from authsvc.workflows import Catalogue
@@ -89,11 +88,8 @@ class Challenges:
         return Prepared(handle, code, args)
 
     def tag(self, act: Act, handle: str, code: str, salt: bytes, profile: str, pepper_id: str) -> str:
-        """Hash one code. Raises ChallengeGone when its pepper has left the configuration, Unavailable when full."""
-        try:
-            pepper = self._acts.vault.pepper(pepper_id)
-        except LookupError:
-            raise ChallengeGone("superseded") from None
+        """Hash one code. Raises Unavailable when the queue is full or the pepper unknown here."""
+        pepper = self._acts.vault.pepper(pepper_id)
         with self._queue.place() as turn, turn:
             return hashing.code_tag(pepper, act.practice.id, handle, code, salt, profile)
 

@@ -15,11 +15,10 @@ from typing import Any
 from authsvc.audit import Event
 from authsvc.crypto import mint
 from authsvc.crypto.hashing import HashQueue, code_tag
-from authsvc.errors import ChallengeGone, Fault, Forbidden, InvalidInput
+from authsvc.errors import Fault, Forbidden, InvalidInput
 from authsvc.flows.acts import Acts
 from authsvc.flows.challenges import Challenges
 from authsvc.flows.tokens import Issuing
-from authsvc.metrics import Metrics
 from authsvc.model import Act, Choice, Started, TokenGrant
 from authsvc.workflows import Catalogue
 
@@ -41,14 +40,12 @@ class Codes:
         issuing: Issuing,
         catalogue: Catalogue,
         queue: HashQueue,
-        metrics: Metrics,
     ) -> None:
         self._acts = acts
         self._challenges = challenges
         self._issuing = issuing
         self._scope = " ".join(catalogue.code_scopes)
         self._queue = queue
-        self._metrics = metrics
 
     def start(
         self,
@@ -91,10 +88,7 @@ class Codes:
             **made.args,
         )
         before = self._acts.answered_before(act, reply)
-        if before is not None:
-            return Started(**before)
-        self._metrics.count("codes_asked", by="email" if typed else "patient")
-        return answer
+        return answer if before is None else Started(**before)
 
     def resend(self, act: Act, challenge: str) -> Started:
         """Send another code for the same challenge. Raises ChallengeGone, RateLimited, IdempotencyConflict."""
@@ -118,7 +112,6 @@ class Codes:
         before = self._acts.answered_before(act, reply)
         if before is not None:
             return Started(**before)
-        self._metrics.count("codes_asked", by="resend")
         left_s = (int(reply["until_ms"]) - self._acts.clock.now_ms()) // 1000
         return Started(challenge, left_s, settings.resend_after_s, made.code if reply["ch"] == "caller" else None)
 
@@ -145,10 +138,7 @@ class Codes:
                 replays=limits.replays,
                 **named,
             )
-            try:
-                pepper = self._acts.vault.pepper(charged["q"])
-            except LookupError:
-                raise ChallengeGone("superseded") from None
+            pepper = self._acts.vault.pepper(charged["q"])
             with turn:
                 tag = code_tag(pepper, act.practice.id, challenge, code, mint.unb64u(charged["z"]), charged["f"])
         reply = self._acts.run(
@@ -157,7 +147,6 @@ class Codes:
             SETTLED,
             durable=True,
             tag=tag,
-            mode=charged["mode"],
             hour=charged["hour"],
             left=charged["left"],
             locked=charged["locked"],
@@ -167,12 +156,9 @@ class Codes:
             replay_ms=limits.replay_window_s * 1000,
             **named,
         )
-        replayed = charged["mode"] == "replay"
         if "choose" in reply:
-            self._metrics.count("codes_verified", result="replay" if replayed else "choice")
             return Choice(challenge, tuple((p, self._label(act, sealed)) for p, sealed in reply["choose"]))
-        self._metrics.count("codes_verified", result="replay" if replayed else "session")
-        return self._grant(act, challenge, reply["session"], opened=not replayed)
+        return self._grant(act, challenge, reply["session"])
 
     def choose(self, act: Act, challenge: str, patient: str) -> TokenGrant:
         """Say who of the proven mailbox's patients it is; once. Raises InvalidInput, ChallengeGone, RateLimited."""
@@ -188,7 +174,7 @@ class Codes:
             choose_ms=self._acts.settings.choose_life_s * 1000,
             session=self._new_session(act, challenge),
         )
-        return self._grant(act, challenge, reply["session"], opened=True)
+        return self._grant(act, challenge, reply["session"])
 
     def _check_delivery(self, act: Act, delivery: str, patient: str | None) -> None:
         if delivery == "caller":
@@ -215,9 +201,7 @@ class Codes:
             "end": self._acts.clock.now_ms() + self._acts.settings.session_absolute_s * 1000,
         }
 
-    def _grant(self, act: Act, challenge: str, session: dict[str, str], *, opened: bool) -> TokenGrant:
-        if opened:
-            self._metrics.count("sessions_opened")
+    def _grant(self, act: Act, challenge: str, session: dict[str, str]) -> TokenGrant:
         nonce = self._issuing.nonce(act.practice.id, challenge, session["id"])
         return self._issuing.for_session(act.practice.id, session, nonce)
 

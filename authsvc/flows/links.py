@@ -8,27 +8,23 @@ from __future__ import annotations
 
 from authsvc.audit import Event
 from authsvc.crypto import mint
+from authsvc.crypto.addresses import hint
 from authsvc.errors import Fault, InvalidInput, LinkGone, NotFound
 from authsvc.flows.acts import Acts
 from authsvc.flows.challenges import ACCESS, Challenges
 from authsvc.flows.tokens import Issuing
-from authsvc.metrics import Metrics
 from authsvc.model import Act, IssuedLink, LinkInfo, Started, TokenGrant
-from authsvc.crypto.addresses import hint
 from authsvc.workflows import Catalogue, Workflow
 
 
 class Links:
     """The use cases of emailed links."""
 
-    def __init__(
-        self, acts: Acts, challenges: Challenges, issuing: Issuing, catalogue: Catalogue, metrics: Metrics
-    ) -> None:
+    def __init__(self, acts: Acts, challenges: Challenges, issuing: Issuing, catalogue: Catalogue) -> None:
         self._acts = acts
         self._challenges = challenges
         self._issuing = issuing
         self._catalogue = catalogue
-        self._metrics = metrics
 
     def issue(
         self,
@@ -85,10 +81,7 @@ class Links:
             idem=self._acts.idempotent(act, vars(answer)),
         )
         before = self._acts.answered_before(act, reply)
-        if before is not None:
-            return IssuedLink(**before)
-        self._metrics.count("links_issued", kind=_kind(access))
-        return answer
+        return answer if before is None else IssuedLink(**before)
 
     def exchange(self, act: Act, token: str) -> TokenGrant | Started:
         """Redeem a link's token: a token for an instant link, a started challenge for an access link.
@@ -115,9 +108,7 @@ class Links:
             by_patient=self._acts.rate("issue-patient"),
             **{**args, "id": mint.link_id(token), "d": mint.digest(token), "k": _kind(access)},
         )
-        self._metrics.count("links_exchanged", kind=_kind(access))
         if access:
-            self._metrics.count("codes_asked", by="link")
             settings = self._acts.settings
             address = self._acts.unseal(act.practice.id, "address", reply["to"])
             return Started(handle, settings.code_life_s, settings.resend_after_s, email_hint=hint(address))
@@ -126,9 +117,7 @@ class Links:
         if workflow is None:
             # The site has taken the workflow out of its catalogue: nothing is granted by name alone.
             raise LinkGone("revoked")
-        return self._issuing.for_link(
-            act, mint.link_id(token), link["p"], link["r"] or None, workflow, link["ch"]
-        )
+        return self._issuing.for_link(act, mint.link_id(token), link["p"], link["r"] or None, workflow, link["ch"])
 
     def resend(self, act: Act, token: str) -> None:
         """Send a new link in the place of an expired or used-up one; says nothing about it. Raises RateLimited."""
@@ -147,9 +136,7 @@ class Links:
             link={"id": mint.link_id(fresh), "d": mint.digest(fresh)},
             mail={
                 "id": message_id,
-                "body": self._acts.mail_body(
-                    act.practice.id, message_id, url=self._challenges.link_url(act, fresh)
-                ),
+                "body": self._acts.mail_body(act.practice.id, message_id, url=self._challenges.link_url(act, fresh)),
             },
             address=self._acts.rate("issue-address"),
             every_ms=self._acts.limits.link_resend_every_s * 1000,

@@ -97,9 +97,7 @@ class Patients:
     def withdraw(self, act: Act, patient_id: str) -> None:
         """Take portal access back: sessions, codes and access links end. Raises PatientNotFound."""
         known = self.get(act, patient_id)
-        self.put(
-            act, known.id, email=known.email, label=known.label, locale=known.locale, portal_access=False
-        )
+        self.put(act, known.id, email=known.email, label=known.label, locale=known.locale, portal_access=False)
 
     def delete(self, act: Act, patient_id: str) -> None:
         """Forget the patient; sessions, links and with them all earlier tokens end. Raises PatientNotFound."""

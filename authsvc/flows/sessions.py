@@ -16,28 +16,25 @@ from authsvc.flows.acts import Acts
 from authsvc.flows.bearers import Bearers
 from authsvc.flows.practices import Practices
 from authsvc.flows.tokens import Issuing
-from authsvc.metrics import Metrics
-from authsvc.model import Act, Client, SessionInfo, TokenGrant
+from authsvc.model import Act, Client, Practice, SessionInfo, TokenGrant
 from authsvc.store.connection import site_prefix
 
 INACTIVE: dict[str, Any] = {"active": False}
 INTROSPECTED = (
-    "scope client_id sub aud iss exp iat jti acr amr auth_time practice patient sid link resource authorization_details"
-).split()
+    *("scope", "client_id", "sub", "aud", "iss", "exp", "iat", "jti", "acr", "amr", "auth_time"),
+    *("practice", "patient", "sid", "link", "resource", "authorization_details"),
+)
 ENDED = {"session_ended": Event.SESSION_ENDED}
 
 
 class Sessions:
     """The use cases around sessions and the tokens that rest on them."""
 
-    def __init__(
-        self, acts: Acts, issuing: Issuing, bearers: Bearers, practices: Practices, metrics: Metrics
-    ) -> None:
+    def __init__(self, acts: Acts, issuing: Issuing, bearers: Bearers, practices: Practices) -> None:
         self._acts = acts
         self._issuing = issuing
         self._bearers = bearers
         self._practices = practices
-        self._metrics = metrics
 
     # --- RFC 6749 §6 ------------------------------------------------------------------------------------------------
 
@@ -62,7 +59,6 @@ class Sessions:
             idle_ms=settings.session_idle_s * 1000,
             grace_ms=limits.refresh_grace_s * 1000,
         )
-        self._metrics.count("sessions_refreshed", replay="no" if reply["did"] else "yes")
         return self._issuing.for_session(said.practice, reply["session"], said.nonce, scope)
 
     def _opened(self, client: Client, refresh_token: str, request_id: str) -> tuple[Refresh, Act]:
@@ -75,13 +71,7 @@ class Sessions:
         practice = self._practices.get(said.practice)
         if practice is None or not client.serves(practice.id):
             raise InvalidGrant("unknown")
-        return said, Act(
-            id=self._acts.new_id(),
-            actor=f"client:{client.id}",
-            practice=practice,
-            client=client,
-            request_id=request_id,
-        )
+        return said, self._act(client, practice, request_id)
 
     def _count_junk(self, client: Client) -> None:
         bucket = self._acts.bucket("auth-failures", f"junk.{client.id}")
@@ -115,15 +105,8 @@ class Sessions:
         practice = self._practices.get(claims["practice"])
         if practice is None or claims["client_id"] != client.id:
             return
-        act = Act(
-            id=self._acts.new_id(),
-            actor=f"client:{client.id}",
-            practice=practice,
-            client=client,
-            request_id=request_id,
-        )
         self._acts.run(
-            act,
+            self._act(client, practice, request_id),
             "token_revoke",
             {"revoked": Event.TOKEN_REVOKED},
             durable=True,
@@ -136,7 +119,7 @@ class Sessions:
     def introspect(self, client: Client, token: str, request_id: str) -> dict[str, Any]:
         """What a token says while it stands, for a client of its practice and audience; else exactly inactive."""
         if token.startswith(mint.REFRESH):
-            return self._introspect_refresh(client, token)
+            return self._introspect_refresh(client, token, request_id)
         try:
             claims = self._bearers.claims(token)
         except TokenInvalid:
@@ -144,12 +127,13 @@ class Sessions:
         practice = self._practices.get(claims["practice"])
         if practice is None or not client.serves(practice.id) or claims["aud"] != client.audience:
             return INACTIVE
-        if not self._bearers.stands(claims, practice):
+        rests_on = {"sid": claims["sid"]} if "sid" in claims else {"link": claims["link"]}
+        if not self._state(client, practice, request_id, jti=claims["jti"], **rests_on)["live"]:
             return INACTIVE
         said = {name: claims[name] for name in INTROSPECTED if name in claims}
         return {"active": True, "token_type": "Bearer", **said}
 
-    def _introspect_refresh(self, client: Client, token: str) -> dict[str, Any]:
+    def _introspect_refresh(self, client: Client, token: str, request_id: str) -> dict[str, Any]:
         """A client's own refresh token: whether it would still be taken."""
         try:
             said = tokens.parse_refresh(self._acts.vault.key("refresh"), token, client.id)
@@ -158,19 +142,25 @@ class Sessions:
         practice = self._practices.get(said.practice)
         if practice is None or not client.serves(practice.id):
             return INACTIVE
-        state = self._acts.store.run(
-            "token_state",
-            f"authsvc:{{{practice.id}}}:",
-            {
-                "now": self._acts.clock.now_ms(),
-                "jti": said.sid,
-                "sid": said.sid,
-                "idle_ms": self._acts.settings.session_idle_s * 1000,
-            },
-        )
+        state = self._state(client, practice, request_id, jti=said.sid, sid=said.sid)
         if not state["live"] or state["generation"] != str(said.generation):
             return INACTIVE
         return {"active": True, "token_type": "refresh_token", "client_id": client.id, "sid": said.sid}
+
+    def _state(self, client: Client, practice: Practice, request_id: str, **of: str) -> dict[str, Any]:
+        """Whether what a token rests on still stands. Raises RateLimited, Unavailable."""
+        act = self._act(client, practice, request_id)
+        idle_ms = self._acts.settings.session_idle_s * 1000
+        return self._acts.run(act, "token_state", {}, limits=self._acts.callers(act), idle_ms=idle_ms, **of)
+
+    def _act(self, client: Client, practice: Practice, request_id: str) -> Act:
+        return Act(
+            id=self._acts.new_id(),
+            actor=f"client:{client.id}",
+            practice=practice,
+            client=client,
+            request_id=request_id,
+        )
 
     # --- who is signed in -------------------------------------------------------------------------------------------
 
@@ -226,7 +216,4 @@ class Sessions:
             reason="signed_out",
             **belongs,
         )
-        ended = bool(reply["ended"])
-        if ended:
-            self._metrics.count("sessions_ended", reason="signed_out")
-        return ended
+        return bool(reply["ended"])

@@ -37,7 +37,14 @@ BACKOFF_S = (0.02, 0.25)  # first and largest pause of the retry loop, jittered
 WAIT_FOR_TURN_S = 0.05  # how long a call waits for one of the places
 REPLICA_TIMEOUT_MS = 500
 
-PASSING = (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, ClusterDownError, ClusterError, TryAgainError)
+PASSING = (
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.ReadOnlyError,
+    ClusterDownError,
+    ClusterError,
+    TryAgainError,
+)
 """Errors that may pass by themselves; `ResponseError` passes for the words below only."""
 PASSING_WORDS = ("NOREPLICAS", "LOADING", "CLUSTERDOWN", "MASTERDOWN")
 

@@ -1,6 +1,6 @@
 -- Compare the hashed code, and on a match open exactly one session, whatever runs beside this.
 --
---   handle, client, tag; mode, locked, hour, left (from code_charge); patient (id the caller named, or '')
+--   handle, client, tag; locked, hour, left (from code_charge); patient (id the caller named, or '')
 --   session  {id, nonce, aud, scope, end (ms)}: ready, used by the first match; choose_ms; replay_ms
 --   audit    verified, choose, missed, gone
 -- Returns {session = {...}, sid} | {choose = [[id, sealed label], ...]} | err: invalid-code (reason, left), challenge-gone
