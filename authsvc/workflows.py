@@ -1,8 +1,8 @@
 """The catalogue: which workflows exist, how sure each must be of the patient, and which scopes it grants.
 
-`instant` workflows are opened by a link alone, `extra` ones by a code that was typed, and `access` links lead to a code.
-A scope belongs to one security only: were `invoices:view` granted by an instant link somewhere, a forwarded mail would
-open what a code protects. `load` refuses such a catalogue, with every other fault, before anything is issued from it.
+`instant` workflows are opened by a link alone, `extra` ones by a code that was typed, and `access` links lead to a
+code. A scope belongs to one security only: were `invoices:view` granted by an instant link somewhere, a forwarded mail
+would open what a code protects. `load` refuses such a catalogue, with every other fault, before it is used.
 """
 
 from __future__ import annotations
@@ -92,17 +92,18 @@ def _workflow(name: str, entry: object, faults: list[Fault]) -> Workflow:
     for key in entry.keys() - set(_KEYS):
         faults.append(Fault(f"{of} {key}", f"is not known here{hint(key, _KEYS)}"))
 
-    def noted(key: str, parse: Callable[[Any, Any], Any]) -> Any:
+    security: Security = entry.get("security", "")
+    if security not in get_args(Security):
+        faults.append(Fault(f"{of} security", "must be instant, extra or access"))
+        return Workflow(name, "extra", None, (), None, None)
+
+    def noted(key: str, parse: Callable[[Any, Security], Any]) -> Any:
         try:
             return parse(entry.get(key), security)
         except ValueError as problem:
             faults.append(Fault(f"{of} {key}", str(problem)))
             return None
 
-    security = entry.get("security")
-    if security not in get_args(Security):
-        faults.append(Fault(f"{of} security", "must be instant, extra or access"))
-        return Workflow(name, "extra", None, (), None, None)
     resource, scopes = noted("resource", _resource), noted("scopes", _scopes) or ()
     if resource and any(not scope.startswith(f"{resource}:") for scope in scopes):
         # authorization_details say type and actions (RFC 9396 §2.2), which are taken from the scopes.
