@@ -1,0 +1,131 @@
+"""The patient portal: four extra workflows, each behind a typed code.
+
+Every handler asks for its own scope with `acr=extra`. A visitor who only pressed a link meets RFC 9470's challenge
+here, and a page that offers a code.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from flask import Blueprint, redirect, render_template, request
+from werkzeug.wrappers import Response
+
+from authsvc.demo.sample import tokens
+from authsvc.demo.sample.clinic import clinic
+from authsvc.demo.sample.forms import CARD_FIELDS, CONTACT_FIELDS, DEPENDENT_FIELDS, Form
+from authsvc.demo.sample.state import PLANS, Invoice, Person, money, today
+from authsvc.demo.sample.visits import visit
+
+portal = Blueprint("portal", __name__, url_prefix="/portal")
+
+MONTHS = (1, 3, 12)
+
+
+@portal.get("")
+def home() -> str:
+    person = _person("contact:view")
+    return render_template("portal.html", person=person, agreements=clinic().records.agreements_of(person.id))
+
+
+@portal.get("/invoices")
+def invoices() -> str:
+    person = _person("invoices:view")
+    return render_template("invoices.html", person=person, invoices=_newest(person), months=MONTHS)
+
+
+@portal.get("/statement")
+def statement() -> str:
+    person = _person("statements:generate")
+    months = next((m for m in MONTHS if str(m) == request.args.get("months")), MONTHS[0])
+    since = today() - timedelta(days=30 * months)
+    listed = [one for one in _newest(person) if one.on >= since]
+    total = sum(one.amount_cents for one in listed)
+    paid = sum(one.amount_cents for one in listed if one.paid_on)
+    sums = {"total": money(total), "paid": money(paid), "open": money(total - paid)}
+    return render_template("statement.html", person=person, invoices=listed, since=since, on=today(), sums=sums)
+
+
+@portal.get("/contact")
+def contact() -> str:
+    person = _person("contact:view")
+    form = Form.showing(CONTACT_FIELDS, phone=person.phone, address=person.address)
+    return render_template("contact.html", person=person, form=form, notice=_notice())
+
+
+@portal.post("/contact")
+def edit_contact() -> Response | tuple[str, int]:
+    person = _person("contact:edit")
+    form = Form(CONTACT_FIELDS, request.form)
+    if form.wrong:
+        return render_template("contact.html", person=person, form=form, notice=""), 400
+    person.phone, person.address = form["phone"], form["address"]
+    return _saved("Your contact details are saved.", "/portal/contact")
+
+
+@portal.get("/membership")
+def membership() -> str:
+    person = _person("membership:view")
+    return _membership(person, Form(DEPENDENT_FIELDS), _notice())
+
+
+@portal.post("/membership")
+def edit_membership() -> Response:
+    person = _person("membership:edit")
+    plan = request.form.get("plan", "")
+    person.plan = plan if plan in PLANS else person.plan
+    return _saved(f"Your membership is now “{person.plan}”.", "/portal/membership")
+
+
+@portal.post("/membership/dependents")
+def add_dependent() -> Response | tuple[str, int]:
+    person = _person("dependents:add")
+    form = Form(DEPENDENT_FIELDS, request.form)
+    if form.wrong:
+        return _membership(person, form, ""), 400
+    clinic().records.add_dependent(person, form["dependent"])
+    return _saved(f"{form['dependent']} is now on your membership.", "/portal/membership")
+
+
+@portal.get("/payment-methods")
+def payment_methods() -> str:
+    person = _person("payment_methods:view")
+    return render_template("payment_methods.html", person=person, form=Form(CARD_FIELDS), notice=_notice())
+
+
+@portal.post("/payment-methods")
+def add_payment_method() -> Response | tuple[str, int]:
+    person = _person("payment_methods:edit")
+    form = Form(CARD_FIELDS, request.form)
+    if form.wrong:
+        return render_template("payment_methods.html", person=person, form=form, notice=""), 400
+    clinic().records.add_card(person, form["name"], form["last4"], form["expires"])
+    return _saved(f"{form['name']} ending in {form['last4']} is saved.", "/portal/payment-methods")
+
+
+@portal.post("/payment-methods/<card>/remove")
+def remove_payment_method(card: str) -> Response:
+    clinic().records.remove_card(_person("payment_methods:edit"), card)
+    return _saved("The card is removed.", "/portal/payment-methods")
+
+
+def _person(scope: str) -> Person:
+    return clinic().records.people[tokens.portal(scope)]
+
+
+def _newest(person: Person) -> list[Invoice]:
+    return sorted(clinic().records.invoices_of(person.id), key=lambda one: one.on, reverse=True)
+
+
+def _membership(person: Person, form: Form, notice: str) -> str:
+    return render_template("membership.html", person=person, plans=PLANS, form=form, notice=notice)
+
+
+def _saved(notice: str, address: str) -> Response:
+    visit().notice = notice
+    return redirect(address, 303)
+
+
+def _notice() -> str:
+    notice, visit().notice = visit().notice, ""
+    return notice

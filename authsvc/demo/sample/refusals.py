@@ -1,0 +1,118 @@
+"""Every "no" in words that help: one table from authsvc's problem to a sentence, one page to show it on.
+
+A page of this kind says what happened, that nothing was lost, and what to do now: one button, or the telephone.
+"""
+
+from __future__ import annotations
+
+from flask import Flask, Response, make_response, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from authsvc.demo.sample.api import Away, Refusal
+from authsvc.demo.sample.tokens import LinkClosed, SignInNeeded
+from authsvc.verifier import AccessRefused
+
+GONE = {
+    "expired": "This link has reached its end date.",
+    "used_up": "This link has been used as often as it can be.",
+    "revoked": "This link is no longer needed. Perhaps the invoice has been paid already.",
+    "address_changed": "This link was sent to an earlier email address.",
+}
+
+WORDS = {
+    "link-unknown": ("We do not know this link", "Perhaps a part of it got lost. Try to open it from the email again."),
+    "challenge-gone": ("Let us send you a new code", "The code you had can no longer be used."),
+    "invalid-code": ("Let us send you a new code", "That was the last try for this code."),
+    "rate-limited": ("Please wait a little", "We had too many tries just now."),
+    "patient-not-found": ("Please call us", "The online portal is not open for you yet."),
+    "no-portal-access": ("Please call us", "The online portal is not open for you yet."),
+}
+
+
+def attach(app: Flask) -> None:
+    app.register_error_handler(Refusal, refused)
+    app.register_error_handler(Away, away)
+    app.register_error_handler(SignInNeeded, sign_in_needed)
+    app.register_error_handler(LinkClosed, link_closed)
+    app.register_error_handler(AccessRefused, access_refused)
+    app.register_error_handler(HTTPException, plain)
+
+
+def in_words(refusal: Refusal) -> str:
+    """One sentence beside the field for the code."""
+    if refusal.kind == "invalid-code":
+        left = refusal.body.get("attempts_left")
+        tries = "try" if left == 1 else "tries"
+        return f"That is not the code we sent. Please look again. You have {left} {tries} left."
+    if refusal.kind == "rate-limited":
+        return f"There were too many tries. Please try again {wait_words(refusal.retry_after_s)}."
+    return "A code has six digits, like 123456. Please look at the email again."
+
+
+def wait_words(seconds: int | None) -> str:
+    seconds = seconds or 60
+    if seconds < 90:
+        return f"in {seconds} seconds"
+    return f"in {-(-seconds // 60)} minutes"
+
+
+def refused(refusal: Refusal) -> Response:
+    title, text = WORDS.get(refusal.kind, ("That did not work", "Please go back and try again."))
+    button = None
+    if refusal.kind == "link-gone":
+        reason = str(refusal.body.get("reason"))
+        title, text = "This link no longer works", GONE.get(reason, "")
+        if reason in ("expired", "used_up") and request.endpoint == "links.press":
+            button = (request.path + "/again", "Email me a new link")
+    elif refusal.kind in ("challenge-gone", "invalid-code"):
+        button = ("/sign-in/again", "Email me a new code")
+    elif refusal.kind == "rate-limited":
+        text += f" Please try again {wait_words(refusal.retry_after_s)}. Nothing is lost."
+    answer = page(title, text, refusal.status, button)
+    if refusal.retry_after_s:
+        answer.headers["Retry-After"] = str(refusal.retry_after_s)
+    return answer
+
+
+def away(error: Away) -> Response:
+    text = "We could not reach our sign-in service. Nothing is lost. Please try again in a moment."
+    answer = page("One moment, please", text, 503)
+    answer.headers["Retry-After"] = str(error.retry_after_s)
+    return answer
+
+
+def sign_in_needed(_: SignInNeeded) -> Response:
+    return make_response(render_template("sign_in_first.html", page=wanted_page()), 401)
+
+
+def link_closed(_: LinkClosed) -> Response:
+    text = "To keep your data safe we close this page after ten minutes. Press the link in our email to open it again."
+    return page("This page has closed", text, 401)
+
+
+def access_refused(refusal: AccessRefused) -> Response:
+    """The verifier's answer, as it stands (RFC 6750, RFC 9470), on a page that leads on."""
+    if refusal.status == 401:
+        answer = make_response(render_template("step_up.html", page=wanted_page()), 401)
+    else:
+        answer = page("This is not open to you here", "Your link opens one thing only, and this is another one.", 403)
+    answer.headers["WWW-Authenticate"] = refusal.www_authenticate
+    return answer
+
+
+def plain(error: HTTPException) -> Response:
+    code = error.code or 500
+    if code == 400:
+        return page("Please try once more", "This page was open for too long. Go back, reload it and press again.", 400)
+    if code in (404, 405):
+        return page("There is nothing here", "The address may have a mistake in it.", code)
+    return page("That did not work", "The mistake is ours. Please try again, or call us.", code)
+
+
+def page(title: str, text: str, status: int, button: tuple[str, str] | None = None) -> Response:
+    return make_response(render_template("message.html", title=title, text=text, button=button), status)
+
+
+def wanted_page() -> str:
+    """The portal page that was asked for, by its name in the table of `signin.PAGES`."""
+    return request.path.rpartition("/")[2] if request.path.startswith("/portal/") else "home"
