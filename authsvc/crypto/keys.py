@@ -74,6 +74,10 @@ class SigningKey:
         """The JWS signature (for ES256: 64 bytes, R then S; RFC 7518 §3.4)."""
         return ALGORITHMS[self.alg].sign(message, self.private)
 
+    def verifies(self, message: bytes, signature: bytes) -> bool:
+        """Whether this key made the signature."""
+        return ALGORITHMS[self.alg].verify(message, self.public, signature)
+
     def to_der(self) -> bytes:
         """The private key as unencrypted PKCS #8, to be sealed at once and never written down otherwise."""
         return self.private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())

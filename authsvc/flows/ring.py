@@ -10,9 +10,8 @@ published after it signed, until the last token it signed has died. What time al
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from authsvc.config import Settings
 
@@ -84,6 +83,10 @@ class Ring:
         """The next instant at which time alone changes the ring."""
         return min((key.gone_at_ms for key in self.keys if key.gone_at_ms is not None), default=None)
 
+    def in_order(self) -> list[RingKey]:
+        """As people and verifiers want to see them: what signs, what will, what did (newest first)."""
+        return sorted(self.keys, key=lambda key: (STATES.index(key.state), -key.created_ms, key.kid))
+
     # --- steps --------------------------------------------------------------------------------------------------------
 
     def with_next(self, fresh: RingKey) -> Ring:
@@ -138,13 +141,3 @@ class Ring:
         if len({key.kid for key in ring.keys}) != len(states):
             raise ValueError("a ring holds each key once")
         return ring
-
-
-def in_order(keys: Iterable[RingKey]) -> list[RingKey]:
-    """As people and verifiers want to see them: what signs, what will, what did."""
-    return sorted(keys, key=lambda key: (STATES.index(key.state), -key.created_ms, key.kid))
-
-
-def jwk_set(jwks: Iterable[Mapping[str, Any]]) -> bytes:
-    """RFC 7517 §5."""
-    return json.dumps({"keys": [dict(jwk) for jwk in jwks]}, separators=(",", ":")).encode()

@@ -1,0 +1,193 @@
+"""The signing keys in use: follow the stored ring, sign, publish.
+
+The ring lives in Redis so that every instance sees a step within seconds, and in the memory of each so that nothing
+stops when Redis does. Memory wins whenever the store looks wrong: an emptied or unreadable ring never replaces the
+last good one, never leads to new keys, and a key once seen revoked never comes back into this process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from authsvc.audit import Event, Recorder
+from authsvc.config import Settings
+from authsvc.crypto import keys as signing
+from authsvc.crypto import mint, sealing
+from authsvc.crypto.keys import SigningKey
+from authsvc.errors import KeyRingUnusable
+from authsvc.flows.ring import CURRENT, NEXT, Ring, RingKey, Timing
+from authsvc.flows.vault import Vault
+from authsvc.seams import Clock, Entropy
+from authsvc.store.keys import RING_PURPOSE, KeyStore
+
+SEAL_PURPOSE: Final = "signing key"
+
+
+@dataclass(frozen=True)
+class Held:
+    """A stored text and what it opened to."""
+
+    text: str
+    ring: Ring
+    opened: Mapping[str, SigningKey]
+
+
+@dataclass(frozen=True)
+class View:
+    """What the held ring means until time alone changes it."""
+
+    until_ms: float
+    ring: Ring
+    signer: SigningKey
+    verifying: Mapping[str, SigningKey]
+    jwks: bytes
+    etag: str
+
+
+class KeyRing:
+    """Thread-safe without a lock: what is held is replaced as a whole."""
+
+    def __init__(
+        self, store: KeyStore, vault: Vault, recorder: Recorder, clock: Clock, entropy: Entropy, settings: Settings
+    ) -> None:
+        self._store = store
+        self._vault = vault
+        self._recorder = recorder
+        self._clock = clock
+        self._entropy = entropy
+        self._settings = settings
+        self._timing = Timing.of(settings)
+        self._held: Held | None = None
+        self._view: View | None = None
+        self._revoked: set[str] = set()
+
+    # --- following ----------------------------------------------------------------------------------------------------
+
+    def ensure(self) -> None:
+        """Have a ring: the stored one, or on the very first start a new one, made once however many instances race.
+
+        Raises Unavailable when the store is away; KeyRingUnusable when there was a ring and it is gone or can't be
+        opened. Does nothing once a ring is held.
+        """
+        if self._held is None:
+            self._load()
+
+    def refresh(self) -> None:
+        """Look whether the stored ring changed; to be called every `ring_poll_s`. Raises as `ensure`, and what is held
+        stays held."""
+        self._load()
+
+    def _load(self) -> Held:
+        held = self._held
+        # In this order: ring and data key are made in one step, so a data key without a ring is a loss, not a start.
+        first = held is None and self._store.data_key(RING_PURPOSE) is None
+        text = self._store.ring()
+        if text is None and first:
+            text = self._create()
+        if text is None:
+            raise KeyRingUnusable("ring_missing")
+        return held if held and held.text == text else self._adopt(text)
+
+    def _create(self) -> str | None:
+        now_ms = self._clock.now_ms()
+        seal_key, data_key = self._vault.fresh(RING_PURPOSE)
+        # The first key may sign at once: no verifier has fetched a key set yet.
+        current = self._sealed(signing.generate(self._settings.signing_alg), CURRENT, now_ms, now_ms, seal_key)
+        waiting = self._fresh(signing.generate(self._settings.signing_alg), now_ms, seal_key)
+        return self._store.create(
+            act=mint.short_id(self._entropy),
+            now_ms=now_ms,
+            ring=Ring(version=1, keys=(current, waiting)).to_json(),
+            data_key=data_key,
+            entry=self._recorder.entry(Event.KEY_CREATED, actor="start", kid=current.kid, next=waiting.kid),
+        )
+
+    def _adopt(self, text: str) -> Held:
+        """Open a stored ring wholly, or raise KeyRingUnusable and leave everything as it was."""
+        try:
+            ring = Ring.from_json(text)
+        except ValueError as error:
+            raise KeyRingUnusable(str(error)) from None
+        known = self._held.opened if self._held else {}
+        opened = {key.kid: known.get(key.kid) or self._open(key) for key in ring.keys}
+        if not self._revoked.isdisjoint(opened):
+            raise KeyRingUnusable("a revoked key is back")
+        self._revoked.update(ring.revoked)
+        held = Held(text, ring, opened)
+        self._held, self._view = held, None
+        return held
+
+    def _open(self, key: RingKey) -> SigningKey:
+        seal_key = self._vault.key(RING_PURPOSE)
+        try:
+            opened = signing.from_der(sealing.unseal(seal_key, SEAL_PURPOSE, key.sealed, key.kid))
+        except ValueError as error:
+            raise KeyRingUnusable(f"signing key {key.kid}: {error}") from None
+        if (opened.kid, opened.alg) != (key.kid, key.alg):
+            raise KeyRingUnusable(f"signing key {key.kid} is another key")
+        return opened
+
+    # --- using --------------------------------------------------------------------------------------------------------
+
+    def signer(self) -> SigningKey:
+        """The key that signs now. Raises KeyRingUnusable before there is a ring, like all that follow."""
+        return self.view().signer
+
+    def verification_keys(self) -> Mapping[str, SigningKey]:
+        """Every key whose tokens are good now, by kid, the signing one first."""
+        return self.view().verifying
+
+    def jwks(self) -> tuple[bytes, str]:
+        """The key set to publish (RFC 7517 §5) and its entity tag, unquoted."""
+        view = self.view()
+        return view.jwks, view.etag
+
+    def pem(self, kid: str) -> str | None:
+        """The public key of this kid, if it is published."""
+        key = self.view().verifying.get(kid)
+        return key.pem if key else None
+
+    def view(self) -> View:
+        """The held ring as of now: a retiring key whose time is over is gone, though nobody removed it yet."""
+        view, held = self._view, self._held
+        if held is None:
+            raise KeyRingUnusable("no_ring_yet")
+        now_ms = self._clock.now_ms()
+        if view is None or now_ms >= view.until_ms:
+            view = _view_of(held, now_ms)
+            # A ring adopted meanwhile has cleared this already; the view of an older one must not come back.
+            if self._held is held:
+                self._view = view
+        return view
+
+    # --- making ring keys ---------------------------------------------------------------------------------------------
+
+    def _fresh(self, key: SigningKey, now_ms: int, seal_key: bytes | None = None) -> RingKey:
+        return self._sealed(key, NEXT, now_ms, now_ms + self._timing.before_ms, seal_key)
+
+    def _sealed(
+        self, key: SigningKey, state: str, now_ms: int, signs_from_ms: int, seal_key: bytes | None = None
+    ) -> RingKey:
+        seal_key = seal_key or self._vault.key(RING_PURPOSE)
+        sealed = sealing.seal(seal_key, SEAL_PURPOSE, key.to_der(), key.kid, self._entropy)
+        return RingKey(key.kid, key.alg, state, now_ms, signs_from_ms, sealed)
+
+
+def _view_of(held: Held, now_ms: int) -> View:
+    ring = held.ring.at(now_ms)
+    verifying = {key.kid: held.opened[key.kid] for key in ring.in_order()}
+    jwks = json.dumps({"keys": [dict(key.jwk) for key in verifying.values()]}, separators=(",", ":")).encode()
+    changes_at_ms = ring.changes_at_ms()
+    return View(
+        until_ms=math.inf if changes_at_ms is None else changes_at_ms,
+        ring=ring,
+        signer=verifying[ring.current.kid],
+        verifying=verifying,
+        jwks=jwks,
+        etag=hashlib.sha256(jwks).hexdigest()[:32],
+    )
