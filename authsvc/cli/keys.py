@@ -1,0 +1,135 @@
+"""Signing keys: look, rotate, and what to do when one got out."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from authsvc.cli import shapes
+from authsvc.cli.failures import instant
+from authsvc.cli.manners import (
+    Noun,
+    actor,
+    confirm,
+    manner,
+    note,
+    open_service,
+    pairs,
+    reason_option,
+    table,
+    tell,
+    yes_option,
+)
+
+if TYPE_CHECKING:
+    from authsvc.flows.keys import KeyStep
+
+
+@click.group(cls=Noun)
+def keys() -> None:
+    """Signing keys: next, current, retiring, gone."""
+
+
+@keys.command("list")
+def list_() -> None:
+    """List the published keys, the signing one first."""
+    documents = [
+        {
+            "kid": key.kid,
+            "alg": key.alg,
+            "state": key.state,
+            "created_at": instant(key.created_ms),
+            "signs_from": instant(key.signs_from_ms),
+            "gone_at": instant(key.gone_at_ms),
+        }
+        for key in open_service().keys.list()
+    ]
+    head = ("kid", "alg", "state", "created_at", "signs_from", "gone_at")
+    tell(
+        {"keys": documents},
+        lambda: table(
+            head,
+            [[key[name] for name in head] for key in documents],
+            "No keys yet; the first `authsvc serve` makes them.",
+        ),
+    )
+
+
+@keys.command()
+@click.option("--force", is_flag=True, help="Rotate although verifiers may not know the next key yet.")
+@click.option(
+    "--if-older-than", type=shapes.Span(), metavar="SPAN", help="Only if the key signs for longer; suits cron."
+)
+@reason_option
+def rotate(force: bool, if_older_than: int | None, reason: str) -> None:
+    """Let the next key sign. Refused (exit 3) while verifiers may not know it yet."""
+    step = open_service().keys.rotate(actor(), reason, force=force, if_older_than_s=if_older_than)
+    _tell("rotated", step, step.done)
+
+
+@keys.command()
+@click.argument("kid", type=shapes.KID)
+@reason_option
+@yes_option
+def revoke(kid: str, reason: str, yes: bool) -> None:
+    """Remove a compromised key at once; its tokens become inactive."""
+    confirm(f"Revoke {kid}? Every token it signed is refused at once.", yes)
+    _tell("revoked", open_service().keys.revoke(kid, actor(), reason), kid)
+
+
+@keys.command("import")
+@click.argument("file", type=click.File("r", encoding="utf-8"))
+@reason_option
+def import_(file: TextIO, reason: str) -> None:
+    """Take the private key in FILE (PEM; - for stdin) as the next key."""
+    step = open_service().keys.import_pem(file.read(64 * 1024), actor(), reason)
+    _tell("imported", step, step.next)
+
+
+@keys.command()
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["jwks", "pem", "haproxy"]),
+    default="jwks",
+    show_default=True,
+    help="A JWK set, PEM text, or HAProxy's map from kid to file.",
+)
+def export(form: str) -> None:
+    """Write the public keys to stdout, for verifiers that can't fetch them."""
+    text = open_service().keys.export(form)
+    shown = json.loads(text) if form == "jwks" else {"format": form, "text": text}
+    tell(shown, text.rstrip("\n"))
+
+
+@keys.command()
+@reason_option
+def rewrap(reason: str) -> None:
+    """Seal the stored data keys under the newest master secret."""
+    done = open_service().keys.rewrap(actor(), reason)
+    shown = {
+        "moved": list(done.moved),
+        "master_id": done.master_id,
+        "keep_old_until": instant(done.keep_old_until_ms),
+    }
+    tell(shown, lambda: pairs({**shown, "moved": " ".join(done.moved) or "nothing: all were there already"}))
+    if not manner().json:
+        note(
+            f"Older master secrets may be taken away after {shown['keep_old_until']}, when codes sent before have died."
+        )
+
+
+def _tell(what: str, step: KeyStep, value: str | bool) -> None:
+    shown = {
+        what: value,
+        "current": step.current,
+        "next": step.next,
+        "next_safe_at": instant(step.next_safe_at_ms),
+        "cost": step.cost,
+    }
+    said = value if isinstance(value, str) else ("yes" if value else "no: not due yet")
+    tell(shown, lambda: pairs({**shown, what: said}))
+    if step.cost:
+        note(f"The price: {step.cost}.")

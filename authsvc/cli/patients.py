@@ -1,0 +1,98 @@
+"""Patients: who may sign in, and help for those who can't."""
+
+from __future__ import annotations
+
+import click
+
+from authsvc.cli import shapes
+from authsvc.cli.manners import Noun, act_in, confirm, open_service, pairs, reason_option, tell, yes_option
+
+
+@click.group(cls=Noun)
+def patients() -> None:
+    """Patients: who may sign in, and help for those who can't."""
+
+
+@patients.command()
+@click.argument("practice", type=shapes.PRACTICE)
+@click.argument("patient", metavar="ID", type=shapes.PATIENT)
+@click.option("--email", required=True, metavar="ADDRESS", help="Where codes and links go.")
+@click.option("--label", type=shapes.Line(100), help="What the patient is called where several share a mailbox.")
+@reason_option
+def grant(practice: str, patient: str, email: str, label: str | None, reason: str) -> None:
+    """Let the patient ID of PRACTICE sign in; creates the patient if need be."""
+    service = open_service()
+    granted, created = service.patients.grant(act_in(service, practice, reason), patient, email=email, label=label)
+    shown = {
+        "practice": practice,
+        "patient": granted.id,
+        "email": granted.email,
+        "label": granted.label,
+        "portal_access": granted.portal_access,
+        "created": created,
+    }
+    tell(shown, lambda: pairs(shown))
+
+
+@patients.command()
+@click.argument("practice", type=shapes.PRACTICE)
+@click.argument("patient", metavar="ID", type=shapes.PATIENT)
+@reason_option
+@yes_option
+def withdraw(practice: str, patient: str, reason: str, yes: bool) -> None:
+    """Take portal access back: sessions, codes and access links of the patient end."""
+    confirm(f"Withdraw portal access of {patient} at {practice}? The patient is signed out.", yes)
+    service = open_service()
+    service.patients.withdraw(act_in(service, practice, reason), patient)
+    tell({"practice": practice, "patient": patient, "portal_access": False}, f"{patient} can't sign in any more.")
+
+
+@patients.command()
+@click.argument("practice", type=shapes.PRACTICE)
+@click.argument("patient", metavar="ID", type=shapes.PATIENT)
+@reason_option
+def show(practice: str, patient: str, reason: str) -> None:
+    """Show what is known of a patient: address, access, misses, link mode, sessions."""
+    service = open_service()
+    act = act_in(service, practice, reason)
+    known = service.patients.show(act, patient)
+    shown = {"practice": practice, **known, "sessions": len(service.sessions.list(act, known["patient"]))}
+    tell(shown, lambda: pairs(shown))
+
+
+@patients.command()
+@click.argument("practice", type=shapes.PRACTICE)
+@click.argument("patient", metavar="ID", type=shapes.PATIENT)
+@reason_option
+def unlock(practice: str, patient: str, reason: str) -> None:
+    """Forget the missed guesses of the patient's mailbox; do so after speaking with the patient."""
+    service = open_service()
+    service.patients.unlock(act_in(service, practice, reason), patient)
+    tell({"practice": practice, "patient": patient, "unlocked": True}, f"{patient} gets codes again.")
+
+
+@patients.command("sign-out")
+@click.argument("practice", type=shapes.PRACTICE)
+@click.argument("patient", metavar="ID", type=shapes.PATIENT)
+@reason_option
+def sign_out(practice: str, patient: str, reason: str) -> None:
+    """End all sessions of a patient."""
+    service = open_service()
+    ended = service.sessions.end_all(act_in(service, practice, reason), patient)
+    tell({"practice": practice, "patient": patient, "sessions_ended": ended}, f"Sessions ended: {ended}.")
+
+
+@patients.command()
+@click.argument("practice", type=shapes.PRACTICE)
+@click.argument("old", type=shapes.PATIENT)
+@click.argument("new", type=shapes.PATIENT)
+@reason_option
+@yes_option
+def merge(practice: str, old: str, new: str, reason: str, yes: bool) -> None:
+    """Let the patient id OLD mean NEW from now on, as after merging two charts."""
+    if old == new:
+        raise click.UsageError("OLD and NEW are the same patient")
+    confirm(f"Merge {old} into {new} at {practice}? Sessions of {old} end; this can't be undone.", yes)
+    service = open_service()
+    service.patients.merge(act_in(service, practice, reason), old, new)
+    tell({"practice": practice, "merged": old, "into": new}, f"{old} now means {new}.")

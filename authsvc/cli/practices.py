@@ -1,0 +1,99 @@
+"""Practices: the tenants."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from authsvc.cli import shapes
+from authsvc.cli.failures import instant
+from authsvc.cli.manners import Noun, actor, confirm, open_service, pairs, reason_option, table, tell, yes_option
+
+if TYPE_CHECKING:
+    from authsvc.model import Practice
+    from authsvc.wiring import Service
+
+FIELDS = ("name", "phone", "portal_url", "link_url", "locale")
+
+
+@click.group(cls=Noun)
+def practices() -> None:
+    """Practices, the tenants: everything else belongs to one."""
+
+
+@practices.command()
+@click.argument("practice_id", metavar="ID", type=shapes.PRACTICE)
+@click.option("--name", type=shapes.Line(100, least=1), required=True, help="What patients read in mails and on pages.")
+@click.option("--phone", type=shapes.Line(40), default="", help="Shown where a patient may need help.")
+@click.option("--portal-url", default="", metavar="URL", help="Where the practice's portal is; https.")
+@click.option("--link-url", default="", metavar="TEMPLATE", help="The practice's own page for links; ends in /{token}.")
+@click.option("--locale", type=shapes.LOCALE, default="en", show_default=True, help="Language of mails: en or es.")
+@reason_option
+def add(practice_id: str, reason: str, **fields: str) -> None:
+    """Add the practice ID."""
+    service = open_service()
+    _tell(service.practices.add(practice_id, actor=actor(), reason=reason, **_checked(service, fields)))
+
+
+@practices.command("set")
+@click.argument("practice_id", metavar="ID", type=shapes.PRACTICE)
+@click.option("--name", type=shapes.Line(100, least=1), help="What patients read in mails and on pages.")
+@click.option("--phone", type=shapes.Line(40), help="Shown where a patient may need help; '' for none.")
+@click.option("--portal-url", metavar="URL", help="Where the practice's portal is; '' for none.")
+@click.option("--link-url", metavar="TEMPLATE", help="The practice's own page for links; '' for the hosted one.")
+@click.option("--locale", type=shapes.LOCALE, help="Language of mails: en or es.")
+@reason_option
+def set_(practice_id: str, reason: str, **fields: str | None) -> None:
+    """Change the practice ID; what isn't named stays."""
+    given = {name: value for name, value in fields.items() if value is not None}
+    if not given:
+        raise click.UsageError("name what to change: --name, --phone, --portal-url, --link-url or --locale")
+    service = open_service()
+    _tell(service.practices.set(practice_id, actor=actor(), reason=reason, **_checked(service, given)))
+
+
+@practices.command("list")
+def list_() -> None:
+    """List the practices."""
+    found = open_service().practices.list()
+    tell(
+        {"practices": [document(practice) for practice in found]},
+        lambda: table(
+            ("id", "name", "phone", "locale", "portal"),
+            [(each.id, each.name, each.phone, each.locale, each.portal_url) for each in found],
+            "No practices yet; `authsvc practices add` adds one.",
+        ),
+    )
+
+
+@practices.command()
+@click.argument("practice_id", metavar="ID", type=shapes.PRACTICE)
+@reason_option
+@yes_option
+def remove(practice_id: str, reason: str, yes: bool) -> None:
+    """Remove the practice ID: every call about it is refused within five seconds."""
+    confirm(f"Remove the practice {practice_id}? Its patients can't sign in any more.", yes)
+    open_service().practices.remove(practice_id, actor=actor(), reason=reason)
+    tell({"removed": practice_id}, f"Removed {practice_id}.")
+
+
+def document(practice: Practice) -> dict[str, object]:
+    """A practice as the JSON answers show it."""
+    shown: dict[str, object] = {"id": practice.id}
+    shown.update((name, getattr(practice, name)) for name in FIELDS)
+    return {**shown, "created_at": instant(practice.created_ms)}
+
+
+def _tell(practice: Practice) -> None:
+    shown = document(practice)
+    tell(shown, lambda: pairs(shown))
+
+
+def _checked(service: Service, fields: dict[str, str]) -> dict[str, str]:
+    production = service.settings.production
+    if "portal_url" in fields:
+        shapes.web_address(fields["portal_url"], production=production, option="--portal-url")
+    if "link_url" in fields:
+        shapes.link_template(fields["link_url"], production=production)
+    return fields
