@@ -31,6 +31,7 @@ from authsvc.flows.practices import Practices
 from authsvc.flows.sessions import Sessions
 from authsvc.flows.site import Site
 from authsvc.flows.tokens import Issuing
+from authsvc.flows.trails import Trails
 from authsvc.flows.vault import Vault
 from authsvc.metrics import Metrics
 from authsvc.model import Act, Client, Practice
@@ -114,7 +115,7 @@ class Service:
             bell=self._bell,
         )
         site = Site(store, self.recorder)
-        self.outbox = Outbox(store)
+        self.outbox = Outbox(store, settings.delivery_record_life_s)
         self.practices = Practices(Registry(store, "practices"), site, clock)
         self.clients = Clients(self.acts, Registry(store, "clients"), site)
         self.patients = Patients(self.acts, self.outbox)
@@ -126,6 +127,7 @@ class Service:
         bearers = Bearers(self.acts, self.keys)
         self.sessions = Sessions(self.acts, issuing, bearers, self.practices)
         self.gateway = Gateway(bearers, self.practices)
+        self.trails = Trails(store, self.vault, self.practices)
         self._followers = (
             Follower(settings.ring_poll_s, keys=self.keys.refresh),
             Follower(FLAGS_EVERY_S, flags=self.flags.refresh),

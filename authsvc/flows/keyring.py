@@ -41,6 +41,7 @@ class Held:
 class View:
     """What the held ring means until time alone changes it."""
 
+    held: Held
     until_ms: float
     ring: Ring
     signer: SigningKey
@@ -99,13 +100,17 @@ class KeyRing:
         # The first key may sign at once: no verifier has fetched a key set yet.
         current = self._sealed(signing.generate(self._settings.signing_alg), CURRENT, now_ms, now_ms, seal_key)
         waiting = self._fresh(signing.generate(self._settings.signing_alg), now_ms, seal_key)
-        return self._store.create(
+        ours = Ring(version=1, keys=(current, waiting)).to_json()
+        text = self._store.create(
             act=mint.short_id(self._entropy),
             now_ms=now_ms,
-            ring=Ring(version=1, keys=(current, waiting)).to_json(),
+            ring=ours,
             data_key=data_key,
             entry=self._recorder.entry(Event.KEY_CREATED, actor="start", kid=current.kid, next=waiting.kid),
         )
+        if text == ours:
+            self._recorder.told(Event.KEY_CREATED.value, actor="start", kid=current.kid)
+        return text
 
     def _adopt(self, text: str) -> Held:
         """Open a stored ring wholly, or raise KeyRingUnusable and leave everything as it was."""
@@ -118,8 +123,7 @@ class KeyRing:
         if not self._revoked.isdisjoint(opened):
             raise KeyRingUnusable("a revoked key is back")
         self._revoked.update(ring.revoked)
-        held = Held(text, ring, opened)
-        self._held, self._view = held, None
+        held = self._held = Held(text, ring, opened)
         return held
 
     def _open(self, key: RingKey) -> SigningKey:
@@ -158,11 +162,9 @@ class KeyRing:
         if held is None:
             raise KeyRingUnusable("no_ring_yet")
         now_ms = self._clock.now_ms()
-        if view is None or now_ms >= view.until_ms:
-            view = _view_of(held, now_ms)
-            # A ring adopted meanwhile has cleared this already; the view of an older one must not come back.
-            if self._held is held:
-                self._view = view
+        # A view names the ring it is of, so that a slow thread can't leave the view of an older one behind.
+        if view is None or view.held is not held or now_ms >= view.until_ms:
+            view = self._view = _view_of(held, now_ms)
         return view
 
     # --- making ring keys ---------------------------------------------------------------------------------------------
@@ -184,6 +186,7 @@ def _view_of(held: Held, now_ms: int) -> View:
     jwks = json.dumps({"keys": [dict(key.jwk) for key in verifying.values()]}, separators=(",", ":")).encode()
     changes_at_ms = ring.changes_at_ms()
     return View(
+        held=held,
         until_ms=math.inf if changes_at_ms is None else changes_at_ms,
         ring=ring,
         signer=verifying[ring.current.kid],

@@ -8,7 +8,6 @@ becomes safe; one that is taken all the same says its cost.
 from __future__ import annotations
 
 import builtins
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -21,8 +20,6 @@ from authsvc.errors import AlreadyExists, Fault, InvalidInput, KeyRingUnusable, 
 from authsvc.flows.keyring import KeyRing
 from authsvc.flows.ring import CURRENT, NEXT, Ring, RingKey
 from authsvc.model import PublicKey
-
-log = logging.getLogger("authsvc.keys")
 
 TRIES: Final = 5  # how often a step starts over because somebody else was faster
 EXPORTS: Final = ("jwks", "pem", "haproxy")
@@ -154,7 +151,10 @@ class Keys(KeyRing):
             said = {"purposes": " ".join(done.moved), "master": done.master_id}
             entry = self._recorder.entry(Event.KEY_REWRAPPED, actor=actor, reason=reason, **said)
             act = mint.short_id(self._entropy)
-            if not moves or self._store.rewrap(act=act, now_ms=now_ms, moves=moves, entry=entry):
+            if not moves:
+                return done
+            if self._store.rewrap(act=act, now_ms=now_ms, moves=moves, entry=entry):
+                self._recorder.told(Event.KEY_REWRAPPED.value, actor=actor, reason=reason)
                 return done
         raise Unavailable("keys_contended")
 
@@ -196,7 +196,7 @@ class Keys(KeyRing):
         if not self._store.swap(act=act, now_ms=self._clock.now_ms(), read=read, ring=text, entry=entry):
             return False
         self._adopt(text)
-        log.warning(event.value, extra={"actor": actor, "reason": reason, "kid": kid})
+        self._recorder.told(event.value, actor=actor, reason=reason, kid=kid)
         return True
 
     def _listed(self) -> builtins.list[PublicKey]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from authsvc.audit import Event
 from authsvc.crypto import mint
-from authsvc.crypto.addresses import hint
+from authsvc.crypto.addresses import canonical, hint
 from authsvc.errors import Fault, InvalidInput, LinkGone, NotFound
 from authsvc.flows.acts import Acts
 from authsvc.flows.challenges import ACCESS, Challenges
@@ -111,7 +111,7 @@ class Links:
         if access:
             settings = self._acts.settings
             address = self._acts.unseal(act.practice.id, "address", reply["to"])
-            return Started(handle, settings.code_life_s, settings.resend_after_s, email_hint=hint(address))
+            return Started(handle, settings.code_life_s, settings.resend_after_s, email_hint=hint(canonical(address)))
         link = reply["link"]
         workflow = self._catalogue.get(link["w"])
         if workflow is None:

@@ -104,7 +104,8 @@ class Store:
         known = self._scripts.get(script)
         if known is None:
             known = self._scripts.setdefault(script, Script(script))
-        text = json.dumps(args, separators=(",", ":"))
+        # A null would reach Lua as a value that counts as true: what isn't there is left out.
+        text = json.dumps({name: value for name, value in args.items() if value is not None}, separators=(",", ":"))
         wait = durable and self._replicas > 0
         answer = self.call(lambda client: self._evaluate(client, known, prefix, text, wait))
         return cast(dict[str, Any], json.loads(answer))

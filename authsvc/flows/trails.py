@@ -1,0 +1,162 @@
+"""Sealing, checking and handing out the audit trail.
+
+Every entry has the MAC that the app gave it and a number without gaps that the script gave it. The worker seals ranges
+of entries into a keyed hash chain within seconds, so that an entry which was changed, removed or swapped afterwards is
+found and named. Entries that are younger than the last seal are said to be unsealed, not good.
+"""
+
+from __future__ import annotations
+
+import hmac
+import itertools
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from authsvc.crypto import mint, sealing
+from authsvc.flows.practices import Practices
+from authsvc.flows.vault import Vault
+from authsvc.store.connection import Store
+from authsvc.store.trail import PAGE, Kept, Seal, Trail
+
+SITE = ("@site", "@keys", "@clients")
+CHECK_CHARS = 8  # 48 bits of every entry's own MAC: enough to say which entry of a broken range it is
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check of a trail found. `faults` name the entry by number; `unsealed` counts the young tail."""
+
+    name: str
+    entries: int
+    sealed_to: int
+    unsealed: int
+    faults: tuple[str, ...]
+
+
+class Trails:
+    """The use cases of an auditor, and the worker's part in them."""
+
+    def __init__(self, store: Store, vault: Vault, practices: Practices) -> None:
+        self._store = store
+        self._vault = vault
+        self._practices = practices
+
+    def seal_all(self) -> int:
+        """Seal what came since the last time, in every trail; how many entries that were. Raises Unavailable."""
+        names = (*SITE, *(practice.id for practice in self._practices.list()))
+        return sum(self.seal(name) for name in names)
+
+    def seal(self, name: str) -> int:
+        """Seal what came since the last time in one trail."""
+        trail, done = Trail(self._store, name), 0
+        while True:
+            after, after_id, chain = trail.sealed()
+            fresh = trail.entries(after_id)
+            if not fresh:
+                return done
+            seal = Seal(fresh[0].n, fresh[-1].n, self._checks(name, fresh), self._chained(name, chain, fresh))
+            if not trail.seal(after, seal, fresh[-1].id):
+                return done
+            done += len(fresh)
+
+    def verify(self, name: str) -> Verdict:
+        """Check a whole trail against its seals. Raises UnknownName, Unavailable."""
+        trail = self._trail(name)
+        entries = list(_all(trail))
+        by_number = {entry.n: entry for entry in entries}
+        faults = [f"entry {n} stands twice" for n in _twice(entries)]
+        faults += [
+            f"entry {b.n} stands behind entry {a.n}" for a, b in itertools.pairwise(entries) if b.n < a.n
+        ]
+        faults += [f"entry {entry.n}: its text was changed" for entry in entries if not self._genuine(entry)]
+        first = min(by_number, default=trail.count() + 1)
+        sealed_to, chain = 0, ""
+        for seal in trail.seals():
+            if seal.first != sealed_to + 1:
+                faults.append(f"the seals skip from entry {sealed_to} to {seal.first}")
+            sealed_to = seal.last
+            if seal.last < first:
+                chain = seal.chain  # exported and trimmed
+                continue
+            span = [by_number.get(n) for n in range(seal.first, seal.last + 1)]
+            present = [entry for entry in span if entry is not None]
+            faults += [f"entry {seal.first + at} is missing" for at, entry in enumerate(span) if entry is None]
+            faults += self._changed(name, seal, present)
+            if len(present) == len(span) and self._chained(name, chain, present) != seal.chain:
+                faults.append(f"entries {seal.first} to {seal.last} don't match their seal")
+            chain = seal.chain
+        tail = trail.count() - sealed_to
+        faults += [f"entry {n} is missing" for n in range(sealed_to + 1, trail.count() + 1) if n not in by_number]
+        return Verdict(name, len(entries), sealed_to, tail, tuple(dict.fromkeys(faults)))
+
+    def tail(self, name: str, most: int = 20) -> list[dict[str, Any]]:
+        """The youngest entries, readable. Raises UnknownName, Unavailable."""
+        return [_readable(entry) for entry in self._trail(name).newest(most)]
+
+    def export(self, name: str, *, trim: bool = False) -> Iterator[dict[str, Any]]:
+        """Every entry, readable; with `trim`, sealed entries are dropped from Redis once they have been handed out."""
+        trail = self._trail(name)
+        _, sealed_id, _ = trail.sealed()
+        for entry in _all(trail):
+            yield _readable(entry)
+        if trim and sealed_id != "-":
+            trail.trim(sealed_id)
+
+    def _trail(self, name: str) -> Trail:
+        if name not in SITE:
+            self._practices.known(name)
+        return Trail(self._store, name)
+
+    def _genuine(self, entry: Kept) -> bool:
+        mac = sealing.mac(self._vault.key("audit"), "authsvc audit v1", entry.text.encode())
+        return hmac.compare_digest(mac, entry.mac)
+
+    def _check(self, name: str, entry: Kept) -> str:
+        key = self._vault.key("audit")
+        return mint.b64u(sealing.raw_mac(key, "authsvc audit check v1", name, *_parts(entry)))[:CHECK_CHARS]
+
+    def _checks(self, name: str, entries: Iterable[Kept]) -> str:
+        return "".join(self._check(name, entry) for entry in entries)
+
+    def _changed(self, name: str, seal: Seal, entries: Iterable[Kept]) -> list[str]:
+        """Which entries of a sealed range are no longer what was sealed."""
+        faults = []
+        for entry in entries:
+            at = (entry.n - seal.first) * CHECK_CHARS
+            if seal.checks[at : at + CHECK_CHARS] != self._check(name, entry):
+                faults.append(f"entry {entry.n} is not what was sealed")
+        return faults
+
+    def _chained(self, name: str, chain: str, entries: Iterable[Kept]) -> str:
+        key = self._vault.key("audit")
+        for entry in entries:
+            chain = mint.b64u(sealing.raw_mac(key, "authsvc audit chain v1", name, chain, *_parts(entry)))
+        return chain
+
+
+def _parts(entry: Kept) -> tuple[str, str, str, str]:
+    return str(entry.n), entry.text, entry.mac, entry.facts
+
+
+def _all(trail: Trail) -> Iterator[Kept]:
+    after = "-"
+    while page := trail.entries(after, PAGE):
+        yield from page
+        after = page[-1].id
+
+
+def _twice(entries: Iterable[Kept]) -> list[int]:
+    seen: set[int] = set()
+    twice = []
+    for entry in entries:
+        if entry.n in seen:
+            twice.append(entry.n)
+        seen.add(entry.n)
+    return twice
+
+
+def _readable(entry: Kept) -> dict[str, Any]:
+    facts = json.loads(entry.facts) if entry.facts else {}
+    return {"n": entry.n, **json.loads(entry.text), **(facts or {})}
