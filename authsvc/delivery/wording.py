@@ -1,0 +1,114 @@
+"""How dates, spans and workflows are said to a patient, in each language that mail is written in.
+
+The sentences themselves are templates (`templates/<language>/`); this holds what a template can't work out: months,
+plurals, and the few words a mail uses for a workflow. Those words stay general on purpose: a mailbox may be read over a
+shoulder, so no amount, no reason for the visit and no patient's name ever goes into a mail (45 CFR 164.502(b)).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+MINUTE_MS: Final = 60_000
+HOUR_MS: Final = 60 * MINUTE_MS
+DAY_MS: Final = 24 * HOUR_MS
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a link is for: `does` completes "You can use it to …", `label` is what the button says."""
+
+    does: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Wording:
+    """One language. `moment` is a format of day, month, year, hour and minute; units are (one, many)."""
+
+    months: tuple[str, ...]
+    date: str
+    moment: str
+    minutes: tuple[str, str]
+    hours: tuple[str, str]
+    days: tuple[str, str]
+    purposes: dict[str, Purpose]
+    any_purpose: Purpose
+
+
+WORDINGS: Final[dict[str, Wording]] = {
+    "en": Wording(
+        months=(
+            *("January", "February", "March", "April", "May", "June"),
+            *("July", "August", "September", "October", "November", "December"),
+        ),
+        date="{month} {day}, {year}",
+        moment="{date} at {time} UTC",
+        minutes=("minute", "minutes"),
+        hours=("hour", "hours"),
+        days=("day", "days"),
+        purposes={
+            "pay-invoice": Purpose("view and pay an invoice", "Open the invoice"),
+            "update-payment-info": Purpose("update your payment information", "Update payment information"),
+            "accept-agreement": Purpose("read and accept an agreement", "Open the agreement"),
+            "portal": Purpose("sign in to the patient portal", "Sign in"),
+        },
+        any_purpose=Purpose("see what we have prepared for you", "Open"),
+    ),
+    "es": Wording(
+        months=(
+            *("enero", "febrero", "marzo", "abril", "mayo", "junio"),
+            *("julio", "agosto", "septiembre", "octubre", "noviembre", "diciembre"),
+        ),
+        date="{day} de {month} de {year}",
+        moment="{date} a las {time} UTC",
+        minutes=("minuto", "minutos"),
+        hours=("hora", "horas"),
+        days=("día", "días"),
+        purposes={
+            "pay-invoice": Purpose("ver y pagar una factura", "Abrir la factura"),
+            "update-payment-info": Purpose("actualizar sus datos de pago", "Actualizar los datos de pago"),
+            "accept-agreement": Purpose("leer y aceptar un acuerdo", "Abrir el acuerdo"),
+            "portal": Purpose("entrar en el portal del paciente", "Entrar"),
+        },
+        any_purpose=Purpose("ver lo que hemos preparado para usted", "Abrir"),
+    ),
+}
+
+FALLBACK: Final = "en"
+
+
+def language(*tags: str) -> str:
+    """The first of the tags (`es`, `es-MX`, empty) that mail is written in, else English."""
+    for tag in tags:
+        primary = tag.replace("_", "-").partition("-")[0].lower()
+        if primary in WORDINGS:
+            return primary
+    return FALLBACK
+
+
+def moment(instant_ms: int, lang: str) -> str:
+    """An instant as a date and a time of day. UTC, since a practice has no time zone on file, and said to be UTC."""
+    words, at = WORDINGS[lang], datetime.fromtimestamp(instant_ms / 1000, UTC)
+    date = words.date.format(day=at.day, month=words.months[at.month - 1], year=at.year)
+    return words.moment.format(date=date, time=f"{at:%H:%M}")
+
+
+def span(length_ms: int, lang: str) -> str:
+    """A length of time in the largest unit of which there are two. Rounded down: never more than there is."""
+    words = WORDINGS[lang]
+    if length_ms >= 2 * DAY_MS:
+        count, units = length_ms // DAY_MS, words.days
+    elif length_ms >= 2 * HOUR_MS:
+        count, units = length_ms // HOUR_MS, words.hours
+    else:
+        count, units = max(1, length_ms // MINUTE_MS), words.minutes
+    return f"{count} {units[count != 1]}"
+
+
+def purpose(workflow: str, lang: str) -> Purpose:
+    """What a link of this workflow is for; a site's own workflows share one general phrase."""
+    words = WORDINGS[lang]
+    return words.purposes.get(workflow, words.any_purpose)

@@ -1,0 +1,30 @@
+"""The demo's inbox: the latest mails, as JSON, for a page that shows them. Development only; they hold codes."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from authsvc.store.connection import Store, site_prefix
+
+MAILS: Final = f"{site_prefix('inbox')}mails"
+KEPT: Final = 200
+
+
+class Inbox:
+    """Newest first. Every call may raise `Unavailable`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def append(self, mail: str) -> None:
+        """Add one; the oldest beyond `KEPT` go."""
+
+        def push(client: Any) -> None:
+            client.lpush(MAILS, mail)
+            client.ltrim(MAILS, 0, KEPT - 1)
+
+        self._store.call(push)
+
+    def mails(self) -> list[str]:
+        """All that are kept."""
+        return list(self._store.call(lambda client: client.lrange(MAILS, 0, -1)))

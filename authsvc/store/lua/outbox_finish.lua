@@ -1,0 +1,20 @@
+-- A message is final: out of the outbox, whoever held it, and noted.
+--
+-- a: entry, id, patient  stream id, message id, patient
+--    state               sent | refused | too_late, or void: nobody was to get it, so no record of it stays
+--    detail              short note, no address in it
+--    record_ms           how long delivery records are kept
+-- Returns {last = 1} when this call made it final, {last = 0} when it already was
+
+local delivery, index = key('delivery', a.id), key('deliveries', a.patient)
+local last = call('XDEL', key('outbox'), a.entry)
+call('ZREM', key('outbox', 'due'), a.entry)
+call('HDEL', key('outbox', 'held'), a.entry)
+if a.state == 'void' then
+  call('DEL', delivery)
+  call('ZREM', index, a.id)
+elseif last == 1 and call('EXISTS', delivery) == 1 then
+  call('HSET', delivery, 'state', a.state, 'at_ms', int(now), 'detail', a.detail)
+end
+call('ZREMRANGEBYSCORE', index, '-inf', int(now - a.record_ms))
+return answer({last = last})
