@@ -16,7 +16,7 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TextIO
 
 AUDIT = "authsvc.audit"
@@ -53,6 +53,9 @@ FIELDS = (
 """The extras that are written, in this order; any other is dropped. `peer` is the calling service's network address,
 `address` a listener's, never a mailbox."""
 
+TRAIL_FIELDS = ("patient", "session", "link", "workflow", "resource", "network", "seq", "cost", "current", "purposes")
+"""What the trail may say besides. Patients are in it by the practice's own id, and in no other log."""
+
 _MAX_TEXT = 2000  # characters of one text: a line stays under 16 KiB, which log shippers take whole
 _MAX_TRACE = 8000
 
@@ -77,7 +80,11 @@ def scrub(text: str) -> str:
 
 
 class JsonLines(logging.Formatter):
-    """A record as one line of JSON: `at` (RFC 3339, UTC), `level`, `log`, `event`, then the fields of `FIELDS`."""
+    """A record as one line of JSON: `at` (RFC 3339, UTC), `level`, `log`, `event`, then those of `names` it has."""
+
+    def __init__(self, names: tuple[str, ...] = FIELDS) -> None:
+        super().__init__()
+        self._names = names
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -87,22 +94,12 @@ class JsonLines(logging.Formatter):
             "event": scrub(record.getMessage()[:_MAX_TEXT]),
         }
         extras = record.__dict__
-        for name in FIELDS:
+        for name in self._names:
             if name in extras:
                 line[name] = _plain(extras[name])
         if record.exc_info and record.exc_info[0] is not None:
             line["error"] = record.exc_info[0].__name__
             line["trace"] = scrub(self.formatException(record.exc_info)[-_MAX_TRACE:])
-        return json.dumps(line, separators=(",", ":"))
-
-
-class AuditLines(logging.Formatter):
-    """An entry of the trail as one line of JSON: the members of the record's `entry`, as the audit made them."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        entry: Mapping[str, object] = getattr(record, "entry", {})
-        line: dict[str, object] = {"at": instant(record.created), "log": "audit", "event": scrub(record.getMessage())}
-        line.update((name, _plain(value)) for name, value in entry.items())
         return json.dumps(line, separators=(",", ":"))
 
 
@@ -139,7 +136,7 @@ def configure(
     if audit_stream is None:
         _replace(trail, logging.NullHandler(), None)
     else:
-        _replace(trail, LineHandler(audit_stream, lost), AuditLines())
+        _replace(trail, LineHandler(audit_stream, lost), JsonLines(FIELDS + TRAIL_FIELDS))
     trail.propagate = False
     trail.setLevel(logging.INFO)
     # The logging package's own advice for hot paths: don't collect what the lines above don't show.

@@ -136,19 +136,20 @@ def test_an_endless_text_is_cut(streams: tuple[io.StringIO, io.StringIO]) -> Non
 
 
 def test_the_trail_goes_to_its_own_stream_and_nowhere_else(streams: tuple[io.StringIO, io.StringIO]) -> None:
-    entry = {"practice": "maple", "patient": "p_1", "seq": 7, "note": "al_" + "x" * 43}
-    logging.getLogger(logs.AUDIT).info("code_verified", extra={"entry": entry})
+    entry = {"practice": "maple", "patient": "p_1", "seq": 7, "reason": "al_" + "x" * 43, "email": "a@b.example"}
+    logging.getLogger(logs.AUDIT).info("code.verified", extra=entry)
     assert streams[0].getvalue() == ""
     (line,) = _lines(streams[1])
-    assert line["log"] == "audit"
-    assert line["event"] == "code_verified"
+    assert line["log"] == "authsvc.audit"
+    assert line["event"] == "code.verified"
     assert (line["practice"], line["patient"], line["seq"]) == ("maple", "p_1", 7)
-    assert "x" * 43 not in line["note"]
+    assert "x" * 43 not in line["reason"]
+    assert "email" not in line
 
 
-def test_an_entry_that_is_missing_still_gives_a_line(streams: tuple[io.StringIO, io.StringIO]) -> None:
-    logging.getLogger(logs.AUDIT).info("key_rotated")
-    assert _lines(streams[1])[0]["event"] == "key_rotated"
+def test_a_patient_is_named_in_the_trail_only(streams: tuple[io.StringIO, io.StringIO]) -> None:
+    logging.getLogger("authsvc.web").info("request", extra={"patient": "p_1"})
+    assert "p_1" not in streams[0].getvalue()
 
 
 def test_without_a_stream_the_trail_is_silent(loggers: None, capsys: pytest.CaptureFixture[str]) -> None:

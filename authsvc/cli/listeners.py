@@ -1,0 +1,74 @@
+"""The two addresses of `serve`, found free before anything else is started.
+
+The public one is opened once by every worker process (SO_REUSEPORT), so that the kernel deals connections out evenly:
+a listener shared by all lets one worker take most of them. That also means that a second service of the same user could
+silently open the same port and take half of the patients; so the port is first asked for alone, then held by a socket
+that never listens. The admin address is one ordinary listener for all workers: nobody else can open it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from dataclasses import dataclass
+
+BACKLOG = 128  # connections that may wait for a worker on the admin address
+
+
+class AddressTaken(Exception):
+    """Somebody else listens there, or this machine or user may not. The text says which and what to do."""
+
+
+@dataclass(frozen=True)
+class Public:
+    """The public address. `held` keeps the port for this process and its workers."""
+
+    address: tuple[str, int]
+    held: socket.socket
+
+
+def reserve(where: str) -> Public:
+    """Hold HOST:PORT for our own workers; port 0 picks a free one. Raises AddressTaken."""
+    host, port = split(where)
+    with _bound(host, port, alone=True) as asked:
+        port = int(asked.getsockname()[1])
+    return Public((host, port), _bound(host, port, alone=False))
+
+
+def listen(where: str) -> socket.socket:
+    """A listener on HOST:PORT that all workers share. Raises AddressTaken."""
+    opened = _bound(*split(where), alone=True)
+    opened.listen(BACKLOG)
+    opened.setblocking(False)
+    return opened
+
+
+def split(where: str) -> tuple[str, int]:
+    """Host and port of `127.0.0.1:8000` or `[::1]:8000`."""
+    host, _, port = where.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _bound(host: str, port: int, *, alone: bool) -> socket.socket:
+    opened = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if not alone:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        opened.bind((host, port))
+    except OSError as error:
+        opened.close()
+        raise AddressTaken(_why(host, port, error)) from None
+    return opened
+
+
+def _why(host: str, port: int, error: OSError) -> str:
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"{where} is in use by another process"
+        case errno.EACCES:
+            return f"this user may not open port {port}; choose one above 1023"
+        case _:
+            return f"{where} can't be opened here: {os.strerror(error.errno) if error.errno else error}"

@@ -1,0 +1,89 @@
+"""`authsvc serve`: the HTTP service."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from authsvc.cli.manners import Act, manner, tell
+
+if TYPE_CHECKING:
+    import socket
+
+    from authsvc.settings import Settings
+
+log = logging.getLogger("authsvc.serve")
+
+
+@click.command(cls=Act)
+@click.option("--bind", metavar="HOST:PORT", help="Where to listen, instead of AUTHSVC_BIND.")
+@click.option("--workers", type=click.IntRange(1, 64), metavar="N", help="Processes, instead of AUTHSVC_WORKERS.")
+def serve(bind: str | None, workers: int | None) -> None:
+    """Serve HTTP until SIGTERM. Logs go to stderr, the trail of acts to stdout."""
+    from authsvc import logs, wiring
+    from authsvc.cli import listeners, server
+
+    settings, catalogue, limits = wiring.load(_environ(bind, workers))
+    with server.metrics_folder():
+        service = wiring.bootstrap(settings, catalogue, limits)
+        logs.configure(
+            settings.log_level,
+            audit_stream=sys.stderr if manner().json else sys.stdout,
+            lost=lambda: service.metrics.count("logs_lost"),
+        )
+        try:
+            public = listeners.reserve(settings.bind)
+            admin = _admin(settings)
+        except listeners.AddressTaken as taken:
+            raise click.ClickException(f"{taken}.") from None
+        from authsvc.wsgi import App
+
+        admin_address = None if admin is None else admin.getsockname()[:2]
+        where = {"address": _said(public.address), "admin_address": admin_address and _said(admin_address)}
+        server.run(
+            App(service, admin_address),
+            {"bind": [where["address"]], "workers": settings.workers, "threads": settings.threads},
+            admin,
+            lambda: _ready(where, settings.workers),
+        )
+
+
+def _environ(bind: str | None, workers: int | None) -> dict[str, str]:
+    """The environment with what the command line said on top, so that it is checked together with the rest."""
+    environ = dict(os.environ)
+    for name, value in (("AUTHSVC_BIND", bind), ("AUTHSVC_WORKERS", workers)):
+        if value is not None:
+            environ.pop(f"{name}_FILE", None)
+            environ[name] = str(value)
+    return environ
+
+
+def _admin(settings: Settings) -> socket.socket | None:
+    """The admin listener. If nobody chose its address and somebody else has it (a second service on this machine),
+    this one goes without: a default must not keep a service from starting. An address that was chosen must work."""
+    from authsvc.cli import listeners
+    from authsvc.settings import Settings
+
+    try:
+        return listeners.listen(settings.admin_bind)
+    except listeners.AddressTaken as taken:
+        if settings.admin_bind != Settings.admin_bind:
+            raise
+        log.warning("no admin address: %s", taken, extra={"setting": "AUTHSVC_ADMIN_BIND"})
+        return None
+
+
+def _ready(where: dict[str, str | None], workers: int) -> None:
+    log.info("serving", extra={"address": where["address"], "listener": where["admin_address"], "workers": workers})
+    if manner().json:
+        tell({**where, "workers": workers, "pid": os.getpid()}, "")
+        sys.stdout.flush()
+
+
+def _said(address: tuple[str, int]) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
