@@ -6,6 +6,7 @@ and says so.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -34,7 +35,7 @@ from authsvc.flows.tokens import Issuing
 from authsvc.flows.trails import Trails
 from authsvc.flows.vault import Vault
 from authsvc.metrics import Metrics
-from authsvc.model import Act, Client, Practice
+from authsvc.model import Act, Client, Message, Practice
 from authsvc.ratelimit import Limits
 from authsvc.seams import Clock, Entropy, SystemClock, SystemEntropy
 from authsvc.store.bell import Bell
@@ -102,7 +103,8 @@ class Service:
         )
         self.keys = Keys(key_store, self.vault, self.recorder, clock, entropy, settings)
         self.flags = Flags(store)
-        self._bell = Bell(store)
+        self.outbox = Outbox(store, settings.delivery_record_life_s)
+        self._bell = Bell(self.outbox)
         self.acts = Acts(
             store=store,
             clock=clock,
@@ -115,7 +117,6 @@ class Service:
             bell=self._bell,
         )
         site = Site(store, self.recorder)
-        self.outbox = Outbox(store, settings.delivery_record_life_s)
         self.practices = Practices(Registry(store, "practices"), site, clock)
         self.clients = Clients(self.acts, Registry(store, "clients"), site)
         self.patients = Patients(self.acts, self.outbox)
@@ -156,6 +157,26 @@ class Service:
             reason=reason,
             idempotency_key=idempotency_key,
             fingerprint=fingerprint,
+        )
+
+    def open_entry(self, practice: Practice, fields: Mapping[str, str]) -> Message:
+        """Open one sealed outbox entry, in the worker's memory. Raises ValueError for one that doesn't open."""
+        context = f"{practice.id}:{fields['id']}"
+        body = json.loads(sealing.unseal(self.vault.key("outbox"), "mail", fields["body"], context))
+        until_ms = int(fields["until"])
+        return Message(
+            id=fields["id"],
+            practice=practice,
+            kind=fields["kind"],
+            channel=fields["channel"],
+            to=self.acts.unseal(practice.id, "address", fields["to"]),
+            locale=fields["locale"],
+            queued_at_ms=int(fields["queued"]),
+            until_ms=until_ms,
+            expires_at_ms=int(body.get("expires_at_ms", until_ms)),
+            code=body.get("code", ""),
+            url=body.get("url", ""),
+            workflow=body.get("workflow", ""),
         )
 
     def start(self) -> None:

@@ -9,17 +9,14 @@ from __future__ import annotations
 import threading
 
 from authsvc.errors import Unavailable
-from authsvc.store.connection import Store, site_prefix
-
-BELL = site_prefix("outbox") + "bell"
-LONGEST = 10_000  # rings kept when no worker listens; each names one practice, so more would tell nothing new
+from authsvc.store.outbox import Outbox
 
 
 class Bell:
     """Rings from a thread of its own; silent until `start`."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
         self._waiting: set[str] = set()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -59,8 +56,8 @@ class Bell:
                 return
 
     def _push(self, names: list[str]) -> None:
-        try:
-            self._store.call(lambda client: client.rpush(BELL, *names))
-            self._store.call(lambda client: client.ltrim(BELL, -LONGEST, -1))
-        except Unavailable:
-            return  # the sweep finds them
+        for name in names:
+            try:
+                self._outbox.ring(name)
+            except Unavailable:
+                return  # the sweep finds them
