@@ -8,7 +8,8 @@
 -- Returns {brake = '' | 'typed' | 'all'}
 --
 -- mails  the theoretical arrival time, ms: when the bucket is full again
--- brake  typed | all; ends when the bucket is below `share`, also if no worker is left to look again
+-- brake  typed | all; ends when the bucket is below `share`, also if no worker is left to look again;
+--        at least 1 s, which is how old a reader's view of it may be
 
 local window = a.window_s * 1000
 local step = math.max(1, math.floor(window / a.quota))
@@ -22,6 +23,6 @@ if used + step > window then brake = 'all' elseif free_in >= 0 then brake = 'typ
 if brake == '' then
   call('DEL', key('brake'))
 else
-  call('SET', key('brake'), brake, 'PX', int(math.max(1, free_in)))
+  call('SET', key('brake'), brake, 'PX', int(math.max(1000, free_in)))
 end
 return answer({brake = brake})
