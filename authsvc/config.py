@@ -35,7 +35,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     raw |= _of_environment(environ, faults, secret_files)
 
     values: dict[str, Any] = {}
-    production = str(raw.get("env", "production")).strip() != "development"
+    production = str(raw.get("env")).strip().lower() != "development"
     for name, known in KNOWN.items():
         if name in raw:
             try:

@@ -112,12 +112,14 @@ def chance(high: float) -> Kind:
 
 
 def choice(*options: str) -> Kind:
-    """One of a few words."""
+    """One of a few words, in any case."""
+    known = {option.lower(): option for option in options}
 
     def parse(raw: object, _production: bool) -> str:
-        if raw not in options:
+        found = known.get(raw.strip().lower()) if isinstance(raw, str) else None
+        if found is None:
             raise ValueError(f"must be one of {', '.join(options)}")
-        return str(raw)
+        return found
 
     return Kind(" · ".join(options), parse)
 
@@ -174,12 +176,9 @@ def is_loopback(host: str) -> bool:
 
 def _public_url(raw: object, production: bool) -> str:
     text, parts = split_url(raw)
-    if parts.scheme not in (("https",) if production else ("https", "http")) or not text.startswith(
-        f"{parts.scheme}://"
-    ):
-        raise ValueError(
-            "must begin with https:// in production" if production else "must begin with https:// or http://"
-        )
+    scheme, _, rest = text.partition("://")
+    if not rest or scheme not in ({"https"} if production else {"https", "http"}):
+        raise ValueError("must begin with https://" + ("" if production else " or http://"))
     if "@" in parts.netloc:
         raise ValueError("must not hold a user name or a password")
     if "?" in text or "#" in text:
@@ -187,7 +186,7 @@ def _public_url(raw: object, production: bool) -> str:
     if text.endswith("/"):
         raise ValueError("must not end in a slash: tokens carry it byte for byte, one slash more and they are refused")
     _, port = authority(parts.netloc)
-    if port == {"https": 443, "http": 80}[parts.scheme]:
+    if port == {"https": 443, "http": 80}[scheme]:
         raise ValueError("must leave the default port out, since browsers do")
     if not _PATH.fullmatch(parts.path):
         raise ValueError("has a path with characters or segments that would need escaping")

@@ -49,9 +49,9 @@ def shown(known: Known) -> str:
 def authsvc_toml() -> str:
     parts = [HEAD]
     for known in KNOWN.values():
-        note = f"{known.why} ({known.kind.says}{'; required' if known.required else ''})"
-        comment = textwrap.fill(note, 116, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
-        parts.append(f"{comment}\n#{known.name} = {shown(known)}\n")
+        why = textwrap.fill(known.why, 118, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
+        kind = f"# ({known.kind.says}{'; required' if known.required else ''})"
+        parts.append(f"{why}\n{kind}\n#{known.name} = {shown(known)}\n")
     return "\n".join(parts)
 
 
