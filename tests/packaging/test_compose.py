@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 import redis
 import yaml
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from authsvc.settings import KNOWN
 from authsvc.demo.embedded import StoreServer
+from authsvc.settings import KNOWN
 from tests.conftest import server_binary
 
 ROOT = Path(__file__).parents[2]
@@ -165,8 +167,10 @@ def test_authsvc_may_not_touch_what_is_not_its_own(guarded: redis.Redis) -> None
 
 def test_a_stranger_may_nothing_and_the_health_check_only_ping(guarded: redis.Redis) -> None:
     path = guarded.connection_pool.connection_kwargs["path"]
-    with redis.Redis(unix_socket_path=path) as stranger, pytest.raises(redis.exceptions.AuthenticationError):
-        stranger.ping()
+    no_retry = Retry(NoBackoff(), 0)
+    with redis.Redis(unix_socket_path=path, retry=no_retry) as stranger:
+        with pytest.raises(redis.exceptions.AuthenticationError):
+            stranger.ping()
     with redis.Redis(unix_socket_path=path, username="health", password="-", protocol=2) as health:
         assert health.ping()
         with pytest.raises(redis.exceptions.NoPermissionError):
