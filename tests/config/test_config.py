@@ -516,7 +516,7 @@ def test_a_proxy_list_that_trusts_everyone_or_is_unclear_is_refused(bad: str) ->
 
 
 @pytest.mark.parametrize(
-    "bad", ["8000", "localhost", ":8000", "127.0.0.1:", "127.0.0.1:70000", "unix:/run/x", "::1:80", "[::zz]:80"]
+    "bad", ["8000", "localhost", ":8000", "127.0.0.1:", "127.0.0.1:70000", "unix:/run/x", "::1:80", "[:1:]:80"]
 )
 def test_an_address_to_listen_on_is_host_and_port(bad: str) -> None:
     assert "AUTHSVC_BIND" in refused(production(bind=bad))
