@@ -7,14 +7,11 @@ mail stays still.
 
 from __future__ import annotations
 
-import email
-import email.policy
-import hashlib
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.message import EmailMessage
 
 from flask import Blueprint, Response, abort, render_template, request
 from markupsafe import Markup, escape
@@ -22,7 +19,7 @@ from markupsafe import Markup, escape
 RELOAD_S = 3
 SHOWN = 30  # mails on the list
 
-ReadMails = Callable[[], list[bytes]]
+ReadMails = Callable[[], list[str]]
 
 _ADDRESS = re.compile(r"https?://[^\s<>\"']+[^\s<>\"'.,;:!?)]")
 _FRAME_POLICY = (  # a sandbox without scripts, forms or an origin; a pressed link opens in the whole window
@@ -53,23 +50,22 @@ class Mail:
         return Markup("").join([*parts, escape(self.text[end:].rstrip())])
 
 
-def parse(raw: bytes) -> Mail:
-    message = email.message_from_bytes(raw, policy=email.policy.default)
-    date = message["Date"]
-    when = date.datetime.astimezone(UTC) if date is not None and date.datetime else datetime.fromtimestamp(0, UTC)
+def parse(raw: str) -> Mail:
+    kept = json.loads(raw)
+    when = datetime.fromtimestamp(kept["at_ms"] / 1000, UTC)
     return Mail(
-        id=hashlib.sha256(raw).hexdigest()[:16],
-        to=str(message["To"]),
-        sender=str(message["From"]),
-        subject=str(message["Subject"]),
+        id=kept["id"],
+        to=kept["to"],
+        sender=kept["from"],
+        subject=kept["subject"],
         when=f"{when:%H:%M:%S} UTC",
-        text=_part(message, "plain"),
-        html=_part(message, "html"),
+        text=kept["text"],
+        html=kept["html"],
     )
 
 
 def inbox(read_mails: ReadMails) -> Blueprint:
-    """The pages. `read_mails` returns rendered mails (RFC 5322), newest first."""
+    """The pages. `read_mails` returns mails as the `inbox:` sink keeps them (JSON), newest first."""
     pages = Blueprint("inbox", __name__, url_prefix="/inbox", template_folder="templates")
 
     def one(mail_id: str) -> Mail:
@@ -98,11 +94,6 @@ def inbox(read_mails: ReadMails) -> Blueprint:
         return answer
 
     return pages
-
-
-def _part(message: EmailMessage, kind: str) -> str:
-    part = message.get_body((kind,))
-    return str(part.get_content()) if part is not None else ""
 
 
 def _link(address: str) -> Markup:

@@ -8,6 +8,7 @@ server's parent, so it never signals a pid that was given to somebody else meanw
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -25,7 +26,8 @@ def keep(command: list[str]) -> int:
         server.terminate()
 
     def end_with_parent() -> None:
-        sys.stdin.buffer.read()
+        while os.read(sys.stdin.fileno(), 4096):  # unbuffered: a buffer's lock would abort the exit of the interpreter
+            pass
         end()
         try:
             server.wait(END_WITHIN_S)

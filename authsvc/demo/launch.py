@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -29,12 +29,14 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from authsvc.config import load
 from authsvc.demo import provision
 from authsvc.demo.children import Child, DemoFailed, end_all
-from authsvc.demo.embedded import EmbeddedStore
+from authsvc.demo.embedded import EmbeddedStore, StoreDidNotStart
 from authsvc.demo.inbox import ReadMails
 from authsvc.demo.sample import clinic, state
+from authsvc.demo.sample.api import Away, Refusal
 from authsvc.demo.walk import demo_site
-from authsvc.errors import SettingsInvalid
-from authsvc.store.connection import connect, site_prefix
+from authsvc.errors import SettingsInvalid, Unavailable
+from authsvc.store.connection import Store, connect, site_prefix
+from authsvc.store.inbox import Inbox
 
 HOST = "127.0.0.1"
 PORT = 8080  # of the page to open; the service takes the next free ones
@@ -51,7 +53,7 @@ def run(port: int | None = None) -> int:
                 _serve(stack, PORT if port is None else port)
         except KeyboardInterrupt:
             click.echo("\nThe demo has ended.")
-        except (DemoFailed, SettingsInvalid, RuntimeError) as error:
+        except (DemoFailed, SettingsInvalid, Unavailable, StoreDidNotStart, Away, Refusal) as error:
             click.echo(f"authsvc demo: {error}", err=True)
             return 1
     return 0
@@ -67,8 +69,8 @@ def _serve(stack: ExitStack, port: int) -> NoReturn:
     service_url = f"http://{HOST}:{service_port}"
     environ = _environment(store.url, service_url, service_port, admin_port)
     ours = load({name: value for name, value in environ.items() if name.startswith("AUTHSVC_")})
-    redis = connect(ours)
-    environ["AUTHSVC_SECRET_KEYS"] = _secret_keys(redis, environ["AUTHSVC_SECRET_KEYS"])
+    kept = Store(connect(ours))
+    environ["AUTHSVC_SECRET_KEYS"] = _secret_keys(kept, environ["AUTHSVC_SECRET_KEYS"])
 
     program = [sys.executable, "-m", "authsvc"]
     children = [
@@ -80,7 +82,7 @@ def _serve(stack: ExitStack, port: int) -> NoReturn:
     _wait_until_ready(service_port, children)
     records = state.maple_clinic()
     provision.patients(settings, records)
-    _serve_site(stack, site_socket, settings, records, _mails_of(redis))
+    _serve_site(stack, site_socket, settings, records, Inbox(kept).mails)
 
     _write_env(folder / "env", environ, settings)
     click.echo(_welcome(store, site_url, service_url, admin_port, folder))
@@ -106,18 +108,12 @@ def _environment(store_url: str, service_url: str, service_port: int, admin_port
     }
 
 
-def _secret_keys(redis: Any, fresh: str) -> str:
+def _secret_keys(kept: Store, fresh: str) -> str:
     """The demo's master secret lies in its store, so that a store that outlives one demo serves the next. A secret
     beside what it protects protects nothing: right for a demo, wrong anywhere else."""
     name = site_prefix("demo") + "secret_keys"
-    redis.set(name, fresh, nx=True)
-    return str(redis.get(name))
-
-
-def _mails_of(redis: Any) -> ReadMails:
-    """Newest first."""
-    name = site_prefix("inbox") + "mails"
-    return lambda: [mail.encode("utf-8") for mail in redis.lrange(name, 0, -1)]
+    kept.call(lambda client: client.set(name, fresh, nx=True))
+    return str(kept.call(lambda client: client.get(name)))
 
 
 def _serve_site(

@@ -64,7 +64,7 @@ def _cli(environ: Mapping[str, str], *words: str) -> dict[str, Any] | None:
     if done.returncode == 0:
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
-    if "already-exists" in done.stdout:
+    if done.stdout and json.loads(done.stdout)["error"]["code"] == "exists":
         return None
     raise DemoFailed(f"authsvc {' '.join(words[:3])} failed: {done.stderr.strip() or done.stdout.strip()}")
 

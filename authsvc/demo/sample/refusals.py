@@ -95,7 +95,8 @@ def access_refused(refusal: AccessRefused) -> Response:
     if refusal.status == 401:
         answer = make_response(render_template("step_up.html", page=wanted_page()), 401)
     else:
-        answer = page("This is not open to you here", "Your link opens one thing only, and this is another one.", 403)
+        text = "Your link opens one thing only, and this is another one. With a code you see all that is yours."
+        answer = page("This is not open here", text, 403, ("/sign-in/step-up", "Email me a code"))
     answer.headers["WWW-Authenticate"] = refusal.www_authenticate
     return answer
 

@@ -83,8 +83,8 @@ def resend() -> Response | tuple[str, int]:
     except Refusal as refusal:
         if refusal.kind != "rate-limited":
             raise
-        wrong = f"A code is on its way already. You can ask for another {wait_words(refusal.retry_after_s)}."
-        return render_template("code.html", pending=pending, notice="", wrong=wrong), 429
+        notice = f"A code is on its way already. You can ask for another {wait_words(refusal.retry_after_s)}."
+        return render_template("code.html", pending=pending, notice=notice, wrong=""), 429
     visit().notice = "We have sent another code. The earlier one still works too."
     return redirect("/sign-in/code", 303)
 

@@ -1,8 +1,8 @@
 """The gate before every handler, as a resource server builds it: verify the token, then require what this act needs.
 
 A page for one thing (an invoice, an agreement) takes the token that its link gave, else the portal's. A portal page
-takes the portal's, and shows a link's token to the verifier if there is no other: the verifier then says what is
-missing (RFC 9470), and that answer leads the patient to a code.
+takes the portal's. Where neither is at hand but some other link's token is, that one is shown to the verifier, which
+says what is missing (RFC 6750, RFC 9470), and that answer leads the patient to a code.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def granted(tokens: Tokens) -> Grant:
 def one_thing(scope: str, thing: str, resource: str | None = None) -> str:
     """The patient for whom an act on this one thing is allowed. `thing` is what the link's token was kept under."""
     held = visit().instant.get(thing)
-    grant = held if held and _alive(held) else portal_grant()
+    grant = held if held and _alive(held) else portal_grant() or newest_link_grant()
     if grant is None:
         raise LinkClosed if held else SignInNeeded
     return str(_required(grant, scope, resource=resource)["patient"])
