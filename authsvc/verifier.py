@@ -491,8 +491,10 @@ def _json_object(raw: bytes) -> dict[str, Any]:
     return value
 
 
-def _unb64(text: str) -> bytes:
+def _unb64(text: object) -> bytes:
     """base64url as RFC 7515 §2 has it: one spelling for each value, no padding. Raises ValueError."""
+    if not isinstance(text, str):
+        raise ValueError("not text")
     raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != text:
         raise ValueError("not canonical base64url")
@@ -628,7 +630,7 @@ def _usable_key(jwk: dict[str, Any]) -> _Key | None:
     algorithm = jwt.get_algorithm_by_name(alg)
     try:
         for name in {"EC": ("x", "y"), "RSA": ("n", "e"), "OKP": ("x",)}[jwk["kty"]]:
-            _unb64(str(jwk.get(name)))
+            _unb64(jwk.get(name))
         key = algorithm.from_jwk(jwk)
     except (ValueError, jwt.PyJWTError):  # not canonical, wrong length, not a point of the curve
         return None

@@ -1,4 +1,4 @@
-"""An issuer to verify against: its clock, its keys (those of the conformance kit), and a real HTTP server on loopback."""
+"""An issuer to verify against: its clock, the keys of the conformance kit, a real HTTP server on loopback."""
 
 from __future__ import annotations
 

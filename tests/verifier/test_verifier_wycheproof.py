@@ -1,4 +1,4 @@
-"""The Wycheproof tokens for JWS and JWE: none of the invalid ones gets by, and what is refused beyond that has a reason.
+"""The Wycheproof tokens for JWS and JWE: no invalid one gets by, and what is refused beyond that has a reason.
 
 Wycheproof's tokens carry no `typ` and the payload `foo`, so none can be one of ours and the whole verifier refuses all
 83. That alone would prove little: the signature layer (shape, encoding, key, algorithm, signature) is asked by itself.
@@ -59,7 +59,7 @@ def test_the_signature_layer_reaches_wycheproofs_verdict(group: dict[str, Any], 
 def test_no_wycheproof_token_is_an_access_token(group: dict[str, Any], case: dict[str, Any]) -> None:
     verifier = Verifier("https://a.example", "a", "maple", now=lambda: kit.NOW, fetch=lambda _: key_set(group))
     with pytest.raises(InvalidToken):
-        verifier.verify(case.get("jws", case.get("jwe")))
+        verifier.verify(case["jws"] if "jws" in case else case["jwe"])
 
 
 def test_both_kinds_of_key_that_we_share_with_wycheproof_are_exercised() -> None:
