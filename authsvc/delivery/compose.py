@@ -42,6 +42,7 @@ HARD_LINE_BYTES: Final = 998  # RFC 5322 §2.1.1
 _NEEDS_CODE: Final = frozenset({"code"})
 _NEEDS_URL: Final = frozenset({"access-link", "link", "new-link"})
 _UNSAFE: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters (CR, LF, NUL, NEL, …), U+2028, U+2029
+_TIE: Final = "\x1f"  # stands for a space while text is wrapped; can't be in it, being a control character
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _CODE: Final = re.compile(r"[0-9]{6}", re.ASCII)
 _LOCAL_PART: Final = re.compile(r"[^\s\"(),:;<>@\[\\\].]+(\.[^\s\"(),:;<>@\[\\\].]+)*")
@@ -94,10 +95,10 @@ class Composer:
         mail["Message-ID"] = f"<{message.id}@{self.sender.domain}>"
         mail["Auto-Submitted"] = "auto-generated"  # RFC 3834 §5: no out-of-office answers
         mail["X-Auto-Response-Suppress"] = "All"  # the same for Exchange, which predates the RFC
-        mail["Content-Language"] = lang
         mail.set_content(text, cte=_encoding(text))
         mail.add_alternative(html, subtype="html", cte=_encoding(html))
         mail.set_boundary(f"=_{message.id}")  # a random one would make each try another mail
+        mail["Content-Language"] = lang  # last: making the alternative moves every Content- field into the text part
         return mail
 
 
@@ -129,13 +130,13 @@ def _render(message: Message, lang: str) -> tuple[str, str, str]:
         "url": message.url,
         "purpose": purpose.does,
         "asked": wording.moment(message.queued_at_ms, lang),
-        "ends": wording.moment(message.expires_at_ms, lang),
+        "ends": wording.deadline(message.expires_at_ms, message.queued_at_ms, lang),
         "lasts": wording.span(message.expires_at_ms - message.queued_at_ms, lang),
     }
     first, *paragraphs = _paragraphs(_TEMPLATES.get_template(f"{lang}/{message.kind}.txt").render(words))
     footer = _paragraphs(_TEMPLATES.get_template(f"{lang}/footer.txt").render(words))
     subject = first.removeprefix("Subject: ")
-    lines = [paragraph if paragraph == message.url else _fill(paragraph) for paragraph in [*paragraphs, *footer]]
+    lines = [_fill(paragraph, practice.phone) for paragraph in [*paragraphs, *footer]]
     html = _TEMPLATES.get_template("layout.html").render(
         words,
         lang=lang,
@@ -152,8 +153,12 @@ def _paragraphs(text: str) -> list[str]:
     return [paragraph.strip() for paragraph in text.split("\n\n")]
 
 
-def _fill(paragraph: str) -> str:
-    return textwrap.fill(paragraph, LINE_CHARS, break_long_words=False, break_on_hyphens=False)
+def _fill(paragraph: str, phone: str) -> str:
+    """Wrapped, but never inside a phone number, a time of day or a word (a URL is one)."""
+    tied = paragraph.replace(" UTC", f"{_TIE}UTC")
+    if phone:
+        tied = tied.replace(phone, phone.replace(" ", _TIE))
+    return textwrap.fill(tied, LINE_CHARS, break_long_words=False, break_on_hyphens=False).replace(_TIE, " ")
 
 
 def _with_phone(paragraph: str, phone: str) -> Markup:

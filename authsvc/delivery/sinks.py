@@ -93,4 +93,4 @@ def html_of(mail: EmailMessage) -> str:
 
 def _part(mail: EmailMessage, subtype: str) -> str:
     part = mail.get_body((subtype,))
-    return "" if part is None else str(part.get_content())
+    return "" if part is None else str(part.get_content()).replace("\r\n", "\n")

@@ -26,11 +26,13 @@ class Purpose:
 
 @dataclass(frozen=True)
 class Wording:
-    """One language. `moment` is a format of day, month, year, hour and minute; units are (one, many)."""
+    """One language. `date` to `until_today` are formats; units are (one, many)."""
 
     months: tuple[str, ...]
     date: str
     moment: str
+    until: str
+    until_today: str
     minutes: tuple[str, str]
     hours: tuple[str, str]
     days: tuple[str, str]
@@ -46,6 +48,8 @@ WORDINGS: Final[dict[str, Wording]] = {
         ),
         date="{month} {day}, {year}",
         moment="{date} at {time} UTC",
+        until="{date} at {time} UTC",
+        until_today="{time} UTC",
         minutes=("minute", "minutes"),
         hours=("hour", "hours"),
         days=("day", "days"),
@@ -64,6 +68,8 @@ WORDINGS: Final[dict[str, Wording]] = {
         ),
         date="{day} de {month} de {year}",
         moment="{date} a las {time} UTC",
+        until="el {date} a las {time} UTC",
+        until_today="las {time} UTC",
         minutes=("minuto", "minutos"),
         hours=("hora", "horas"),
         days=("día", "días"),
@@ -91,9 +97,14 @@ def language(*tags: str) -> str:
 
 def moment(instant_ms: int, lang: str) -> str:
     """An instant as a date and a time of day. UTC, since a practice has no time zone on file, and said to be UTC."""
-    words, at = WORDINGS[lang], datetime.fromtimestamp(instant_ms / 1000, UTC)
-    date = words.date.format(day=at.day, month=words.months[at.month - 1], year=at.year)
-    return words.moment.format(date=date, time=f"{at:%H:%M}")
+    return _say(WORDINGS[lang].moment, instant_ms, lang)
+
+
+def deadline(end_ms: int, asked_ms: int, lang: str) -> str:
+    """What follows "until" in a mail that has just named `asked_ms`; without the date, if that is the same."""
+    words = WORDINGS[lang]
+    today = _utc(end_ms).date() == _utc(asked_ms).date()
+    return _say(words.until_today if today else words.until, end_ms, lang)
 
 
 def span(length_ms: int, lang: str) -> str:
@@ -112,3 +123,13 @@ def purpose(workflow: str, lang: str) -> Purpose:
     """What a link of this workflow is for; a site's own workflows share one general phrase."""
     words = WORDINGS[lang]
     return words.purposes.get(workflow, words.any_purpose)
+
+
+def _utc(instant_ms: int) -> datetime:
+    return datetime.fromtimestamp(instant_ms / 1000, UTC)
+
+
+def _say(pattern: str, instant_ms: int, lang: str) -> str:
+    words, at = WORDINGS[lang], _utc(instant_ms)
+    date = words.date.format(day=at.day, month=words.months[at.month - 1], year=at.year)
+    return pattern.format(date=date, time=f"{at:%H:%M}")

@@ -1,0 +1,306 @@
+"""What a mail says, and what it can't be made to say."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from email import message_from_bytes
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import default
+from pathlib import Path
+
+import pytest
+
+from authsvc.delivery import wording
+from authsvc.delivery.compose import KINDS, Composer, mailbox
+from authsvc.delivery.sinks import html_of, text_of
+from authsvc.errors import DeliveryRefused
+from authsvc.model import Message, Practice
+
+QUEUED_MS = 1_894_006_800_000  # Monday, January 7, 2030, 09:00 UTC
+GOLDEN = Path(__file__).with_name("golden")
+PRACTICE = Practice(id="maple", name="Maple Clinic", phone="+1 (555) 010-0199", locale="en")
+URL = "https://sign.example/p/maple/l/al_q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA"
+
+TEMPLATES = Path(wording.__file__).with_name("templates")
+
+
+def message(kind: str = "code", **changes: object) -> Message:
+    life_ms = 600_000 if kind == "code" else 72 * 3_600_000
+    base = Message(
+        id="Zm9vYmFyYmF6cXV4MTIzNA",
+        practice=PRACTICE,
+        kind=kind,
+        channel="email",
+        to="anna@example.org",
+        locale="en",
+        queued_at_ms=QUEUED_MS,
+        until_ms=QUEUED_MS + life_ms,
+        expires_at_ms=QUEUED_MS + life_ms,
+        code="042917" if kind == "code" else "",
+        url=URL if "link" in kind else "",
+        workflow="pay-invoice" if kind in ("link", "new-link") else "",
+    )
+    return dataclasses.replace(base, **changes)  # type: ignore[arg-type]  # tests name the fields
+
+
+def compose(of: Message) -> EmailMessage:
+    """As the patient's mail reader sees it: through bytes."""
+    mail = message_from_bytes(Composer("Care <no-reply@mail.example>").compose(of).as_bytes(), policy=default)
+    assert isinstance(mail, EmailMessage)
+    return mail
+
+
+# --- in every language --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("lang", sorted(wording.WORDINGS))
+def test_every_mail_reads_as_it_was_approved(lang: str, kind: str) -> None:
+    mail = compose(message(kind, locale=lang))
+    approved = (GOLDEN / f"{lang}-{kind}.txt").read_text(encoding="utf-8")
+    assert f"Subject: {mail['Subject']}\n\n{text_of(mail)}" == approved
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("lang", sorted(wording.WORDINGS))
+def test_a_practice_without_a_phone_gets_whole_sentences(lang: str, kind: str) -> None:
+    text = text_of(compose(message(kind, locale=lang, practice=dataclasses.replace(PRACTICE, phone=""))))
+    assert not re.search(r"  | [.,]|, phone|, teléfono|None", text)
+
+
+def test_every_language_has_every_template_and_no_other() -> None:
+    wanted = {f"{kind}.txt" for kind in KINDS} | {"footer.txt"}
+    found = {folder.name: {file.name for file in folder.iterdir()} for folder in TEMPLATES.iterdir() if folder.is_dir()}
+    assert found == dict.fromkeys(wording.WORDINGS, wanted)
+
+
+def test_every_language_knows_the_same_workflows() -> None:
+    known = {frozenset(words.purposes) for words in wording.WORDINGS.values()}
+    assert known == {frozenset({"pay-invoice", "update-payment-info", "accept-agreement", "portal"})}
+
+
+@pytest.mark.parametrize(
+    "asked, practice, expected",
+    [
+        ("es", "en", "es"),
+        ("es-MX", "en", "es"),
+        ("ES_us", "en", "es"),
+        ("", "es", "es"),
+        ("fr", "es", "es"),
+        ("fr", "de", "en"),
+        ("", "", "en"),
+    ],
+)
+def test_the_language_is_the_messages_then_the_practices_then_english(asked: str, practice: str, expected: str) -> None:
+    mail = compose(message(locale=asked, practice=dataclasses.replace(PRACTICE, locale=practice)))
+    assert mail["Content-Language"] == expected
+    assert f'<html lang="{expected}"' in html_of(mail)
+
+
+@pytest.mark.parametrize(
+    "length_s, english, spanish",
+    [
+        (30, "1 minute", "1 minuto"),
+        (600, "10 minutes", "10 minutos"),
+        (599, "9 minutes", "9 minutos"),
+        (1_800, "30 minutes", "30 minutos"),
+        (7_200, "2 hours", "2 horas"),
+        (36 * 3_600, "36 hours", "36 horas"),
+        (72 * 3_600, "3 days", "3 días"),
+        (30 * 86_400, "30 days", "30 días"),
+    ],
+)
+def test_a_span_is_said_in_the_unit_people_use(length_s: int, english: str, spanish: str) -> None:
+    assert (wording.span(length_s * 1000, "en"), wording.span(length_s * 1000, "es")) == (english, spanish)
+
+
+def test_an_instant_is_said_with_its_time_zone() -> None:
+    assert wording.moment(QUEUED_MS, "en") == "January 7, 2030 at 09:00 UTC"
+    assert wording.moment(QUEUED_MS, "es") == "7 de enero de 2030 a las 09:00 UTC"
+
+
+def test_a_workflow_of_the_sites_own_gets_general_words() -> None:
+    text = text_of(compose(message("link", workflow="book-visit")))
+    assert "see what we have prepared for you" in " ".join(text.split())
+
+
+# --- the code and the link ----------------------------------------------------------------------------------------
+
+
+def test_the_code_stands_alone_on_a_line_of_the_text_part() -> None:
+    assert re.findall(r"^\d{6}$", text_of(compose(message())), re.MULTILINE) == ["042917"]
+
+
+def test_the_code_is_contiguous_in_the_source_too() -> None:
+    for lang in wording.WORDINGS:
+        raw = Composer("no-reply@mail.example").compose(message(locale=lang)).as_bytes()
+        assert raw.count(b"\n042917\r\n") == 1
+        assert b">042917</p>" in raw
+
+
+@pytest.mark.parametrize("lang", sorted(wording.WORDINGS))
+def test_a_locked_screen_does_not_show_the_code(lang: str) -> None:
+    mail = compose(message(locale=lang))
+    assert "042917" not in mail["Subject"]
+    assert text_of(mail).index("042917") > 200, "previews show about 140 characters"
+    seen = re.sub(r"<[^>]*>", "", html_of(mail).split("<body", 1)[1])
+    assert seen.index("042917") > 200
+
+
+@pytest.mark.parametrize("lang", sorted(wording.WORDINGS))
+def test_a_link_is_whole_in_the_text_and_visible_in_the_html(lang: str) -> None:
+    mail = compose(message("link", locale=lang))
+    assert URL in text_of(mail).splitlines()
+    assert html_of(mail).count(f'href="{URL}"') == 2
+    assert f">{URL}</a>" in html_of(mail)
+
+
+@pytest.mark.parametrize("lang", sorted(wording.WORDINGS))
+def test_no_subject_tells_what_the_link_is_for(lang: str) -> None:
+    for workflow in wording.WORDINGS[lang].purposes:
+        subjects = {str(compose(message("link", locale=lang, workflow=each))["Subject"]) for each in (workflow, "")}
+        assert len(subjects) == 1
+
+
+def test_the_notice_of_a_changed_address_is_the_same_for_the_old_and_the_new() -> None:
+    old, new = (text_of(compose(message("address-changed", to=to))) for to in ("old@example.org", "new@example.net"))
+    assert old == new
+    assert "@" not in old
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_mail_fetches_anything_or_runs_anything(kind: str) -> None:
+    html = html_of(compose(message(kind)))
+    assert not re.search(r"<(img|script|link|iframe|object|form|video|style)|src=|url\(|@import|\son\w+=", html)
+    assert set(re.findall(r'href="([^"]*)"', html)) <= {URL, "tel:+15550100199"}
+
+
+# --- headers ------------------------------------------------------------------------------------------------------
+
+
+def test_the_headers_say_who_when_and_that_a_machine_wrote_it() -> None:
+    mail = compose(message())
+    assert mail["From"].addresses == (Address("Maple Clinic", "no-reply", "mail.example"),)
+    assert mail["To"].addresses == (Address("", "anna", "example.org"),)
+    assert mail["Date"].datetime.timestamp() * 1000 == QUEUED_MS
+    assert mail["Message-ID"] == "<Zm9vYmFyYmF6cXV4MTIzNA@mail.example>"
+    assert mail["Auto-Submitted"] == "auto-generated"
+    assert mail["X-Auto-Response-Suppress"] == "All"
+    assert mail.get_content_type() == "multipart/alternative"
+    assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
+
+
+def test_the_same_message_is_the_same_bytes_at_every_try() -> None:
+    first, second = (Composer("no-reply@mail.example").compose(message()).as_bytes() for _ in range(2))
+    assert first == second
+
+
+def test_a_practice_with_letters_beyond_ascii_is_written_right() -> None:
+    mail = compose(message(practice=dataclasses.replace(PRACTICE, name='Clínica "Ñandú", S.L.')))
+    assert mail["From"].addresses[0].display_name == 'Clínica "Ñandú", S.L.'
+    assert mail["Subject"] == 'Your sign-in code from Clínica "Ñandú", S.L.'
+    assert "Clínica &#34;Ñandú&#34;" in html_of(mail)
+
+
+# --- attacks ------------------------------------------------------------------------------------------------------
+
+LINE_ENDS = ["\r\n", "\n", "\r", "\x00", "\x0b", "\x0c", "\x1b", "\x85", "\u2028", "\u2029", "\ud800"]
+
+
+@pytest.mark.parametrize("end", LINE_ENDS, ids=ascii)
+@pytest.mark.parametrize("field", ["name", "phone", "to", "url", "code"])
+def test_injection_of_a_header_is_refused(field: str, end: str) -> None:
+    evil = f"x{end}Bcc: mallory@evil.example"
+    attacks = {
+        "name": message(practice=dataclasses.replace(PRACTICE, name=evil)),
+        "phone": message(practice=dataclasses.replace(PRACTICE, phone=evil)),
+        "to": message(to=f"anna@example.org{end}Bcc: mallory@evil.example"),
+        "url": message("link", url=f"https://sign.example/{end}x"),
+        "code": message(code=f"042917{end}"),
+    }
+    with pytest.raises(DeliveryRefused) as refusal:
+        Composer("no-reply@mail.example").compose(attacks[field])
+    assert "mallory" not in refusal.value.detail
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "anna@example.org,mallory@evil.example",
+        "anna@example.org mallory@evil.example",
+        "Anna <anna@example.org>",
+        "<anna@example.org>",
+        '"anna"@example.org',
+        "anna@example.org@evil.example",
+        "anna@",
+        "@example.org",
+        "anna",
+        "",
+        ".anna@example.org",
+        "anna..b@example.org",
+        "anna@exa mple.org",
+        "anna@exa_mple.org",
+        "anna@[127.0.0.1]",
+        "an(comment)na@example.org",
+        f"{'a' * 65}@example.org",
+        f"{'é' * 33}@example.org",
+        f"anna@{'.'.join(['a' * 60] * 5)}.example",
+        f"{'a' * 64}@{'.'.join(['b' * 47] * 4)}",
+    ],
+)
+def test_what_is_not_one_address_is_refused(to: str) -> None:
+    with pytest.raises(DeliveryRefused, match="address"):
+        mailbox(to)
+
+
+def test_a_domain_is_written_in_ascii_and_the_mailbox_as_it_was() -> None:
+    assert mailbox(" Anna.B+clinic@Straße.example ").addr_spec == "Anna.B+clinic@xn--strae-oqa.example"
+
+
+def test_markup_in_a_name_stays_text() -> None:
+    evil = dataclasses.replace(PRACTICE, name="<script>alert(1)</script>", phone='5550100"><b>x')
+    html = html_of(compose(message(practice=evil)))
+    assert "<script" not in html
+    assert "<b>" not in html
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "//sign.example/x", ""])
+def test_a_link_that_is_no_web_address_is_refused(url: str) -> None:
+    with pytest.raises(DeliveryRefused, match="no link"):
+        compose(message("access-link", url=url))
+
+
+@pytest.mark.parametrize("code", ["", "12345", "1234567", "12 456", "１２３４５６"])
+def test_a_code_that_is_none_is_refused(code: str) -> None:
+    with pytest.raises(DeliveryRefused, match="no code"):
+        compose(message(code=code))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"kind": "../../secret"}, {"kind": "footer"}, {"id": "a b"}, {"id": "x>\n"}, {"id": ""}]
+)
+def test_a_kind_or_id_that_is_not_ours_is_refused(changes: dict[str, str]) -> None:
+    with pytest.raises(DeliveryRefused, match="unknown kind or malformed id"):
+        compose(message(**changes))
+
+
+# --- phone --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "phone, dialled",
+    [("555-010-0199 ext. 7", "5550100199"), ("+34 600 12 34 56", "+34600123456"), ("911", None), ("ask us", None)],
+)
+def test_the_phone_number_can_be_tapped(phone: str, dialled: str | None) -> None:
+    html = html_of(compose(message(practice=dataclasses.replace(PRACTICE, phone=phone))))
+    assert set(re.findall(r'href="tel:([^"]*)"', html)) == ({dialled} if dialled else set())
+    assert phone in html
+
+
+def test_a_line_too_long_for_mail_is_encoded_not_broken() -> None:
+    url = f"https://sign.example/{'x' * 1_000}"
+    mail = Composer("no-reply@mail.example").compose(message("link", url=url))
+    assert max(map(len, mail.as_bytes().splitlines())) <= 998
+    assert url in text_of(mail)
