@@ -22,6 +22,10 @@ DEFAULT = Path(__file__).parent / "defaults" / "limits.toml"
 CODES = 10**6
 """How many codes there are: six decimal digits."""
 
+LIVE_CODES = 3
+"""Codes of one challenge that are valid together, the newest. No setting: the store has a place for each of three
+(`t1` to `t3` of a challenge), and a number that could differ from it would make the guess bound a lie."""
+
 POLICIES = (
     "issue-address",
     "issue-patient",
@@ -51,7 +55,6 @@ class Limits:
 
     policies: Mapping[str, Policy]
     attempts_per_challenge: int
-    live_codes: int
     misses_consecutive: int
     misses_per_day: int
     misses_per_link: int
@@ -61,6 +64,10 @@ class Limits:
     replay_window_s: int
     refresh_grace_s: int
     typed_share: float
+
+    @property
+    def live_codes(self) -> int:
+        return LIVE_CODES
 
     @property
     def link_resend_every_s(self) -> int:
@@ -82,7 +89,6 @@ _SECTIONS: Mapping[str, Mapping[str, Callable[[object], Any]]] = {
     "policies": dict.fromkeys(POLICIES, _rate),
     "guesses": {
         "attempts_per_challenge": lambda raw: count(1, 10).parse(raw, True),
-        "live_codes": lambda raw: count(1, 5).parse(raw, True),
         "misses_consecutive": lambda raw: count(1, 100).parse(raw, True),
         "misses_per_day": lambda raw: count(1, 10_000).parse(raw, True),
         "misses_per_link": lambda raw: count(1, 100).parse(raw, True),
@@ -143,8 +149,8 @@ def check(limits: Limits, guess_bound: float) -> tuple[Fault, ...]:
     found = guess_chance(limits)
     if found <= guess_bound:
         return ()
-    detail = f"would be {found:g} a mailbox and day with these limits, above {guess_bound:g}: lower misses_per_day"
-    return (Fault("AUTHSVC_GUESS_BOUND", f"the chance to guess a way in {detail} or live_codes"),)
+    detail = f"would be {found:g} a mailbox and day with these limits, above {guess_bound:g}"
+    return (Fault("AUTHSVC_GUESS_BOUND", f"the chance to guess a way in {detail}: lower misses_per_day"),)
 
 
 def fields(states: Iterable[LimitState], retry_after_s: int | None = None) -> dict[str, str]:

@@ -64,7 +64,7 @@ def test_the_numbers_in_the_reference_are_the_packaged_ones() -> None:
     page = (ROOT / "docs" / "reference" / "limits.md").read_text()
     rows = dict(re.findall(r"^\| `(.+?)` \| (.+?) \|", page, re.MULTILINE))
     limits = load()
-    scalars = {each.name for each in dataclasses.fields(limits)} - {"policies"}
+    scalars = {each.name for each in dataclasses.fields(limits)} - {"policies"} | {"live_codes"}
     assert set(rows) == set(POLICIES) | scalars
     for name, policy in limits.policies.items():
         assert rate(rows[name]) == (policy.quota, policy.window_s)
@@ -75,10 +75,12 @@ def test_the_numbers_in_the_reference_are_the_packaged_ones() -> None:
 
 
 def test_a_site_writes_down_only_what_differs(tmp_path: Path) -> None:
-    text = '[policies]\nclient-calls = "20 per s"\n[guesses]\nlive_codes = 1\n[repeats]\nreplay_window_s = "10 s"\n'
+    text = (
+        '[policies]\nclient-calls = "20 per s"\n[guesses]\nmisses_per_link = 1\n[repeats]\nreplay_window_s = "10 s"\n'
+    )
     limits = overlaid(tmp_path, text)
     assert limits.policies["client-calls"] == Policy("client-calls", 20, 1)
-    assert (limits.live_codes, limits.replay_window_s, limits.misses_per_day) == (1, 10, 300)
+    assert (limits.misses_per_link, limits.replay_window_s, limits.misses_per_day) == (1, 10, 300)
 
 
 def test_a_pause_between_two_acts_is_rounded_up(tmp_path: Path) -> None:
@@ -96,7 +98,7 @@ def test_a_pause_between_two_acts_is_rounded_up(tmp_path: Path) -> None:
         ('[policies]\nclient-calls = "1001 per s"', "limits: policies client-calls"),
         ("[guesses]\nattempts_per_challenge = 50", "limits: guesses attempts_per_challenge"),
         ("[guesses]\nmisses_consecutive = 101", "limits: guesses misses_consecutive"),
-        ("[guesses]\nlive_codes = 0", "limits: guesses live_codes"),
+        ("[guesses]\nlive_codes = 1", "limits: guesses 'live_codes'"),
         ("[guesses]\nmisses_per_day = true", "limits: guesses misses_per_day"),
         ("[guesses]\nmisses_per_link = -1", "limits: guesses misses_per_link"),
         ("[repeats]\nresends_per_challenge = 99", "limits: repeats resends_per_challenge"),
@@ -111,7 +113,7 @@ def test_a_limit_that_is_unknown_or_out_of_range_is_refused(tmp_path: Path, text
 
 
 def test_all_faults_of_the_limits_are_reported_at_once(tmp_path: Path) -> None:
-    faults = refused(tmp_path, '[policies]\nissue-adress = "1 per s"\n[guesses]\nlive_codes = 9\n[x]\n')
+    faults = refused(tmp_path, '[policies]\nissue-adress = "1 per s"\n[guesses]\nmisses_per_day = 0\n[x]\n')
     assert len(faults) == 3
     assert "did you mean issue-address?" in faults["limits: policies 'issue-adress'"]
 
