@@ -20,8 +20,8 @@ class App:
 
     def __init__(self, service: Service, admin_address: tuple[str, int] | None) -> None:
         self.service = service
-        self._public = create_app(service)
-        self._admin = create_admin_app(service)
+        self._public = create_app(service).wsgi_app
+        self._admin = create_admin_app(service).wsgi_app
         self._admin_address = None if admin_address is None else (admin_address[0], str(admin_address[1]))
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

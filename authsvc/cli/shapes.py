@@ -59,12 +59,12 @@ class Span(click.ParamType[int]):
             self.fail(f"{problem}.", param, ctx)
 
 
-_ID = r"[a-z0-9][a-z0-9-]{1,40}"
+ID = r"[a-z0-9][a-z0-9-]{1,40}"
 _ID_TOLD = "2 to 41 of a-z, 0-9 and '-', the first no '-'"
 
-PRACTICE = Shape("id", _ID, f"a practice's id ({_ID_TOLD})")
-PRACTICES = Shape("id", rf"\*|{_ID}", f"a practice's id ({_ID_TOLD}) or '*'")
-CLIENT = Shape("id", _ID, f"a client's id ({_ID_TOLD})")
+PRACTICE = Shape("id", ID, f"a practice's id ({_ID_TOLD})")
+PRACTICES = Shape("id", rf"\*|{ID}", f"a practice's id ({_ID_TOLD}) or '*'")
+CLIENT = Shape("id", ID, f"a client's id ({_ID_TOLD})")
 PATIENT = Shape("id", r"[A-Za-z0-9._-]{1,64}", "a patient's id (1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-')")
 RESOURCE = Shape("resource", r"[a-z][a-z0-9_-]{0,31}:[A-Za-z0-9._-]{1,64}", "a resource such as invoice:inv_1")
 LINK = Shape("id", r"[A-Za-z0-9_-]{1,64}", "a link's public id")

@@ -1,0 +1,85 @@
+"""The audit trail: look, check, hand out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from authsvc.cli import shapes
+from authsvc.cli.failures import FAILED, instant
+from authsvc.cli.manners import Noun, confirm, manner, open_service, table, tell, yes_option
+
+SITE = ("@site", "@keys", "@clients")
+TRAIL = shapes.Shape("name", rf"{'|'.join(SITE)}|{shapes.ID}", f"a practice's id, {', '.join(SITE)}")
+HEAD = ("n", "at", "event", "actor", "patient", "reason")
+
+
+@click.group(cls=Noun)
+def audit() -> None:
+    """The audit trails: one a practice, and @site, @keys and @clients."""
+
+
+@audit.command()
+@click.argument("name", type=TRAIL)
+@click.option("--lines", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many entries.")
+def tail(name: str, lines: int) -> None:
+    """Show the youngest entries of the trail NAME, a practice's id or @site, @keys, @clients."""
+    entries = [_shown(entry) for entry in open_service().trails.tail(name, lines)]
+    tell(
+        {"name": name, "entries": entries},
+        lambda: table(HEAD, [[entry.get(name) for name in HEAD] for entry in entries]),
+    )
+
+
+@audit.command()
+@click.argument("name", type=TRAIL, required=False)
+@click.pass_context
+def verify(ctx: click.Context, name: str | None) -> None:
+    """Check the trail NAME, or all trails, against their seals; exit 1 if anything was changed or removed."""
+    service = open_service()
+    names = [name] if name else [*SITE, *(practice.id for practice in service.practices.list())]
+    verdicts = [service.trails.verify(each) for each in names]
+    intact = not any(verdict.faults for verdict in verdicts)
+    documents = [
+        {
+            "name": verdict.name,
+            "intact": not verdict.faults,
+            "entries": verdict.entries,
+            "sealed_to": verdict.sealed_to,
+            "unsealed": verdict.unsealed,
+            "faults": list(verdict.faults),
+        }
+        for verdict in verdicts
+    ]
+
+    def text() -> str:
+        head = ("name", "intact", "entries", "sealed_to", "unsealed")
+        faults = [f"{verdict.name}: {fault}" for verdict in verdicts for fault in verdict.faults]
+        return "\n".join([table(head, [[each[column] for column in head] for each in documents]), *faults])
+
+    tell({"intact": intact, "trails": documents}, text)
+    if not intact:
+        ctx.exit(FAILED)
+
+
+@audit.command()
+@click.argument("name", type=TRAIL)
+@click.option("--trim", is_flag=True, help="Drop sealed entries from the store once they have been written out.")
+@yes_option
+def export(name: str, trim: bool, yes: bool) -> None:
+    """Write the whole trail NAME to stdout, one JSON object a line (with --json: one document)."""
+    if trim:
+        confirm(f"Drop the sealed entries of {name} from the store after this export?", yes)
+    entries = (_shown(entry) for entry in open_service().trails.export(name, trim=trim))
+    if manner().json:
+        tell({"name": name, "entries": list(entries)}, "")
+        return
+    for entry in entries:
+        click.echo(json.dumps(entry, separators=(",", ":")))
+
+
+def _shown(entry: dict[str, Any]) -> dict[str, Any]:
+    """The entry with its instant readable, first things first."""
+    return {"n": entry.pop("n"), "at": instant(entry.pop("at_ms", None)), **entry}

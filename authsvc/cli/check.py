@@ -1,0 +1,71 @@
+"""`authsvc check`: everything that could keep the service from running well, at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from authsvc.cli import findings
+from authsvc.cli.failures import FAILED
+from authsvc.cli.findings import FAULT, Finding
+from authsvc.cli.manners import Act, table, tell
+
+if TYPE_CHECKING:
+    from authsvc.ratelimit import Limits
+    from authsvc.settings import Settings
+
+HIDDEN = "(set; not shown)"
+
+
+@click.command(cls=Act)
+@click.option("--live", is_flag=True, help="Also try the store, the keys and the mail host.")
+@click.pass_context
+def check(ctx: click.Context, live: bool) -> None:
+    """Check settings, limits and the guess bound; exit 1 with every fault at once."""
+    from authsvc import logs, wiring
+
+    settings, catalogue, limits = wiring.load()
+    logs.configure("error")
+    found = [*_settings(settings), _guesses(settings, limits)]
+    if live:
+        service = wiring.bootstrap(settings, catalogue, limits)
+        found += [*findings.store(service), findings.keys(service), findings.mail(service)]
+    good = not any(finding.verdict == FAULT for finding in found)
+    tell(
+        {"ok": good, "findings": [dataclasses.asdict(finding) for finding in found]},
+        lambda: table(
+            ("verdict", "what", "detail"), [(finding.verdict, finding.name, finding.detail) for finding in found]
+        ),
+    )
+    if not good:
+        ctx.exit(FAILED)
+
+
+def _settings(settings: Settings) -> list[Finding]:
+    """Every setting with its value (secrets hidden) and where it comes from. A wrong one never gets here."""
+    return [
+        Finding(f"AUTHSVC_{field.name.upper()}", findings.OK, _shown(getattr(settings, field.name), field.repr))
+        for field in dataclasses.fields(settings)
+    ]
+
+
+def _shown(value: Any, may_show: bool) -> str:
+    if not may_show:
+        return HIDDEN
+    if isinstance(value, tuple):
+        return ", ".join(str(item) for item in value) or "none"
+    return str(value) if value != "" else "the packaged default"
+
+
+def _guesses(settings: Settings, limits: Limits) -> Finding:
+    from authsvc.ratelimit import guess_chance
+
+    chance = guess_chance(limits)
+    return Finding(
+        "guess bound",
+        findings.OK,
+        f"chance of entering one mailbox by guessing: {chance:g} a day"
+        f" ({limits.misses_per_day} misses × {limits.live_codes} live codes / 10^6), bound {settings.guess_bound:g}",
+    )

@@ -1,0 +1,17 @@
+"""`authsvc demo`: everything on this machine, to be tried in a browser."""
+
+from __future__ import annotations
+
+import click
+
+from authsvc.cli.manners import Act
+
+
+@click.command(cls=Act)
+@click.option("--port", type=click.IntRange(1, 65_535), metavar="PORT", help="Of the page; another if it is taken.")
+@click.pass_context
+def demo(ctx: click.Context, port: int | None) -> None:
+    """Run everything on this machine, with an inbox and a sample practice. Ctrl-C ends it."""
+    from authsvc.demo import launch
+
+    ctx.exit(launch.run(port))

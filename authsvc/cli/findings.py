@@ -1,0 +1,78 @@
+"""What a look at the world around the service finds: `authsvc check --live`, and `serve` before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from authsvc.errors import DeliveryDeferred, KeyRingUnusable, Unavailable
+
+if TYPE_CHECKING:
+    from authsvc.wiring import Service
+
+OK, WARNING, FAULT = "ok", "warning", "fault"
+REDIS_AT_LEAST = (7, 0)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. A `fault` keeps the service from being run like this; a `warning` doesn't."""
+
+    name: str
+    verdict: str
+    detail: str
+
+
+def store(service: Service) -> list[Finding]:
+    """Version, eviction policy and persistence of every Redis node. A store that is away is one fault."""
+    try:
+        told = service.store.call(lambda client: client.info())
+    except Unavailable as away:
+        return [Finding("redis", FAULT, f"doesn't answer ({away.reason}); is it up, and AUTHSVC_REDIS_URL right?")]
+    nodes = told.items() if told and all(isinstance(node, Mapping) for node in told.values()) else [("redis", told)]
+    return [finding for name, node in nodes for finding in _node(str(name), node, service.settings.production)]
+
+
+def _node(name: str, told: Mapping[str, Any], production: bool) -> list[Finding]:
+    version = str(told.get("redis_version", "0.0"))
+    kind = str(told.get("server_name", "redis"))
+    known = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    found = [
+        Finding(name, OK, f"{kind}, speaks Redis {version}")
+        if known >= REDIS_AT_LEAST
+        else Finding(name, FAULT, f"Redis {version} is too old: 7.0 or Valkey 8 at least")
+    ]
+    policy = str(told.get("maxmemory_policy", "unknown"))
+    if policy == "noeviction":
+        found.append(Finding(name, OK, "maxmemory-policy noeviction"))
+    else:
+        verdict = FAULT if production else WARNING
+        detail = f"maxmemory-policy {policy} may forget limits, sessions and revocations: set noeviction"
+        found.append(Finding(name, verdict, detail))
+    if str(told.get("aof_enabled", "0")) == "1":
+        found.append(Finding(name, OK, "append-only file on"))
+    else:
+        found.append(Finding(name, WARNING, "no append-only file: a restart of Redis signs everybody out"))
+    return found
+
+
+def keys(service: Service) -> Finding:
+    """Whether the ring opens with the configured master secrets."""
+    try:
+        ring = service.keys.list()
+    except KeyRingUnusable as unusable:
+        return Finding("keys", FAULT, f"can't be opened: {unusable.reason}")
+    except Unavailable:
+        return Finding("keys", FAULT, "not looked at: the store is away")
+    if not ring:
+        return Finding("keys", WARNING, "none yet: the first `authsvc serve` makes them")
+    return Finding("keys", OK, f"{len(ring)} published, {ring[0].kid} ({ring[0].alg}) signs")
+
+
+def mail(service: Service) -> Finding:
+    """Whether the mail host can be reached and takes our log-in. Its trouble is no fault: mail waits in the outbox."""
+    try:
+        return Finding("mail", OK, service.probe_mail())
+    except DeliveryDeferred as trouble:
+        return Finding("mail", WARNING, f"the mail host can't be used now: {trouble.detail}; mail waits meanwhile")

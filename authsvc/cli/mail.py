@@ -1,0 +1,51 @@
+"""Mail: what happened to it, and whether it goes out at all."""
+
+from __future__ import annotations
+
+import click
+
+from authsvc.cli import shapes
+from authsvc.cli.failures import instant
+from authsvc.cli.manners import Noun, act_in, open_service, reason_option, table, tell
+
+
+@click.group(cls=Noun)
+def mail() -> None:
+    """Mail: what happened to it, and whether it goes out at all."""
+
+
+@mail.command()
+@click.argument("practice", type=shapes.PRACTICE)
+@click.option("--patient", type=shapes.PATIENT, required=True, help="Whose mail.")
+@reason_option
+def log(practice: str, patient: str, reason: str) -> None:
+    """Show what happened to the mail of a patient during the last days."""
+    service = open_service()
+    documents = [
+        {
+            "id": delivery.id,
+            "kind": delivery.kind,
+            "channel": delivery.channel,
+            "state": delivery.state,
+            "queued_at": instant(delivery.queued_at_ms),
+            "updated_at": instant(delivery.updated_at_ms),
+            "attempts": delivery.attempts,
+            "detail": delivery.detail,
+        }
+        for delivery in service.patients.deliveries(act_in(service, practice, reason), patient)
+    ]
+    head = ("queued_at", "kind", "channel", "state", "attempts", "detail")
+    tell(
+        {"deliveries": documents},
+        lambda: table(head, [[each[name] for name in head] for each in documents], "No mail in the last days."),
+    )
+
+
+@mail.command()
+@click.argument("practice", type=shapes.PRACTICE)
+@click.argument("address")
+def test(practice: str, address: str) -> None:
+    """Send one test mail in the name of PRACTICE to ADDRESS, now, by the configured sender."""
+    service = open_service()
+    answer = service.send_test(service.practices.known(practice), address)
+    tell({"practice": practice, "sent": True, "answer": answer}, f"Sent: the mail host answered {answer}.")

@@ -1,0 +1,92 @@
+"""`authsvc token inspect`: why does this token not pass?"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from authsvc.cli import shapes
+from authsvc.cli.failures import instant
+from authsvc.cli.manners import Noun, note, open_service, pairs, tell
+
+if TYPE_CHECKING:
+    from authsvc.cli.inspection import Expected, Inspection
+
+
+@click.group(cls=Noun)
+def token() -> None:
+    """Access tokens."""
+
+
+@token.command()
+@click.argument("token", metavar="[TOKEN]", default="-")
+@click.option("--audience", metavar="AUD", help="What the service in question expects; else the default audience.")
+@click.option("--practice", type=shapes.PRACTICE, help="Which practice it is for; else not compared.")
+@click.option("--issuer", metavar="URL", help="The issuer; else AUTHSVC_PUBLIC_URL.")
+@click.option("--jwks", metavar="FILE|URL", help="Its key set; else the keys in the store, if that can be reached.")
+def inspect(token: str, audience: str | None, practice: str | None, issuer: str | None, jwks: str | None) -> None:
+    """Decode TOKEN (stdin if left out, which keeps it out of your shell's history) without trusting it, and say which
+    verifiers would refuse it and why."""
+    from authsvc.cli import inspection
+
+    text = (sys.stdin.readline() if token == "-" else token).strip().removeprefix("Bearer ")
+    if kind := inspection.other_kind(text):
+        raise click.ClickException(f"This is no access token but {kind}.")
+    try:
+        found = inspection.inspect(text, _expected(audience, practice, issuer, jwks))
+    except ValueError as problem:
+        raise click.ClickException(f"This is no JWT: {problem}.") from None
+    tell(_document(found), lambda: _text(found))
+
+
+def _expected(audience: str | None, practice: str | None, issuer: str | None, jwks: str | None) -> Expected:
+    """What is said on the command line, else what this service's settings and store know, else nothing."""
+    from authsvc import verifier
+    from authsvc.cli.inspection import Expected
+    from authsvc.errors import AuthsvcError
+
+    raw: bytes | None = None
+    if jwks is not None:
+        raw = verifier.fetch_jwks(jwks) if "://" in jwks else Path(jwks).read_bytes()
+    try:
+        service = open_service()
+        issuer, audience = issuer or service.settings.public_url, audience or service.settings.default_audience
+        raw = raw if raw is not None else service.keys.export("jwks").encode()
+    except AuthsvcError:
+        if raw is None:
+            note("The keys can't be had here, so the signature is not checked.")
+    keys = None if raw is None else verifier.parse_jwks(raw)
+    return Expected(issuer=issuer, audience=audience, practice=practice, keys=keys, now_s=time.time())
+
+
+def _document(found: Inspection) -> dict[str, object]:
+    return {
+        "trusted": False,
+        "header": found.header,
+        "claims": found.claims,
+        "signature": found.signature,
+        "verdicts": [
+            {"verifier": who, "accepts": not reasons, "reasons": list(reasons)}
+            for who, reasons in found.refusals.items()
+        ],
+    }
+
+
+def _text(found: Inspection) -> str:
+    claims = {name: _readable(name, value) for name, value in found.claims.items()}
+    lines = ["Not trusted: this is what the token says of itself.", "", pairs(found.header), "", pairs(claims), ""]
+    lines.append(f"Signature: {found.signature}")
+    for who, reasons in found.refusals.items():
+        lines.append(f"{who}: " + ("would refuse it" if reasons else "would accept it"))
+        lines += [f"  - {reason}" for reason in reasons]
+    return "\n".join(lines)
+
+
+def _readable(name: str, value: Any) -> object:
+    if name in ("exp", "iat", "nbf", "auth_time") and type(value) is int and 0 <= value < 1 << 33:
+        return f"{value} ({instant(value * 1000)})"
+    return value

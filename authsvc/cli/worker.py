@@ -1,0 +1,94 @@
+"""`authsvc worker`: sends the mail and seals the audit trail."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from authsvc.cli.manners import Act, manner, tell
+
+if TYPE_CHECKING:
+    from authsvc.wiring import Service
+
+GRACE_S = 13.0  # a mail under way may take this long after SIGTERM; it is sent again if it can't be finished
+
+log = logging.getLogger("authsvc.worker")
+
+
+@click.command(cls=Act)
+@click.option("--metrics", metavar="HOST:PORT", help="Show this worker's /metrics there; not for the public.")
+def worker(metrics: str | None) -> None:
+    """Send queued mail and seal the audit trail until SIGTERM. Any number may run."""
+    from authsvc import logs, wiring
+    from authsvc.cli import listeners
+
+    settings, catalogue, limits = wiring.load()
+    service = wiring.bootstrap(settings, catalogue, limits)
+    logs.configure(
+        settings.log_level,
+        audit_stream=sys.stderr if manner().json else sys.stdout,
+        lost=lambda: service.metrics.count("logs_lost"),
+    )
+    shown = _show_metrics(service, *listeners.split(metrics)) if metrics else None
+    if manner().json:
+        tell({"metrics": shown, "pid": os.getpid()}, "")
+        sys.stdout.flush()
+    run(service)
+
+
+def run(service: Service) -> None:
+    """Work until SIGTERM or SIGINT, then end within GRACE_S, cutting off what hangs."""
+    stop = threading.Event()
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            service.worker(stop)
+        except BaseException as error:  # noqa: BLE001 - told to the main thread, which ends the process with it
+            failed.append(error)
+            stop.set()
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        log.info("stopping", extra={"reason": signal.Signals(number).name})
+        stop.set()
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    thread = threading.Thread(target=work, name="authsvc-worker", daemon=True)
+    thread.start()
+    log.info("working")
+    try:
+        stop.wait()
+        thread.join(GRACE_S)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if thread.is_alive():
+        log.warning("cut off: what was under way is done again by the next worker")
+    if failed:
+        raise failed[0]
+
+
+def _show_metrics(service: Service, host: str, port: int) -> str:
+    """`/metrics` of this process alone, from a thread of its own."""
+    from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+    class Quiet(WSGIRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """No access log."""
+
+    def app(environ: dict[str, object], start_response: object) -> list[bytes]:
+        found = environ.get("PATH_INFO") == "/metrics"
+        body, content_type = service.metrics.render() if found else (b"not found\n", "text/plain")
+        start_response("200 OK" if found else "404 Not Found", [("Content-Type", content_type)])  # type: ignore[operator]
+        return [body]
+
+    server = make_server(host, port, app, handler_class=Quiet)
+    threading.Thread(target=server.serve_forever, name="authsvc-metrics", daemon=True).start()
+    return f"{host}:{server.server_port}"
