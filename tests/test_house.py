@@ -1,0 +1,157 @@
+"""The house rules that a program can check. (Import contracts are checked by `make check`, in setup.cfg's words.)"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from authsvc.cli import main as command_line
+
+ROOT = Path(__file__).parents[1]
+LONGEST = 250
+LONGER_FOR_A_REASON = {
+    "authsvc/errors.py": "the whole vocabulary of failure, a few lines a word; split, no one would find the word",
+    "authsvc/verifier.py": "one file on purpose, so that other services can read or vendor it whole",
+}
+
+# Put together here, so that this file doesn't name them either.
+PACKAGE_HOSTS = [
+    ".".join(parts)
+    for parts in (
+        ("pypi", "org"),
+        ("pythonhosted", "org"),
+        ("npmjs", "org"),
+        ("npmjs", "com"),
+        ("yarnpkg", "com"),
+        ("deb", "debian", "org"),
+        ("proxy", "golang", "org"),
+        ("crates", "io"),
+        ("maven", "org"),
+        ("docker", "io"),
+        ("ghcr", "io"),
+        ("quay", "io"),
+    )
+]
+MACHINE_PATHS = re.compile(r"(?<![\w.}])/(?:work|root|home/\w+|opt/wheels|Users/\w+)/")
+
+
+def _tracked() -> list[str]:
+    run = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True)
+    return [name for name in run.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def _texts() -> dict[str, str]:
+    texts = {}
+    for name in _tracked():
+        try:
+            texts[name] = (ROOT / name).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue  # a picture
+    return texts
+
+
+TEXTS = _texts()
+
+
+def test_no_file_names_a_package_host() -> None:
+    found = [(name, host) for name, text in TEXTS.items() for host in PACKAGE_HOSTS if host in text]
+    assert found == []
+
+
+def test_no_file_names_a_folder_of_somebodys_machine() -> None:
+    found = [(name, match[0]) for name, text in TEXTS.items() if (match := MACHINE_PATHS.search(text))]
+    assert found == []
+
+
+def test_nothing_is_left_to_be_done_later() -> None:
+    words = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X|pragma: no" + r" cover)\b")
+    found = [name for name, text in TEXTS.items() if name.endswith((".py", ".lua", ".html")) and words.search(text)]
+    assert found == []
+
+
+def test_a_file_tells_one_story() -> None:
+    long = {
+        name: lines
+        for name, text in TEXTS.items()
+        if name.startswith("authsvc/") and name.endswith(".py") and (lines := text.count("\n")) > LONGEST
+    }
+    assert long.keys() <= LONGER_FOR_A_REASON.keys(), long
+
+
+def test_every_exception_to_the_length_is_still_needed() -> None:
+    assert all(TEXTS[name].count("\n") > LONGEST for name in LONGER_FOR_A_REASON)
+
+
+def test_names_that_say_nothing_are_avoided() -> None:
+    empty = {"utils", "helpers", "common", "services", "core", "manager", "secrets", "http"}
+    found = [name for name in TEXTS if name.startswith("authsvc/") and empty & {*Path(name).with_suffix("").parts}]
+    assert found == []
+
+
+def test_every_lua_file_says_what_its_arguments_are() -> None:
+    scripts = {name: text for name, text in TEXTS.items() if name.endswith(".lua")}
+    assert scripts
+    assert [name for name, text in scripts.items() if not text.startswith("--")] == []
+
+
+# --- what the documents promise ------------------------------------------------------------------------------------
+
+
+def test_every_make_target_in_the_documents_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", TEXTS["Makefile"], re.MULTILINE))
+    assert {"help", "demo", "test", "check", "bench", "clean"} <= targets
+    for name, text in TEXTS.items():
+        if name.endswith(".md"):
+            named = set(re.findall(r"`make ([a-z]+)`|^make ([a-z]+)", text, re.MULTILINE))
+            assert {first or second for first, second in named} <= targets, name
+
+
+def test_every_command_in_the_documents_exists() -> None:
+    known = set(command_line.list_commands(None))  # type: ignore[arg-type]  # the names need no context
+    for name, text in TEXTS.items():
+        if name.endswith(".md"):
+            named = set(re.findall(r"^(?:docker compose exec authsvc )?authsvc ([a-z-]+)", text, re.MULTILINE))
+            named |= set(re.findall(r"`authsvc ([a-z-]+)", text))
+            assert named <= known, name
+
+
+@pytest.mark.parametrize("name", [name for name in TEXTS if name.endswith(".md")])
+def test_links_between_documents_lead_somewhere(name: str) -> None:
+    for target in re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", TEXTS[name]):
+        assert ((ROOT / name).parent / target).exists(), target
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    assert os.access(ROOT / ".ci/run", os.X_OK)
+    assert "make test" in TEXTS[".ci/run"]
+    assert "make test" in TEXTS["README.md"]
+
+
+# --- requirements --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in TEXTS if re.fullmatch(r"requirements/\w+\.txt", name)])
+def test_every_requirement_is_locked_by_hash(name: str) -> None:
+    entries = re.split(r"\n(?=[a-z0-9])", re.sub(r"^\s*#.*\n", "", TEXTS[name], flags=re.MULTILINE).strip())
+    for entry in entries:
+        assert re.match(r"[a-z0-9._-]+==[\w.]+", entry), entry
+        assert "--hash=sha256:" in entry, entry
+
+
+def test_the_locks_hold_everything_that_the_extras_ask_for() -> None:
+    setup = configparser.ConfigParser(interpolation=None)
+    setup.read(ROOT / "setup.cfg")
+    asked: dict[str, set[str]] = {}
+    for extra, lines in setup["options.extras_require"].items():
+        needs = [line for line in lines.splitlines() if line and not line.startswith(("#", "authsvc["))]
+        asked[extra] = {re.split(r"[\[<>=!~ ]", need)[0].lower().replace("_", "-") for need in needs}
+    locks = {"server": ["server"], "demo": ["server", "demo"], "test": ["server", "demo", "test", "lint"]}
+    for lock, extras in locks.items():
+        locked = set(re.findall(r"^([a-z0-9._-]+)==", TEXTS[f"requirements/{lock}.txt"], re.MULTILINE))
+        for extra in extras:
+            assert asked[extra] <= locked, (lock, extra)
