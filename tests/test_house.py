@@ -115,7 +115,8 @@ def test_every_command_in_the_documents_exists() -> None:
     known = set(command_line.list_commands(None))  # type: ignore[arg-type]  # the names need no context
     for name, text in TEXTS.items():
         if name.endswith(".md"):
-            named = set(re.findall(r"^(?:docker compose exec authsvc )?authsvc ([a-z-]+)", text, re.MULTILINE))
+            shell = "\n".join(re.findall(r"^```(?:sh|bash|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+            named = set(re.findall(r"^(?:\$ )?(?:docker compose exec authsvc )?authsvc ([a-z-]+)", shell, re.MULTILINE))
             named |= set(re.findall(r"`authsvc ([a-z-]+)", text))
             assert named <= known, name
 
