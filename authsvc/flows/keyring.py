@@ -118,8 +118,10 @@ class KeyRing:
             ring = Ring.from_json(text)
         except ValueError as error:
             raise KeyRingUnusable(str(error)) from None
-        known = self._held.opened if self._held else {}
-        opened = {key.kid: known.get(key.kid) or self._open(key) for key in ring.keys}
+        # What is held already isn't opened again, unless its stored form changed.
+        held = self._held
+        known = {key.sealed: held.opened[key.kid] for key in held.ring.keys} if held else {}
+        opened = {key.kid: self._fits(key, known.get(key.sealed) or self._open(key)) for key in ring.keys}
         if not self._revoked.isdisjoint(opened):
             raise KeyRingUnusable("a revoked key is back")
         self._revoked.update(ring.revoked)
@@ -129,9 +131,12 @@ class KeyRing:
     def _open(self, key: RingKey) -> SigningKey:
         seal_key = self._vault.key(RING_PURPOSE)
         try:
-            opened = signing.from_der(sealing.unseal(seal_key, SEAL_PURPOSE, key.sealed, key.kid))
+            return signing.from_der(sealing.unseal(seal_key, SEAL_PURPOSE, key.sealed, key.kid))
         except ValueError as error:
             raise KeyRingUnusable(f"signing key {key.kid}: {error}") from None
+
+    @staticmethod
+    def _fits(key: RingKey, opened: SigningKey) -> SigningKey:
         if (opened.kid, opened.alg) != (key.kid, key.alg):
             raise KeyRingUnusable(f"signing key {key.kid} is another key")
         return opened

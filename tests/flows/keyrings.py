@@ -1,0 +1,106 @@
+"""Instances of a service as far as keys go: each with its own memory, all over one store."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from authsvc import config
+from authsvc.audit import Recorder
+from authsvc.config import Settings
+from authsvc.crypto import sealing
+from authsvc.flows.keys import Keys
+from authsvc.flows.vault import Vault
+from authsvc.store.connection import Store
+from authsvc.store.keys import DATA, PREFIX, RING, KeyStore
+from tests.fakes import FakeClock, SeededEntropy, environ
+
+OLD = b"old master secret, 32 bytes long"
+NEW = b"new master secret, 32 bytes long"
+
+
+def settings_with(**changed: Any) -> Settings:
+    """Settings with some changed, by name."""
+    return config.load(environ(**{f"AUTHSVC_{name.upper()}": str(value) for name, value in changed.items()}))
+
+
+@dataclass
+class Instance:
+    """One process: its keys, its vault, and the events it told of."""
+
+    keys: Keys
+    vault: Vault
+    told: list[str]
+
+    @property
+    def kids(self) -> dict[str, str]:
+        """State by kid, as published."""
+        return {key.kid: key.state for key in self.keys.list()}
+
+    def kid(self, state: str) -> str:
+        return next(key.kid for key in self.keys.list() if key.state == state)
+
+
+@dataclass
+class Site:
+    """A store and what its instances share; `start` begins another one."""
+
+    store: Store
+    client: Any
+    clock: FakeClock = field(default_factory=FakeClock)
+    seed: int = 0
+
+    def start(self, masters: tuple[bytes, ...] = (OLD,), settings: Settings | None = None) -> Instance:
+        self.seed += 1
+        entropy = SeededEntropy(f"instance {self.seed}")
+        store = KeyStore(self.store)
+        vault = Vault(store, masters, entropy)
+        told: list[str] = []
+        mac: Callable[[bytes], str] = lambda data: sealing.mac(vault.key("audit"), "authsvc audit v1", data)  # noqa: E731
+        recorder = Recorder(self.clock, mac, told.append)
+        return Instance(Keys(store, vault, recorder, self.clock, entropy, settings or settings_with()), vault, told)
+
+    # --- what is stored ---
+
+    def ring(self) -> dict[str, Any]:
+        stored: dict[str, Any] = json.loads(self.client.get(RING))
+        return stored
+
+    def put_ring(self, text: str) -> None:
+        self.client.set(RING, text)
+
+    def lose_ring(self) -> None:
+        self.client.delete(RING)
+
+    def data_keys(self) -> dict[str, str]:
+        return dict(self.client.hgetall(DATA))
+
+    def put_data_key(self, purpose: str, sealed: str) -> None:
+        self.client.hset(DATA, purpose, sealed)
+
+    def audit(self) -> list[dict[str, Any]]:
+        """The entries of the key stream, oldest first."""
+        return [json.loads(entry["e"]) for _, entry in self.client.xrange(PREFIX + "audit")]
+
+
+def jwks_kids(keys: Keys) -> list[str]:
+    return [jwk["kid"] for jwk in json.loads(keys.jwks()[0])["keys"]]
+
+
+def everything_stored(client: Any) -> str:
+    """All of Redis as one text, as somebody with a dump would have it."""
+    dumped = []
+    for key in client.scan_iter():
+        kind = client.type(key)
+        read = {"string": client.get, "hash": client.hgetall, "stream": lambda name: client.xrange(name)}[kind]
+        dumped.append(f"{key} {read(key)}")
+    return "\n".join(dumped)
+
+
+def spellings(secret: bytes) -> list[str]:
+    """How a secret may look in a text."""
+    standard = base64.b64encode(secret).decode().rstrip("=")
+    return [secret.hex(), standard, standard.replace("+", "-").replace("/", "_"), repr(secret)[2:-1]]
