@@ -64,11 +64,8 @@ def load(environ: Mapping[str, str] | None = None) -> tuple[Settings, Catalogue,
         limits = ratelimit.load(settings.limits_file or None if settings else None)
     except SettingsInvalid as invalid:
         faults += invalid.faults
-    if settings and limits and ratelimit.guess_chance(limits) > settings.guess_bound:
-        chance = ratelimit.guess_chance(limits)
-        faults.append(
-            Fault("guess_bound", f"the limits allow a chance of {chance:g} per mailbox and day, above the bound")
-        )
+    if settings and limits:
+        faults += ratelimit.check(limits, settings.guess_bound)
     if faults or settings is None or catalogue is None or limits is None:
         raise SettingsInvalid(*faults)
     return settings, catalogue, limits

@@ -23,6 +23,7 @@ from authsvc.errors import (
     InvalidCode,
     InvalidGrant,
     InvalidInput,
+    InvalidScope,
     LinkGone,
     LinkUnknown,
     NoPortalAccess,
@@ -208,5 +209,7 @@ def _refusal(reply: Mapping[str, Any], states: tuple[LimitState, ...]) -> Except
             return LinkGone(reply["reason"])
         case "invalid-grant":
             return InvalidGrant(reply["reason"])
+        case "invalid-scope":
+            return InvalidScope()
         case unknown:
             raise ValueError(f"a script refused with a word nobody knows: {unknown}")

@@ -119,6 +119,14 @@ class Links:
             raise LinkGone("revoked")
         return self._issuing.for_link(act, mint.link_id(token), link["p"], link["r"] or None, workflow, link["ch"])
 
+    def peek(self, act: Act, token: str) -> str:
+        """The workflow of a live link, for a page that asks before acting. Changes nothing and counts nothing.
+
+        Raises LinkUnknown, LinkGone.
+        """
+        reply = self._acts.run(act, "link_peek", {}, id=mint.link_id(token), d=mint.digest(token))
+        return str(reply["w"])
+
     def resend(self, act: Act, token: str) -> None:
         """Send a new link in the place of an expired or used-up one; says nothing about it. Raises RateLimited."""
         access = token.startswith(ACCESS)

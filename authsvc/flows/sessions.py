@@ -11,7 +11,7 @@ from typing import Any
 from authsvc.audit import Event
 from authsvc.crypto import mint, tokens
 from authsvc.crypto.tokens import Refresh
-from authsvc.errors import InvalidGrant, KeyRingUnusable, NotFound, RateLimited, TokenInvalid
+from authsvc.errors import InvalidGrant, InvalidScope, KeyRingUnusable, NotFound, RateLimited, TokenInvalid
 from authsvc.flows.acts import Acts
 from authsvc.flows.bearers import Bearers
 from authsvc.flows.practices import Practices
@@ -40,6 +40,9 @@ class Sessions:
 
     def refresh(self, client: Client, refresh_token: str, scope: str | None, request_id: str) -> TokenGrant:
         """The next tokens of a session. Raises InvalidGrant, InvalidScope, RateLimited."""
+        asked = None if scope is None else scope.split()
+        if asked == []:
+            raise InvalidScope
         said, act = self._opened(client, refresh_token, request_id)
         limits, settings = self._acts.limits, self._acts.settings
         reply = self._acts.run(
@@ -56,10 +59,11 @@ class Sessions:
             client=client.id,
             generation=said.generation,
             nonce=mint.digest(mint.b64u(said.nonce)),
+            scope=asked,
             idle_ms=settings.session_idle_s * 1000,
             grace_ms=limits.refresh_grace_s * 1000,
         )
-        return self._issuing.for_session(said.practice, reply["session"], said.nonce, scope)
+        return self._issuing.for_session(said.practice, reply["session"], said.nonce, asked)
 
     def _opened(self, client: Client, refresh_token: str, request_id: str) -> tuple[Refresh, Act]:
         """What the token says, and the act it starts. Junk counts like a wrong secret, by client."""

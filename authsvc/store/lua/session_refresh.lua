@@ -1,8 +1,8 @@
 -- Exchange a refresh token: a new generation, or for a short while the same successor for the immediate parent again.
 --
---   limits; sid, client, generation, nonce (digest); idle_ms, grace_ms
+--   limits; sid, client, generation, nonce (digest); scope (names asked for; absent: all); idle_ms, grace_ms
 --   audit refreshed, reused, refused, limited
--- Returns {session} | err: rate-limited, invalid-grant (reason)
+-- Returns {session} | err: rate-limited, invalid-grant (reason), invalid-scope (nothing was used up)
 --
 -- Anything older than the parent, or the parent after the grace, is a copied token: the whole family ends
 -- (RFC 9700 §4.14.2).
@@ -21,6 +21,9 @@ if not s.p then return no('unknown') end
 if s.c ~= a.client then return no('other_client') end
 if s.n ~= a.nonce then return no('unknown') end
 if now >= tonumber(s.e) or now - tonumber(s.l) > a.idle_ms then return no('expired') end
+for _, name in ipairs(a.scope or {}) do
+  if not string.find(' ' .. s.s .. ' ', ' ' .. name .. ' ', 1, true) then return answer({err = 'invalid-scope'}) end
+end
 local generation, began = tonumber(s.g), tonumber(s.gm)
 if a.generation == generation then
   s.g, s.gm, s.l = int(generation + 1), int(now), int(now)

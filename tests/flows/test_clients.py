@@ -1,0 +1,131 @@
+"""Clients and practices: what operators keep, and who is let in by it."""
+
+from __future__ import annotations
+
+import pytest
+
+from authsvc.errors import AlreadyExists, RateLimited, Unauthenticated, UnknownName
+from authsvc.flows import cache
+from authsvc.flows.cache import Cache
+from tests.flows.conftest import House
+
+YEAR_S = 365 * 86_400
+
+
+def test_a_client_is_known_by_its_secret(house: House) -> None:
+    assert house.service.clients.authenticate("portal", house.secret, "192.0.2.1") == house.client
+    assert house.secret.startswith("acs_")
+    assert house.client.audience == "practice-services"
+
+
+@pytest.mark.parametrize(("client", "secret"), [("portal", "acs_wrong"), ("portal", ""), ("nobody", None)])
+def test_attack_wrong_secrets_and_unknown_clients_are_refused_alike(
+    house: House, client: str, secret: str | None
+) -> None:
+    with pytest.raises(Unauthenticated) as caught:
+        house.service.clients.authenticate(client, house.secret if secret is None else secret, "192.0.2.1")
+    assert caught.value.reason == "wrong"
+
+
+def test_attack_sixty_failures_close_the_network_for_failures_but_not_for_the_right_secret(house: House) -> None:
+    for _ in range(60):
+        with pytest.raises(Unauthenticated):
+            house.service.clients.authenticate("portal", "acs_wrong", "192.0.2.1")
+    with pytest.raises(RateLimited) as caught:
+        house.service.clients.authenticate("portal", "acs_wrong", "192.0.2.1")
+    assert caught.value.violated == ("auth-failures",)
+    assert caught.value.retry_after_s > 0
+    house.service.clients.authenticate("portal", house.secret, "192.0.2.1")
+    with pytest.raises(Unauthenticated):
+        house.service.clients.authenticate("portal", "acs_wrong", "192.0.2.2")
+
+
+def test_two_secrets_live_during_a_rotation_and_the_third_ends_the_first(house: House) -> None:
+    second = house.service.clients.rotate_secret("portal", actor="cli:test")
+    for secret in (house.secret, second):
+        house.service.clients.authenticate("portal", secret, "192.0.2.1")
+    third = house.service.clients.rotate_secret("portal", actor="cli:test")
+    with pytest.raises(Unauthenticated):
+        house.service.clients.authenticate("portal", house.secret, "192.0.2.1")
+    for secret in (second, third):
+        house.service.clients.authenticate("portal", secret, "192.0.2.1")
+
+
+def test_a_secret_expires(house: House) -> None:
+    house.clock.advance_s(YEAR_S)
+    with pytest.raises(Unauthenticated):
+        house.service.clients.authenticate("portal", house.secret, "192.0.2.1")
+
+
+def test_attack_redis_and_lists_never_show_a_secret(house: House) -> None:
+    assert house.secret not in str(house.service.clients.list())
+    assert house.secret not in str(house.redis.get("authsvc:{@clients}:one:portal"))
+
+
+def test_a_removed_client_is_refused(house: House) -> None:
+    house.service.clients.authenticate("portal", house.secret, "192.0.2.1")
+    house.service.clients.remove("portal", actor="cli:test")
+    with pytest.raises(Unauthenticated):
+        house.service.clients.authenticate("portal", house.secret, "192.0.2.1")
+    for call in (
+        lambda: house.service.clients.remove("portal", actor="cli:test"),
+        lambda: house.service.clients.rotate_secret("portal", actor="cli:test"),
+    ):
+        with pytest.raises(UnknownName):
+            call()
+
+
+def test_an_id_is_given_once(house: House) -> None:
+    with pytest.raises(AlreadyExists):
+        house.new_client("portal")
+    with pytest.raises(AlreadyExists):
+        house.service.practices.add("maple", name="Other", actor="cli:test")
+
+
+def test_a_client_serves_its_practices_or_all(house: House) -> None:
+    every, _ = house.new_client("every", practices=("*",))
+    assert [house.client.serves(name) for name in ("maple", "oak")] == [True, False]
+    assert every.serves("oak")
+
+
+def test_practices_are_listed_changed_and_removed(house: House) -> None:
+    house.service.practices.add("oak", name="Oak", phone="555", actor="cli:test")
+    assert [practice.id for practice in house.service.practices.list()] == ["maple", "oak"]
+    changed = house.service.practices.set("oak", actor="cli:test", phone="556")
+    assert (changed.name, changed.phone) == ("Oak", "556")
+    house.service.practices.remove("oak", actor="cli:test")
+    assert house.service.practices.get("oak") is None
+    for call in (house.service.practices.remove, house.service.practices.set):
+        with pytest.raises(UnknownName):
+            call("oak", actor="cli:test")
+
+
+def test_what_operators_do_is_in_the_sites_trail(house: House) -> None:
+    house.service.practices.set("maple", actor="cli:anna", reason="moved house", phone="556")
+    entry = house.service.trails.tail("@site")[-1]
+    assert {"event": "practice.changed", "actor": "cli:anna", "reason": "moved house"}.items() <= entry.items()
+
+
+def test_a_look_up_is_fresh_for_five_seconds(house: House) -> None:
+    now, found, asked = [0.0], {"a": 1}, []
+
+    def read(name: str) -> int | None:
+        asked.append(name)
+        return found.get(name)
+
+    kept = Cache(read, lambda: now[0])
+    assert [kept.get("a"), kept.get("a"), kept.get("b"), kept.get("b")] == [1, 1, None, None]
+    assert asked == ["a", "b", "b"]
+    found.clear()
+    now[0] = 4.9
+    assert kept.get("a") == 1
+    now[0] = 5.0
+    assert kept.get("a") is None
+
+
+def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "MOST", 4)
+    kept = Cache(lambda name: name, lambda: 0.0)
+    for number in range(20):
+        kept.get(str(number))
+    assert len(kept._kept) <= 4

@@ -1,0 +1,307 @@
+"""Limits and guess budgets: a guesser gets nothing, and a stranger can't lock the patient out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+from authsvc import ratelimit
+from authsvc.errors import ChallengeGone, InvalidCode, RateLimited
+from authsvc.model import Started, TokenGrant
+from tests.flows.conftest import House
+
+WRONG = "271828"
+DAY_S = 86_400
+
+
+def burn(house: House, misses: int, email: str = "ann@example.org") -> None:
+    """Miss this often on challenges of a typed address, five to a challenge."""
+    while misses > 0:
+        challenge = house.start(email=email).challenge
+        for _ in range(min(5, misses)):
+            with pytest.raises(InvalidCode):
+                house.codes.verify(house.act(), challenge, WRONG)
+            misses -= 1
+
+
+# --- the budgets of a mailbox -------------------------------------------------------------------------------------
+
+
+def test_attack_a_hundred_misses_in_a_row_turn_codes_into_access_links(wide: House) -> None:
+    wide.patient()
+    burn(wide, 100)
+    started = wide.start()
+    assert wide.mailed()["kind"] == "access-link"
+    with pytest.raises(InvalidCode) as caught:
+        wide.codes.verify(wide.act(), started.challenge, "314159")
+    assert caught.value.reason == "link_mode"
+
+
+def test_the_patient_still_gets_in_by_the_mailed_link_and_that_clears_the_run(wide: House) -> None:
+    wide.patient()
+    burn(wide, 100)
+    wide.start()
+    token = wide.mailed()["url"].rsplit("/", 1)[1]
+    wide.entropy.next_below(161803)
+    started = wide.links.exchange(wide.act(), token)
+    assert isinstance(started, Started)
+    assert isinstance(wide.codes.verify(wide.act(), started.challenge, "161803"), TokenGrant)
+    wide.start()
+    assert wide.mailed()["kind"] == "code"
+
+
+def test_attack_three_hundred_misses_a_day_even_when_the_patient_signs_in_between(wide: House) -> None:
+    wide.patient()
+    for _ in range(3):
+        burn(wide, 75)
+        wide.sign_in()
+    burn(wide, 75)
+    started = wide.start()
+    assert wide.mailed()["kind"] == "access-link"
+    with pytest.raises(InvalidCode):
+        wide.codes.verify(wide.act(), started.challenge, "314159")
+
+
+def test_the_day_is_a_rolling_one_of_twenty_four_hours_at_least(wide: House) -> None:
+    wide.patient()
+    for _ in range(3):
+        burn(wide, 75)
+        wide.sign_in()
+    burn(wide, 75)
+    wide.clock.advance_s(DAY_S - 3600)
+    wide.start()
+    assert wide.mailed()["kind"] == "access-link"
+    wide.clock.advance_s(2 * 3600)
+    wide.start()
+    assert wide.mailed()["kind"] == "code"
+
+
+def test_a_run_of_misses_outlives_codes_and_days(wide: House) -> None:
+    wide.patient()
+    burn(wide, 60)
+    wide.clock.advance_s(3 * DAY_S)
+    burn(wide, 40)
+    wide.start()
+    assert wide.mailed()["kind"] == "access-link"
+
+
+def test_a_verified_code_is_no_miss(wide: House) -> None:
+    wide.patient()
+    burn(wide, 3)
+    wide.sign_in()
+    shown = wide.patients.show(wide.act(), "p1")
+    assert (shown["consecutive_misses"], shown["misses_in_24h"]) == (0, 3)
+
+
+def test_an_operator_can_unlock(wide: House) -> None:
+    wide.patient()
+    burn(wide, 100)
+    assert wide.patients.show(wide.act(), "p1")["link_mode"]
+    wide.patients.unlock(wide.act(), "p1")
+    assert not wide.patients.show(wide.act(), "p1")["link_mode"]
+    wide.sign_in()
+
+
+def test_attack_misses_elsewhere_never_refuse_a_link_from_the_mailbox(wide: House) -> None:
+    wide.patient()
+    burn(wide, 100)
+    wide.entropy.next_below(161803)
+    started = wide.links.exchange(wide.act(), wide.access_link())
+    assert isinstance(started, Started)
+    assert isinstance(wide.codes.verify(wide.act(), started.challenge, "161803"), TokenGrant)
+
+
+def test_attack_a_locked_mailbox_leaves_the_patients_session_alone(wide: House) -> None:
+    wide.patient()
+    grant = wide.sign_in()
+    burn(wide, 100)
+    assert wide.introspected(grant.access_token)["active"]
+
+
+def test_misses_behind_a_link_count_on_the_link_and_end_it_at_the_twentieth(wide: House) -> None:
+    wide.patient()
+    token = wide.access_link(max_uses=50)
+    for _ in range(4):
+        started = wide.links.exchange(wide.act(), token)
+        assert isinstance(started, Started)
+        for _ in range(5):
+            with pytest.raises(InvalidCode):
+                wide.codes.verify(wide.act(), started.challenge, WRONG)
+    assert wide.patients.show(wide.act(), "p1")["misses_in_24h"] == 0
+    started = wide.links.exchange(wide.act(), token)
+    assert isinstance(started, Started)
+    with pytest.raises(ChallengeGone, match="exhausted"):
+        wide.codes.verify(wide.act(), started.challenge, WRONG)
+    with pytest.raises(ChallengeGone, match="superseded"):
+        wide.codes.verify(wide.act(), started.challenge, WRONG)
+    assert wide.links.list(wide.act(), "p1")[0].state == "revoked"
+
+
+def test_the_default_limits_keep_the_chance_of_entry_below_the_bound() -> None:
+    assert ratelimit.guess_chance(ratelimit.load(None)) == pytest.approx(0.0009)
+
+
+# --- asking for codes -----------------------------------------------------------------------------------------------
+
+
+def test_the_fifth_mail_to_an_address_carries_a_link_and_the_sixth_is_refused(house: House) -> None:
+    house.patient()
+    kinds = []
+    for _ in range(5):
+        house.start()
+        kinds.append(house.mailed()["kind"])
+    assert kinds == ["code", "code", "code", "code", "access-link"]
+    act = house.act()
+    with pytest.raises(RateLimited) as caught:
+        house.codes.start(act, email="ANN@example.org")
+    assert caught.value.violated == ("issue-address",)
+    assert 0 < caught.value.retry_after_s <= 180
+    assert "issue-address" not in [state.policy for state in act.limits]
+
+
+def test_a_refused_start_mails_nothing_and_leaves_the_earlier_code_alone(house: House) -> None:
+    house.patient()
+    started = house.start()
+    for _ in range(4):
+        house.start("222222")
+    queued = len(house.outbox())
+    with pytest.raises(RateLimited):
+        house.codes.start(house.act(), email="ann@example.org")
+    assert len(house.outbox()) == queued
+    house.codes.verify(house.act(), started.challenge, "314159")
+
+
+def test_starts_by_patient_have_a_budget_of_their_own(house: House) -> None:
+    house.patient()
+    for _ in range(5):
+        house.start()
+    for _ in range(10):
+        house.codes.start(house.act(), patient="p1")
+    with pytest.raises(RateLimited) as caught:
+        house.codes.start(house.act(), patient="p1")
+    assert caught.value.violated == ("issue-patient",)
+
+
+def test_a_network_may_start_thirty_in_a_quarter_of_an_hour(house: House) -> None:
+    for number in range(30):
+        house.codes.start(house.act(client_ip="192.0.2.7"), email=f"someone{number}@example.org")
+    with pytest.raises(RateLimited) as caught:
+        house.codes.start(house.act(client_ip="192.0.2.7"), email="another@example.org")
+    assert caught.value.violated == ("issue-network",)
+    house.codes.start(house.act(client_ip="192.0.2.8"), email="another@example.org")
+
+
+def test_attack_hopping_through_an_ipv6_allocation_is_one_network(house: House) -> None:
+    for number in range(30):
+        house.codes.start(house.act(client_ip=f"2001:db8:1:{number:x}::1"), email=f"someone{number}@example.org")
+    with pytest.raises(RateLimited):
+        house.codes.start(house.act(client_ip="2001:db8:1:ff::1"), email="another@example.org")
+
+
+def test_attack_spraying_one_guess_over_many_addresses_is_limited_by_network(house: House) -> None:
+    policies = dict(house.service.limits.policies)
+    assert policies["verify-network"].quota == 60
+    challenges = []
+    for number in range(61):
+        challenges.append(house.codes.start(house.act(), email=f"someone{number}@example.org").challenge)
+        house.clock.advance_ms(20)
+    for challenge in challenges[:60]:
+        with pytest.raises(InvalidCode):
+            house.codes.verify(house.act(client_ip="192.0.2.7"), challenge, WRONG)
+    with pytest.raises(RateLimited) as caught:
+        house.codes.verify(house.act(client_ip="192.0.2.7"), challenges[60], WRONG)
+    assert caught.value.violated == ("verify-network",)
+
+
+def test_attack_leaving_the_address_out_when_verifying_falls_back_to_the_challenges(build: Callable[..., House]) -> None:
+    policies = dict(ratelimit.load(None).policies)
+    policies["verify-network"] = dataclasses.replace(policies["verify-network"], quota=2)
+    house = build(policies=policies)
+    started = house.codes.start(house.act(client_ip="192.0.2.7"), email="ann@example.org")
+    for _ in range(2):
+        with pytest.raises(InvalidCode):
+            house.codes.verify(house.act(), started.challenge, WRONG)
+    with pytest.raises(RateLimited):
+        house.codes.verify(house.act(), started.challenge, WRONG)
+
+
+def test_a_refused_act_costs_no_attempt(build: Callable[..., House]) -> None:
+    policies = dict(ratelimit.load(None).policies)
+    policies["verify-network"] = dataclasses.replace(policies["verify-network"], quota=1)
+    house = build(policies=policies)
+    house.patient()
+    started = house.start()
+    with pytest.raises(InvalidCode):
+        house.codes.verify(house.act(client_ip="192.0.2.7"), started.challenge, WRONG)
+    with pytest.raises(RateLimited):
+        house.codes.verify(house.act(client_ip="192.0.2.7"), started.challenge, WRONG)
+    house.codes.verify(house.act(client_ip="192.0.2.8"), started.challenge, "314159")
+
+
+def test_a_client_may_call_a_hundred_times_a_second(house: House) -> None:
+    for _ in range(100):
+        house.sessions.list(house.act(), "p1")
+    with pytest.raises(RateLimited) as caught:
+        house.sessions.list(house.act(), "p1")
+    assert caught.value.violated == ("client-calls",)
+    house.clock.advance_s(1)
+    house.sessions.list(house.act(), "p1")
+
+
+def test_a_limiters_refusals_make_one_audit_entry_a_bucket_and_window(house: House) -> None:
+    house.patient()
+    for _ in range(5):
+        house.start()
+    for _ in range(3):
+        with pytest.raises(RateLimited):
+            house.codes.start(house.act(), email="ann@example.org")
+    assert house.events().count("limited") == 1
+
+
+@pytest.mark.parametrize(("brake", "typed", "by_patient"), [("typed", False, True), ("all", False, False)])
+@pytest.mark.parametrize("site_wide", [True, False])
+def test_the_mail_brake_stops_typed_starts_first(
+    house: House, brake: str, typed: bool, by_patient: bool, site_wide: bool
+) -> None:
+    house.patient()
+    token = house.access_link()
+    typed_challenge = house.start().challenge
+    house.clock.advance_s(31)
+    house.redis.set("authsvc:{@site}:brake" if site_wide else "authsvc:{maple}:brake", brake)
+    house.service.flags.refresh()
+    calls = {
+        True: [lambda: house.codes.start(house.act(), patient="p1"), lambda: house.links.exchange(house.act(), token)],
+        False: [
+            lambda: house.codes.start(house.act(), email="ann@example.org"),
+            lambda: house.codes.resend(house.act(), typed_challenge),
+        ],
+    }
+    for allowed, kind in ((typed, False), (by_patient, True)):
+        for call in calls[kind]:
+            if allowed:
+                call()
+            else:
+                with pytest.raises(RateLimited):
+                    call()
+    if not by_patient:
+        with pytest.raises(RateLimited):
+            house.access_link(delivery="email")
+
+
+def test_limits_are_kept_while_the_service_restarts(build: Callable[..., House], house: House) -> None:
+    for _ in range(5):
+        house.start()
+    service = house.service
+    again = type(service)(
+        service.settings,
+        service.catalogue,
+        service.limits,
+        store=service.store,
+        clock=house.clock,
+        entropy=house.entropy,
+        metrics=service.metrics,
+    )
+    with pytest.raises(RateLimited):
+        again.codes.start(house.act(), email="ann@example.org")

@@ -1,0 +1,153 @@
+"""Patients: created, changed, moved, withdrawn, deleted, merged."""
+
+from __future__ import annotations
+
+import pytest
+
+from authsvc.errors import ChallengeGone, InvalidCode, InvalidInput, LinkGone, LinkUnknown, PatientNotFound, UnknownName
+from authsvc.model import Patient, TokenGrant
+from tests.flows.conftest import House
+
+
+def test_a_patient_is_created_then_changed_and_read_back(house: House) -> None:
+    given = {"email": " Ann@Example.org ", "label": "Ann M.", "locale": "es", "portal_access": True}
+    patient, created = house.patients.put(house.act(), "p1", **given)
+    assert created
+    assert patient == Patient("p1", "Ann@Example.org", "Ann M.", "es", True)
+    assert house.patients.get(house.act(), "p1") == patient
+    _, created = house.patients.put(house.act(), "p1", **{**given, "label": "Ann"})
+    assert not created
+    assert house.patients.get(house.act(), "p1").label == "Ann"
+    assert house.events()[-1] == "patient.changed"
+
+
+@pytest.mark.parametrize("email", ["", "ann", "ann@", "ann@x", "a@x.org,b@y.org", "ann@ex\u2025ample.org", "a\n@x.org"])
+def test_attack_an_address_that_is_not_one_is_refused(house: House, email: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        house.patients.put(house.act(), "p1", email=email, portal_access=True)
+    assert caught.value.faults[0].pointer == "/email"
+    with pytest.raises(PatientNotFound):
+        house.patients.get(house.act(), "p1")
+
+
+def test_a_changed_address_tells_both_mailboxes(house: House) -> None:
+    house.patient(email="old@example.org")
+    house.patient(email="new@example.org")
+    assert [(house.mailed(at)["kind"], house.mailed(at)["to"]) for at in (0, 1)] == [
+        ("address-changed", "old@example.org"),
+        ("address-changed", "new@example.org"),
+    ]
+    assert "patient.address_changed" in house.events()
+
+
+def test_after_a_change_of_address_codes_go_to_the_new_one_and_the_subject_stays(house: House) -> None:
+    house.patient(email="old@example.org")
+    before = house.sign_in(email="old@example.org")
+    house.patient(email="new@example.org")
+    after = house.sign_in(email="new@example.org")
+    assert before.patient == after.patient
+    started = house.start(email="old@example.org")
+    with pytest.raises(InvalidCode) as caught:
+        house.codes.verify(house.act(), started.challenge, "314159")
+    assert caught.value.reason == "dummy"
+
+
+def test_access_granted_and_withdrawn_are_told_apart_in_the_trail(house: House) -> None:
+    house.patient(access=False)
+    house.patient(access=True)
+    house.patients.withdraw(house.act(), "p1")
+    assert [event for event in house.events() if event in ("patient.granted", "patient.withdrawn")] == [
+        "patient.granted",
+        "patient.withdrawn",
+    ]
+
+
+def test_an_operators_grant_keeps_what_is_known(house: House) -> None:
+    house.patients.put(house.act(), "p1", email="ann@example.org", label="Ann", locale="es", portal_access=False)
+    house.patients.grant(house.act(), "p1", email="ann@example.org")
+    assert house.patients.get(house.act(), "p1") == Patient("p1", "ann@example.org", "Ann", "es", True)
+    house.patients.grant(house.act(), "p2", email="bob@example.org", label="Bob")
+    assert house.patients.get(house.act(), "p2").label == "Bob"
+    house.patients.grant(house.act(), "p3", email="cy@example.org")
+    assert house.patients.get(house.act(), "p3").label == ""
+
+
+def test_a_deleted_patient_leaves_nothing_that_works(house: House) -> None:
+    house.patient()
+    grant, instant = house.sign_in(), house.link()
+    by_link = house.links.exchange(house.act(), instant)
+    assert isinstance(by_link, TokenGrant)
+    house.patients.delete(house.act(), "p1")
+    assert [house.introspected(each.access_token) for each in (grant, by_link)] == [{"active": False}] * 2
+    with pytest.raises(LinkGone, match="revoked"):
+        house.links.exchange(house.act(), instant)
+    for call in (house.patients.get, house.patients.delete, house.patients.unlock, house.patients.deliveries):
+        with pytest.raises(PatientNotFound):
+            call(house.act(), "p1")
+
+
+def test_attack_a_patient_made_again_under_the_same_id_inherits_nothing(house: House) -> None:
+    house.patient()
+    started, token = house.start(), house.access_link()
+    house.patients.delete(house.act(), "p1")
+    house.patient()
+    with pytest.raises(InvalidCode):
+        house.codes.verify(house.act(), started.challenge, "314159")
+    with pytest.raises(LinkGone):
+        house.links.exchange(house.act(), token)
+
+
+def test_a_merged_id_means_the_other_patient_from_then_on(house: House) -> None:
+    house.patient("old", "ann@example.org")
+    house.patient("new", "ann@example.org")
+    token = house.link(patient="old")
+    house.patients.merge(house.act(), "old", "new")
+    by_link = house.links.exchange(house.act(), token)
+    assert isinstance(by_link, TokenGrant)
+    assert by_link.patient == "new"
+    assert house.sign_in(patient="old").patient == "new"
+    assert house.patients.get(house.act(), "old").id == "new"
+    assert house.introspected(by_link.access_token)["active"]
+
+
+def test_a_merge_needs_two_patients_that_are_on_file(house: House) -> None:
+    house.patient("old")
+    with pytest.raises(PatientNotFound):
+        house.patients.merge(house.act(), "old", "nobody")
+    with pytest.raises(PatientNotFound):
+        house.patients.merge(house.act(), "nobody", "old")
+    with pytest.raises(UnknownName):
+        house.patients.merge(house.act(), "old", "old")
+    house.patients.get(house.act(), "old")
+
+
+def test_what_happened_to_the_mail_can_be_asked(house: House) -> None:
+    house.patient()
+    house.start()
+    (delivery,) = house.patients.deliveries(house.act(), "p1")
+    assert (delivery.kind, delivery.channel, delivery.state) == ("code", "email", "queued")
+
+
+def test_withdrawn_access_ends_the_challenge_of_a_shared_mailbox_for_that_patient_only(house: House) -> None:
+    house.patient("ann")
+    house.patient("bob")
+    started = house.start()
+    house.patients.withdraw(house.act(), "ann")
+    grant = house.codes.verify(house.act(), started.challenge, "314159")
+    assert isinstance(grant, TokenGrant)
+    assert grant.patient == "bob"
+
+
+def test_practices_do_not_see_each_other(house: House) -> None:
+    house.patient()
+    started = house.start()
+    token = house.link()
+    oak = house.service.practices.add("oak", name="Oak", actor="cli:test")
+    both, _ = house.new_client("both", practices=("maple", "oak"))
+    act = house.service.act(oak, both)
+    with pytest.raises(PatientNotFound):
+        house.patients.get(act, "p1")
+    with pytest.raises(ChallengeGone):
+        house.codes.verify(house.service.act(oak, house.client), started.challenge, "314159")
+    with pytest.raises(LinkUnknown):
+        house.links.exchange(house.service.act(oak, house.client), token)

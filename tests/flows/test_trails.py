@@ -1,0 +1,134 @@
+"""The audit trail: sealed, checked, and honest about what it can't vouch for."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from authsvc.errors import UnknownName
+from authsvc.flows.trails import Trails
+from tests.flows.conftest import House
+
+STREAM = "authsvc:{maple}:audit"
+
+
+@pytest.fixture
+def trails(house: House) -> Trails:
+    house.patient()
+    house.sign_in()
+    house.sign_in()
+    house.service.trails.seal("maple")
+    return house.service.trails
+
+
+def rewrite(house: House, change: dict[int, dict[str, str] | None]) -> None:
+    """Write the stream anew with some entries changed or (None) left out: an intruder with all of Redis."""
+    entries = house.redis.xrange(STREAM)
+    house.redis.delete(STREAM)
+    for entry_id, fields in entries:
+        new = change.get(int(fields["n"]), {})
+        if new is not None:
+            house.redis.xadd(STREAM, {**fields, **new}, id=entry_id)
+
+
+def test_an_untouched_trail_is_whole(house: House, trails: Trails) -> None:
+    verdict = trails.verify("maple")
+    assert (verdict.faults, verdict.unsealed) == ((), 0)
+    assert verdict.entries == verdict.sealed_to == len(house.trail())
+
+
+def test_the_young_tail_is_said_to_be_unsealed(house: House, trails: Trails) -> None:
+    house.patient("p2", "bob@example.org")
+    assert trails.verify("maple").unsealed == 2
+    trails.seal_all()
+    assert trails.verify("maple").unsealed == 0
+
+
+def test_attack_a_changed_text_is_found_and_named(house: House, trails: Trails) -> None:
+    text = json.loads(house.redis.xrange(STREAM)[2][1]["e"])
+    rewrite(house, {3: {"e": json.dumps({**text, "actor": "client:somebody-else"})}})
+    assert any("entry 3:" in fault for fault in trails.verify("maple").faults)
+
+
+def test_attack_a_changed_fact_is_found_and_named(house: House, trails: Trails) -> None:
+    rewrite(house, {4: {"x": '{"patient":"somebody-else"}'}})
+    assert any(fault.startswith("entry 4 ") for fault in trails.verify("maple").faults)
+
+
+def test_attack_a_removed_entry_is_found_and_named(house: House, trails: Trails) -> None:
+    rewrite(house, {2: None})
+    assert "entry 2 is missing" in trails.verify("maple").faults
+
+
+def test_attack_swapped_entries_are_found(house: House, trails: Trails) -> None:
+    by_number = {int(fields["n"]): fields for _, fields in house.redis.xrange(STREAM)}
+    rewrite(house, {3: by_number[4], 4: by_number[3]})
+    assert any("entry 3" in fault for fault in trails.verify("maple").faults)
+
+
+def test_attack_renumbered_entries_are_found(house: House, trails: Trails) -> None:
+    by_number = {int(fields["n"]): fields for _, fields in house.redis.xrange(STREAM)}
+    rewrite(house, {3: {**by_number[4], "n": "3"}, 4: {**by_number[3], "n": "4"}})
+    faults = trails.verify("maple").faults
+    assert any("entry 3 is not" in fault for fault in faults)
+    assert any("entry 4 is not" in fault for fault in faults)
+
+
+def test_attack_an_entry_that_stands_twice_is_found(house: House, trails: Trails) -> None:
+    house.redis.xadd(STREAM, house.redis.xrange(STREAM)[0][1])
+    assert "entry 1 stands twice" in trails.verify("maple").faults
+
+
+def test_attack_a_forged_seal_is_found(house: House, trails: Trails) -> None:
+    key = "authsvc:{maple}:audit:seals"
+    seal = json.loads(house.redis.lindex(key, 0))
+    house.redis.lset(key, 0, json.dumps({**seal, "chain": "A" * 43}))
+    assert any("don't match their seal" in fault for fault in trails.verify("maple").faults)
+
+
+def test_attack_a_removed_seal_is_found(house: House, trails: Trails) -> None:
+    house.sign_in()
+    trails.seal("maple")
+    house.redis.lpop("authsvc:{maple}:audit:seals")
+    assert any("the seals skip" in fault for fault in trails.verify("maple").faults)
+
+
+def test_attack_entries_removed_from_the_young_tail_are_missed(house: House, trails: Trails) -> None:
+    house.sign_in()
+    last = len(house.trail())
+    rewrite(house, {last: None})
+    assert f"entry {last} is missing" in trails.verify("maple").faults
+
+
+def test_an_exported_trail_may_be_trimmed_and_what_stays_is_still_checked(house: House, trails: Trails) -> None:
+    exported = list(trails.export("maple", trim=True))
+    assert [entry["n"] for entry in exported] == list(range(1, len(exported) + 1))
+    assert house.redis.xlen(STREAM) == 0
+    house.sign_in()
+    trails.seal("maple")
+    verdict = trails.verify("maple")
+    assert (verdict.faults, verdict.entries) == ((), 2)
+    rewrite(house, {verdict.sealed_to: {"x": "{}"}})
+    assert trails.verify("maple").faults
+
+
+def test_an_export_without_trim_changes_nothing(house: House, trails: Trails) -> None:
+    before = house.redis.xlen(STREAM)
+    list(trails.export("maple"))
+    assert house.redis.xlen(STREAM) == before
+    assert list(trails.export("@keys", trim=True))[0]["event"] == "key.created"
+
+
+def test_every_entry_says_who_did_what_when_and_for_whom(house: House, trails: Trails) -> None:
+    entry = next(entry for entry in house.trail() if entry["event"] == "code.verified")
+    assert {"actor": "client:portal", "practice": "maple", "patient": "p1", "by": "typed"}.items() <= entry.items()
+    assert entry["at_ms"] == house.clock.now_ms()
+    assert "example.org" not in str(house.trail())
+
+
+def test_an_unknown_trail_is_an_error(trails: Trails) -> None:
+    with pytest.raises(UnknownName):
+        trails.verify("nobody")
+    with pytest.raises(UnknownName):
+        trails.tail("nobody")
