@@ -12,7 +12,9 @@ from typing import Any
 
 from authsvc import logs, wiring
 from authsvc.app import create_admin_app, create_app
+from authsvc.web import openapi
 from authsvc.wiring import Service
+from authsvc.workflows import Catalogue
 
 
 class App:
@@ -42,3 +44,8 @@ def app() -> App:
     logs.configure(settings.log_level, audit_stream=sys.stdout, lost=lambda: service.metrics.count("logs_lost"))
     host, _, port = settings.admin_bind.rpartition(":")
     return App(service, (host.strip("[]"), int(port)))
+
+
+def describe(public_url: str, catalogue: Catalogue) -> dict[str, Any]:
+    """The OpenAPI document, as the admin address shows it."""
+    return openapi.document(public_url, catalogue)

@@ -11,10 +11,12 @@ from authsvc.cli import findings
 from authsvc.cli.failures import FAILED
 from authsvc.cli.findings import FAULT, Finding
 from authsvc.cli.manners import Act, table, tell
+from authsvc.errors import Unavailable
 
 if TYPE_CHECKING:
     from authsvc.ratelimit import Limits
     from authsvc.settings import Settings
+    from authsvc.wiring import Service
 
 HIDDEN = "(set; not shown)"
 
@@ -31,7 +33,7 @@ def check(ctx: click.Context, live: bool) -> None:
     found = [*_settings(settings), _guesses(settings, limits)]
     if live:
         service = wiring.bootstrap(settings, catalogue, limits)
-        found += [*findings.store(service), findings.keys(service), findings.mail(service)]
+        found += [*_store(service), findings.keys(service), findings.mail(service)]
     good = not any(finding.verdict == FAULT for finding in found)
     tell(
         {"ok": good, "findings": [dataclasses.asdict(finding) for finding in found]},
@@ -41,6 +43,13 @@ def check(ctx: click.Context, live: bool) -> None:
     )
     if not good:
         ctx.exit(FAILED)
+
+
+def _store(service: Service) -> list[Finding]:
+    try:
+        return findings.store(service)
+    except Unavailable as away:
+        return [Finding("redis", FAULT, f"doesn't answer ({away.reason}); is it up, and AUTHSVC_REDIS_URL right?")]
 
 
 def _settings(settings: Settings) -> list[Finding]:

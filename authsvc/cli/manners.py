@@ -130,7 +130,7 @@ def manner() -> Manner:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], empty: str = "None.") -> str:
     """Rows as aligned text under their heads; `empty` when there are none."""
-    cells = [["–" if cell in (None, "") else str(cell) for cell in row] for row in rows]
+    cells = [[_word(cell) for cell in row] for row in rows]
     if not cells:
         return empty
     widths = [max(len(row[index]) for row in [list(head), *cells]) for index in range(len(head))]
@@ -143,7 +143,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], empty: str = "N
 def pairs(facts: Mapping[str, object]) -> str:
     """Facts as aligned `name  value` lines."""
     width = max((len(name) for name in facts), default=0)
-    return "\n".join(f"{name.ljust(width)}  {'–' if value in (None, '') else value}" for name, value in facts.items())
+    return "\n".join(f"{name.ljust(width)}  {_word(value)}" for name, value in facts.items())
+
+
+def _word(value: object) -> str:
+    """A value as people read it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "–" if value in (None, "") else str(value)
 
 
 def confirm(question: str, yes: bool) -> None:

@@ -6,13 +6,23 @@ import json
 
 import click
 
-from authsvc.cli.manners import Act, tell
+from authsvc.cli.manners import Act, note, tell
+
+ANYWHERE = "https://auth.example.org"
+"""Where the service is said to be while there are no settings: enough to generate a client from."""
 
 
 @click.command(cls=Act)
 def openapi() -> None:
     """Print the OpenAPI 3.1 document of the HTTP API."""
-    from authsvc.app import describe
+    from authsvc import wiring, workflows, wsgi
+    from authsvc.errors import SettingsInvalid
 
-    document = describe()
+    try:
+        settings, catalogue, _ = wiring.load()
+        url = settings.public_url
+    except SettingsInvalid:
+        url, catalogue = ANYWHERE, workflows.load(None)
+        note(f"There are no settings to take the address from; the document says {ANYWHERE}.")
+    document = wsgi.describe(url, catalogue)
     tell(document, lambda: json.dumps(document, indent=2))

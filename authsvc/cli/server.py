@@ -35,6 +35,8 @@ FIRST_BYTE_S = 10  # how long a new connection may be silent
 SILENCE_S = 5  # how long a client may pause within a request
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - only as a parent for mkdtemp and mkstemp
 
+log = logging.getLogger("authsvc.serve")
+
 SETTINGS: dict[str, Any] = {
     "worker_class": "authsvc.cli.server.Worker",
     "logger_class": "authsvc.cli.server.Log",
@@ -94,11 +96,12 @@ class Log(glogging.Logger):  # type: ignore[misc]
         self.cfg = cfg
         self._access_log_enabled = False
         self.error_log.propagate = True
-        self.error_log.setLevel(logging.NOTSET)
+        debugging = logging.getLogger().isEnabledFor(logging.DEBUG)
+        self.error_log.setLevel(logging.DEBUG if debugging else logging.WARNING)
 
     def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
         if isinstance(sys.exception(), TimeoutError | BlockingIOError):
-            self.info("a client was silent for too long")  # SILENCE_S has passed: nothing to look into
+            self.debug("a client was silent for too long")  # SILENCE_S has passed: nothing to look into
         else:
             super().exception(msg, *args, **kwargs)
 
@@ -128,12 +131,14 @@ class Server(BaseApplication):  # type: ignore[misc]
 def started(worker: Any) -> None:
     """In a worker that is about to serve: the threads of the service."""
     worker.wsgi.service.start()
+    log.info("worker serving")
 
 
 def stopped(_arbiter: Any, worker: Any) -> None:
     """In a worker that ends; also called in the parent for one that is gone already."""
     if worker.pid == os.getpid() and worker.booted:
         worker.wsgi.service.stop()
+        log.info("worker stopped")
 
 
 def gone(_arbiter: Any, worker: Any) -> None:

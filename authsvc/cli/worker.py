@@ -45,12 +45,14 @@ def worker(metrics: str | None) -> None:
 
 def run(service: Service) -> None:
     """Work until SIGTERM or SIGINT, then end within GRACE_S, cutting off what hangs."""
+    from authsvc import mailroom
+
     stop = threading.Event()
     failed: list[BaseException] = []
 
     def work() -> None:
         try:
-            service.worker(stop)
+            mailroom.work(service, stop)
         except BaseException as error:  # noqa: BLE001 - told to the main thread, which ends the process with it
             failed.append(error)
             stop.set()

@@ -1,0 +1,97 @@
+"""What `authsvc worker` does: empties the outbox, and seals the audit trail behind the acts.
+
+It is wired here rather than in `wiring`, because nothing that answers a request needs a mail host.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Final
+
+from authsvc.crypto import addresses
+from authsvc.delivery.email import EmailSender
+from authsvc.delivery.senders import sender_for
+from authsvc.delivery.worker import Worker, run_workers
+from authsvc.errors import Fault, InvalidInput
+from authsvc.flows.follow import Follower
+from authsvc.model import Message, Practice
+from authsvc.ratelimit import Limits
+from authsvc.seams import Sender
+from authsvc.store.inbox import Inbox
+from authsvc.store.outbox import MailCap
+from authsvc.wiring import Service
+
+SENDERS: Final = 2  # mails under way at once: each has a connection of its own; more processes give more
+SEAL_EVERY_S: Final = 2.0  # the trail promises 5 s
+TEST_LIFE_MS: Final = 60_000
+
+
+def work(service: Service, stop: threading.Event) -> bool:
+    """Send and seal until `stop`; True when what was in hand could be finished. Raises SettingsInvalid."""
+    sealing = Follower(SEAL_EVERY_S, trail=service.trails.seal_all)
+    sealing.start()
+    try:
+        return run_workers([_worker(service) for _ in range(SENDERS)], stop)
+    finally:
+        sealing.stop()
+
+
+def probe(service: Service) -> str:
+    """Connect to the mail host and log in; what was found. Raises DeliveryDeferred, whose detail says what failed."""
+    found = sender(service)
+    if not isinstance(found, EmailSender):
+        return f"{service.settings.mail_url.partition(':')[0]}: a sink for development, nothing leaves the machine"
+    found.probe()
+    found.close()
+    return "the mail host was reached, encrypted, and takes our log-in"
+
+
+def send_test(service: Service, practice: Practice, address: str) -> str:
+    """Send one test mail now; the mail host's answer. Raises InvalidInput, DeliveryDeferred, DeliveryRefused."""
+    try:
+        addresses.canonical(address)
+    except ValueError as problem:
+        raise InvalidInput(Fault("/address", str(problem))) from None
+    now_ms = service.clock.now_ms()
+    return sender(service).send(
+        Message(
+            id=service.acts.new_id(),
+            practice=practice,
+            kind="test",
+            channel="email",
+            to=address.strip(),
+            locale=practice.locale,
+            queued_at_ms=now_ms,
+            until_ms=now_ms + TEST_LIFE_MS,
+            expires_at_ms=now_ms + TEST_LIFE_MS,
+        )
+    )
+
+
+def sender(service: Service) -> Sender:
+    """The configured way to reach a mailbox. Raises SettingsInvalid."""
+    return sender_for(service.settings, service.clock, inbox=Inbox(service.store).append)
+
+
+def _worker(service: Service) -> Worker:
+    return Worker(
+        service.outbox,
+        {"email": sender(service)},
+        service.open_entry,
+        service.practices.get,
+        service.clock,
+        service.entropy,
+        practice_cap=_cap(service.limits, "mails-practice"),
+        site_cap=_cap(service.limits, "mails-all"),
+        on_event=lambda name, facts: _count(service, name, facts),
+    )
+
+
+def _cap(limits: Limits, policy: str) -> MailCap:
+    known = limits.policies[policy]
+    return MailCap(known.quota, known.window_s, limits.typed_share)
+
+
+def _count(service: Service, name: str, facts: Mapping[str, str | int]) -> None:
+    service.metrics.count("mails", kind=str(facts["kind"]), state=name.removeprefix("mail_"))
