@@ -1,0 +1,179 @@
+"""The kinds of value that an API call takes, strict: a string is a JSON string, `true` is not `"true"`, and no text
+holds what would reach a log, a mail or a page as something else.
+
+Every check is one that OpenAPI can say too, so the description is derived from these and not written beside them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
+from typing import Any, ClassVar
+
+from marshmallow import ValidationError, fields, validate
+
+# C0, DEL, C1, line and paragraph separators, bidi overrides (a name could show itself backwards), lone surrogates.
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+CONTROL = "holds a control character"
+
+
+def words(**more: str) -> dict[str, Any]:
+    """What marshmallow says, in our words."""
+    return {"required": "is required", "null": "must not be null", "validator_failed": "is not valid", **more}
+
+
+class Text(fields.String):
+    """A JSON string without control characters."""
+
+    default_error_messages = words(invalid="must be a string", control=CONTROL)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if UNPRINTABLE.search(text):
+            raise self.make_error("control")
+        return text
+
+
+class Flag(fields.Boolean):
+    """`true` or `false`, nothing that looks like it."""
+
+    default_error_messages = words(invalid="must be true or false")
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid")
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class Whole(fields.Integer):
+    """A whole number; `30.0` is one (JSON has one kind of number), `"30"` and `true` are not."""
+
+    default_error_messages = words(invalid="must be a whole number")
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+            raise self.make_error("invalid")
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class Pattern(validate.Regexp):
+    """A whole-string match (`$` alone would let a line break pass) that OpenAPI shows as `pattern`."""
+
+    def __init__(self, pattern: str, told: str) -> None:
+        super().__init__(pattern, flags=re.ASCII, error=told)
+        self._told = told
+
+    def __call__(self, value: Any) -> Any:
+        if self.regex.fullmatch(value) is None:
+            raise ValidationError(self._told)
+        return value
+
+
+# --- the project's own kinds --------------------------------------------------------------------------------------
+
+
+def _text(pattern: str, told: str, example: str, description: str = "") -> Callable[..., Text]:
+    """A maker of fields of one kind."""
+
+    def make(*, required: bool = False, description: str = description) -> Text:
+        shown = {"example": example, **({"description": description} if description else {})}
+        return Text(required=required, validate=Pattern(pattern, told), metadata=shown)
+
+    return make
+
+
+PATIENT = r"^[A-Za-z0-9._-]{1,64}$"
+PRACTICE = r"^[a-z0-9][a-z0-9-]{1,40}$"
+RESOURCE = r"^[a-z][a-z0-9_-]{0,31}:[A-Za-z0-9._-]{1,64}$"
+SECRET = r"^[!-~]{1,200}$"
+
+patient_id = _text(PATIENT, "must be 1 to 64 of A-Z a-z 0-9 . _ -", "pat_1", "The practice's own id of the patient.")
+resource = _text(RESOURCE, 'must look like "invoice:inv_1"', "invoice:inv_1", "Type and identifier of one resource.")
+workflow = _text(r"^[a-z][a-z0-9-]{0,63}$", "must be the name of a workflow", "pay-invoice")
+locale = _text(
+    r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$", 'must be a language tag such as "en" or "es-MX"', "es", "BCP 47."
+)
+challenge = _text(
+    SECRET, "must be the handle of a challenge", "ach_0OXdhY0tnl0rCxzp4Lx2NjS1Sx1oTq4WyKb0bD6SBJQ",
+    "The handle that started the sign-in. Only its holder can use the codes.",
+)  # fmt: skip
+link_token = _text(
+    SECRET, "must be the token of a link", "al_1HmJ9mvPZo2TtM7SZt3Fkz4UcfEhOcL2hCjCg7DqV2E",
+    "The last path segment of the link's `url`.",
+)  # fmt: skip
+
+
+def one_of(*choices: str, description: str, default: str) -> Text:
+    told = "must be one of " + ", ".join(choices)
+    return Text(
+        validate=validate.OneOf(choices, error=told),
+        load_default=default,
+        metadata={"description": description, "example": default},
+    )
+
+
+def email(*, required: bool = False) -> Text:
+    """What an address means is decided further in; here only what can't be one is refused."""
+    return Text(
+        required=required,
+        validate=[validate.Length(1, 254, error="must have 1 to 254 characters"), Pattern("^.*@.*$", "must hold an @")],
+        metadata={"example": "anna@example.org"},
+    )
+
+
+def whole(at_most: int, description: str, example: int) -> Whole:
+    return Whole(
+        validate=validate.Range(1, at_most, error=f"must be from 1 to {at_most}"),
+        metadata={"description": description, "example": example},
+    )
+
+
+class ClientIp(Text):
+    """The patient's network address, as the caller sees it."""
+
+    def __init__(self) -> None:
+        told = "The patient's address, for the limits by network; never the calling service's own."
+        super().__init__(metadata={"description": told, "example": "203.0.113.7", "maxLength": 45})
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            # A zone id ("%eth0") belongs to one machine and is no address of a patient's.
+            return str(ip_address("" if "%" in text else text))
+        except ValueError:
+            raise ValidationError("must be an IPv4 or IPv6 address") from None
+
+
+class Code(fields.String):
+    """Six digits as people type and paste them: full-width digits, white space and hyphens are understood.
+
+    Nothing else is: `isdigit` would take Arabic-Indic digits and superscripts, `int` would drop leading zeros.
+    """
+
+    default_error_messages = words(invalid="must be a string", digits="must be six digits")
+
+    _DIGITS: ClassVar = {0xFF10 + value: str(value) for value in range(10)}
+    _HYPHENS: ClassVar = dict.fromkeys(map(ord, "-\u2010\u2011\u2012\u2013\u2212\uff0d"))
+
+    def __init__(self) -> None:
+        super().__init__(
+            required=True,
+            metadata={
+                "description": "Six digits, always a string. White space and hyphens are ignored.",
+                "example": "123456",
+                "maxLength": 64,
+            },
+        )
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        plain = "".join(text[:65].split()).translate(self._DIGITS).translate(self._HYPHENS)
+        if len(text) > 64 or len(plain) != 6 or not (plain.isascii() and plain.isdigit()):
+            raise self.make_error("digits")
+        return plain
+
+
+def messages(found: Any) -> Sequence[str]:
+    """marshmallow's messages of one member as a flat list."""
+    return [str(message) for message in found] if isinstance(found, list) else [str(found)]
