@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,9 +50,25 @@ def tally(report: Mapping[str, Any], part: str) -> Tally:
         sums.wanted += wanted
         sums.covered += covered
         if covered < wanted:
-            branches = [f"{start}->{'exit' if end <= 0 else end}" for start, end in file["missing_branches"]]
-            sums.gaps.append(f"{name}: {', '.join(map(str, [*file['missing_lines'], *branches]))}")
+            missed = set(file["missing_lines"])
+            branches = [
+                f"{start}->{'exit' if end <= 0 else end}"
+                for start, end in file["missing_branches"]
+                if start not in missed and end not in missed
+            ]
+            sums.gaps.append(f"{name}: {', '.join([*spans(file['missing_lines']), *branches])}")
     return sums
+
+
+def spans(lines: Iterable[int]) -> list[str]:
+    """`3, 4, 5, 9` as `3-5`, `9`."""
+    ends: list[list[int]] = []
+    for line in lines:
+        if ends and line == ends[-1][1] + 1:
+            ends[-1][1] = line
+        else:
+            ends.append([line, line])
+    return [f"{first}-{last}" if last > first else str(first) for first, last in ends]
 
 
 def main() -> int:

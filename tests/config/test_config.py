@@ -301,7 +301,11 @@ def test_a_secret_file_that_others_may_open_is_refused_in_production(
     assert load(by_file(production(), secret_file(key(), 0o640))).secret_keys
 
 
-@pytest.mark.parametrize("line", [f"secret_keys = '{key()}'", "mail_url = 'smtps://me:word@mail.maple.example'"])
+@pytest.mark.parametrize(
+    "line",
+    [f"secret_keys = '{key()}'", "mail_url = 'smtps://me:word@mail.maple.example'"],
+    ids=["secret_keys", "mail_url"],  # a random value in an id would give each process of a run other tests
+)
 def test_a_settings_file_that_holds_a_secret_is_judged_like_a_secret_file(tmp_path: Path, line: str) -> None:
     path = tmp_path / "authsvc.toml"
     path.write_text(f"workers = 4\n{line}\n")
