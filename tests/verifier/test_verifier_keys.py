@@ -35,7 +35,7 @@ def test_each_kind_of_key_that_authsvc_makes_is_taken_with_its_one_algorithm() -
     assert [key.alg for key in keys.values()] == ["ES256", "RS256", "EdDSA"]
 
 
-@pytest.mark.parametrize("kept", [{"alg"}, {"use"}, {"alg", "use"}, set()], ids=str)
+@pytest.mark.parametrize("kept", [{"alg"}, {"use"}, {"alg", "use"}, set()], ids=["alg", "use", "alg, use", "none"])
 def test_alg_and_use_may_be_missing(kept: set[str]) -> None:
     bare = {name: value for name, value in CURRENT.items() if name in {"kty", "crv", "x", "y", "kid"} | kept}
     assert parse_jwks(published(bare))[kit.CURRENT.kid].alg == "ES256"
