@@ -28,6 +28,8 @@ WORDS = {
     "no-portal-access": ("Please call us", "The online portal is not open for you yet."),
 }
 
+OURS = ("That did not work", "The mistake is ours. Please try again later, or call us.")
+
 
 def attach(app: Flask) -> None:
     app.register_error_handler(Refusal, refused)
@@ -57,7 +59,10 @@ def wait_words(seconds: int | None) -> str:
 
 
 def refused(refusal: Refusal) -> Response:
-    title, text = WORDS.get(refusal.kind, ("That did not work", "Please go back and try again."))
+    if refusal.kind in ("unauthenticated", "forbidden", "not-found", "invalid_client"):
+        return page(*OURS, 500)  # it is we who aren't let in: a wrong secret, a missing permission
+    cut_off = refusal.kind == "invalid-request" and request.endpoint == "links.press"  # not even a token's length
+    title, text = WORDS.get("link-unknown" if cut_off else refusal.kind, ("That did not work", "Please try again."))
     button = None
     if refusal.kind == "link-gone":
         reason = str(refusal.body.get("reason"))
@@ -107,7 +112,7 @@ def plain(error: HTTPException) -> Response:
         return page("Please try once more", "This page was open for too long. Go back, reload it and press again.", 400)
     if code in (404, 405):
         return page("There is nothing here", "The address may have a mistake in it.", code)
-    return page("That did not work", "The mistake is ours. Please try again, or call us.", code)
+    return page(*OURS, code)
 
 
 def page(title: str, text: str, status: int, button: tuple[str, str] | None = None) -> Response:

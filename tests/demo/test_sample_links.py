@@ -1,0 +1,231 @@
+"""Emailed links at the sample practice: one press, one thing, nothing more."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from authsvc.demo.sample import HEADERS
+from tests.browsing import Browser
+from tests.demo.conftest import Maple
+
+INVOICE = {"workflow": "pay-invoice", "patient": "anna", "resource": "invoice:inv_1001"}
+AGREEMENT = {"workflow": "accept-agreement", "patient": "anna", "resource": "agreement:agr_anna"}
+CARD = {"name": "Mastercard", "last4": "5454", "expires": "01/30"}
+
+
+def mailed(maple: Maple, workflow: str, patient: str, resource: str | None = None) -> str:
+    """Have the front desk mail a link; its address."""
+    before = len(maple.mails())
+    desk = maple.browser()
+    desk.open("/billing")
+    words = {
+        "pay-invoice": "Email the invoice",
+        "accept-agreement": "Email the agreement",
+        "update-payment-info": "Ask for an update",
+        "portal": "Email an access link",
+    }
+    form = next(
+        form
+        for form in desk.at.forms
+        if form.fields.get("patient") == patient
+        and form.fields["workflow"] == workflow
+        and form.fields.get("resource") == resource
+    )
+    assert form.buttons == [words[workflow]]
+    answer = desk.request("POST", form.action, form.fields)
+    assert (answer.status, answer.header("Location")) == (303, "/billing")
+    assert f"is on its way to {maple.records.people[patient].name}" in desk.open("/billing").text
+    found = re.search(r"http://localhost/go/\S+", maple.arrived(before)["text"])
+    assert found
+    return found.group()
+
+
+def opened(maple: Maple, address: str) -> Browser:
+    """Somebody who pressed the link."""
+    browser = maple.browser()
+    browser.open(address)
+    browser.press("Open")
+    return browser
+
+
+def test_an_invoice_is_seen_and_paid_without_a_login(maple: Maple) -> None:
+    browser = opened(maple, mailed(maple, **INVOICE))
+    assert browser.at.url == "http://localhost/invoice/inv_1001"
+    assert "$120.00" in browser.at.text
+
+    browser.press("Pay $120.00")
+    assert "Thank you" in browser.at.text
+    assert maple.records.invoices["inv_1001"].paid_on
+
+
+def test_a_paid_invoice_ends_its_links(maple: Maple) -> None:
+    address = mailed(maple, **INVOICE)
+    browser = opened(maple, address)
+    browser.press("Pay")
+
+    again = opened(maple, address)
+    assert again.at.status == 410
+    assert "no longer needed" in again.at.text
+    assert not again.at.forms  # a link that was ended on purpose is not renewed
+
+
+def test_an_invoice_is_paid_once_however_often_the_button_is_pressed(maple: Maple) -> None:
+    browser = opened(maple, mailed(maple, **INVOICE))
+    form = browser.at.form("Pay")
+    first, second = (browser.request("POST", form.action, form.fields) for _ in range(2))
+    assert (first.status, second.status) == (303, 303)
+    assert "Thank you" in browser.open("/invoice/inv_1001").text
+
+
+def test_a_card_is_put_in_and_none_is_shown(maple: Maple) -> None:
+    browser = opened(maple, mailed(maple, "update-payment-info", "anna"))
+    assert browser.at.url == "http://localhost/payment-info"
+    assert "4242" not in browser.at.text.replace("like 4242", "")
+
+    browser.press("Save this card", **CARD | {"last4": "54"})
+    assert browser.at.status == 400
+    assert browser.at.element("last4")["aria-invalid"] == "true"
+    assert browser.at.element("last4")["aria-describedby"].strip() == "last4-wrong"
+    assert browser.at.element("name")["value"] == "Mastercard"  # nothing is typed twice
+
+    browser.press("Save this card", **CARD)
+    assert "Mastercard ending in 5454" in browser.at.text
+    assert [card.last4 for card in maple.records.people["anna"].cards] == ["4242", "5454"]
+
+
+def test_an_agreement_is_read_and_accepted(maple: Maple) -> None:
+    browser = opened(maple, mailed(maple, **AGREEMENT))
+    browser.press("I accept")
+    assert "You accepted this agreement" in browser.at.text
+    assert maple.records.agreements["agr_anna"].accepted_on
+
+
+def test_opening_a_link_changes_nothing(maple: Maple) -> None:
+    address = mailed(maple, **INVOICE)
+    scanner = maple.browser()
+    for method in ("GET", "GET", "GET", "HEAD", "OPTIONS"):
+        scanner.request(method, address)
+    [info] = [
+        link for link in maple.service.links.list(maple.service.act(maple.practice), "anna") if link.state == "live"
+    ][-1:]
+    assert info.uses == 0
+    assert opened(maple, address).at.status == 200
+
+
+def test_the_token_leaves_the_address_and_never_comes_back(maple: Maple) -> None:
+    address = mailed(maple, **INVOICE)
+    token = address.rpartition("/")[2]
+    browser = opened(maple, address)
+    after = [page for page in browser.seen if token not in page.url]
+    assert browser.at in after
+    for page in after:
+        assert token not in page.html + str(page.headers)
+    assert "eyJ" not in "".join(page.html + str(page.headers) for page in browser.seen)  # nor any access token
+
+
+def test_every_page_of_a_link_is_private(maple: Maple) -> None:
+    browser = opened(maple, mailed(maple, **INVOICE))
+    assert len(browser.seen) == 4  # the walk, the landing page, the press, the invoice
+    for page in browser.seen:
+        for name, value in HEADERS.items():
+            assert page.header(name) == value, page.url
+    for page in browser.seen:
+        for tag, attrs in page.elements:
+            for name in ("src", "href", "action"):
+                assert not attrs.get(name, "").startswith(("http", "//")), (tag, attrs)
+            assert not {"style", "onclick", "onload"} & attrs.keys()
+        assert not [tag for tag, _ in page.elements if tag in ("script", "style")]
+
+
+def test_pressing_gives_the_browser_a_new_cookie(maple: Maple) -> None:
+    browser = maple.browser()
+    before = dict(browser.cookies)
+    browser.open(mailed(maple, **INVOICE))
+    browser.press("Open")
+    assert browser.cookies.keys() == before.keys()
+    assert browser.cookies != before
+    [said] = [page.header("Set-Cookie") for page in browser.seen[-2:] if page.header("Set-Cookie")]
+    assert {"HttpOnly", "Path=/", "SameSite=Lax"} <= set(said.split("; "))
+
+
+def test_attack_a_link_for_one_invoice_opens_no_other(maple: Maple) -> None:
+    browser = opened(maple, mailed(maple, **INVOICE))
+    other = browser.open("/invoice/inv_1002")
+    assert other.status == 403
+    assert 'error="insufficient_scope"' in other.header("WWW-Authenticate")
+    form = {"csrf": browser.at.form("Email me a code").fields["csrf"]}
+    assert browser.request("POST", "/invoice/inv_1002/pay", form).status == 403
+    assert browser.request("POST", "/agreement/agr_anna/accept", form).status == 403
+
+
+def test_attack_a_form_without_its_token_is_refused(maple: Maple) -> None:
+    browser = opened(maple, mailed(maple, **INVOICE))
+    stranger = maple.browser()
+    stranger.open("/sign-in")
+    foreign = stranger.at.form("Email me a code").fields["csrf"]
+    for fields in ({}, {"csrf": ""}, {"csrf": "é"}, {"csrf": foreign}):
+        assert browser.request("POST", "/invoice/inv_1001/pay", fields).status == 400
+    assert maple.records.invoices["inv_1001"].paid_on is None
+
+
+def test_a_used_up_link_offers_a_new_one(maple: Maple) -> None:
+    issued = maple.service.links.issue(
+        maple.service.act(maple.practice, maple.service.clients.list()[0]),
+        patient="anna", workflow="pay-invoice", resource="invoice:inv_1001", max_uses=1,
+    )  # fmt: skip
+    opened(maple, issued.url)
+    late = opened(maple, issued.url)
+    assert late.at.status == 410
+    assert "as often as it can be" in late.at.text
+
+    before = len(maple.mails())
+    late.press("Email me a new link")
+    assert late.at.status == 202
+    assert "look in your email" in late.at.text
+    renewed = re.search(r"http://localhost/go/\S+", maple.arrived(before)["text"])
+    assert renewed
+    assert opened(maple, renewed.group()).at.url.endswith("/invoice/inv_1001")
+
+
+@pytest.mark.parametrize("token", ["al_" + "x" * 43, "short"])
+def test_a_broken_link_is_said_to_be_one(maple: Maple, token: str) -> None:
+    browser = opened(maple, f"http://localhost/go/{token}")
+    assert browser.at.status in (400, 404)
+    assert "email" in browser.at.text
+
+
+def test_a_page_left_open_closes_after_the_token_ends(maple: Maple) -> None:
+    browser = opened(maple, mailed(maple, **INVOICE))
+    with maple.site.test_request_context("/", headers={"Cookie": f"visit={browser.cookies['visit']}"}):
+        maple.site.preprocess_request()
+        from authsvc.demo.sample.visits import visit
+
+        visit().instant["invoice:inv_1001"].ends = 0
+    assert browser.open("/invoice/inv_1001").status == 401
+    assert "Press the link in our email" in browser.at.text
+
+
+def test_a_double_click_at_the_desk_sends_one_mail(maple: Maple) -> None:
+    desk = maple.browser()
+    form = desk.open("/billing").form("Ask for an update")
+    before = len(maple.mails())
+    for _ in range(2):
+        assert desk.request("POST", form.action, form.fields).status == 303
+    maple.arrived(before)
+    assert len(maple.mails()) == before + 1
+
+
+def test_the_desk_sees_what_happened_to_the_mail(maple: Maple) -> None:
+    mailed(maple, **INVOICE)
+    page = maple.browser().open("/billing/mail/anna")
+    assert "sent" in page.text
+    assert maple.browser().open("/billing/mail/nobody").status == 404
+
+
+def test_the_desk_sends_only_what_there_is(maple: Maple) -> None:
+    desk = maple.browser()
+    form = desk.open("/billing").form("Ask for an update")
+    for wrong in ({"patient": "nobody"}, {"workflow": "everything"}):
+        assert desk.request("POST", form.action, form.fields | wrong).status == 404

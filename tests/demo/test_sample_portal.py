@@ -1,0 +1,157 @@
+"""The sample's portal: the four workflows behind a code, and the pages for when nothing goes."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from authsvc.demo.sample.api import Authsvc
+from authsvc.verifier import Verifier
+from tests.browsing import Browser
+from tests.demo.conftest import Maple
+from tests.demo.test_sample_links import CARD, INVOICE, mailed, opened
+from tests.demo.test_sample_signin import asked, signed_in
+
+NOWHERE = "http://127.0.0.1:9"  # the discard port: nobody listens
+
+
+def test_all_invoices_and_a_statement(maple: Maple) -> None:
+    browser = signed_in(maple)
+    browser.follow("Invoices All your invoices, and statements")
+    for what in ("Yearly check-up", "Blood test", "Flu vaccination"):
+        assert what in browser.at.text
+    assert "Knee X-ray" not in browser.at.text
+
+    browser.press("Show the statement", months="12")
+    assert "Still to pay $120.00" in browser.at.text
+    assert "Total $190.50" in browser.at.text
+    assert browser.open("/portal/statement?months=many").status == 200
+
+
+def test_an_invoice_is_paid_from_the_portal_too(maple: Maple) -> None:
+    browser = signed_in(maple)
+    browser.open("/portal/invoices")
+    browser.follow("Yearly check-up")
+    browser.press("Pay")
+    assert maple.records.invoices["inv_1001"].paid_on
+
+
+def test_contact_details_are_changed(maple: Maple) -> None:
+    browser = signed_in(maple)
+    browser.open("/portal/contact")
+    browser.press("Save", phone="call me", address="7 Oak Lane")
+    assert browser.at.status == 400
+    assert browser.at.element("address")["value"] == "7 Oak Lane"
+    browser.press("Save", phone="555 0777", address="7 Oak Lane")
+    assert "are saved" in browser.at.text
+    assert maple.records.people["anna"].phone == "555 0777"
+    assert "are saved" not in browser.open("/portal/contact").text
+
+
+def test_a_membership_is_changed_and_a_dependent_added(maple: Maple) -> None:
+    browser = signed_in(maple)
+    browser.open("/portal/membership")
+    browser.press("Save the plan", plan="Family")
+    assert maple.records.people["anna"].plan == "Family"
+    browser.press("Save the plan", plan="Everything for free")
+    assert maple.records.people["anna"].plan == "Family"
+
+    browser.press("Add this person", dependent="")
+    assert browser.at.status == 400
+    for _ in range(2):
+        browser.open("/portal/membership")
+        browser.press("Add this person", dependent="Zoë Berg")
+    assert maple.records.people["anna"].dependents == ["Zoë Berg"]
+
+
+def test_payment_methods_are_added_and_removed(maple: Maple) -> None:
+    browser = signed_in(maple)
+    browser.open("/portal/payment-methods")
+    browser.press("Save this card", **CARD | {"expires": "13/30"})
+    assert browser.at.status == 400
+    browser.press("Save this card", **CARD)
+    assert "Mastercard ending in 5454" in browser.at.text
+    browser.press("Remove")
+    assert [card.last4 for card in maple.records.people["anna"].cards] == ["5454"]
+
+
+def test_attack_a_signed_in_patient_sees_no_other_patients_papers(maple: Maple) -> None:
+    browser = signed_in(maple)
+    for path in ("/invoice/inv_1004", "/agreement/agr_ben", "/invoice/none"):
+        assert browser.open(path).status == 404
+    csrf = browser.open("/portal/payment-methods").form("Save this card").fields
+    assert browser.request("POST", "/invoice/inv_1004/pay", csrf).status == 404
+
+
+@pytest.mark.parametrize("page", ["", "/invoices", "/statement", "/contact", "/membership", "/payment-methods"])
+def test_attack_no_portal_page_opens_by_a_link(maple: Maple, page: str) -> None:
+    browser = opened(maple, mailed(maple, **INVOICE))
+    assert browser.open(f"/portal{page}").status == 401
+
+
+def test_attack_names_are_shown_as_they_are(maple: Maple) -> None:
+    browser = signed_in(maple)
+    browser.open("/portal/membership")
+    browser.press("Add this person", dependent='"><script>alert(1)</script>')
+    assert "<script" not in browser.at.html
+    assert "<script>alert(1)</script>" in browser.at.text
+
+
+def away(maple: Maple, **changes: object) -> None:
+    maple.site.extensions["clinic"] = dataclasses.replace(maple.clinic, **changes)
+
+
+@pytest.fixture
+def back_again(maple: Maple) -> object:
+    """Whatever a test put in place of authsvc is taken away again."""
+    yield
+    maple.site.extensions["clinic"] = maple.clinic
+
+
+@pytest.mark.usefixtures("back_again")
+def test_authsvc_away_is_not_now_and_never_no(maple: Maple) -> None:
+    browser, code = asked(maple)
+    inside = signed_in(maple)
+    away(maple, authsvc=Authsvc(NOWHERE, "maple", "sample", "x"))
+    for words, fields in (("Sign in", {"code": code}), ("Send another code", {})):
+        form = browser.at.form(words)
+        answer = browser.request("POST", form.action, form.fields | fields)
+        assert answer.status == 503
+        assert "Nothing is lost" in answer.text
+        assert int(answer.header("Retry-After")) > 0
+    assert inside.open("/portal/invoices").status == 200  # tokens verify without authsvc
+    inside.press("Sign out") if "Sign out" in inside.at.text else None
+    assert "on this device" in inside.at.text
+
+
+@pytest.mark.usefixtures("back_again")
+def test_no_keys_to_verify_with_is_not_now_either(maple: Maple) -> None:
+    inside = signed_in(maple)
+    away(maple, verifier=Verifier(NOWHERE, "practice-services", "maple"))
+    assert inside.open("/portal/invoices").status == 503
+
+
+@pytest.mark.usefixtures("back_again")
+def test_a_token_of_another_issuer_opens_nothing(maple: Maple) -> None:
+    inside = signed_in(maple)
+    jwks = f"{maple.url}/.well-known/jwks.json"
+    away(maple, verifier=Verifier("https://other.example", "practice-services", "maple", jwks))
+    assert inside.open("/portal/invoices").status == 401
+
+
+@pytest.mark.usefixtures("back_again")
+def test_wrong_credentials_are_our_own_mistake(maple: Maple) -> None:
+    away(maple, authsvc=Authsvc(maple.url, "maple", "sample", "acs_" + "x" * 43))
+    browser = maple.browser()
+    browser.open("/sign-in")
+    browser.press("Email me a code", email="anna@example.com")
+    assert browser.at.status == 500
+    assert "The mistake is ours" in browser.at.text
+
+
+def test_an_unknown_page_and_a_wrong_method_are_said_kindly(maple: Maple) -> None:
+    browser: Browser = maple.browser()
+    assert browser.open("/nothing").status == 404
+    assert browser.request("GET", "/sign-out").status == 405
+    assert "555 0199" in browser.at.text
