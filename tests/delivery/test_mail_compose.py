@@ -16,33 +16,11 @@ from authsvc.delivery import wording
 from authsvc.delivery.compose import KINDS, Composer, mailbox
 from authsvc.delivery.sinks import html_of, text_of
 from authsvc.errors import DeliveryRefused
-from authsvc.model import Message, Practice
+from authsvc.model import Message
+from tests.delivery.messages import PRACTICE, QUEUED_MS, URL, message
 
-QUEUED_MS = 1_894_006_800_000  # Monday, January 7, 2030, 09:00 UTC
 GOLDEN = Path(__file__).with_name("golden")
-PRACTICE = Practice(id="maple", name="Maple Clinic", phone="+1 (555) 010-0199", locale="en")
-URL = "https://sign.example/p/maple/l/al_q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA"
-
 TEMPLATES = Path(wording.__file__).with_name("templates")
-
-
-def message(kind: str = "code", **changes: object) -> Message:
-    life_ms = 600_000 if kind == "code" else 72 * 3_600_000
-    base = Message(
-        id="Zm9vYmFyYmF6cXV4MTIzNA",
-        practice=PRACTICE,
-        kind=kind,
-        channel="email",
-        to="anna@example.org",
-        locale="en",
-        queued_at_ms=QUEUED_MS,
-        until_ms=QUEUED_MS + life_ms,
-        expires_at_ms=QUEUED_MS + life_ms,
-        code="042917" if kind == "code" else "",
-        url=URL if "link" in kind else "",
-        workflow="pay-invoice" if kind in ("link", "new-link") else "",
-    )
-    return dataclasses.replace(base, **changes)  # type: ignore[arg-type]  # tests name the fields
 
 
 def compose(of: Message) -> EmailMessage:
