@@ -122,7 +122,7 @@ class Codes:
         """
         limits, settings = self._acts.limits, self._acts.settings
         handle = mint.digest(challenge)
-        named = {"handle": handle, "client": act.client.id if act.client else ""}
+        named: dict[str, Any] = {"handle": handle, "client": act.client.id if act.client else ""}
         with self._queue.place() as turn:
             charged = self._acts.run(
                 act,

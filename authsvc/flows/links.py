@@ -6,6 +6,8 @@ token. An instant link leads to one token for one resource. An access link leads
 
 from __future__ import annotations
 
+from typing import Any
+
 from authsvc.audit import Event
 from authsvc.crypto import mint
 from authsvc.crypto.addresses import canonical, hint
@@ -89,7 +91,7 @@ class Links:
         Raises LinkUnknown, LinkGone, RateLimited.
         """
         access = token.startswith(ACCESS)
-        args = {}
+        args: dict[str, Any] = {}
         handle = ""
         if access:
             filler = self._acts.seal(act, "address", "nobody@nowhere.invalid")
@@ -120,11 +122,9 @@ class Links:
         return self._issuing.for_link(act, mint.link_id(token), link["p"], link["r"] or None, workflow, link["ch"])
 
     def peek(self, act: Act, token: str) -> str:
-        """The workflow of a live link, for a page that asks before acting. Changes nothing and counts nothing.
-
-        Raises LinkUnknown, LinkGone.
-        """
-        reply = self._acts.run(act, "link_peek", {}, id=mint.link_id(token), d=mint.digest(token))
+        """The workflow a link leads to; changes nothing, however often it is asked. Raises LinkUnknown, LinkGone."""
+        kind = _kind(token.startswith(ACCESS))
+        reply = self._acts.run(act, "link_peek", {}, id=mint.link_id(token), d=mint.digest(token), k=kind)
         return str(reply["w"])
 
     def resend(self, act: Act, token: str) -> None:
@@ -178,10 +178,10 @@ class Links:
 
     def revoke_where(self, act: Act, *, patient: str | None = None, resource: str | None = None) -> int:
         """End all live links of a patient or for a resource; how many those were."""
-        chosen = {"patient": patient} if patient is not None else {"resource": resource}
+        chosen: dict[str, Any] = {"patient": patient} if patient is not None else {"resource": resource}
         return int(self._end(act, **chosen)["revoked"])
 
-    def _end(self, act: Act, **chosen: str | None) -> dict[str, int]:
+    def _end(self, act: Act, **chosen: Any) -> dict[str, Any]:
         return self._acts.run(
             act,
             "link_revoke",

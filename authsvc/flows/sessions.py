@@ -151,7 +151,7 @@ class Sessions:
             return INACTIVE
         return {"active": True, "token_type": "refresh_token", "client_id": client.id, "sid": said.sid}
 
-    def _state(self, client: Client, practice: Practice, request_id: str, **of: str) -> dict[str, Any]:
+    def _state(self, client: Client, practice: Practice, request_id: str, **of: Any) -> dict[str, Any]:
         """Whether what a token rests on still stands. Raises RateLimited, Unavailable."""
         act = self._act(client, practice, request_id)
         idle_ms = self._acts.settings.session_idle_s * 1000
@@ -209,7 +209,7 @@ class Sessions:
         )
         return int(reply["ended"])
 
-    def _end(self, act: Act, sid: str, **belongs: str) -> bool:
+    def _end(self, act: Act, sid: str, **belongs: Any) -> bool:
         reply = self._acts.run(
             act,
             "session_end",

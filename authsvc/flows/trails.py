@@ -67,9 +67,7 @@ class Trails:
         entries = list(_all(trail))
         by_number = {entry.n: entry for entry in entries}
         faults = [f"entry {n} stands twice" for n in _twice(entries)]
-        faults += [
-            f"entry {b.n} stands behind entry {a.n}" for a, b in itertools.pairwise(entries) if b.n < a.n
-        ]
+        faults += [f"entry {b.n} stands behind entry {a.n}" for a, b in itertools.pairwise(entries) if b.n < a.n]
         faults += [f"entry {entry.n}: its text was changed" for entry in entries if not self._genuine(entry)]
         first = min(by_number, default=trail.count() + 1)
         sealed_to, chain = 0, ""

@@ -174,10 +174,11 @@ class Store:
                 return cast(str, client.eval(script.source, 1, prefix, text))
         # WAIT speaks of the writes of its own connection, so both go down the same one.
         if isinstance(client, RedisCluster):
-            node = client.get_node_from_key(prefix)
+            cluster: Any = client  # the library's own types leave these two out
+            node = cluster.get_node_from_key(prefix)
             if node is None:
                 raise ClusterDownError("CLUSTERDOWN no node serves this slot")
-            client = client.get_redis_connection(node)
+            client = cluster.get_redis_connection(node)
         with client.pipeline(transaction=False) as pipe:
             pipe.eval(script.source, 1, prefix, text)
             pipe.wait(self._replicas, REPLICA_TIMEOUT_MS)
@@ -212,12 +213,13 @@ def connect(settings: Settings) -> Any:
                 timeouts[name] = query[name]
     hosts = [_host_port(item, 26379 if parts.scheme == "redis+sentinel" else 6379) for item in login[2].split(",")]
     if parts.scheme == "redis+cluster":
-        nodes = [ClusterNode(host, port) for host, port in hosts]
-        return RedisCluster(startup_nodes=nodes, **timeouts)
+        node: Any = ClusterNode
+        return RedisCluster(startup_nodes=[node(host, port) for host, port in hosts], **timeouts)
     timeouts["retry"] = Retry(NoBackoff(), 0)
     sentinel_login = {name: timeouts[name] for name in ("socket_timeout", "socket_connect_timeout")}
-    sentinel = Sentinel(hosts, sentinel_kwargs={**sentinel_login, "retry": Retry(NoBackoff(), 0)}, **timeouts)
-    return sentinel.master_for(parts.path.lstrip("/") or "mymaster")
+    sentinel: Any = Sentinel
+    watched = sentinel(hosts, sentinel_kwargs={**sentinel_login, "retry": Retry(NoBackoff(), 0)}, **timeouts)
+    return watched.master_for(parts.path.lstrip("/") or "mymaster")
 
 
 def _host_port(item: str, default: int) -> tuple[str, int]:

@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from authsvc import ratelimit, wiring
+from authsvc.metrics import Metrics
 from authsvc.model import PERMISSIONS, Act, Client, Practice, Started, TokenGrant
 from authsvc.store.connection import Store
 from tests.fakes import FakeClock, SeededEntropy
@@ -28,15 +29,18 @@ ENVIRON = {
 class House:
     """A running service with one practice, `maple`, and what tests do with it again and again."""
 
-    def __init__(self, store: Store, client: redis.Redis, clock: FakeClock, entropy: SeededEntropy, **changes: Any) -> None:
+    def __init__(
+        self, store: Store, client: redis.Redis, clock: FakeClock, entropy: SeededEntropy, **changes: Any
+    ) -> None:
         settings, catalogue, limits = wiring.load(ENVIRON)
         changed = {name: value for name, value in changes.items() if hasattr(settings, name)}
         settings = dataclasses.replace(settings, code_hash_queue=1000, **changed)
         limits = dataclasses.replace(limits, **{name: value for name, value in changes.items() if name not in changed})
         self.service = wiring.Service(
-            settings, catalogue, limits, store=store, clock=clock, entropy=entropy, metrics=wiring.Metrics()
+            settings, catalogue, limits, store=store, clock=clock, entropy=entropy, metrics=Metrics()
         )
-        self.redis, self.clock, self.entropy = client, clock, entropy
+        self.clock, self.entropy = clock, entropy
+        self.redis: Any = client
         self.codes, self.links, self.sessions = self.service.codes, self.service.links, self.service.sessions
         self.patients = self.service.patients
         self.service.keys.ensure()
@@ -50,7 +54,9 @@ class House:
     def act(self, client: Client | None = None, **more: Any) -> Act:
         return self.service.act(self.practice, client or self.client, **more)
 
-    def patient(self, name: str = "p1", email: str = "ann@example.org", *, access: bool = True, label: str = "") -> None:
+    def patient(
+        self, name: str = "p1", email: str = "ann@example.org", *, access: bool = True, label: str = ""
+    ) -> None:
         self.patients.put(self.act(), name, email=email, label=label or name, locale="", portal_access=access)
 
     def start(self, code: str = "314159", **how: Any) -> Started:
@@ -83,7 +89,13 @@ class House:
     def mailed(self, at: int = -1) -> dict[str, Any]:
         """One queued mail, opened as the worker would."""
         message = self.service.open_entry(self.practice, self.outbox()[at])
-        return {"kind": message.kind, "to": message.to, "code": message.code, "url": message.url, "locale": message.locale}
+        return {
+            "kind": message.kind,
+            "to": message.to,
+            "code": message.code,
+            "url": message.url,
+            "locale": message.locale,
+        }
 
     def trail(self) -> list[dict[str, Any]]:
         return self.service.trails.tail("maple", 1000)
@@ -93,9 +105,7 @@ class House:
 
 
 @pytest.fixture
-def build(
-    store: Store, redis_client: redis.Redis, clock: FakeClock, entropy: SeededEntropy
-) -> Callable[..., House]:
+def build(store: Store, redis_client: redis.Redis, clock: FakeClock, entropy: SeededEntropy) -> Callable[..., House]:
     """A house with other settings or limits."""
     return lambda **changes: House(store, redis_client, clock, entropy, **changes)
 

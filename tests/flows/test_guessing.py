@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -215,7 +216,9 @@ def test_attack_spraying_one_guess_over_many_addresses_is_limited_by_network(hou
     assert caught.value.violated == ("verify-network",)
 
 
-def test_attack_leaving_the_address_out_when_verifying_falls_back_to_the_challenges(build: Callable[..., House]) -> None:
+def test_attack_leaving_the_address_out_when_verifying_falls_back_to_the_challenges(
+    build: Callable[..., House],
+) -> None:
     policies = dict(ratelimit.load(None).policies)
     policies["verify-network"] = dataclasses.replace(policies["verify-network"], quota=2)
     house = build(policies=policies)
@@ -271,7 +274,7 @@ def test_the_mail_brake_stops_typed_starts_first(
     house.clock.advance_s(31)
     house.redis.set("authsvc:{@site}:brake" if site_wide else "authsvc:{maple}:brake", brake)
     house.service.flags.refresh()
-    calls = {
+    calls: dict[bool, list[Callable[[], Any]]] = {
         True: [lambda: house.codes.start(house.act(), patient="p1"), lambda: house.links.exchange(house.act(), token)],
         False: [
             lambda: house.codes.start(house.act(), email="ann@example.org"),

@@ -50,9 +50,7 @@ def faults(house: House, **how: Any) -> set[str]:
 def test_an_instant_link_gives_exactly_its_scopes_for_its_one_resource(house: House) -> None:
     grant = exchange(house, house.link())
     assert (grant.scope, grant.workflow, grant.resource) == ("invoice:view invoice:pay", "pay-invoice", "invoice:inv_1")
-    assert grant.authorization_details == (
-        {"type": "invoice", "identifier": "inv_1", "actions": ["view", "pay"]},
-    )
+    assert grant.authorization_details == ({"type": "invoice", "identifier": "inv_1", "actions": ["view", "pay"]},)
     claims = house.introspected(grant.access_token)
     assert (claims["acr"], claims["resource"]) == ("instant", "invoice:inv_1")
 
@@ -330,7 +328,12 @@ def test_revoking_an_unknown_link_says_so_and_a_dead_one_is_no_error(house: Hous
 
 def test_a_list_shows_every_state_and_never_a_token(house: House) -> None:
     house.patient()
-    tokens = [house.link(max_uses=1), house.link(expires_in=5), house.link(resource="invoice:inv_3"), house.access_link()]
+    tokens = [
+        house.link(max_uses=1),
+        house.link(expires_in=5),
+        house.link(resource="invoice:inv_3"),
+        house.access_link(),
+    ]
     exchange(house, tokens[0])
     house.links.revoke_where(house.act(), resource="invoice:inv_3")
     house.clock.advance_s(6)
@@ -451,10 +454,8 @@ def test_the_token_says_by_which_way_the_link_came(house: House) -> None:
 
 
 def test_issuing_again_with_the_same_key_gives_the_same_link(house: House) -> None:
-    given = {"patient": "p1", "workflow": "update-payment-info"}
-    first, second = (
-        house.links.issue(house.act(idempotency_key="k", fingerprint=b"1"), **given) for _ in range(2)
-    )
+    given: dict[str, Any] = {"patient": "p1", "workflow": "update-payment-info"}
+    first, second = (house.links.issue(house.act(idempotency_key="k", fingerprint=b"1"), **given) for _ in range(2))
     assert first == second
     with pytest.raises(IdempotencyConflict):
         house.links.issue(house.act(idempotency_key="k", fingerprint=b"2"), **given)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from authsvc.errors import ChallengeGone, InvalidCode, InvalidInput, LinkGone, LinkUnknown, PatientNotFound, UnknownName
@@ -10,7 +12,7 @@ from tests.flows.conftest import House
 
 
 def test_a_patient_is_created_then_changed_and_read_back(house: House) -> None:
-    given = {"email": " Ann@Example.org ", "label": "Ann M.", "locale": "es", "portal_access": True}
+    given: dict[str, Any] = {"email": " Ann@Example.org ", "label": "Ann M.", "locale": "es", "portal_access": True}
     patient, created = house.patients.put(house.act(), "p1", **given)
     assert created
     assert patient == Patient("p1", "Ann@Example.org", "Ann M.", "es", True)

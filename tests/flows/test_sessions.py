@@ -194,7 +194,9 @@ def test_sessions_are_listed_while_they_live(house: House, grant: TokenGrant) ->
     assert [session.id for session in house.sessions.list(house.act(), "p1")] == [second.session]
 
 
-def test_the_list_forgets_what_redis_has_forgotten_and_old_ends_leave_the_index(house: House, grant: TokenGrant) -> None:
+def test_the_list_forgets_what_redis_has_forgotten_and_old_ends_leave_the_index(
+    house: House, grant: TokenGrant
+) -> None:
     house.redis.delete(f"authsvc:{{maple}}:session:{grant.session}")
     assert house.sessions.list(house.act(), "p1") == []
     assert house.redis.zcard("authsvc:{maple}:sessions:p1") == 0
@@ -335,6 +337,7 @@ def test_a_revoked_session_token_or_link_is_refused_at_once(house: House, grant:
     with pytest.raises(TokenInvalid, match="revoked"):
         ask(house, grant.access_token)
     link = house.links.exchange(house.act(), house.link())
+    assert isinstance(link, TokenGrant)
     house.links.revoke_where(house.act(), patient="p1")
     with pytest.raises(TokenInvalid, match="revoked"):
         ask(house, link.access_token, resource="invoice:inv_1")

@@ -117,7 +117,7 @@ def test_an_export_without_trim_changes_nothing(house: House, trails: Trails) ->
     before = house.redis.xlen(STREAM)
     list(trails.export("maple"))
     assert house.redis.xlen(STREAM) == before
-    assert list(trails.export("@keys", trim=True))[0]["event"] == "key.created"
+    assert next(trails.export("@keys", trim=True))["event"] == "key.created"
 
 
 def test_every_entry_says_who_did_what_when_and_for_whom(house: House, trails: Trails) -> None:
