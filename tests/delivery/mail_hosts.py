@@ -58,6 +58,7 @@ class MailHost:
         self.answers: list[str] = []
         self.at_data: list[str] = []
         self.port = 0
+        self.hang_up: Callable[[], None] = lambda: None  # ends every connection; new ones are welcome
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name for it
         self, server: Any, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -100,8 +101,11 @@ class _Controller(Controller):
         return made
 
     def stop(self, no_assert: bool = False) -> None:
-        asyncio.run_coroutine_threadsafe(self._hang_up(), self.loop).result(5)
+        self.hang_up()
         super().stop(no_assert)
+
+    def hang_up(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._hang_up(), self.loop).result(5)
 
     async def _hang_up(self) -> None:
         for each in self._served:
@@ -126,6 +130,7 @@ def serving(host: MailHost | None = None, **options: Any) -> Iterator[MailHost]:
     listener = socket.create_server(("127.0.0.1", 0))
     host.port = listener.getsockname()[1]
     controller = _Controller(host, listener, options)
+    host.hang_up = controller.hang_up
     controller.start()
     try:
         yield host

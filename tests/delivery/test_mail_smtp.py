@@ -103,17 +103,13 @@ def test_a_connection_that_idled_or_carried_enough_is_opened_anew(
 
 
 def test_a_connection_that_the_host_has_closed_is_opened_anew(
-    sender_to: Make, authority: Authority, clock: FakeClock
+    sender_to: Make, starttls: MailHost, authority: Authority
 ) -> None:
-    with serving(tls_context=authority.context(), timeout=0.05) as host:
-        sender = sender_to(url_of(host, authority))
-        sender.send(message())
-        connection = sender._connection
-        assert connection is not None
-        assert connection.sock is not None
-        assert connection.sock.recv(4096)[:3] in (b"421", b""), "the host hung up"
-        sender.send(message())
-        assert (len(host.envelopes), len(host.sessions)) == (2, 2)
+    sender = sender_to(url_of(starttls, authority))
+    sender.send(message())
+    starttls.hang_up()
+    sender.send(message())
+    assert (len(starttls.envelopes), len(starttls.sessions)) == (2, 2)
 
 
 def test_an_international_mailbox_needs_a_host_that_takes_it(sender_to: Make, authority: Authority) -> None:
