@@ -533,6 +533,7 @@ def meanings() -> Iterator[Row]:
         "resource is an object": {"resource": {"type": "invoice"}},
         "authorization_details empty": {"authorization_details": []},
         "authorization_details is an object": {"authorization_details": LINK["authorization_details"][0]},
+        "authorization_details is a number": {"authorization_details": 1},
         "authorization_details holds text": {"authorization_details": ["invoice"]},
         "authorization_details without type": {"authorization_details": [{"identifier": "inv_1"}]},
         "authorization_details with a type that is a number": {
@@ -555,6 +556,9 @@ def meanings() -> Iterator[Row]:
         "must agree with `resource`",
         token(LINK | {"authorization_details": both}),
     )
+    alone = {name: value for name, value in LINK.items() if name != "authorization_details"}
+    yield row("resource empty, no details", "must not read as `not bound`", token(alone | {"resource": ""}))
+    yield row("resource null, no details", "must not read as `not bound`", token(alone | {"resource": None}))
     unnamed = {name: value for name, value in LINK.items() if name != "resource"}
     yield row("authorization_details without resource", "must not read as `not bound`", token(unnamed))
 

@@ -138,13 +138,8 @@ def test_one_fetch_serves_many_tokens(verifier: Verifier, issuer: Issuer, clock:
 
 
 def test_junk_is_refused_without_a_fetch(verifier: Verifier, issuer: Issuer) -> None:
-    for junk in (
-        "",
-        "a.b.c",
-        kit.token() + "=",
-        kit.token(head=kit.header(alg="none")),
-        kit.token(head=kit.header(typ="JWT")),
-    ):
+    heads = ({"alg": "none"}, {"typ": "JWT"}, {"kid": ""}, {"kid": "k" * 129}, {"jku": "https://a.example"})
+    for junk in ("", "a.b.c", kit.token() + "=", *(kit.token(head=kit.header(**changed)) for changed in heads)):
         with pytest.raises(InvalidToken):
             verifier.verify(junk)
     assert issuer.fetches == 0

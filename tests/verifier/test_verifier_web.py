@@ -101,7 +101,7 @@ def test_a_token_in_two_places_is_a_400(query: str, client: FlaskClient) -> None
 
 @pytest.mark.parametrize("value", ["Bearer", "Bearer ", "Bearer    "])
 def test_the_scheme_without_a_token_is_no_request_to_understand(value: str, client: FlaskClient) -> None:
-    assert client.get("/contact", headers={"Authorization": value}).status_code in (400, 401)
+    assert client.get("/contact", headers={"Authorization": value}).status_code == 400
 
 
 @pytest.mark.parametrize("token", ["x", f"{SIGN_IN},{SIGN_IN}", f"{SIGN_IN}, Bearer {SIGN_IN}", f'"{SIGN_IN}"'])
