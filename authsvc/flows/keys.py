@@ -112,7 +112,7 @@ class Keys(KeyRing):
             costs = []
             if gone.state != NEXT:
                 costs.append(
-                    "its tokens are refused here at once and patients get new ones when they refresh; services that "
+                    "authsvc refuses its tokens within 5 s and patients get new ones when they refresh; services that "
                     f"verify by a cached key set go on taking them for up to {self._settings.jwks_max_age_s} s"
                 )
             if gone.state == CURRENT and (early := _too_early(ring.next, now_ms)):
