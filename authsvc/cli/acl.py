@@ -36,9 +36,7 @@ _CALL = re.compile(r"\bcall\('([A-Z]+)'")
 
 
 @click.command("redis-acl", cls=Act)
-@click.option(
-    "--user", type=Shape("name", r"[A-Za-z0-9_-]{1,64}", "a user's name"), default="authsvc", show_default=True
-)
+@click.option("--user", type=USER, default="authsvc", show_default=True, help="The name of the user.")
 @click.option("--cluster", is_flag=True, help="With what a client of Redis Cluster asks besides.")
 def redis_acl(user: str, cluster: bool) -> None:
     """Print a minimal ACL line for Redis: our keys, and only the commands that are used."""

@@ -29,7 +29,7 @@ def tail(name: str, lines: int) -> None:
     entries = [_shown(entry) for entry in open_service().trails.tail(name, lines)]
     tell(
         {"name": name, "entries": entries},
-        lambda: table(HEAD, [[entry.get(name) for name in HEAD] for entry in entries]),
+        lambda: table(HEAD, [[entry.get(column) for column in HEAD] for entry in entries], "No entries."),
     )
 
 

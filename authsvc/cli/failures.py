@@ -45,6 +45,8 @@ def explain(error: Exception) -> Failure:
             return Failure(USAGE, "usage", error.format_message())
         case click.ClickException():
             return Failure(FAILED, "failed", error.format_message())
+        case click.Abort() if isinstance(error.__cause__, KeyboardInterrupt):
+            return Failure(FAILED, "interrupted", "Interrupted.")
         case click.Abort():
             return Failure(FAILED, "not-confirmed", "Not confirmed: nothing was done.")
         case errors.SettingsInvalid():

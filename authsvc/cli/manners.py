@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from authsvc.cli.failures import FAILED, explain
+from authsvc.cli.failures import explain
 
 if TYPE_CHECKING:
     from authsvc import model
@@ -82,12 +82,6 @@ class Root(Noun):
         extra.pop("standalone_mode", None)
         try:
             code = super().main(said, prog_name, standalone_mode=False, obj=Manner(as_json), **extra)
-        except BrokenPipeError:  # `authsvc audit export | head`: nobody reads on, which is no failure
-            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - so that the last flush is quiet
-            sys.exit(0)
-        except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
-            sys.exit(FAILED)
         except Exception as error:  # noqa: BLE001 - the one place where an error becomes an exit code
             _fail(error, as_json)
         sys.exit(code if isinstance(code, int) else 0)  # an int: --help, or a command that ended by ctx.exit

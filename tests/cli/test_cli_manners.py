@@ -1,0 +1,279 @@
+"""How every command behaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from authsvc import errors
+from authsvc.cli import failures, main, manners
+from authsvc.errors import Fault
+from tests.cli.conftest import Authsvc, run_in
+from tests.fakes import environ
+
+HELP_WITHIN_S = 0.3
+
+
+def commands(root: click.Command, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command with the words that name it."""
+    yield words, root
+    if isinstance(root, click.Group):
+        ctx = click.Context(root)
+        for name in root.list_commands(ctx):
+            found = root.get_command(ctx, name)
+            assert found is not None
+            yield from commands(found, (*words, name))
+
+
+def test_help_is_instant(tmp_path: Path) -> None:
+    """By processor time, since other tests run beside this one; compiled once, as an installed package is."""
+    command = [sys.executable, "-m", "authsvc", "--help"]
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    spent = []
+    for _ in range(4):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(spent) < HELP_WITHIN_S
+
+
+def test_help_imports_no_framework_and_no_store() -> None:
+    script = """
+import sys
+from authsvc.cli import main
+try:
+    main(["--help"])
+except SystemExit:
+    heavy = {"flask", "redis", "jwt", "cryptography", "gunicorn", "marshmallow", "prometheus_client", "jinja2"}
+    sys.exit(", ".join(sorted(heavy & set(sys.modules))) or 0)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("words, command", [pytest.param(*found, id=" ".join(found[0])) for found in commands(main)])
+def test_every_command_takes_json_and_says_what_it_does(words: tuple[str, ...], command: click.Command) -> None:
+    ctx = click.Context(command)
+    assert "--json" in {option for parameter in command.get_params(ctx) for option in parameter.opts}
+    assert command.help
+    assert all(parameter.help for parameter in command.get_params(ctx) if isinstance(parameter, click.Option))
+
+
+def test_without_a_command_the_help_is_shown_and_nothing_succeeds() -> None:
+    ran = run_in({})
+    assert (ran.code, ran.out) == (2, "")
+    assert "Usage: authsvc" in ran.err
+    assert "Usage: authsvc keys" in run_in({}, "keys").err
+
+
+def test_help_is_a_success() -> None:
+    ran = run_in({}, "keys", "rotate", "--help")
+    assert ran.code == 0
+    assert "--if-older-than" in ran.out
+
+
+def test_an_unknown_command_is_wrong_usage() -> None:
+    ran = run_in({}, "doors", "open", "--json")
+    assert ran.code == 2
+    assert ran.document["error"]["code"] == "usage"
+    assert "No such command 'doors'" in ran.err
+
+
+def test_wrong_settings_are_told_all_at_once_without_their_values() -> None:
+    ran = run_in({"AUTHSVC_REDIS_URL": "http://hunter2", "AUTHSVC_WROKERS": "4"}, "practices", "list", "--json")
+    assert ran.code == 1
+    named = {fault["setting"] for fault in ran.document["error"]["faults"]}
+    assert {"AUTHSVC_PUBLIC_URL", "AUTHSVC_REDIS_URL", "AUTHSVC_SECRET_KEYS", "AUTHSVC_WROKERS"} <= named
+    assert "hunter2" not in ran.out + ran.err
+    assert "Traceback" not in ran.err
+    assert all(name in ran.err for name in named)
+
+
+def test_one_wrong_setting_is_told_in_the_singular() -> None:
+    ran = run_in(environ(AUTHSVC_WORKERS="many"), "check")
+    assert ran.code == 1
+    assert "One setting has to be mended" in ran.err
+
+
+def test_a_store_that_is_away_fails_with_the_cure() -> None:
+    ran = run_in(environ(), "practices", "list", "--json")
+    assert ran.code == 1
+    assert ran.document["error"]["code"] == "unavailable"
+    assert "AUTHSVC_REDIS_URL" in ran.err
+
+
+def test_with_json_stdout_is_one_document_and_logs_go_to_stderr(authsvc: Authsvc) -> None:
+    ran = authsvc("practices", "add", "oak", "--name", "Oak", "--json")
+    assert ran.document["id"] == "oak"
+    again = authsvc("practices", "add", "oak", "--name", "Oak", "--json")
+    assert again.code == 1
+    assert again.document["error"]["code"] == "exists"
+
+
+def test_json_is_taken_before_the_command_as_well(authsvc: Authsvc) -> None:
+    assert authsvc("--json", "practices", "list").document == {"practices": []}
+    assert authsvc("practices", "--json", "list").document == {"practices": []}
+
+
+def test_a_fault_of_ours_is_named_by_its_class_and_shown_at_debug_without_secrets(
+    authsvc: Authsvc, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]
+) -> None:
+    secret = "acs_" + "x" * 43
+
+    def broken() -> None:
+        raise RuntimeError(f"cannot use {secret}")
+
+    monkeypatch.setattr("authsvc.cli.practices.open_service", broken)
+    ran = authsvc("practices", "list", "--json")
+    assert ran.code == 1
+    assert "RuntimeError" in ran.document["error"]["detail"]
+    assert "cannot use" not in ran.err
+    debugging = run_in({**settings, "AUTHSVC_LOG_LEVEL": "debug"}, "practices", "list")
+    assert "Traceback" in debugging.err
+    assert secret not in debugging.err
+
+
+def test_an_interrupt_ends_without_a_traceback(authsvc: Authsvc, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("authsvc.cli.practices.open_service", interrupted)
+    ran = authsvc("practices", "list")
+    assert (ran.code, ran.err.strip()) == (1, "authsvc: Interrupted.")
+
+
+def test_a_reader_that_reads_no_further_gets_no_traceback(settings: dict[str, str]) -> None:
+    script = "import sys\nfrom authsvc.cli import main\nsys.stdout.reconfigure(write_through=True)\nmain(['openapi'])"
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed:
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, **settings},
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_on_a_terminal_a_destructive_act_asks_first(maple: Authsvc, settings: dict[str, str]) -> None:
+    ours, theirs = pty.openpty()
+    try:
+        os.write(ours, b"n\n")
+        done = subprocess.run(
+            [sys.executable, "-m", "authsvc", "practices", "remove", "maple"],
+            env={**os.environ, **settings},
+            stdin=theirs,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert done.returncode == 1
+    assert "Remove the practice maple?" in done.stderr
+    assert "nothing was done" in done.stderr
+    assert [practice["id"] for practice in maple("practices", "list", "--json").document["practices"]] == ["maple"]
+
+
+def test_without_a_terminal_nothing_is_asked(maple: Authsvc) -> None:
+    ran = maple("practices", "remove", "maple", "--json")
+    assert (ran.code, ran.document, ran.err) == (0, {"removed": "maple"}, "")
+
+
+def test_the_actor_is_the_systems_user_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USER", "somebody-else")
+    monkeypatch.setenv("LOGNAME", "somebody-else")
+    assert manners.actor().startswith("cli:")
+    assert "somebody-else" not in manners.actor()
+
+
+def test_a_user_without_a_name_is_told_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 4_294_967_000)
+    assert manners.actor() == "cli:4294967000"
+
+
+# --- failures in words --------------------------------------------------------------------------------------------
+
+
+def _every_error() -> list[errors.AuthsvcError]:
+    made = []
+    for name, known in vars(errors).items():
+        if not isinstance(known, type) or not issubclass(known, errors.AuthsvcError) or known is errors.AuthsvcError:
+            continue
+        match name:
+            case "InvalidInput" | "SettingsInvalid":
+                made.append(known(Fault("/email", "has no @")))
+            case "UnsafeStep":
+                made.append(known("verifiers break", 1_000))
+            case "UnknownName":
+                made.append(known("practice", "oak"))
+            case "TooLarge" | "InvalidCode":
+                made.append(known(1))
+            case "RateLimited":
+                made.append(known(9, ("client-calls",)))
+            case "MethodNotAllowed":
+                made.append(known(("GET",)))
+            case "NotFound" | "LinkUnknown" | "PatientNotFound" | "NoPortalAccess" | "IdempotencyConflict":
+                made.append(known())
+            case "InvalidScope" | "TokenMissing" | "AlreadyExists":
+                made.append(known())
+            case _:
+                made.append(known("word"))
+    return made
+
+
+@pytest.mark.parametrize("error", _every_error(), ids=lambda error: type(error).__name__)
+def test_every_error_has_a_sentence_and_an_exit_code(error: errors.AuthsvcError) -> None:
+    failure = failures.explain(error)
+    assert failure.exit_code == (3 if isinstance(error, errors.UnsafeStep) else 1)
+    assert failure.sentence.endswith((".", "@"))
+    assert json.dumps(failure.document())
+
+
+def test_an_unsafe_step_says_what_breaks_and_from_when_on_it_is_safe() -> None:
+    failure = failures.explain(errors.UnsafeStep("verifiers refuse new tokens", 1_795_334_400_001))
+    assert failure.exit_code == 3
+    assert "verifiers refuse new tokens" in failure.sentence
+    assert failure.more["safe_at"] == "2026-11-22T08:00:01Z"
+    never = failures.explain(errors.UnsafeStep("this key was revoked", None))
+    assert never.more["safe_at"] is None
+    assert "Waiting doesn't make it safe" in never.sentence
+
+
+def test_a_system_error_says_which_file() -> None:
+    failure = failures.explain(FileNotFoundError(2, "No such file or directory", "key.pem"))
+    assert "No such file or directory (key.pem)" in failure.sentence
+
+
+@pytest.mark.parametrize("reason, cure", [("no_ring_yet", "authsvc serve"), ("damaged", "AUTHSVC_SECRET_KEYS")])
+def test_a_ring_that_is_missing_and_one_that_is_locked_have_different_cures(reason: str, cure: str) -> None:
+    assert cure in failures.explain(errors.KeyRingUnusable(reason)).sentence
+
+
+def test_a_table_is_aligned_and_says_when_it_is_empty() -> None:
+    assert manners.table(("id", "name"), [("a", "Maple"), ("bcd", None)]) == "ID   NAME\na    Maple\nbcd  –"
+    assert manners.table(("id",), [], "None yet.") == "None yet."
+
+
+def test_facts_are_aligned_and_said_in_words() -> None:
+    assert manners.pairs({"id": "maple", "portal_access": True, "phone": ""}) == (
+        "id             maple\nportal_access  yes\nphone          –"
+    )
+    assert manners.pairs({}) == ""
