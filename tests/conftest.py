@@ -65,6 +65,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Where skipping is not allowed, a test that skips itself fails, and says what was missing."""
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]  # pluggy's Result, sent into the generator
+    # Attacks put lone surrogates into logs; what was captured must still travel from a worker process as UTF-8.
+    report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
     if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("NO_SKIPPED_TESTS") == "1":
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, which this run forbids: {report.longrepr[-1]}"

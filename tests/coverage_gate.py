@@ -74,7 +74,11 @@ def spans(lines: Iterable[int]) -> list[str]:
 
 def main() -> int:
     measured = Coverage()
-    measured.load()
+    if any(Path().glob(".coverage.*")):
+        measured.combine()  # what this run's processes, and the programs that they started, each left in a file
+        measured.save()
+    else:
+        measured.load()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "coverage.json"
         measured.json_report(outfile=str(path))
