@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,8 @@ class StoreServer:
         if keeper is None:
             return
         if with_signal is not None and keeper.poll() is None:
-            os.kill(self.pid, with_signal)
+            with suppress(ProcessLookupError):  # it died by itself a moment ago, and its keeper is about to
+                os.kill(self.pid, with_signal)
         for pipe in (keeper.stdin, keeper.stdout):
             if pipe is not None:
                 pipe.close()  # the keeper sees its input close, and ends the server

@@ -9,9 +9,7 @@ import pytest
 from authsvc.demo.sample.api import Authsvc
 from authsvc.verifier import Verifier
 from tests.browsing import Browser
-from tests.demo.conftest import Maple
-from tests.demo.test_sample_links import CARD, INVOICE, mailed, opened
-from tests.demo.test_sample_signin import asked, signed_in
+from tests.demo.maple import CARD, INVOICE, Maple, asked, mailed, opened, signed_in
 
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nobody listens
 

@@ -8,31 +8,7 @@ import pytest
 
 from authsvc.demo.sample.visits import visit
 from tests.browsing import Browser
-from tests.demo.conftest import Maple
-from tests.demo.test_sample_links import INVOICE, mailed, opened
-
-
-def asked(maple: Maple, email: str = "anna@example.com") -> tuple[Browser, str]:
-    """Somebody at the code page, and the code in her mailbox (empty: no mail came)."""
-    browser, before = maple.browser(), len(maple.mails())
-    browser.open("/sign-in")
-    browser.press("Email me a code", email=email)
-    assert browser.at.url.endswith("/sign-in/code"), browser.at.text
-    known = any(person.email == email for person in maple.records.people.values())
-    return browser, code_of(maple.arrived(before)) if known else ""
-
-
-def code_of(mail: dict[str, str]) -> str:
-    found = re.search(r"^\d{6}$", mail["text"], re.MULTILINE)
-    assert found, mail
-    return found.group()
-
-
-def signed_in(maple: Maple) -> Browser:
-    browser, code = asked(maple)
-    browser.press("Sign in", code=code)
-    assert browser.at.url.endswith("/portal"), browser.at.text
-    return browser
+from tests.demo.maple import INVOICE, Maple, asked, code_of, mailed, opened, signed_in
 
 
 def wrong(code: str) -> str:

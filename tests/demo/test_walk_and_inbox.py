@@ -11,7 +11,7 @@ from authsvc.demo.sample.clinic import Settings
 from authsvc.demo.sample.state import maple_clinic
 from authsvc.demo.walk import demo_site
 from tests.browsing import Browser, flask_transport
-from tests.demo.conftest import Maple
+from tests.demo.maple import Maple
 
 HOSTILE = {
     "id": "m1",

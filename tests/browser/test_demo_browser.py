@@ -1,0 +1,207 @@
+"""The demo in a real browser, with JavaScript switched off: what a patient sees, presses and reads.
+
+Screenshots of every page, wide, narrow and dark, go to the folder that SCREENSHOTS names, for people to look at.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.running_demo import CARD, CODE, LINK, Demo
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome") or ""
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+)
+SMALLEST_TARGET_PX = 24  # WCAG 2.5.8
+SIZES = {"wide": (1100, "light"), "narrow": (320, "light"), "dark": (800, "dark")}  # 320 px: WCAG 1.4.10
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    running = Demo(tmp_path_factory.mktemp("demo"))
+    yield running
+    running.end(signal.SIGTERM)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="NO PLAYWRIGHT HERE: the browser tests don't run")
+    if not CHROMIUM:
+        pytest.skip("NO CHROMIUM HERE: the browser tests don't run")
+    with warnings.catch_warnings(), playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Person:
+    """One patient with one browser window, who looks at every page she comes to."""
+
+    def __init__(self, chromium: Any, demo: Demo, size: str) -> None:
+        width, scheme = SIZES[size]
+        self._size, self._url, self._shots = size, demo.url.rstrip("/"), 0
+        self._context = chromium.new_context(
+            viewport={"width": width, "height": 800}, color_scheme=scheme, java_script_enabled=False, base_url=self._url
+        )
+        self.page = self._context.new_page()
+        self.outside: list[str] = []
+        self.page.on("request", lambda request: self._note(request.url))
+        self.page.set_default_timeout(15_000)
+        self._seen = set(self._inbox())
+
+    def _note(self, url: str) -> None:
+        if not url.startswith(self._url):
+            self.outside.append(url)
+
+    def open(self, path: str) -> None:
+        self.page.goto(path)
+        self.look()
+
+    def press(self, words: str) -> None:
+        self.page.get_by_role("button", name=words).first.click()
+        self.look()
+
+    def follow(self, words: str) -> None:
+        self.page.get_by_role("link", name=words).first.click()
+        self.look()
+
+    def fill(self, label: str, text: str) -> None:
+        self.page.get_by_label(label, exact=True).fill(text)
+
+    def reads(self, words: str) -> bool:
+        return words in " ".join(self.page.locator("body").inner_text().split())
+
+    def look(self) -> None:
+        """Nothing sticks out of the window, every target can be hit, one h1, a title; and a picture for people."""
+        box = self.page.locator("html").bounding_box()
+        assert box["width"] <= SIZES[self._size][0], self.page.url
+        assert self.page.locator("h1").count() == 1, self.page.url
+        assert self.page.title().endswith("Maple Clinic")
+        for target in self.page.locator("button, .button, input:not([type=hidden]), select").all():
+            size = target.bounding_box()
+            assert min(size["width"], size["height"]) >= SMALLEST_TARGET_PX, target
+        folder = os.environ.get("SCREENSHOTS")
+        if folder:
+            self._shots += 1
+            name = re.sub(r"al_[\w-]+|\W+", "-", self.page.url.removeprefix(self._url)).strip("-") or "walk"
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self.page.screenshot(path=f"{folder}/{self._size}-{self._shots:02d}-{name}.png", full_page=True)
+
+    def arrived(self, pattern: str) -> str:
+        """What comes to the inbox for this pattern."""
+        for _ in range(100):
+            fresh = [found for found in re.findall(pattern, self._inbox_html()) if found not in self._seen]
+            if fresh:
+                self._seen.add(fresh[0])
+                return str(fresh[0])
+            self.page.wait_for_timeout(100)
+        raise AssertionError(f"no {pattern} came")
+
+    def _inbox(self) -> list[str]:
+        html = self._inbox_html()
+        return re.findall(LINK, html) + re.findall(CODE, html)
+
+    def _inbox_html(self) -> str:
+        return str(self._context.request.get(f"{self._url}/inbox?still").text())
+
+    def close(self) -> None:
+        self._context.close()
+
+
+@pytest.fixture(params=SIZES)
+def anna(request: pytest.FixtureRequest, chromium: Any, demo: Demo) -> Iterator[Person]:
+    person = Person(chromium, demo, request.param)
+    yield person
+    assert person.outside == []  # not one request left for anywhere else
+    person.close()
+
+
+def test_a_patient_finds_her_way_through_links_codes_and_the_portal(anna: Person) -> None:
+    anna.open("/")
+
+    anna.press("Ask Anna for a new card")
+    anna.open(anna.arrived(LINK))
+    anna.press("Open")
+    anna.press("Save this card")  # empty, by mistake
+    assert anna.reads("Please look again at")
+    for label, text in zip(("Kind of card", "Last four digits", "Good until"), CARD.values(), strict=True):
+        anna.fill(label, text)
+    anna.press("Save this card")
+    assert anna.reads("Mastercard ending in 5454")
+
+    anna.open("/portal/payment-methods")
+    assert anna.reads("One more step")
+    anna.press("Email me a code")
+    anna.fill("Code", "000000")
+    anna.press("Sign in")
+    assert anna.reads("You have 4 tries left")
+    anna.press("Send another code")
+    assert anna.reads("A code is on its way already")
+    anna.fill("Code", anna.arrived(CODE))
+    anna.press("Sign in")
+    assert anna.reads("Your payment methods")
+    anna.press("Remove Mastercard")
+
+    anna.follow("Back to your portal")
+    anna.follow("Invoices")
+    anna.press("Show the statement")
+    anna.open("/portal/contact")
+    anna.open("/portal/membership")
+    anna.fill("First and last name", "Zoë Berg")
+    anna.press("Add this person")
+    assert anna.reads("Zoë Berg is now on your membership")
+
+    anna.press("Sign out")
+    assert anna.reads("You are signed out")
+    anna.page.go_back()
+    assert not anna.reads("Zoë Berg")  # the back button shows nothing
+    anna.open("/billing")
+    anna.open("/inbox?still")
+    anna.follow("See it as designed")
+    anna.page.frame_locator("iframe").get_by_text("Maple Clinic").first.wait_for()
+
+
+def test_a_mail_read_in_its_frame_leads_out_of_it(chromium: Any, demo: Demo) -> None:
+    ben = Person(chromium, demo, "wide")
+    ben.open("/billing")
+    ben.page.get_by_role("region", name="Ben Ortiz").get_by_role("button", name="Email the invoice").click()
+    ben.arrived(LINK)
+    ben.open("/inbox?still")
+    ben.follow("See it as designed")
+    ben.page.frame_locator("iframe").get_by_role("link").first.click()
+    ben.press("Open")
+    assert ben.reads("$189.00")
+    ben.press("Pay")
+    assert ben.reads("Thank you")
+    ben.close()
+
+
+def test_everything_can_be_done_by_keyboard(chromium: Any, demo: Demo) -> None:
+    mia = Person(chromium, demo, "wide")
+    mia.open("/sign-in")
+    mia.page.get_by_label("Your email address").focus()
+    mia.page.keyboard.type("family@example.com")
+    mia.page.keyboard.press("Enter")
+    code = mia.arrived(CODE)
+    mia.page.keyboard.type(f"{code[:3]} {code[3:]}")  # the field has the focus already
+    mia.page.keyboard.press("Enter")
+    mia.page.get_by_label("Mia Ortiz").focus()
+    mia.page.keyboard.press("Space")
+    mia.page.keyboard.press("Tab")
+    mia.page.keyboard.press("Enter")
+    mia.page.get_by_text("Hello Mia Ortiz").wait_for()
+    mia.look()
+    mia.close()

@@ -1,0 +1,168 @@
+"""The newcomer's journey: `authsvc demo` as real processes, walked from the first page to the sign-out, then ended."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.browsing import Browser, Page, http_transport
+from tests.running_demo import ARRIVES_WITHIN_S, CARD, CODE, ENDS_WITHIN_S, LINK, Demo
+
+pytestmark = pytest.mark.journey
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    running = Demo(tmp_path_factory.mktemp("demo"))
+    yield running
+    if running.process.poll() is None:
+        running.end(signal.SIGTERM)
+
+
+def arrived(demo: Demo, browser: Browser, pattern: str, seen: set[str]) -> str:
+    """What the inbox page shows for this pattern and didn't before."""
+    waiting = threading.Event()
+    for _ in range(ARRIVES_WITHIN_S * 10):
+        page = Page(demo.url, http_transport()("GET", f"{demo.url}inbox", {}, b""))
+        fresh = [found for found in re.findall(pattern, page.html) if found not in seen]
+        if fresh:
+            seen.update(fresh)
+            return str(fresh[0])
+        waiting.wait(0.1)
+    raise AssertionError(f"no {pattern} came to the inbox of {browser.at.url}")
+
+
+def test_all_seven_workflows_both_sign_ins_the_step_up_and_the_way_out(demo: Demo) -> None:
+    seen: set[str] = set()
+    anna = demo.browser()
+
+    def link(words: str) -> None:
+        """Press a button of the walk, then the link that comes to the inbox."""
+        anna.open("/")
+        anna.press(words)
+        anna.open(arrived(demo, anna, LINK, seen))
+        anna.press("Open")
+
+    def code() -> None:
+        anna.press("Sign in", code=arrived(demo, anna, CODE, seen))
+
+    # Three simple things by a link, no login.
+    link("Ask Anna for a new card")
+    anna.press("Save this card", **CARD)
+    assert "Mastercard ending in 5454" in anna.at.text
+    link("Email Anna an agreement")
+    anna.press("I accept")
+    assert "You accepted" in anna.at.text
+    link("Email Anna an invoice")
+    anna.press("Pay $120.00")
+    assert "Thank you" in anna.at.text
+
+    # A link isn't enough for the portal; the challenge leads to a code.
+    anna.open("/portal/invoices")
+    assert anna.at.status == 401
+    assert 'error="insufficient_user_authentication"' in anna.at.header("WWW-Authenticate")
+    anna.press("Email me a code")
+    code()
+    assert anna.at.url.endswith("/portal/invoices")
+
+    # The four things behind a code.
+    assert "Blood test" in anna.at.text
+    anna.press("Show the statement", months="12")
+    assert "Still to pay $0.00" in anna.at.text
+    anna.open("/portal/contact")
+    anna.press("Save", phone="555 0777", address="7 Oak Lane")
+    assert "are saved" in anna.at.text
+    anna.open("/portal/membership")
+    anna.press("Save the plan", plan="Family")
+    anna.press("Add this person", dependent="Zoë Berg")
+    assert "Zoë Berg is now on your membership" in anna.at.text
+    anna.open("/portal/payment-methods")
+    assert "Mastercard ending in 5454" in anna.at.text
+    anna.press("Remove")
+    assert "The card is removed" in anna.at.text
+
+    anna.press("Sign out")
+    assert "You are signed out" in anna.at.text
+    anna.cookies.clear()
+    assert anna.open("/portal").status == 401
+
+    # In by an access link: no address is typed.
+    link("Email Anna an access link")
+    assert "a•••@e•••.com" in anna.at.text
+    code()
+    assert "Hello Anna Berg" in anna.at.text
+    anna.press("Sign out")
+
+    # In by a typed address, with a slip first, on a mailbox that two patients share.
+    anna.follow("Sign in again")
+    anna.press("Email me a code", email="Family@Example.com ")
+    digits = arrived(demo, anna, CODE, seen)
+    anna.press("Sign in", code=f"{(int(digits) + 1) % 10**6:06d}")
+    assert "4 tries left" in anna.at.text
+    anna.press("Sign in", code=f"{digits[:3]} {digits[3:]}")
+    assert "Who are you?" in anna.at.text
+    anna.press("Continue", patient="mia")
+    assert "Hello Mia Ortiz" in anna.at.text
+
+
+def test_the_file_for_a_second_terminal_serves_curl_and_the_command_line(demo: Demo) -> None:
+    assert demo.env.stat().st_mode & 0o077 == 0
+    said = subprocess.run(
+        ["sh", "-c", f'. "{demo.env}"; "{sys.executable}" -m authsvc patients show maple anna --json; echo "$CLIENT"'],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert '"anna"' in said
+    assert "sample:acs_" in said
+
+
+def test_a_taken_port_is_replaced_and_a_closed_terminal_ends_everything(demo: Demo, tmp_path: Path) -> None:
+    taken = int(demo.url.rstrip("/").rpartition(":")[2])
+    second = Demo(tmp_path, port=taken)
+    assert second.url != demo.url
+    family = second.family()
+    assert len(family) >= 8  # the demo, three keepers, the store, the service with its workers, the mail worker
+    second.end(signal.SIGHUP)
+    assert gone(family)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_attack_a_killed_demo_leaves_nothing_running(tmp_path: Path) -> None:
+    killed = Demo(tmp_path)
+    family = killed.family()
+    killed.process.kill()
+    killed.process.communicate(timeout=ENDS_WITHIN_S)
+    assert gone(family)
+
+
+def test_sigterm_ends_the_demo_and_all_its_children(demo: Demo) -> None:
+    family = demo.family()
+    assert "The demo has ended." in demo.end(signal.SIGTERM)
+    assert demo.process.returncode == 0
+    assert gone(family)
+
+
+def gone(family: set[int]) -> bool:
+    """Whether none of these processes is left, given the time that a stop may take."""
+    waiting = threading.Event()
+    for _ in range(ENDS_WITHIN_S * 10):
+        if not any(alive(pid) for pid in family):
+            return True
+        waiting.wait(0.1)
+    return False
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+    except OSError:
+        return False
+    return state != "Z"

@@ -1,0 +1,72 @@
+"""`authsvc demo` as real processes, and the way to its first page."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from tests.browsing import Browser, http_transport
+
+STARTS_WITHIN_S = 60
+ENDS_WITHIN_S = 15
+ARRIVES_WITHIN_S = 20
+
+LINK = r'href="(http://[^"]+/go/[^"]+)"'
+CODE = r"(?m)^(\d{6})$"
+"""How an emailed link and a code look on the inbox page."""
+
+CARD = {"name": "Mastercard", "last4": "5454", "expires": "01/30"}
+
+
+class Demo:
+    """A running `authsvc demo`."""
+
+    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSVC_")}
+        environ |= {"TMPDIR": str(folder), "AUTHSVC_LOG_LEVEL": "no such level"}  # a stray setting is let be
+        command = [sys.executable, "-m", "authsvc", "demo", *(["--port", str(port)] if port else [])]
+        self.process = subprocess.Popen(
+            command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        watch = threading.Timer(STARTS_WITHIN_S, self.process.kill)
+        watch.start()
+        self.said = ""
+        for line in self.process.stdout or ():
+            self.said += line
+            if "Ctrl-C" in line:
+                break
+        watch.cancel()
+        found = re.search(r"Open this page: +(http://\S+)", self.said)
+        assert found, self.said
+        self.url = found.group(1)
+        self.env = next(folder.glob("authsvc-demo-*/env"))
+
+    def browser(self) -> Browser:
+        browser = Browser(http_transport())
+        browser.open(self.url)
+        return browser
+
+    def family(self) -> set[int]:
+        """The demo's process and all that descend from it, keepers' children too."""
+        parents = {}
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                pid, _, rest = stat.read_text().partition(" (")
+            except OSError:
+                continue  # gone meanwhile
+            parents[int(pid)] = int(rest.rpartition(") ")[2].split()[1])
+        found, size = {self.process.pid}, 0
+        while size != len(found):
+            size = len(found)
+            found |= {pid for pid, parent in parents.items() if parent in found}
+        return found
+
+    def end(self, how: signal.Signals) -> str:
+        self.process.send_signal(how)
+        rest, _ = self.process.communicate(timeout=ENDS_WITHIN_S)
+        return rest
