@@ -40,7 +40,7 @@ class Practice:
 
 @dataclass(frozen=True)
 class ClientSecret:
-    """SHA-256 (hex) of one secret of a client; two may live during a rotation."""
+    """SHA-256 (base64url) of one secret of a client; two may live during a rotation."""
 
     digest: str
     created_ms: int

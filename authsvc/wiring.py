@@ -166,7 +166,7 @@ class Service:
             practice=practice,
             kind=fields["kind"],
             channel=fields["channel"],
-            to=self.acts.unseal(practice.id, "address", fields["to"]),
+            to=self.acts.unseal(practice.id, "address", fields["to"], fields["patient"]),
             locale=fields["locale"],
             queued_at_ms=int(fields["queued"]),
             until_ms=until_ms,
@@ -219,6 +219,7 @@ def bootstrap(
         deadline_s=settings.redis_deadline_s,
         waiting_limit=max(1, settings.threads // 2),
         replicas=settings.redis_replicas,
+        timeout_s=settings.redis_timeout_s,
     )
     return Service(
         settings,

@@ -141,12 +141,16 @@ class Acts:
             raise InvalidInput(Fault("/email", str(error))) from None
         return addresses.index(self.vault.key("address-index"), act.practice.id, canonical)
 
-    def seal(self, act: Act, what: str, text: str) -> str:
-        """Seal something personal of this practice; `what` is `address` or `label`."""
-        return sealing.seal(self.vault.key("addresses"), what, text.encode(), act.practice.id, self.entropy)
+    def seal(self, act: Act, what: str, text: str, patient_id: str = "") -> str:
+        """Seal something personal of a patient; `what` is `address` or `label`.
 
-    def unseal(self, practice_id: str, what: str, sealed: str) -> str:
-        return sealing.unseal(self.vault.key("addresses"), what, sealed, practice_id).decode()
+        It opens for this patient only: whoever can write to Redis can't put their own address in another's place.
+        """
+        context = f"{act.practice.id}:{patient_id}"
+        return sealing.seal(self.vault.key("addresses"), what, text.encode(), context, self.entropy)
+
+    def unseal(self, practice_id: str, what: str, sealed: str, patient_id: str) -> str:
+        return sealing.unseal(self.vault.key("addresses"), what, sealed, f"{practice_id}:{patient_id}").decode()
 
     def mail_body(self, practice_id: str, message_id: str, **fields: Any) -> str:
         """Seal what a mail shall say."""

@@ -157,7 +157,7 @@ class Codes:
             **named,
         )
         if "choose" in reply:
-            return Choice(challenge, tuple((p, self._label(act, sealed)) for p, sealed in reply["choose"]))
+            return Choice(challenge, tuple((p, self._label(act, p, sealed)) for p, sealed in reply["choose"]))
         return self._grant(act, challenge, reply["session"])
 
     def choose(self, act: Act, challenge: str, patient: str) -> TokenGrant:
@@ -205,5 +205,5 @@ class Codes:
         nonce = self._issuing.nonce(act.practice.id, challenge, session["id"])
         return self._issuing.for_session(act.practice.id, session, nonce)
 
-    def _label(self, act: Act, sealed: str) -> str:
-        return self._acts.unseal(act.practice.id, "label", sealed)
+    def _label(self, act: Act, patient_id: str, sealed: str) -> str:
+        return self._acts.unseal(act.practice.id, "label", sealed, patient_id)

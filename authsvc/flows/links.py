@@ -112,7 +112,7 @@ class Links:
         )
         if access:
             settings = self._acts.settings
-            address = self._acts.unseal(act.practice.id, "address", reply["to"])
+            address = self._acts.unseal(act.practice.id, "address", reply["to"], reply["patient"])
             return Started(handle, settings.code_life_s, settings.resend_after_s, email_hint=hint(canonical(address)))
         link = reply["link"]
         workflow = self._catalogue.get(link["w"])

@@ -54,8 +54,8 @@ class Patients:
             limits=self._acts.callers(act),
             id=patient_id,
             idx=idx,
-            to=self._acts.seal(act, "address", email.strip()),
-            label=self._acts.seal(act, "label", label),
+            to=self._acts.seal(act, "address", email.strip(), patient_id),
+            label=self._acts.seal(act, "label", label, patient_id),
             locale=locale,
             access="1" if portal_access else "0",
             notices=notices,
@@ -145,8 +145,8 @@ class Patients:
     def _opened(self, act: Act, record: dict[str, str]) -> Patient:
         return Patient(
             id=record["id"],
-            email=self._acts.unseal(act.practice.id, "address", record["to"]),
-            label=self._acts.unseal(act.practice.id, "label", record["label"]),
+            email=self._acts.unseal(act.practice.id, "address", record["to"], record["id"]),
+            label=self._acts.unseal(act.practice.id, "label", record["label"], record["id"]),
             locale=record["locale"],
             portal_access=record["access"] == "1",
         )

@@ -35,7 +35,7 @@ from authsvc.errors import Unavailable
 BREAKER_OPENS_AFTER_S = 1.0
 BACKOFF_S = (0.02, 0.25)  # first and largest pause of the retry loop, jittered
 WAIT_FOR_TURN_S = 0.05  # how long a call waits for one of the places
-REPLICA_TIMEOUT_MS = 500
+REPLICA_WAIT = 0.5  # share of the socket's time-out that WAIT may take: it answers before the socket gives up
 
 PASSING = (
     redis.ConnectionError,
@@ -82,12 +82,14 @@ class Store:
         deadline_s: float = 2.0,
         waiting_limit: int = 4,
         replicas: int = 0,
+        timeout_s: float = 0.5,
         monotonic: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client = client
         self._deadline_s = deadline_s
         self._replicas = replicas
+        self._replica_timeout_ms = int(timeout_s * 1000 * REPLICA_WAIT)
         self._monotonic = monotonic
         self._pause = pause
         self._places = threading.BoundedSemaphore(waiting_limit)
@@ -181,7 +183,7 @@ class Store:
             client = cluster.get_redis_connection(node)
         with client.pipeline(transaction=False) as pipe:
             pipe.eval(script.source, 1, prefix, text)
-            pipe.wait(self._replicas, REPLICA_TIMEOUT_MS)
+            pipe.wait(self._replicas, self._replica_timeout_ms)
             answer, reached = pipe.execute()
         if reached < self._replicas:
             raise Unavailable("not_replicated")

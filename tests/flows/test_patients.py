@@ -153,3 +153,13 @@ def test_practices_do_not_see_each_other(house: House) -> None:
         house.codes.verify(house.service.act(oak, house.client), started.challenge, "314159")
     with pytest.raises(LinkUnknown):
         house.links.exchange(house.service.act(oak, house.client), token)
+
+
+def test_attack_an_address_put_in_another_patients_place_does_not_open(house: House) -> None:
+    house.patient("victim", "victim@example.org")
+    house.patient("intruder", "intruder@example.org")
+    own = house.redis.hget("authsvc:{maple}:patient:intruder", "to")
+    house.redis.hset("authsvc:{maple}:patient:victim", "to", own)
+    house.codes.start(house.act(), patient="victim")
+    with pytest.raises(ValueError, match="does not open"):
+        house.mailed()

@@ -3,7 +3,7 @@
 --   limits, client; id, d (public id and digest of the token); k kind the token's prefix claims
 --   for access links all of challenge_start's handle … mail, and by_patient {quota, window_s}
 --   audit exchanged, refused, started, limited
--- Returns {link = {...}} | {to = sealed address} | err: rate-limited, link-unknown, link-gone (reason)
+-- Returns {link = {...}} | {to = sealed address, patient} | err: rate-limited, link-unknown, link-gone (reason)
 
 local refused = take(a.limits)
 if refused then return refused end
@@ -29,7 +29,7 @@ if l.k == 'access' then
   mail_challenge('link', p.idx, p, false)
   record(a.audit.exchanged, {link = a.id, patient = l.p, workflow = l.w})
   record(a.audit.started, {patient = patient_id ~= '' and patient_id or nil, mail = 'code'})
-  return reply({to = p.to})
+  return reply({to = p.to, patient = p.id})
 end
 
 l.u = call('HINCRBY', key('link', a.id), 'u', '1')

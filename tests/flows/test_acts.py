@@ -1,0 +1,43 @@
+"""What all acts share, and words that nobody knows."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from authsvc.flows.acts import _refusal
+from authsvc.flows.bearers import Bearers
+from authsvc.model import TokenGrant
+from tests.flows.conftest import House
+
+
+def test_a_script_that_refuses_with_an_unknown_word_is_a_fault_of_ours() -> None:
+    with pytest.raises(ValueError, match="nobody knows"):
+        _refusal({"err": "hm"}, ())
+
+
+def test_a_page_may_ask_what_a_link_is_for_and_spends_nothing(house: House) -> None:
+    token = house.link(max_uses=1)
+    before = {key: house.redis.dump(key) for key in house.redis.scan_iter("authsvc:{maple}:link*")}
+    for _ in range(20):
+        assert house.links.peek(house.act(), token) == "pay-invoice"
+    assert {key: house.redis.dump(key) for key in house.redis.scan_iter("authsvc:{maple}:link*")} == before
+    assert isinstance(house.links.exchange(house.act(), token), TokenGrant)
+
+
+def test_a_result_that_was_reached_under_an_older_key_set_is_not_remembered(house: House) -> None:
+    """The ring changes while a token is being checked: what was found may rest on a key that has just gone."""
+    house.patient()
+    grant = house.sign_in()
+    bearers = Bearers(house.service.acts, house.service.keys)
+    digest = hashlib.sha256(grant.access_token.encode()).digest()
+
+    class Slow:
+        def verify(self, *given: object) -> dict[str, object]:
+            bearers._remembered(digest, "another key set")
+            return {"exp": 2**40}
+
+    bearers._access = Slow()  # type: ignore[assignment]  # a check that takes long enough for a rotation
+    assert bearers.claims(grant.access_token)
+    assert digest not in bearers._checked
