@@ -29,6 +29,7 @@ from authsvc.flows.keys import Keys
 from authsvc.flows.links import Links
 from authsvc.flows.patients import Patients
 from authsvc.flows.practices import Practices
+from authsvc.flows.revocations import Revocations
 from authsvc.flows.sessions import Sessions
 from authsvc.flows.site import Site
 from authsvc.flows.tokens import Issuing
@@ -125,6 +126,7 @@ class Service:
         bearers = Bearers(self.acts, self.keys)
         self.sessions = Sessions(self.acts, issuing, bearers, self.practices)
         self.gateway = Gateway(bearers, self.practices)
+        self.revocations = Revocations(self.acts, self.keys)
         self.trails = Trails(store, self.vault, self.practices)
         self._followers = (
             Follower(settings.ring_poll_s, keys=self.keys.refresh),

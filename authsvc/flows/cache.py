@@ -16,16 +16,22 @@ MOST = 10_000  # entries; above that the oldest half goes
 class Cache(Generic[V]):
     """Keeps what was found; what wasn't found is asked again, so that a new record works at once."""
 
-    def __init__(self, read: Callable[[str], V | None], monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        read: Callable[[str], V | None],
+        monotonic: Callable[[], float] = time.monotonic,
+        fresh_s: float = FRESH_S,
+    ) -> None:
         self._read = read
         self._monotonic = monotonic
+        self._fresh_s = fresh_s
         self._lock = threading.Lock()
         self._kept: dict[str, tuple[float, V]] = {}
 
     def get(self, name: str) -> V | None:
-        """What `read` finds, at most `FRESH_S` old. Raises what `read` raises."""
+        """What `read` finds, at most `fresh_s` old. Raises what `read` raises."""
         kept = self._kept.get(name)
-        if kept is not None and self._monotonic() - kept[0] < FRESH_S:
+        if kept is not None and self._monotonic() - kept[0] < self._fresh_s:
             return kept[1]
         value = self._read(name)
         with self._lock:

@@ -26,6 +26,7 @@ from authsvc.seams import Clock, Entropy
 from authsvc.store.keys import RING_PURPOSE, KeyStore
 
 SEAL_PURPOSE: Final = "signing key"
+REVOKED_SHOWN: Final = 8  # in the revocation feed: revocations come one by one, and a cached key set is minutes old
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,12 @@ class KeyRing:
         """The key set to publish (RFC 7517 §5) and its entity tag, unquoted."""
         view = self.view()
         return view.jwks, view.etag
+
+    def revoked(self) -> tuple[str, ...]:
+        """The kids revoked last, newest last: a cached key set may still hold them. Raises KeyRingUnusable."""
+        if self._held is None:
+            raise KeyRingUnusable("no_ring_yet")
+        return self._held.ring.revoked[-REVOKED_SHOWN:]
 
     def pem(self, kid: str) -> str | None:
         """The public key of this kid, if it is published."""

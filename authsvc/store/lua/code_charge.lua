@@ -40,6 +40,7 @@ if c.k == 'link' then
   if call('HGET', l, 'st') then return gone('superseded') end
   if call('HINCRBY', l, 'b', '1') > a.link_misses then
     call('HSET', l, 'st', MISSES_END_LINK)
+    feed('l', c.l)
     return gone('exhausted')
   end
 else

@@ -185,15 +185,37 @@ end
 
 -- Sessions -----------------------------------------------------------------------------------------------------------
 
+-- The feed for verifiers that never call back: "<kind>:<id>" by the instant it was revoked, as long as a token could
+-- still rest on it. Kinds: s session, l link, t token (jti).
+local FEED_MS = 720000  -- the longest token (600 s) and two minutes
+
+local function feed(kind, id)
+  local k = key('revocations')
+  call('ZADD', k, int(now), kind .. ':' .. id)
+  call('ZREMRANGEBYSCORE', k, '-inf', int(now - FEED_MS))
+  call('PEXPIRE', k, int(FEED_MS))
+end
+
+local function end_session(sid, patient, reason)
+  call('DEL', key('session', sid))
+  call('ZREM', key('sessions', patient), sid)
+  feed('s', sid)
+  if a.audit.session_ended then
+    record(a.audit.session_ended, {patient = patient, sid = sid, reason = reason})
+  end
+end
+
 local function end_sessions(patient, reason)
-  local ended = call('ZRANGE', key('sessions', patient), '0', '-1')
-  for _, sid in ipairs(ended) do
-    if call('DEL', key('session', sid)) == 1 and a.audit and a.audit.session_ended then
-      record(a.audit.session_ended, {patient = patient, sid = sid, reason = reason})
+  local live = call('ZRANGE', key('sessions', patient), '0', '-1')
+  local ended = 0
+  for _, sid in ipairs(live) do
+    if call('EXISTS', key('session', sid)) == 1 then
+      end_session(sid, patient, reason)
+      ended = ended + 1
     end
   end
   call('DEL', key('sessions', patient))
-  return #ended
+  return ended
 end
 
 -- session:<sid> hash: p patient, c client, a audience, m channel (amr), o opened = auth_time, l last used, g generation,
@@ -265,6 +287,7 @@ local function end_link(id, reason)
   local l = hash(key('link', id))
   if not l.d or why_dead(l) then return false end
   call('HSET', key('link', id), 'st', reason)
+  feed('l', id)
   if a.audit and a.audit.link_ended then record(a.audit.link_ended, {patient = l.p, link = id, reason = reason}) end
   return true
 end

@@ -29,6 +29,8 @@ if moved then
   call('SREM', key('address', old.idx), id)
   record(a.audit.address_changed, {patient = id})
   end_sessions(id, 'address_changed')
+  -- Links are found out when they are used; the tokens they gave are told to those who verify offline.
+  for _, link in ipairs(call('SMEMBERS', key('links-of', id))) do feed('l', link) end
   for _, n in ipairs({{a.notices.old, old.to, old.locale}, {a.notices.new, a.to, a.locale}}) do
     enqueue({id = n[1].id, kind = 'address-changed', channel = 'email', patient = id, to = n[2], body = n[1].body,
       locale = n[3], until_ms = now + a.keep_ms, void = false})

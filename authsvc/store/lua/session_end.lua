@@ -9,7 +9,5 @@ local s = hash(key('session', a.sid))
 if not s.p or (a.client and s.c ~= a.client) or (a.patient and s.p ~= resolve(a.patient)) then
   return reply({ended = 0})
 end
-call('DEL', key('session', a.sid))
-call('ZREM', key('sessions', s.p), a.sid)
-record(a.audit.session_ended, {patient = s.p, sid = a.sid, reason = a.reason})
+end_session(a.sid, s.p, a.reason)
 return reply({ended = 1})

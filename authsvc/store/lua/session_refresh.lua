@@ -30,8 +30,7 @@ if a.generation == generation then
   call('HSET', k, 'g', s.g, 'gm', s.gm, 'l', s.l)
   record(a.audit.refreshed, {sid = a.sid, patient = s.p, generation = generation + 1})
 elseif a.generation ~= generation - 1 or now - began > a.grace_ms then
-  call('DEL', k)
-  call('ZREM', key('sessions', s.p), a.sid)
+  end_session(a.sid, s.p, 'reused')
   record(a.audit.reused, {sid = a.sid, patient = s.p, generation = a.generation, newest = generation})
   return reply({err = 'invalid-grant', reason = 'reused'})
 end

@@ -3,5 +3,6 @@
 -- Returns {}
 
 call('SET', key('revoked', a.jti), '1', 'PX', int(math.max(a['until'] - now, 1) + SLACK_MS))
+feed('t', a.jti)
 record(a.audit.revoked, {jti = a.jti})
 return reply({})
