@@ -52,10 +52,15 @@ def _quiet_again() -> Iterator[None]:
     logging.logThreads, logging.logProcesses, logging.logMultiprocessing, logging.raiseExceptions = flags
 
 
+def store_address(servers: Backends) -> str:
+    """A real server; which kind doesn't matter here."""
+    return servers("redis" if shutil.which("redis-server") else "valkey").url
+
+
 @pytest.fixture
 def settings(servers: Backends) -> dict[str, str]:
     """The environment of one service over an empty store."""
-    url = servers("redis" if shutil.which("redis-server") else "valkey").url
+    url = store_address(servers)
     with redis.Redis.from_url(url) as client:
         client.flushall()
     return environ(url)
