@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, validate
+from marshmallow import Schema, ValidationError, validate
 
 from authsvc.errors import Fault
 from authsvc.web import fields
@@ -107,15 +107,6 @@ class LinkFilter(NoQuery):
 
     patient = fields.patient_id()
     resource = fields.resource()
-
-
-class Paths(Schema):
-    """The members of a path that have a shape of their own; an id that can't exist elsewhere is simply not found."""
-
-    class Meta:
-        unknown = EXCLUDE
-
-    id = fields.patient_id()
 
 
 NO_QUERY = NoQuery()
