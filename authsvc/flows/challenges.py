@@ -82,6 +82,7 @@ class Challenges:
             **self._mail(act, code, self._acts.seal(act, "address", "nobody@nowhere.invalid")),
             "handle": mint.digest(handle),
             "client": act.client.id if act.client else "",
+            "channel": known.get("ch", "email"),
             "tag": tag,
             "code_until": self._acts.clock.now_ms() + self._acts.settings.code_life_s * 1000,
         }

@@ -94,7 +94,8 @@ class Codes:
         """Send another code for the same challenge. Raises ChallengeGone, RateLimited, IdempotencyConflict."""
         made = self._challenges.another(act, challenge)
         settings, limits = self._acts.settings, self._acts.limits
-        shown = self._started(challenge, made.code)
+        # What is kept for a repeat is what the caller was told: a code only where it travels by the caller.
+        told = made.code if made.args["channel"] == "caller" else None
         reply = self._acts.run(
             act,
             "challenge_resend",
@@ -106,14 +107,14 @@ class Codes:
             attempts=limits.attempts_per_challenge,
             again_ms=settings.resend_after_s * 1000,
             most=limits.resends_per_challenge,
-            idem=self._acts.idempotent(act, vars(shown)),
+            idem=self._acts.idempotent(act, vars(self._started(challenge, told))),
             **made.args,
         )
         before = self._acts.answered_before(act, reply)
         if before is not None:
             return Started(**before)
         left_s = (int(reply["until_ms"]) - self._acts.clock.now_ms()) // 1000
-        return Started(challenge, left_s, settings.resend_after_s, made.code if reply["ch"] == "caller" else None)
+        return Started(challenge, left_s, settings.resend_after_s, told)
 
     def verify(self, act: Act, challenge: str, code: str, patient: str | None = None) -> TokenGrant | Choice:
         """Open the session of a challenge with its code (six ASCII digits), or the chooser of a shared mailbox.
