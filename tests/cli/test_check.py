@@ -1,0 +1,115 @@
+"""`authsvc check`: every fault at once, and what is fine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from authsvc import config, wiring
+from authsvc.cli import findings
+from tests.cli.conftest import Authsvc, run_in
+from tests.fakes import SECRET_KEY, environ
+
+
+def _verdicts(document: Any) -> dict[str, list[str]]:
+    told: dict[str, list[str]] = {}
+    for finding in document["findings"]:
+        told.setdefault(finding["name"], []).append(f"{finding['verdict']}: {finding['detail']}")
+    return told
+
+
+def test_every_setting_has_its_verdict_and_no_secret_is_shown(settings: dict[str, str]) -> None:
+    ran = run_in(settings, "check", "--json")
+    assert (ran.code, ran.document["ok"]) == (0, True)
+    told = _verdicts(ran.document)
+    assert {f"AUTHSVC_{name.upper()}" for name in vars(config.load(settings))} <= told.keys()
+    assert told["AUTHSVC_SECRET_KEYS"] == ["ok: (set; not shown)"]
+    assert SECRET_KEY not in ran.out
+    assert settings["AUTHSVC_REDIS_URL"] not in ran.out
+    assert "AUTHSVC_WORKERS" in run_in(settings, "check").out
+
+
+def test_the_chance_of_guessing_is_computed_and_printed(settings: dict[str, str]) -> None:
+    assert "0.0009 a day (300 misses × 3 live codes / 10^6), bound 0.001" in run_in(settings, "check").out
+
+
+def test_limits_above_the_guess_bound_are_refused(settings: dict[str, str]) -> None:
+    ran = run_in({**settings, "AUTHSVC_GUESS_BOUND": "0.0001"}, "check", "--json")
+    assert ran.code == 1
+    assert ran.document["error"]["faults"]
+
+
+def test_live_looks_at_store_keys_and_mail(authsvc: Authsvc, settings: dict[str, str]) -> None:
+    before = authsvc("check", "--live", "--json")
+    assert before.code == 0
+    assert _verdicts(before.document)["keys"][0].startswith("warning: none yet")
+    wiring.bootstrap(config.load(settings)).keys.ensure()
+    told = _verdicts(authsvc("check", "--live", "--json").document)
+    assert "noeviction" in " ".join(told["redis"])
+    assert "warning: no append-only file: a restart of Redis signs everybody out" in told["redis"]
+    assert told["keys"][0].startswith("ok: 2 published")
+    assert told["mail"][0].startswith("ok: ")
+
+
+def test_live_without_a_store_is_a_fault_and_says_so() -> None:
+    ran = run_in(environ(), "check", "--live", "--json")
+    assert (ran.code, ran.document["ok"]) == (1, False)
+    told = _verdicts(ran.document)
+    assert told["redis"][0].startswith("fault: doesn't answer")
+    assert told["keys"] == ["fault: not looked at: the store is away"]
+
+
+def test_a_mail_host_that_is_away_is_a_warning_since_mail_waits(settings: dict[str, str]) -> None:
+    ran = run_in({**settings, "AUTHSVC_MAIL_URL": "smtp://127.0.0.1:1"}, "check", "--live", "--json")
+    assert ran.code == 0
+    assert _verdicts(ran.document)["mail"][0].startswith("warning: the mail host can't be used now")
+
+
+def test_keys_that_cannot_be_opened_are_a_fault(authsvc: Authsvc, settings: dict[str, str]) -> None:
+    wiring.bootstrap(config.load(settings)).keys.ensure()
+    other = {**settings, "AUTHSVC_SECRET_KEYS": "A" * 22 + "BCDEFGHIJKLMNOPQRSTUV"}
+    ran = run_in(other, "check", "--live", "--json")
+    assert ran.code == 1
+    assert _verdicts(ran.document)["keys"][0].startswith("fault: can't be opened")
+
+
+class _Told:
+    """A store that says of itself what a test wants."""
+
+    def __init__(self, told: dict[str, Any], production: bool) -> None:
+        self.store = self
+        self.settings = self
+        self.production = production
+        self._told = told
+
+    def call(self, _act: object) -> dict[str, Any]:
+        return self._told
+
+
+GOOD = {"redis_version": "7.2.4", "server_name": "valkey", "maxmemory_policy": "noeviction", "aof_enabled": 1}
+
+
+@pytest.mark.parametrize(
+    "told, production, verdict, word",
+    [
+        (GOOD, True, "ok", "valkey"),
+        ({**GOOD, "redis_version": "6.2.14"}, False, "fault", "too old"),
+        ({**GOOD, "redis_version": "10.0.0"}, True, "ok", "10.0"),
+        ({**GOOD, "maxmemory_policy": "allkeys-lru"}, True, "fault", "set noeviction"),
+        ({**GOOD, "maxmemory_policy": "volatile-ttl"}, False, "warning", "set noeviction"),
+        ({**GOOD, "aof_enabled": 0}, True, "warning", "no append-only file"),
+        ({"redis_version": "7.0.0"}, True, "fault", "unknown"),
+    ],
+)
+def test_the_store_is_judged_by_what_it_says_of_itself(
+    told: dict[str, Any], production: bool, verdict: str, word: str
+) -> None:
+    found = findings.store(_Told(told, production))  # type: ignore[arg-type]  # the two attributes that are looked at
+    assert any(finding.verdict == verdict and word in finding.detail for finding in found)
+
+
+def test_every_node_of_a_cluster_is_judged() -> None:
+    nodes = {"10.0.0.1:6379": GOOD, "10.0.0.2:6379": {**GOOD, "maxmemory_policy": "allkeys-lru"}}
+    found = findings.store(_Told(nodes, True))  # type: ignore[arg-type]
+    assert [finding.name for finding in found if finding.verdict == "fault"] == ["10.0.0.2:6379"]
