@@ -125,7 +125,7 @@ class Service:
         self.links = Links(self.acts, challenges, issuing, catalogue)
         bearers = Bearers(self.acts, self.keys)
         self.sessions = Sessions(self.acts, issuing, bearers, self.practices)
-        self.gateway = Gateway(bearers, self.practices)
+        self.gateway = Gateway(bearers, self.practices, settings.default_audience)
         self.revocations = Revocations(self.acts, self.keys)
         self.trails = Trails(store, self.vault, self.practices)
         self._followers = (

@@ -55,7 +55,9 @@ class Bearers:
 
     def stands(self, claims: Mapping[str, Any], practice: Practice) -> bool:
         """Whether the session or link it came from still stands, and the token itself. Raises Unavailable."""
-        rests_on = {"sid": claims["sid"]} if "sid" in claims else {"link": claims["link"]}
+        rests_on = {name: claims[name] for name in ("sid", "link") if name in claims}
+        if not rests_on:
+            return False  # nothing that could be taken back: not one of ours, however well signed
         reply = self._acts.store.run(
             "token_state",
             practice_prefix(practice.id),

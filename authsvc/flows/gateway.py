@@ -20,24 +20,34 @@ ACR_ORDER = (ACR_INSTANT, ACR_EXTRA)
 class Gateway:
     """The use case behind /v1/forward-auth."""
 
-    def __init__(self, bearers: Bearers, practices: Practices) -> None:
+    def __init__(self, bearers: Bearers, practices: Practices, default_audience: str) -> None:
         self._bearers = bearers
         self._practices = practices
+        self._default_audience = default_audience
 
     def authorise(
-        self, bearer: str, practice: str | None, scope: str | None, resource: str | None, acr: str | None
+        self,
+        bearer: str,
+        practice: str | None,
+        scope: str | None,
+        resource: str | None,
+        acr: str | None,
+        audience: str | None = None,
     ) -> Mapping[str, Any]:
         """The token's claims, when it stands and reaches. `practice` may be `*`; all scopes named are needed.
+        Without `audience` the token must be for the default one: what nobody named is never "any".
 
         Raises TokenInvalid (401), TokenInsufficient (403; for `acr` 401 by RFC 9470), Unavailable.
         """
         claims = self._bearers.claims(bearer)
+        if claims["aud"] != (audience or self._default_audience):
+            raise TokenInvalid("audience")
         owner = self._practices.get(claims["practice"])
         if owner is None or not self._bearers.stands(claims, owner):
             raise TokenInvalid("revoked")
         if practice is None or practice not in (EVERY_PRACTICE, claims["practice"]):
             raise TokenInsufficient("practice", practice or "")
-        if acr is not None and (acr not in ACR_ORDER or ACR_ORDER.index(claims["acr"]) < ACR_ORDER.index(acr)):
+        if acr is not None and (acr not in ACR_ORDER or claims["acr"] not in ACR_ORDER[ACR_ORDER.index(acr) :]):
             raise TokenInsufficient("acr", acr)
         if scope is not None and not set(scope.split()) <= set(claims["scope"].split()):
             raise TokenInsufficient("scope", scope)

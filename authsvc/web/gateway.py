@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from authsvc.wiring import Service
 
 PATH = "/v1/forward-auth"
-PARAMETERS = ("practice", "scope", "resource", "acr")
+PARAMETERS = ("practice", "scope", "resource", "acr", "audience")
 MAX_TOKEN = 8192
 MAX_QUERY = 2048
 
@@ -68,8 +68,8 @@ def bearer(header: str) -> str:
 
 
 @functools.lru_cache(maxsize=512)
-def requirements(query: str) -> tuple[str, str | None, str | None, str | None] | None:
-    """What the gateway asks for: practice, scope, resource, acr. None when it can't be meant as it stands.
+def requirements(query: str) -> tuple[str, str | None, str | None, str | None, str | None] | None:
+    """What the gateway asks for: practice, scope, resource, acr, audience. None when it can't be meant as it stands.
 
     A gateway's query strings are few and constant, so each is read once. An empty value is refused: a template that
     lost its variable would otherwise ask for nothing.
@@ -87,7 +87,8 @@ def requirements(query: str) -> tuple[str, str | None, str | None, str | None] |
         values[name] = value
     if "practice" not in values:
         return None
-    return values["practice"], values.get("scope"), values.get("resource"), values.get("acr")
+    scope, resource, acr, audience = (values.get(name) for name in PARAMETERS[1:])
+    return values["practice"], scope, resource, acr, audience
 
 
 _TOLD: Mapping[str, Any] = {
