@@ -60,6 +60,7 @@ USELESS: dict[str, dict[str, Any]] = {
     "kty an array": CURRENT | {"kty": ["EC"]},
     "crv an object": CURRENT | {"crv": {}},
     "P-384": kit.P384.jwk,
+    "P-384 that names no algorithm": {name: value for name, value in kit.P384.jwk.items() if name != "alg"},
     "P-384 that claims ES256": kit.P384.jwk | {"alg": "ES256"},
     "secp256k1": kit.signer("ES256K", ec.derive_private_key(7, ec.SECP256K1())).jwk,
     "secp256k1 numbers called P-256": kit.signer("ES256", ec.derive_private_key(7, ec.SECP256K1())).jwk

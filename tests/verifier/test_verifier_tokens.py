@@ -100,7 +100,7 @@ def test_a_kid_is_a_name_and_nothing_else(kid: str, verifier: Verifier, issuer: 
     assert fresh.verify(kit.token(head=kit.header(kid=kid)))
 
 
-@pytest.mark.parametrize("depth", [900, 2900])
+@pytest.mark.parametrize("depth", [900, 2000])
 def test_deep_nesting_in_a_header_is_refused_and_crashes_nothing(depth: int, verifier: Verifier) -> None:
     with pytest.raises(InvalidToken):
         verifier.verify(kit.token(head=b'{"kid":' + b"[" * depth + b"]" * depth + b"}"))
