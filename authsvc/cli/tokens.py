@@ -49,9 +49,7 @@ def _expected(audience: str | None, practice: str | None, issuer: str | None, jw
     from authsvc.cli.inspection import Expected
     from authsvc.errors import AuthsvcError
 
-    raw: bytes | None = None
-    if jwks is not None:
-        raw = verifier.fetch_jwks(jwks) if "://" in jwks else Path(jwks).read_bytes()
+    raw = None if jwks is None else _key_set(jwks)
     try:
         service = open_service()
         issuer, audience = issuer or service.settings.public_url, audience or service.settings.default_audience
@@ -59,8 +57,24 @@ def _expected(audience: str | None, practice: str | None, issuer: str | None, jw
     except AuthsvcError:
         if raw is None:
             note("The keys can't be had here, so the signature is not checked.")
-    keys = None if raw is None else verifier.parse_jwks(raw)
+    try:
+        keys = None if raw is None else verifier.parse_jwks(raw)
+    except ValueError as problem:
+        raise click.BadParameter(f"{problem}.", param_hint="--jwks") from None
     return Expected(issuer=issuer, audience=audience, practice=practice, keys=keys, now_s=time.time())
+
+
+def _key_set(where: str) -> bytes:
+    """The key set at an address, fetched as carefully as a verifier does, or in a file."""
+    from authsvc import verifier
+
+    if "://" not in where:
+        return Path(where).read_bytes()
+    try:
+        verifier.Verifier("inspect", "inspect", verifier.ANY_PRACTICE, where)  # refuses an unsafe address
+        return verifier.fetch_jwks(where)
+    except ValueError as problem:
+        raise click.BadParameter(f"{problem}.", param_hint="--jwks") from None
 
 
 def _document(found: Inspection) -> dict[str, object]:
