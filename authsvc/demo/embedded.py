@@ -21,7 +21,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -112,9 +111,8 @@ class StoreServer:
         if with_signal is not None and keeper.poll() is None:
             with suppress(ProcessLookupError):  # it died by itself a moment ago, and its keeper is about to
                 os.kill(self.pid, with_signal)
-        for pipe in (keeper.stdin, keeper.stdout):
-            if pipe is not None:
-                pipe.close()  # the keeper sees its input close, and ends the server
+        for pipe in filter(None, (keeper.stdin, keeper.stdout)):
+            pipe.close()  # the keeper sees its input close, and ends the server
         keeper.wait(STOP_WITHIN_S)
 
 
