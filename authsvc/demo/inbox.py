@@ -16,12 +16,13 @@ from datetime import UTC, datetime
 from flask import Blueprint, Response, abort, render_template, request
 from markupsafe import Markup, escape
 
-RELOAD_S = 3
+RELOAD_S = 2
 SHOWN = 30  # mails on the list
 
 ReadMails = Callable[[], list[str]]
 
 _ADDRESS = re.compile(r"https?://[^\s<>\"']+[^\s<>\"'.,;:!?)]")
+_WRAPPED = re.compile(r"(?<!\n)\n(?!\n|$)")  # a line's end inside a paragraph
 _FRAME_POLICY = (  # a sandbox without scripts, forms or an origin; a pressed link opens in the whole window
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; frame-ancestors 'self'; "
     "sandbox allow-top-navigation-by-user-activation"
@@ -42,12 +43,12 @@ class Mail:
 
     @property
     def letter(self) -> Markup:
-        """The text part, its addresses made into links, all else inert."""
-        parts, end = [], 0
-        for found in _ADDRESS.finditer(self.text):
-            parts += [escape(self.text[end : found.start()]), _link(found.group())]
+        """The text part, flowing as wide as the window, its addresses made into links, all else inert."""
+        text, parts, end = _WRAPPED.sub(" ", self.text), [], 0
+        for found in _ADDRESS.finditer(text):
+            parts += [escape(text[end : found.start()]), _link(found.group())]
             end = found.end()
-        return Markup("").join([*parts, escape(self.text[end:].rstrip())])
+        return Markup("").join([*parts, escape(text[end:].rstrip())])
 
 
 def parse(raw: str) -> Mail:

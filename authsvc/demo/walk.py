@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flask import Blueprint, Flask, redirect, render_template
 from werkzeug.wrappers import Response
 
@@ -30,7 +32,7 @@ def send() -> Response:
 
 def demo_site(settings: Settings, records: Records, read_mails: ReadMails) -> Flask:
     """The sample practice with the demo's own pages beside it, on one address."""
-    app = create_app(settings, records)
+    app = create_app(replace(settings, nav=NAV), records)
     app.register_blueprint(walk)
     app.register_blueprint(inbox(read_mails))
     return app

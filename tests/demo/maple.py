@@ -15,7 +15,7 @@ from authsvc.app import create_app
 from authsvc.demo.provision import PERMISSIONS
 from authsvc.demo.sample.clinic import Clinic, Settings
 from authsvc.demo.sample.state import maple_clinic
-from authsvc.demo.walk import NAV, demo_site
+from authsvc.demo.walk import demo_site
 from authsvc.store.inbox import Inbox
 from tests.browsing import Browser, flask_transport
 
@@ -52,7 +52,7 @@ class Maple:
         )
         self.records = maple_clinic()
         self._inbox = Inbox(self.service.store)
-        settings = Settings("http://localhost", self.url, "maple", "sample", secret, nav=NAV)
+        settings = Settings("http://localhost", self.url, "maple", "sample", secret)
         self.site = demo_site(settings, self.records, self._inbox.mails)
         self.clinic: Clinic = self.site.extensions["clinic"]
         self._addresses = (f"203.0.113.{number}" for number in itertools.count(1))
