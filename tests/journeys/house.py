@@ -140,7 +140,9 @@ class House:
         return program
 
     def _discard(self) -> None:
-        for program in reversed(self._programs):
+        for program in self._programs:
+            program.let_go()
+        for program in self._programs:
             program.discard()
 
     def line_to_each_worker(self, running: Program) -> dict[int, HTTPConnection]:

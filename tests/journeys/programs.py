@@ -132,7 +132,7 @@ class Program:
     def ended(self, within_s: float = ENDS_WITHIN_S) -> int:
         """Its exit code, once it has ended."""
         code = self._keeper.wait(within_s)
-        self._let_go()
+        self.let_go()
         return code
 
     def stop(self) -> None:
@@ -147,13 +147,12 @@ class Program:
         self.ended()
 
     def discard(self) -> None:
-        """At the end of a test, whatever state it is in."""
-        if self.runs:
-            self._let_go()  # the keeper sees its input close
-            self._keeper.wait(ENDS_WITHIN_S)
-        self._let_go()
+        """At the end of a test, whatever state it is in; `let_go` of several first, and they end side by side."""
+        self.let_go()
+        self._keeper.wait(ENDS_WITHIN_S)
 
-    def _let_go(self) -> None:
+    def let_go(self) -> None:
+        """The keeper sees its input close, and ends the process."""
         for pipe in (self._keeper.stdin, self._keeper.stdout):
             if pipe is not None:
                 pipe.close()
