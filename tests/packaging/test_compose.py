@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 import redis
 import yaml
+from click.testing import CliRunner
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from authsvc.cli import main as authsvc
+from authsvc.config import load
 from authsvc.demo.embedded import StoreServer
 from authsvc.settings import KNOWN
 from tests.conftest import server_binary
@@ -130,12 +133,23 @@ def guarded(real_backend: str, secrets_folder: Path, tmp_path: Path) -> Iterator
     server.discard()
 
 
-def test_the_guide_makes_secrets_that_the_settings_take(secrets_folder: Path) -> None:
-    for name in ("redis_url", "secret_keys", "mail_url"):
-        text = (secrets_folder / name).read_text().strip()
-        assert text
-        if name != "mail_url":  # a placeholder, which production refuses
-            KNOWN[name].kind.parse(text, True)
+@pytest.mark.parametrize("name", ["authsvc", "worker"])
+def test_the_settings_take_what_compose_and_the_guide_give_them(secrets_folder: Path, name: str) -> None:
+    mail = secrets_folder / "mail_url"
+    mail.write_text(mail.read_text().replace("USER:PASSWORD", "maple:vo8Rk2pQ"))
+    for secret in secrets_folder.iterdir():
+        secret.chmod(0o640)  # the guide's second block, which needs root for the rest
+    given = {"AUTHSVC_PUBLIC_URL": "https://auth.maple.example", "AUTHSVC_MAIL_FROM": "no-reply@maple.example"}
+    settings = load(
+        {
+            variable: re.sub(r"\$\{(\w+):[-?](.*)\}", lambda found: given.get(found[1], found[2]), value).replace(
+                "/run/secrets", str(secrets_folder)
+            )
+            for variable, value in SERVICES[name]["environment"].items()
+        }
+    )
+    assert settings.env == "production"
+    assert settings.redis_url.startswith("unix://authsvc:")
 
 
 def test_the_password_is_kept_as_a_digest_only(secrets_folder: Path) -> None:
@@ -145,10 +159,16 @@ def test_the_password_is_kept_as_a_digest_only(secrets_folder: Path) -> None:
     assert hashlib.sha256(password.encode()).hexdigest() in users
 
 
+def test_the_template_is_what_redis_acl_prints() -> None:
+    printed = CliRunner().invoke(authsvc, ["redis-acl"], catch_exceptions=False)
+    lines = (ROOT / "config/redis/users.acl").read_text().splitlines()
+    assert lines == ["user default off", printed.output.strip(), "user health on nopass -@all +ping"]
+
+
 def test_the_store_works_under_the_template(guarded: redis.Redis) -> None:
     script = "redis.call('set', KEYS[1] .. 'k', 'v'); return redis.call('get', KEYS[1] .. 'k')"
     assert guarded.eval(script, 1, "authsvc:{maple}:") == "v"
-    assert guarded.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+    assert guarded.info("memory")["maxmemory_policy"] == "noeviction"
     assert guarded.xadd("authsvc:{maple}:outbox", {"id": "1"})
 
 
