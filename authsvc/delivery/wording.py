@@ -14,6 +14,7 @@ from typing import Final
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 60 * MINUTE_MS
 DAY_MS: Final = 24 * HOUR_MS
+ONE_ACT_MS: Final = 900  # how far apart the two may lie; an act takes some 20 ms
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,12 @@ def deadline(end_ms: int, asked_ms: int, lang: str) -> str:
 
 
 def span(length_ms: int, lang: str) -> str:
-    """A length of time in the largest unit of which there are two. Rounded down: never more than there is."""
-    words = WORDINGS[lang]
+    """A length of time in the largest unit of which there are two. Rounded down: never more than there is.
+
+    But for the moments between the two readings of the clock, one for the deadline, one for the queue: ten minutes
+    less a few milliseconds are ten minutes.
+    """
+    words, length_ms = WORDINGS[lang], length_ms + ONE_ACT_MS
     if length_ms >= 2 * DAY_MS:
         count, units = length_ms // DAY_MS, words.days
     elif length_ms >= 2 * HOUR_MS:

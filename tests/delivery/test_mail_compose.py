@@ -94,6 +94,11 @@ def test_a_span_is_said_in_the_unit_people_use(length_s: int, english: str, span
     assert (wording.span(length_s * 1000, "en"), wording.span(length_s * 1000, "es")) == (english, spanish)
 
 
+def test_ten_minutes_less_the_moment_that_queueing_took_are_ten_minutes() -> None:
+    assert wording.span(10 * wording.MINUTE_MS - 40, "en") == "10 minutes"
+    assert wording.span(3 * wording.DAY_MS - 40, "en") == "3 days"
+
+
 def test_an_instant_is_said_with_its_time_zone() -> None:
     assert wording.moment(QUEUED_MS, "en") == "January 7, 2030 at 09:00 UTC"
     assert wording.moment(QUEUED_MS, "es") == "7 de enero de 2030 a las 09:00 UTC"
