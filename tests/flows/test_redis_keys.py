@@ -1,0 +1,122 @@
+"""`docs/reference/redis-keys.md` says what is in Redis: all of it, with its type and how long it lives."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from authsvc.errors import InvalidCode, RateLimited
+from authsvc.model import Choice, Started
+from authsvc.store.inbox import Inbox
+from authsvc.store.outbox import MailCap
+from bench.memory import Documented, documented, written
+from tests.flows.conftest import House
+
+PAGE = Path(__file__).parents[2] / "docs/reference/redis-keys.md"
+ROWS = documented(PAGE.read_text(encoding="utf-8"))
+
+
+def a_days_acts(house: House) -> None:
+    """Everything that the service does, once, in an order that leaves what it writes where it can be seen."""
+    service, here = house.service, {"client_ip": "203.0.113.7"}
+    patients = {"ann": "ann@example.org", "ben": "ann@example.org", "cat": "cat@example.org", "dan": "dan@example.org"}
+    for name, email in patients.items():
+        house.patient(name, email)
+    signing_in(house, here)
+    links(house)
+    house.patients.merge(house.act(), "cat", "dan")
+    house.patient("dan", "daniel@example.org")
+    house.patient("ben", "ann@example.org", access=False)
+    house.patients.delete(house.act(), "ben")
+    house.codes.start(house.act(), email="nobody@example.org")
+    with suppress(RateLimited):
+        for _ in range(10):
+            house.codes.start(house.act(), email="somebody@example.org")
+    with suppress(RateLimited):
+        for _ in range(100):
+            service.clients.failed("203.0.113.9")
+    with suppress(RateLimited):
+        for _ in range(100):
+            service.sessions._count_junk(house.client)
+    now_ms = house.clock.now_ms()
+    service.outbox.take("maple", "worker", now_ms, 30_000, 5)
+    for practice in ("maple", None):
+        service.outbox.count(practice, 10, MailCap(10, 900, 0.8), now_ms)
+    service.outbox.ring("maple")
+    Inbox(service.store).append("{}")
+    service.trails.seal_all()
+    service.keys.rotate("cli:test", force=True)
+    service.vault.key("cookies")
+
+
+def signing_in(house: House, here: dict[str, Any]) -> None:
+    started = house.start(act=house.act(idempotency_key="k", fingerprint=b"b", **here), email="ann@example.org")
+    with suppress(InvalidCode):
+        house.codes.verify(house.act(**here), started.challenge, "000000")
+    house.clock.advance_s(30)
+    house.codes.resend(house.act(), started.challenge)
+    choice = house.codes.verify(house.act(), started.challenge, "314159")
+    assert isinstance(choice, Choice)
+    first = house.codes.choose(house.act(), choice.challenge, "ann")
+    second = house.sessions.refresh(house.client, first.refresh_token or "", None, "")
+    house.sessions.revoke(house.client, second.access_token, "")
+    house.sign_in(patient="dan")
+    house.sessions.end_all(house.act(), "dan")
+    house.sign_in(patient="cat", act=house.act())
+
+
+def links(house: House) -> None:
+    house.links.exchange(house.act(), house.link(patient="ann", delivery="email"))
+    used = house.link(patient="ann", resource="invoice:a:b", max_uses=1)
+    house.links.exchange(house.act(), used)
+    house.links.resend(house.act(), used)
+    assert isinstance(house.links.exchange(house.act(), house.access_link(patient="ann")), Started)
+    house.links.revoke_where(house.act(), resource="invoice:inv_1")
+
+
+def row_of(key: str) -> Documented | None:
+    return next((row for row in ROWS if row.matches(key)), None)
+
+
+@pytest.fixture
+def after_a_day(house: House) -> House:
+    a_days_acts(house)
+    return house
+
+
+def test_a_whole_days_acts_leave_no_key_that_is_not_documented_and_all_that_are(after_a_day: House) -> None:
+    found = {key: row_of(key) for key in after_a_day.redis.scan_iter()}
+    assert [key for key, row in found.items() if row is None] == []
+    assert {row.pattern for row in found.values() if row} == {row.pattern for row in ROWS}
+
+
+def test_every_key_has_the_documented_type_and_lives_as_long_as_documented(after_a_day: House) -> None:
+    for key in after_a_day.redis.scan_iter():
+        row = row_of(key)
+        assert row is not None, key
+        assert after_a_day.redis.type(key) == row.kind, key
+        stays = after_a_day.redis.pttl(key) == -1
+        assert stays == row.lives.startswith("stays"), key
+
+
+def test_every_key_of_a_practice_lies_in_one_slot(after_a_day: House) -> None:
+    tags = {key[key.index("{") : key.index("}") + 1] for key in after_a_day.redis.scan_iter()}
+    assert {tag for tag in tags if not tag.startswith("{@")} == {"{maple}"}
+    assert tags == {"{maple}", "{@practices}", "{@clients}", "{@keys}", "{@site}", "{@outbox}", "{@inbox}"}
+
+
+def test_every_row_of_the_page_has_its_measured_bytes() -> None:
+    assert [row.pattern for row in ROWS if not int(row.bytes.replace(",", ""))] == []
+    assert len(ROWS) == PAGE.read_text(encoding="utf-8").count("| `authsvc:")
+
+
+def test_writing_the_measured_numbers_changes_nothing_but_them() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    row = ROWS[0]
+    changed = written(page, {"an act": 1}, {row.pattern: 1_234_567})
+    assert "| act | bytes |\n| --- | --- |\n| an act | 1 |\n<!-- end -->" in changed
+    assert documented(changed)[0].bytes == "1,234,567"
+    assert documented(changed)[1:] == ROWS[1:]
