@@ -60,14 +60,14 @@ _MAX_TEXT = 2000  # characters of one text: a line stays under 16 KiB, which log
 _MAX_TRACE = 8000
 
 _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\b(al|acs|art|ach)_[A-Za-z0-9_\-.]{6,}"), r"\1_[redacted]"),
+    (re.compile(r"\b(ala?|acs|art|ach)_[A-Za-z0-9_\-.]{6,}"), r"\1_[redacted]"),
     (re.compile(r"\beyJ[A-Za-z0-9_\-]{4,}\.[A-Za-z0-9_\-]*(?:\.[A-Za-z0-9_\-]*)*"), "[redacted JWT]"),
     (re.compile(r"\b(Basic|Bearer)\s+[A-Za-z0-9+/=._~\-]{6,}", re.IGNORECASE), r"\1 [redacted]"),
     (re.compile(r"(://)[^/\s@]*:[^/\s]*@"), r"\1[redacted]@"),  # redis://user:password@host
     (re.compile(r"\b(code|otp|pin)(\W{1,6})\d{6}\b", re.IGNORECASE), r"\1\2[redacted]"),
     (re.compile(r"[^\s@<>\"'(),;:=/]+@[^\s@<>\"'(),;:]+\.[^\s@<>\"'(),;:]+"), "[redacted address]"),
 )
-_SUSPECT = re.compile(r"(?:al|acs|art|ach)_|eyJ|@|basic|bearer|code|otp|pin", re.IGNORECASE)
+_SUSPECT = re.compile(r"(?:ala?|acs|art|ach)_|eyJ|@|basic|bearer|code|otp|pin", re.IGNORECASE)
 """One cheap look first: most texts hold none of these."""
 
 

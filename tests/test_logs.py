@@ -15,6 +15,7 @@ from authsvc import logs
 JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJtYXBsZTpwXzEifQ.c2lnbmF0dXJl"
 SECRETS = [
     "al_" + "A1b2" * 10 + "xyz",
+    "ala_" + "C3d4" * 10 + "uvw",
     "acs_" + "Zz9-_" * 8 + "abc",
     "art_" + "q" * 43,
     "ach_" + "7" * 27,

@@ -25,6 +25,7 @@ EVERYBODY = (OURS, FORWARD, HAPROXY, ENVOY, OPENIDC, OAUTH2)
 
 _PREFIXES = {
     "al_": "a link token: exchange it at …/links/exchange",
+    "ala_": "an access link's token: exchange it at …/links/exchange, and a code is mailed",
     "acs_": "a client secret; it should not be here, rotate it",
     "art_": "a refresh token: opaque, only /oauth2/token reads it",
     "ach_": "a challenge handle: it names a started sign-in",
