@@ -17,11 +17,10 @@ def links() -> None:
 @links.command("list")
 @click.argument("practice", type=shapes.PRACTICE)
 @click.option("--patient", type=shapes.PATIENT, required=True, help="Whose links.")
-@reason_option
-def list_(practice: str, patient: str, reason: str) -> None:
+def list_(practice: str, patient: str) -> None:
     """List the links of a patient, dead ones included, newest first."""
     service = open_service()
-    found = service.links.list(act_in(service, practice, reason), patient)
+    found = service.links.list(act_in(service, practice), patient)
     documents = [
         {
             "id": link.id,

@@ -6,7 +6,7 @@ import click
 
 from authsvc.cli import shapes
 from authsvc.cli.failures import instant
-from authsvc.cli.manners import Noun, act_in, open_service, reason_option, table, tell
+from authsvc.cli.manners import Noun, act_in, open_service, table, tell
 
 
 @click.group(cls=Noun)
@@ -17,8 +17,7 @@ def mail() -> None:
 @mail.command()
 @click.argument("practice", type=shapes.PRACTICE)
 @click.option("--patient", type=shapes.PATIENT, required=True, help="Whose mail.")
-@reason_option
-def log(practice: str, patient: str, reason: str) -> None:
+def log(practice: str, patient: str) -> None:
     """Show what happened to the mail of a patient during the last days."""
     service = open_service()
     documents = [
@@ -32,7 +31,7 @@ def log(practice: str, patient: str, reason: str) -> None:
             "attempts": delivery.attempts,
             "detail": delivery.detail,
         }
-        for delivery in service.patients.deliveries(act_in(service, practice, reason), patient)
+        for delivery in service.patients.deliveries(act_in(service, practice), patient)
     ]
     head = ("queued_at", "kind", "channel", "state", "attempts", "detail")
     tell(

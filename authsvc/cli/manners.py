@@ -171,7 +171,7 @@ def open_service() -> Service:
     return wiring.bootstrap(settings, catalogue, limits)
 
 
-def act_in(service: Service, practice_id: str, reason: str) -> model.Act:
+def act_in(service: Service, practice_id: str, reason: str = "") -> model.Act:
     """An operator's act in a practice. Raises UnknownName."""
     return service.act(service.practices.known(practice_id), None, reason=reason, actor=actor())
 

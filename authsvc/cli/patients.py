@@ -50,11 +50,10 @@ def withdraw(practice: str, patient: str, reason: str, yes: bool) -> None:
 @patients.command()
 @click.argument("practice", type=shapes.PRACTICE)
 @click.argument("patient", metavar="ID", type=shapes.PATIENT)
-@reason_option
-def show(practice: str, patient: str, reason: str) -> None:
+def show(practice: str, patient: str) -> None:
     """Show what is known of a patient: address, access, misses, link mode, sessions."""
     service = open_service()
-    act = act_in(service, practice, reason)
+    act = act_in(service, practice)
     known = service.patients.show(act, patient)
     shown = {"practice": practice, **known, "sessions": len(service.sessions.list(act, known["patient"]))}
     tell(shown, lambda: pairs(shown))

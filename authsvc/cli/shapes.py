@@ -48,11 +48,9 @@ class Span(click.ParamType[int]):
 
     name = "span"
 
-    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> int:
         from authsvc.notation import span_s
 
-        if isinstance(value, int):
-            return value
         try:
             return span_s(value)
         except ValueError as problem:
