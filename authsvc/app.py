@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 
 from authsvc.errors import InvalidInput, NotFound
-from authsvc.web import discovery, gateway, guards, health, oauth, operations
+from authsvc.web import discovery, gateway, guards, health, oauth, operations, revocations
 from authsvc.web.calls import SEEN, Environ, Operation, Reply
 from authsvc.web.discovery import Discovery
 from authsvc.web.docs_page import DocsPage
@@ -28,6 +28,7 @@ from authsvc.web.health import Health
 from authsvc.web.pages import Pages
 from authsvc.web.peers import Peers
 from authsvc.web.problems import Problems
+from authsvc.web.revocations import Revocations
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service
@@ -67,6 +68,8 @@ def create_app(service: Service) -> Flask:
     documents = Discovery(service)
     pem = "/keys/{kid}.pem"
     _route(app, pem, _view(pem, failures, documents.pem))
+    feeds = Revocations(service)
+    _route(app, revocations.PATH, _view(revocations.PATH, failures, feeds.feed))
     pages = Pages(service, peers, failures)
     for path, page in pages.routes().items():
         _route(app, path, _view(path, failures, page))

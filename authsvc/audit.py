@@ -36,7 +36,7 @@ class Event(StrEnum):
     SESSION_REUSED = "session.reused"
     SESSION_REFUSED = "session.refused"
     SESSION_ENDED = "session.ended"
-    TOKEN_REVOKED = "token.revoked"  # noqa: S105 - an event's name
+    TOKEN_REVOKED = "token.revoked"
     PATIENT_CREATED = "patient.created"
     PATIENT_CHANGED = "patient.changed"
     PATIENT_ADDRESS_CHANGED = "patient.address_changed"
@@ -48,7 +48,7 @@ class Event(StrEnum):
     LIMITED = "limited"
     CLIENT_REFUSED = "client.refused"
     CLIENT_ADDED = "client.added"
-    CLIENT_SECRET_ROTATED = "client.secret_rotated"  # noqa: S105 - an event's name
+    CLIENT_SECRET_ROTATED = "client.secret_rotated"
     CLIENT_REMOVED = "client.removed"
     PRACTICE_ADDED = "practice.added"
     PRACTICE_CHANGED = "practice.changed"

@@ -112,7 +112,11 @@ class InvalidCode(AuthsvcError):
 
 
 class ChallengeGone(AuthsvcError):
-    """The challenge can't be used. `reason`: `unknown`, `expired`, `spent`, `exhausted`, `other_client` or `superseded`."""
+    """The challenge can't be used.
+
+    `reason`: `unknown`, `expired`, `spent`, `exhausted`, `other_client`, `superseded`, or `unproven` for a choice
+    before the code.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -162,7 +166,10 @@ class TokenMissing(AuthsvcError):
 
 
 class TokenInsufficient(AuthsvcError):
-    """A good token that doesn't reach. `missing`: `scope`, `acr`, `resource` or `practice`; `wanted` is what was asked."""
+    """A good token that doesn't reach.
+
+    `missing`: `scope`, `acr`, `resource` or `practice`; `wanted` is what was asked.
+    """
 
     def __init__(self, missing: str, wanted: str = "") -> None:
         super().__init__(f"{missing} {wanted}".strip())

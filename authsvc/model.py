@@ -157,7 +157,10 @@ class IssuedLink:
 
 @dataclass(frozen=True)
 class LinkInfo:
-    """A link as a list shows it; never the token. `state`: `live`, `expired`, `used_up`, `revoked`, `address_changed`."""
+    """A link as a list shows it; never the token.
+
+    `state`: `live`, `expired`, `used_up`, `revoked` or `address_changed`.
+    """
 
     id: str
     patient: str

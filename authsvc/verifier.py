@@ -48,6 +48,9 @@ KEYS_MAX_AGE_S = 300  # a revoked key dies here within this time; authsvc publis
 REFETCH_EVERY_S = 30  # at most one fetch in this time, failed ones too: junk tokens can't make us hammer authsvc
 FETCH_TIMEOUT_S = 2.0  # for the whole answer, not for each byte
 JWKS_MAX_BYTES = 64 * 1024  # some 100 keys; ours hold 2 to 4
+FEED_EVERY_S = 5  # how often a followed revocation feed is fetched
+FEED_MAX_AGE_S = 60  # without a feed this young nothing is decided: whoever follows it relies on it
+FEED_MAX_BYTES = 512 * 1024  # some 15,000 revocations in ten minutes
 STRANGERS_MAX = 1000  # unknown kids remembered; 128 kB at the very worst
 RSA_BITS = range(2048, 8193)  # ASVS 11.2.3 below; above, one check costs milliseconds
 
@@ -173,6 +176,10 @@ class InsufficientAuthentication(AccessRefused):
 class Verifier:
     """Knows one issuer, one audience, one practice (or `ANY_PRACTICE`), and the issuer's current keys.
 
+    `revocations=True` follows authsvc's revocation feed: what was signed out or revoked is refused here about ten
+    seconds later instead of when the token expires, at the price that tokens are undecided (503) when the feed can't be
+    had for a minute. A string is the feed's address without the practice, where it isn't the issuer's own.
+
     `now` (seconds since the epoch) and `fetch` (address to body; raises OSError or ValueError) are there for tests.
     Raises ValueError for settings that can't be run with. Opens no connection before the first token comes.
     """
@@ -184,6 +191,7 @@ class Verifier:
         practice: str | _Any,
         jwks_url: str | None = None,
         *,
+        revocations: bool | str = False,
         now: Callable[[], float] = time.time,
         fetch: Fetch | None = None,
     ) -> None:
@@ -197,11 +205,19 @@ class Verifier:
         self._issuer, self._audience, self._practice = issuer, audience, practice
         self._now = now
         self._keys = _KeySet(jwks_url, now, fetch or fetch_jwks)
+        self._feeds: _Feeds | None = None
+        if revocations:
+            base = revocations if isinstance(revocations, str) else issuer.rstrip("/") + "/revocations"
+            _refuse_unsafe_url(base)
+            by_default = functools.partial(fetch_jwks, max_bytes=FEED_MAX_BYTES)
+            self._feeds = _Feeds(base, issuer, self._keys.find, now, fetch or by_default)
 
     def verify(self, token: str) -> Claims:
         """The claims of a token that is good here and now. Raises InvalidToken (KeysUnavailable: undecided, 503)."""
         now = self._now()
         claims = check(token, self._keys.find, self._issuer, now)
+        if self._feeds:
+            self._feeds.refuse(claims, _split(token)[0]["kid"])
         if claims["aud"] != self._audience:
             raise InvalidToken("audience")
         if self._practice is not ANY_PRACTICE and claims["practice"] != self._practice:
@@ -415,9 +431,9 @@ def check(token: str, find: FindKey, issuer: str, now: float) -> Claims:
     return claims
 
 
-def _split(token: object) -> tuple[dict[str, Any], bytes, bytes, bytes]:
+def _split(token: object, max_bytes: int = TOKEN_MAX_BYTES) -> tuple[dict[str, Any], bytes, bytes, bytes]:
     """Header, payload, what was signed, signature. None of it is trusted yet. Raises InvalidToken."""
-    if not isinstance(token, str) or len(token) > TOKEN_MAX_BYTES:
+    if not isinstance(token, str) or len(token) > max_bytes:
         raise InvalidToken("size")
     shape = _COMPACT.fullmatch(token)
     if shape is None:  # padding, white space, JSON serialisation (RFC 7515 §7.2), five-part JWE, an empty part
@@ -429,14 +445,14 @@ def _split(token: object) -> tuple[dict[str, Any], bytes, bytes, bytes]:
         raise InvalidToken("encoding") from None
 
 
-def _check_header(header: dict[str, Any]) -> None:
+def _check_header(header: dict[str, Any], typ: tuple[str, ...] = ("at+jwt", "application/at+jwt")) -> None:
     """A closed list of three. What else stands in headers either brings a key (jwk, jku, x5c, x5u) or changes how to
     read the rest (crit, zip, b64, cty), and authsvc sets none of it. Raises InvalidToken."""
     if header.keys() != {"alg", "typ", "kid"} or not all(isinstance(value, str) for value in header.values()):
         raise InvalidToken("header")
     if header["alg"] not in ALGORITHMS.values():
         raise InvalidToken("algorithm")
-    if header["typ"].lower() not in ("at+jwt", "application/at+jwt"):
+    if header["typ"].lower() not in typ:
         raise InvalidToken("typ")  # RFC 9068 §4; otherwise another kind of our JWTs would do
     if not 0 < len(header["kid"]) <= KID_MAX_CHARS:
         raise InvalidToken("kid")
@@ -644,6 +660,86 @@ def _is_roca(modulus: int) -> bool:
     return all(any(pow(65537, power, p) == modulus % p for power in range(p)) for p in _ROCA_PRIMES)
 
 
+# --- the revocation feed ------------------------------------------------------------------------------------------
+
+FEED_KINDS: Final = {"sessions": "sid", "links": "link", "tokens": "jti", "keys": "kid"}
+"""The lists of a feed, and what of a token stands in them."""
+
+
+class _Feed(NamedTuple):
+    """What is revoked, as (list, id), when that was fetched, and when it was last tried."""
+
+    revoked: frozenset[tuple[str, str]]
+    at: float
+    tried_at: float
+
+
+class _Feeds:
+    """The feed of each practice whose tokens were verified here; practices come from signed claims, so they are few.
+
+    Fetched whole: revocations matter as long as tokens live, ten minutes, so the list is short by itself.
+    """
+
+    def __init__(
+        self, base: str, issuer: str, find: Callable[[str], _Key], now: Callable[[], float], fetch: Fetch
+    ) -> None:
+        self._base, self._issuer, self._find, self._now, self._fetch = base, issuer, find, now, fetch
+        self._feeds: dict[str, _Feed] = {}
+        self._lock = threading.Lock()
+
+    def refuse(self, claims: Claims, kid: str) -> None:
+        """Raises InvalidToken for a revoked session, link, token or key; KeysUnavailable without a young feed."""
+        marks = {**claims, "kid": kid}
+        revoked = self._current(claims["practice"])
+        if any((name, marks.get(claim)) in revoked for name, claim in FEED_KINDS.items()):
+            raise InvalidToken("revoked")
+
+    def _current(self, practice: str) -> frozenset[tuple[str, str]]:
+        feed = self._feeds.get(practice, _Feed(frozenset(), -math.inf, -math.inf))
+        young = 0 <= self._now() - feed.at < FEED_MAX_AGE_S
+        due = not 0 <= self._now() - feed.tried_at < FEED_EVERY_S
+        # As with keys: one thread fetches; who has a young feed goes on with it, who has none waits.
+        if due and self._lock.acquire(blocking=not young):
+            try:
+                feed = self._refreshed(practice)
+            finally:
+                self._lock.release()
+        if 0 <= self._now() - feed.at < FEED_MAX_AGE_S:
+            return feed.revoked
+        raise KeysUnavailable(retry_after_s=FEED_EVERY_S)
+
+    def _refreshed(self, practice: str) -> _Feed:
+        feed = self._feeds.get(practice, _Feed(frozenset(), -math.inf, -math.inf))
+        now = self._now()
+        if 0 <= now - feed.tried_at < FEED_EVERY_S:  # another thread was faster
+            return feed
+        try:
+            revoked = self._read(self._fetch(f"{self._base}/{practice}"), practice, now)
+            feed = _Feed(revoked, now, now)
+        except (OSError, ValueError, http.client.HTTPException, InvalidToken) as error:
+            _log.warning("the revocation feed could not be had, keeping the last good one: %r", error)
+            feed = feed._replace(tried_at=now)
+        self._feeds[practice] = feed
+        return feed
+
+    def _read(self, raw: bytes, practice: str, now: float) -> frozenset[tuple[str, str]]:
+        """A feed is a JWT of a kind of its own. Raises ValueError or InvalidToken for one that says nothing here."""
+        header, payload, signed, signature = _split(raw.decode("ascii"), FEED_MAX_BYTES)
+        _check_header(header, ("revocations+jwt",))
+        key = self._find(header["kid"])
+        if header["alg"] != key.alg or not key.verifies(signed, signature):
+            raise InvalidToken("signature")
+        said = _json_object(payload)
+        lists = {name: said.get(name) for name in FEED_KINDS}
+        if (said.get("iss"), said.get("aud"), said.get("practice")) != (self._issuer, "revocations", practice):
+            raise ValueError("a feed of somebody else")
+        if not _is_count(said.get("exp")) or said["exp"] + LEEWAY_S <= now:
+            raise ValueError("a feed of the past")
+        if not all(_is_texts(ids) for ids in lists.values()):
+            raise ValueError("a feed without its lists")
+        return frozenset((name, ident) for name, ids in lists.items() for ident in cast("list[str]", ids))
+
+
 # --- fetching them ------------------------------------------------------------------------------------------------
 
 
@@ -681,7 +777,7 @@ class _UntilDeadline(io.RawIOBase):
         return self._sock.recv_into(buffer)
 
 
-def fetch_jwks(url: str) -> bytes:
+def fetch_jwks(url: str, max_bytes: int = JWKS_MAX_BYTES) -> bytes:
     """GET with http.client, which follows no redirect, asks no proxy, keeps no cookie and speaks no other scheme.
 
     Raises OSError, ValueError or http.client.HTTPException. The timeout counts from the first byte sent to the last
@@ -702,7 +798,7 @@ def fetch_jwks(url: str) -> bytes:
         with http.client.HTTPResponse(source, method="GET") as response:
             response.begin()
             if response.status != HTTPStatus.OK:
-                raise ValueError(f"the key set's address answered {response.status}")
-            return response.read(JWKS_MAX_BYTES + 1)
+                raise ValueError(f"the address answered {response.status}")
+            return response.read(max_bytes + 1)
     finally:
         connection.close()

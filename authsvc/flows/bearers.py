@@ -55,7 +55,7 @@ class Bearers:
 
     def stands(self, claims: Mapping[str, Any], practice: Practice) -> bool:
         """Whether the session or link it came from still stands, and the token itself. Raises Unavailable."""
-        rests_on = {name: claims[name] for name in ("sid", "link") if name in claims}
+        rests_on = rests(claims)
         if not rests_on:
             return False  # nothing that could be taken back: not one of ours, however well signed
         reply = self._acts.store.run(
@@ -80,3 +80,8 @@ class Bearers:
             if claims is not None:
                 self._checked.move_to_end(digest)
             return claims
+
+
+def rests(claims: Mapping[str, Any]) -> dict[str, str]:
+    """The session or the link that a token came from, by its claim; empty for one that rests on neither."""
+    return {name: claims[name] for name in ("sid", "link") if name in claims}

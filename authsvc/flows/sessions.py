@@ -13,7 +13,7 @@ from authsvc.crypto import mint, tokens
 from authsvc.crypto.tokens import Refresh
 from authsvc.errors import InvalidGrant, InvalidScope, KeyRingUnusable, NotFound, RateLimited, TokenInvalid
 from authsvc.flows.acts import Acts
-from authsvc.flows.bearers import Bearers
+from authsvc.flows.bearers import Bearers, rests
 from authsvc.flows.practices import Practices
 from authsvc.flows.tokens import Issuing
 from authsvc.model import Act, Client, Practice, SessionInfo, TokenGrant
@@ -131,8 +131,8 @@ class Sessions:
         practice = self._practices.get(claims["practice"])
         if practice is None or not client.serves(practice.id) or claims["aud"] != client.audience:
             return INACTIVE
-        rests_on = {"sid": claims["sid"]} if "sid" in claims else {"link": claims["link"]}
-        if not self._state(client, practice, request_id, jti=claims["jti"], **rests_on)["live"]:
+        rests_on = rests(claims)
+        if not rests_on or not self._state(client, practice, request_id, jti=claims["jti"], **rests_on)["live"]:
             return INACTIVE
         said = {name: claims[name] for name in INTROSPECTED if name in claims}
         return {"active": True, "token_type": "Bearer", **said}

@@ -156,5 +156,8 @@ def _twice(entries: Iterable[Kept]) -> list[int]:
 
 
 def _readable(entry: Kept) -> dict[str, Any]:
-    facts = json.loads(entry.facts) if entry.facts else {}
-    return {"n": entry.n, **json.loads(entry.text), **(facts or {})}
+    """Entry and facts in one. A script's `reason` is shown as `cause`: `reason` is what an operator wrote."""
+    facts = (json.loads(entry.facts) if entry.facts else {}) or {}
+    if "reason" in facts:
+        facts["cause"] = facts.pop("reason")
+    return {"n": entry.n, **json.loads(entry.text), **facts}

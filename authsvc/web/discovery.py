@@ -25,7 +25,7 @@ KID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 METADATA_MAX_AGE_S = 3600
 READS = ("GET", "HEAD")
 
-_OPEN: Headers = [("Access-Control-Allow-Origin", "*"), ("Cross-Origin-Resource-Policy", "cross-origin")]
+OPEN: Headers = [("Access-Control-Allow-Origin", "*"), ("Cross-Origin-Resource-Policy", "cross-origin")]
 
 
 class Discovery:
@@ -34,25 +34,25 @@ class Discovery:
     def __init__(self, service: Service) -> None:
         self._keys = service.keys
         age = f"public, max-age={service.settings.jwks_max_age_s}"
-        self._jwks_headers: Headers = [("Content-Type", "application/jwk-set+json"), ("Cache-Control", age), *_OPEN]
-        self._pem_headers: Headers = [("Content-Type", "application/x-pem-file"), ("Cache-Control", age), *_OPEN]
+        self._jwks_headers: Headers = [("Content-Type", "application/jwk-set+json"), ("Cache-Control", age), *OPEN]
+        self._pem_headers: Headers = [("Content-Type", "application/x-pem-file"), ("Cache-Control", age), *OPEN]
         self._metadata = json_bytes(metadata(service))
         self._metadata_etag = _etag(self._metadata)
         self._metadata_headers: Headers = [
             ("Content-Type", "application/json"),
             ("Cache-Control", f"public, max-age={METADATA_MAX_AGE_S}"),
-            *_OPEN,
+            *OPEN,
         ]
 
     def jwks(self, environ: Environ) -> Reply:
         """The key set. Raises KeyRingUnusable while there is none: an empty set would wipe good caches."""
         readable(environ)
         body, etag = self._keys.jwks()
-        return _conditional(environ, body, etag if etag.startswith('"') else f'"{etag}"', self._jwks_headers)
+        return conditional(environ, body, etag if etag.startswith('"') else f'"{etag}"', self._jwks_headers)
 
     def metadata(self, environ: Environ) -> Reply:
         readable(environ)
-        return _conditional(environ, self._metadata, self._metadata_etag, self._metadata_headers)
+        return conditional(environ, self._metadata, self._metadata_etag, self._metadata_headers)
 
     def pem(self, environ: Environ, path: Mapping[str, str]) -> Reply:
         """One public key, for gateways that can't read a key set."""
@@ -61,7 +61,7 @@ class Discovery:
             raise NotFound
         readable(environ)
         body = pem.encode("ascii")
-        return _conditional(environ, body, _etag(body), self._pem_headers)
+        return conditional(environ, body, _etag(body), self._pem_headers)
 
 
 def readable(environ: Environ) -> None:
@@ -70,7 +70,7 @@ def readable(environ: Environ) -> None:
         raise MethodNotAllowed(READS)
 
 
-def _conditional(environ: Environ, body: bytes, etag: str, headers: Headers) -> Reply:
+def conditional(environ: Environ, body: bytes, etag: str, headers: Headers) -> Reply:
     """304 when the caller has this version (RFC 9110 §13.1.2)."""
     known = environ.get("HTTP_IF_NONE_MATCH")
     # An entity tag is quoted and ours is a digest: where it stands in a list, it was meant, weak or strong.

@@ -94,6 +94,7 @@ workflow = _text(r"^[a-z][a-z0-9-]{0,63}$", "must be the name of a workflow", "p
 locale = _text(
     r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$", 'must be a language tag such as "en" or "es-MX"', "es", "BCP 47."
 )
+cursor = _text(r"^[0-9]{1,15}$", "must be the cursor of an earlier feed", "1795336886035", "Only what came later.")
 challenge = _text(
     SECRET, "must be the handle of a challenge", "ach_0OXdhY0tnl0rCxzp4Lx2NjS1Sx1oTq4WyKb0bD6SBJQ",
     "The handle that started the sign-in. Only its holder can use the codes.",
@@ -118,7 +119,7 @@ def email(*, required: bool = False) -> Text:
     return Text(
         required=required,
         validate=[validate.Length(1, 254, error="must have 1 to 254 characters"), Pattern("^.*@.*$", "must hold an @")],
-        metadata={"example": "anna@example.org"},
+        metadata={"example": "anna@example.org", "format": "email"},
     )
 
 
@@ -134,7 +135,8 @@ class ClientIp(Text):
 
     def __init__(self) -> None:
         told = "The patient's address, for the limits by network; never the calling service's own."
-        super().__init__(metadata={"description": told, "example": "203.0.113.7", "maxLength": 45})
+        kinds = [{"format": "ipv4"}, {"format": "ipv6"}]
+        super().__init__(metadata={"description": told, "example": "203.0.113.7", "maxLength": 45, "anyOf": kinds})
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)

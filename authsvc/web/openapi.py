@@ -15,7 +15,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema
 
 from authsvc import __version__
-from authsvc.web import discovery, gateway, health, oauth, operations
+from authsvc.web import discovery, gateway, health, oauth, operations, revocations
 from authsvc.web.bodies import FORM_TYPE, JSON_TYPE
 from authsvc.web.calls import Operation, Success
 from authsvc.web.fields import PATIENT, PRACTICE
@@ -29,6 +29,7 @@ OPERATIONS = (
     *oauth.OPERATIONS,
     *discovery.OPERATIONS,
     *gateway.OPERATIONS,
+    *revocations.OPERATIONS,
     *health.OPERATIONS,
 )
 

@@ -100,6 +100,10 @@ class OfPatient(NoQuery):
     patient = fields.patient_id(required=True)
 
 
+class Since(NoQuery):
+    since = fields.cursor()
+
+
 class LinkFilter(NoQuery):
     """Exactly one of the two: a DELETE without a filter would end every link there is."""
 

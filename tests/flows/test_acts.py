@@ -6,6 +6,7 @@ import hashlib
 
 import pytest
 
+from authsvc.crypto.tokens import AccessTokens
 from authsvc.flows.acts import _refusal
 from authsvc.flows.bearers import Bearers
 from authsvc.model import TokenGrant
@@ -41,3 +42,10 @@ def test_a_result_that_was_reached_under_an_older_key_set_is_not_remembered(hous
     bearers._access = Slow()  # type: ignore[assignment]  # a check that takes long enough for a rotation
     assert bearers.claims(grant.access_token)
     assert digest not in bearers._checked
+
+
+def test_attack_a_well_signed_token_that_rests_on_neither_session_nor_link_is_inactive(house: House) -> None:
+    house.patient()
+    claims = house.introspected(house.sign_in().access_token)
+    del claims["active"], claims["token_type"], claims["sid"]
+    assert house.introspected(AccessTokens().issue(house.service.keys.signer(), claims)) == {"active": False}
