@@ -44,7 +44,7 @@ def probe(service: Service) -> str:
         return f"{service.settings.mail_url.partition(':')[0]}: a sink for development, nothing leaves the machine"
     found.probe()
     found.close()
-    return "the mail host was reached, encrypted, and takes our log-in"
+    return "the mail host answers and takes our log-in"
 
 
 def send_test(service: Service, practice: Practice, address: str) -> str:

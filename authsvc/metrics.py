@@ -31,7 +31,10 @@ _UNAVAILABLE = (
     "store_busy",
     "breaker_open",
     "not_replicated",
+    "not_ready",
     "hash_queue_full",
+    "keys_contended",
+    "pepper_unknown",
     "key_ring",
 )
 _POLICIES = (

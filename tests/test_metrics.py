@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from authsvc import audit, errors, metrics
+from authsvc import audit, errors, metrics, ratelimit
 from authsvc.metrics import EVENTS, Metrics
 
 
@@ -121,5 +122,13 @@ def test_importing_the_module_does_not_import_prometheus() -> None:
     assert subprocess.run([sys.executable, "-c", script], check=False, timeout=30).returncode == 0
 
 
-def test_the_policies_that_are_counted_are_those_of_the_limits() -> None:
-    assert "issue-address" in metrics.EVENTS["limiter_refusals"].labels["policy"]
+def test_every_policy_of_the_limits_has_its_figure() -> None:
+    assert ratelimit.load().policies.keys() <= metrics.EVENTS["limiter_refusals"].labels["policy"]
+
+
+def test_every_reason_for_a_503_has_its_figure() -> None:
+    given = set()
+    for file in Path(metrics.__file__).parent.rglob("*.py"):
+        given |= set(re.findall(r'Unavailable\("(\w+)"', file.read_text()))
+    assert given
+    assert given <= metrics.EVENTS["store_failures"].labels["reason"]

@@ -9,6 +9,7 @@ import pytest
 from authsvc import config, wiring
 from authsvc.cli import findings
 from tests.cli.conftest import Authsvc, run_in
+from tests.delivery.mail_hosts import serving
 from tests.fakes import SECRET_KEY, environ
 
 
@@ -64,6 +65,14 @@ def test_a_mail_host_that_is_away_is_a_warning_since_mail_waits(settings: dict[s
     ran = run_in({**settings, "AUTHSVC_MAIL_URL": "smtp://127.0.0.1:1"}, "check", "--live", "--json")
     assert ran.code == 0
     assert _verdicts(ran.document)["mail"][0].startswith("warning: the mail host can't be used now")
+
+
+def test_a_mail_host_that_takes_our_log_in_is_fine(settings: dict[str, str]) -> None:
+    with serving() as host:
+        there = {**settings, "AUTHSVC_MAIL_URL": f"smtp://127.0.0.1:{host.port}"}
+        ran = run_in(there, "check", "--live", "--json")
+    assert _verdicts(ran.document)["mail"] == ["ok: the mail host answers and takes our log-in"]
+    assert host.mails == []
 
 
 def test_keys_that_cannot_be_opened_are_a_fault(authsvc: Authsvc, settings: dict[str, str]) -> None:
