@@ -10,7 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
-from tests.browsing import Browser, http_transport
+from tests.browsing import Browser, Page, http_transport
 
 STARTS_WITHIN_S = 60
 ENDS_WITHIN_S = 15
@@ -70,3 +70,16 @@ class Demo:
         self.process.send_signal(how)
         rest, _ = self.process.communicate(timeout=ENDS_WITHIN_S)
         return rest
+
+
+def arrived(demo: Demo, pattern: str, seen: set[str]) -> str:
+    """What the inbox page shows for this pattern and didn't before."""
+    waiting = threading.Event()
+    for _ in range(ARRIVES_WITHIN_S * 10):
+        page = Page(demo.url, http_transport()("GET", f"{demo.url}inbox", {}, b""))
+        fresh = [found for found in re.findall(pattern, page.html) if found not in seen]
+        if fresh:
+            seen.update(fresh)
+            return str(fresh[0])
+        waiting.wait(0.1)
+    raise AssertionError(f"no {pattern} came to the inbox")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import subprocess
 import sys
@@ -12,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browsing import Browser, Page, http_transport
-from tests.running_demo import ARRIVES_WITHIN_S, CARD, CODE, ENDS_WITHIN_S, LINK, Demo
+from tests.running_demo import CARD, CODE, ENDS_WITHIN_S, LINK, Demo, arrived
 
 pytestmark = pytest.mark.journey
 
@@ -26,19 +24,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         running.end(signal.SIGTERM)
 
 
-def arrived(demo: Demo, browser: Browser, pattern: str, seen: set[str]) -> str:
-    """What the inbox page shows for this pattern and didn't before."""
-    waiting = threading.Event()
-    for _ in range(ARRIVES_WITHIN_S * 10):
-        page = Page(demo.url, http_transport()("GET", f"{demo.url}inbox", {}, b""))
-        fresh = [found for found in re.findall(pattern, page.html) if found not in seen]
-        if fresh:
-            seen.update(fresh)
-            return str(fresh[0])
-        waiting.wait(0.1)
-    raise AssertionError(f"no {pattern} came to the inbox of {browser.at.url}")
-
-
 def test_all_seven_workflows_both_sign_ins_the_step_up_and_the_way_out(demo: Demo) -> None:
     seen: set[str] = set()
     anna = demo.browser()
@@ -47,11 +32,11 @@ def test_all_seven_workflows_both_sign_ins_the_step_up_and_the_way_out(demo: Dem
         """Press a button of the walk, then the link that comes to the inbox."""
         anna.open("/")
         anna.press(words)
-        anna.open(arrived(demo, anna, LINK, seen))
+        anna.open(arrived(demo, LINK, seen))
         anna.press("Open")
 
     def code() -> None:
-        anna.press("Sign in", code=arrived(demo, anna, CODE, seen))
+        anna.press("Sign in", code=arrived(demo, CODE, seen))
 
     # Three simple things by a link, no login.
     link("Ask Anna for a new card")
@@ -103,7 +88,7 @@ def test_all_seven_workflows_both_sign_ins_the_step_up_and_the_way_out(demo: Dem
     # In by a typed address, with a slip first, on a mailbox that two patients share.
     anna.follow("Sign in again")
     anna.press("Email me a code", email="Family@Example.com ")
-    digits = arrived(demo, anna, CODE, seen)
+    digits = arrived(demo, CODE, seen)
     anna.press("Sign in", code=f"{(int(digits) + 1) % 10**6:06d}")
     assert "4 tries left" in anna.at.text
     anna.press("Sign in", code=f"{digits[:3]} {digits[3:]}")

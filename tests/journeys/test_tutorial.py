@@ -1,0 +1,88 @@
+"""The tutorial is true: its commands run as printed and answer as printed, but for what differs each time."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.running_demo import CODE, Demo, arrived
+
+pytestmark = pytest.mark.journey
+
+TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial.md"
+END = "printf '\\n<<<end>>>\\n'\n"
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Demo]:
+    if not shutil.which("curl"):
+        pytest.skip("NO CURL HERE: the tutorial isn't tried")
+    running = Demo(tmp_path)
+    yield running
+    running.end(signal.SIGTERM)
+
+
+def blocks() -> list[tuple[str, str, str]]:
+    """Every command block with the answer printed under it: (commands, kind of answer, answer)."""
+    found = re.findall(r"^```sh\n(.*?)^```\n(?:```(\w*)\n(.*?)^```)?", TUTORIAL.read_text(), re.DOTALL | re.MULTILINE)
+    assert len(found) > 10
+    return [(commands, kind, answer) for commands, kind, answer in found]
+
+
+def shape(value: Any) -> Any:
+    """A JSON document without what differs each time: the names of its members, at every depth."""
+    if isinstance(value, dict):
+        return {name: shape(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [shape(one) for one in value[:1]]
+    return type(value).__name__
+
+
+def test_every_command_of_the_tutorial_answers_as_printed(demo: Demo, tmp_path: Path) -> None:
+    seen: set[str] = set()
+    folder = tmp_path / "terminal"
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    program = folder / ".venv" / "bin" / "authsvc"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m authsvc "$@"\n')
+    program.chmod(0o755)
+    (folder / ".venv" / "bin" / "activate").write_text(f'PATH="{program.parent}:$PATH"\n')
+    environ = os.environ | {"PYTHONPATH": str(TUTORIAL.parents[1])}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(["sh"], cwd=folder, env=environ, text=True, **pipes) as terminal:
+        assert terminal.stdin
+        assert terminal.stdout
+        for commands, kind, answer in blocks():
+            mine = re.sub(r"^\. /tmp/authsvc-demo-\w+/env", f". {demo.env}", commands, flags=re.MULTILINE)
+            if "CODE=" in mine:
+                mine = re.sub(r"^CODE=\d{6}", lambda _: f"CODE={arrived(demo, CODE, seen)}", mine)
+            terminal.stdin.write(mine + END)
+            terminal.stdin.flush()
+            said = "".join(iter(terminal.stdout.readline, "<<<end>>>\n")).strip()
+            if kind == "json":
+                expected, actual = json.loads(answer), json.loads(said[said.index("{") :])
+                assert shape(actual) == shape(expected), commands
+                for name in ("status", "reason", "detail", "title", "active", "attempts_left", "workflow", "resource"):
+                    assert actual.get(name) == expected.get(name), commands
+            elif kind == "http":
+                status, *headers = answer.splitlines()
+                assert said.splitlines()[0].strip() == status.strip(), commands
+                for header in headers:
+                    name, _, value = header.partition(":")
+                    [line] = [line for line in said.splitlines() if line.lower().startswith(name.lower() + ":")]
+                    assert all(part.strip() in line for part in value.split(", ")), (header, line)
+            elif answer:
+                for word in re.findall(r"\b[A-Z_]{5,}\b|exit \d|Refused as unsafe|code\.verified|current|next", answer):
+                    assert word in said, (word, said)
+            else:
+                assert said == "", said
+        terminal.stdin.close()
