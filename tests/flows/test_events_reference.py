@@ -1,0 +1,77 @@
+"""`docs/reference/events.md` says every event there is, and every member that its entries have."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from authsvc.audit import Event
+from authsvc.errors import AuthsvcError
+from tests.flows.conftest import House
+from tests.flows.test_redis_keys import a_days_acts
+
+PAGE = (Path(__file__).parents[2] / "docs/reference/events.md").read_text(encoding="utf-8")
+SAYS = {
+    event: set(re.findall(r"`(\w+)`", says))
+    for named, says in re.findall(r"^\| (`[a-z]+[`.][^|\n]*)\|[^|\n]*\|([^|\n]*)\|$", PAGE, re.MULTILINE)
+    for event in re.findall(r"`([a-z_.]+)`", named)
+}
+ALWAYS = {"n", "at_ms", "event", "actor", "practice", "request", "reason"}
+TRAILS = ("maple", "@site", "@keys", "@clients")
+
+
+def test_every_event_has_its_row() -> None:
+    assert {event.value for event in Event} <= set(SAYS)
+
+
+NOT_SEEN = {"client.refused", "key.imported", "key.rewrapped"}
+
+
+def what_rarely_happens(house: House) -> None:
+    service, operator = house.service, {"actor": "cli:anna"}
+    house.patient("eve", "eve@example.org")
+    house.patient("eve", "eve@example.org", label="Eve")
+    house.patients.unlock(house.act(), "eve")
+    grant = house.sign_in(patient="eve")
+    for _ in range(2):
+        grown = house.sessions.refresh(house.client, grant.refresh_token or "", None, "")
+        house.clock.advance_s(1)
+        grown = house.sessions.refresh(house.client, grown.refresh_token or "", None, "")
+        with pytest.raises(AuthsvcError):
+            house.sessions.refresh(house.client, grant.refresh_token or "", None, "")
+        with pytest.raises(AuthsvcError):
+            house.sessions.refresh(house.client, grown.refresh_token or "", None, "")
+        grant = house.sign_in(patient="eve")
+    with pytest.raises(AuthsvcError):
+        house.codes.verify(house.act(), "ach_unknown", "000000")
+    with pytest.raises(AuthsvcError):
+        house.links.exchange(house.act(), "al_unknown")
+    service.practices.set("maple", name="Maple", **operator)
+    service.clients.rotate_secret("portal", **operator)
+    service.clients.remove("portal", **operator)
+    service.keys.revoke(service.keys.list()[0].kid, "cli:anna")
+    service.practices.add("oak", name="Oak", **operator)
+    service.practices.remove("oak", **operator)
+
+
+def test_no_entry_of_a_whole_day_says_more_than_the_page_tells(house: House) -> None:
+    what_rarely_happens(house)
+    a_days_acts(house)
+    seen = set()
+    for trail in TRAILS:
+        for entry in house.service.trails.tail(trail, 1000):
+            seen.add(entry["event"])
+            assert entry.keys() - ALWAYS <= SAYS[entry["event"]], entry
+            if "cause" in entry:
+                assert entry["cause"] in SAYS[entry["event"]], entry
+    assert seen == {event.value for event in Event} - NOT_SEEN
+
+
+def test_an_operators_reason_and_the_services_own_cause_stand_side_by_side(house: House) -> None:
+    house.patient()
+    house.sign_in()
+    house.sessions.end_all(house.act(reason="phone stolen", actor="cli:anna"), "p1")
+    entry = house.trail()[-1]
+    assert (entry["event"], entry["reason"], entry["cause"]) == ("session.ended", "phone stolen", "signed_out")
