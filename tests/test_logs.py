@@ -24,6 +24,10 @@ SECRETS = [
 ]
 
 
+FLAGS = ("logThreads", "logProcesses", "logMultiprocessing", "raiseExceptions", "_srcfile")
+"""What `configure` turns off for a whole process."""
+
+
 @pytest.fixture
 def loggers() -> Iterator[None]:
     """The root logger and the trail's, put back as they were."""
@@ -31,13 +35,14 @@ def loggers() -> Iterator[None]:
         (logger, list(logger.handlers), logger.level, logger.propagate)
         for logger in (logging.getLogger(), logging.getLogger(logs.AUDIT))
     ]
-    flags = (logging.logThreads, logging.logProcesses, logging.logMultiprocessing, logging.raiseExceptions)
+    flags = {name: getattr(logging, name) for name in FLAGS}
     yield
     for logger, handlers, level, propagate in kept:
         logger.handlers[:] = handlers
         logger.setLevel(level)
         logger.propagate = propagate
-    logging.logThreads, logging.logProcesses, logging.logMultiprocessing, logging.raiseExceptions = flags
+    for name, value in flags.items():
+        setattr(logging, name, value)
 
 
 @pytest.fixture

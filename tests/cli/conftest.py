@@ -18,6 +18,7 @@ from authsvc import logs
 from authsvc.cli import main
 from tests.conftest import Backends
 from tests.fakes import environ
+from tests.test_logs import FLAGS
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,14 @@ def _quiet_again() -> Iterator[None]:
         (logger, list(logger.handlers), logger.level, logger.propagate)
         for logger in (logging.getLogger(), logging.getLogger(logs.AUDIT))
     ]
-    flags = (logging.logThreads, logging.logProcesses, logging.logMultiprocessing, logging.raiseExceptions)
+    flags = {name: getattr(logging, name) for name in FLAGS}
     yield
     for logger, handlers, level, propagate in kept:
         logger.handlers[:] = handlers
         logger.setLevel(level)
         logger.propagate = propagate
-    logging.logThreads, logging.logProcesses, logging.logMultiprocessing, logging.raiseExceptions = flags
+    for name, value in flags.items():
+        setattr(logging, name, value)
 
 
 def store_address(servers: Backends) -> str:
