@@ -1,19 +1,87 @@
-"""A patient is signing in while the service is deployed anew, or the store loses power: she notices nothing."""
+"""Processes end: by plan or by a power cut between any two steps of a sign-in, or at the worst moment within one. The
+patient notices nothing.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import signal
+import socket
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
+from aiosmtpd.smtp import Envelope, Session
 
+from authsvc.delivery.worker import LEASE_MS
+from tests.delivery.mail_hosts import MailHost
 from tests.journeys.house import Client, House, code_in, link_in, token_of, wrong
-from tests.journeys.programs import Answer, until
+from tests.journeys.programs import PATIENCE_S, Answer, reachable, until
 
 pytestmark = pytest.mark.fault
 
+
+# --- a mail in doubt, begun here; the tests go on until the lease of its worker has run out --------------------------
+
+
+class SlowHost(MailHost):
+    """Takes the first mail to the last byte and then says nothing, which leaves the sender in doubt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.in_doubt = False
+
+    async def handle_DATA(self, server: Any, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        said = await super().handle_DATA(server, session, envelope)
+        if not self.in_doubt:
+            self.in_doubt = True
+            await asyncio.Event().wait()  # for ever: until the connection is lost
+        return said
+
+
+@dataclass
+class InDoubt:
+    """A sign-in whose code the mail host has, though no worker knows."""
+
+    house: House
+    host: SlowHost
+    portal: Client
+    challenge: str
+
+
+@pytest.fixture(scope="module")
+def in_doubt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InDoubt]:
+    """The worker is killed while the host still holds its answer back; another worker starts. The tests of this file
+    go on meanwhile, until the lease of the first has run out."""
+    host = SlowHost()
+    with House(tmp_path_factory.mktemp("mail"), host) as house:
+        house.store.start()
+        house.add_practice()
+        house.serve()
+        portal = house.add_client("portal")
+        portal.register("eve", "eve@example.org")
+        worker = house.work()
+        started = portal.post("codes", patient="eve")
+        assert started.status == 202
+        until(lambda: host.in_doubt, why=worker.said)
+        worker.kill()
+        house.work()
+        yield InDoubt(house, host, portal, started.json["challenge"])
+
+
+def test_a_worker_killed_in_mid_send_leaves_the_mail_in_the_outbox(in_doubt: InDoubt) -> None:
+    (row,) = in_doubt.portal.call("GET", "patients/eve/deliveries").json["deliveries"]
+    assert (row["kind"], row["state"], row["attempts"]) == ("code", "queued", 1)
+
+
+# --- between two steps ------------------------------------------------------------------------------------------------
+
 Between = Callable[[], None]
 """What happens between two steps."""
+
+TOO_YOUNG = 256 - signal.SIGTERM  # the exit code of a process that was stopped before it had begun
 
 
 @pytest.fixture
@@ -85,15 +153,15 @@ def _patiently(call: Callable[[], Answer]) -> Answer:
 
 
 def test_a_sign_in_survives_a_deployment_between_any_two_steps(house: House) -> None:
-    running = [house.serve(), house.work()]
+    running = [house.work(), house.serve()]
     portal = house.add_client("portal")
 
     def deploy() -> None:
         """Both are stopped and started; meanwhile nobody answers and nobody sends mail."""
         for program in running:
             program.told_to(signal.SIGTERM)
-        assert [program.ended() for program in running] == [0, 0]
-        running[:] = [house.serve(), house.work()]
+        assert all(program.ended() in (0, TOO_YOUNG) for program in running)
+        running[:] = [house.work(), house.serve()]
 
     journey(house, portal, deploy)
 
@@ -108,3 +176,56 @@ def test_a_sign_in_survives_a_power_cut_of_the_store_between_any_two_steps(house
 
     journey(house, portal, power_cut)
     assert all(program.runs for program in running), "nothing else was restarted for it"
+
+
+# --- within one -------------------------------------------------------------------------------------------------------
+
+
+def test_sigterm_during_a_request_lets_it_finish(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with House(tmp_path_factory.mktemp("drain")) as house:
+        house.store.start()
+        house.add_practice()
+        serve = house.serve()
+        portal = house.add_client("portal")
+        portal.register("dan", "dan@example.org")
+        body = json.dumps({"patient": "dan", "delivery": "caller"}).encode()
+        with socket.create_connection(("127.0.0.1", house.port), timeout=PATIENCE_S) as line:
+            line.sendall(
+                b"POST /v1/practices/maple/codes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                b"Expect: 100-continue\r\nAuthorization: %s\r\nContent-Length: %d\r\n\r\n"
+                % (portal.authorization.encode(), len(body))
+            )
+            assert line.recv(64).startswith(b"HTTP/1.1 100 "), "the request is being worked on"
+            serve.told_to(signal.SIGTERM)
+            until(lambda: reachable(house.url) is None, why=serve.said)  # new connections are refused: go elsewhere
+            assert serve.runs
+            line.sendall(body)
+            answer = b""
+            while part := line.recv(4096):
+                answer += part
+        assert answer.startswith(b"HTTP/1.1 202 "), answer
+        assert serve.ended() == 0
+
+        # The answer was no empty promise: the next process takes the code.
+        house.serve()
+        started = json.loads(answer.partition(b"\r\n\r\n")[2])
+        done = portal.post("codes/verify", challenge=started["challenge"], code=started["code"])
+        assert (done.status, done.json["patient"]) == (200, "dan")
+
+
+def test_a_mail_in_doubt_is_sent_again_as_the_same_mail_and_its_code_works(in_doubt: InDoubt) -> None:
+    host = in_doubt.host
+    until(lambda: len(host.envelopes) == 2, within_s=LEASE_MS / 1000 + PATIENCE_S)
+    first, second = host.mails
+    assert first["Message-ID"] == second["Message-ID"], "a mailbox shows the two as one"
+    assert first.as_bytes() == second.as_bytes()
+    granted = in_doubt.portal.post(
+        "codes/verify", challenge=in_doubt.challenge, code=code_in(in_doubt.house.mailed("eve@example.org", 2))
+    )
+    assert granted.status == 200
+
+    def noted() -> bool:
+        (row,) = in_doubt.portal.call("GET", "patients/eve/deliveries").json["deliveries"]
+        return (row["state"], row["attempts"]) == ("sent", 2)
+
+    until(noted)
