@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -27,12 +28,13 @@ log = logging.getLogger("authsvc.serve")
 def serve(bind: str | None, workers: int | None) -> None:
     """Serve HTTP until SIGTERM. Logs go to stderr, the trail of acts to stdout."""
     from authsvc import logs, wiring
-    from authsvc.cli import listeners, server
+    from authsvc.cli import figures, listeners, server
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until gunicorn listens to it: leave, and clear away
     settings, catalogue, limits = wiring.load(_environ(bind, workers))
     if settings.production:
         _refuse_unsafe_store(wiring.bootstrap(settings, catalogue, limits))
-    with server.metrics_folder():
+    with figures.metrics_folder():
         service = wiring.bootstrap(settings, catalogue, limits)
         logs.configure(
             settings.log_level,

@@ -13,27 +13,24 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import socket
 import struct
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from gunicorn import glogging
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers import gthread
 
+from authsvc.cli.figures import shared_memory
+
 GRACEFUL_S = 10  # requests under way may take this long after SIGTERM; the whole stop stays under 15 s
 KEEPALIVE_S = 75  # longer than the 60 s that proxies keep idle upstream connections, so that they close first
 FIRST_BYTE_S = 10  # how long a new connection may be silent
 SILENCE_S = 5  # how long a client may pause within a request
-SHARED_MEMORY = "/dev/shm"  # noqa: S108 - only as a parent for mkdtemp and mkstemp
 
 log = logging.getLogger("authsvc.serve")
 
@@ -147,34 +144,6 @@ def gone(_arbiter: Any, worker: Any) -> None:
         from prometheus_client import multiprocess
 
         multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
-
-
-@contextmanager
-def metrics_folder() -> Iterator[Path]:
-    """A folder for the workers' figures, new for each run (old files would be counted again) and gone afterwards.
-
-    It is made in PROMETHEUS_MULTIPROC_DIR if that is set, else in shared memory: the files are written at every count.
-    prometheus_client reads the variable when it is imported, so this comes first.
-    """
-    parent = os.environ.get("PROMETHEUS_MULTIPROC_DIR") or shared_memory()
-    folder = tempfile.mkdtemp(prefix="authsvc-metrics-", dir=parent)
-    before = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-    mine = os.getpid()
-    try:
-        yield Path(folder)
-    finally:
-        if os.getpid() == mine:  # a forked worker leaves through here too
-            shutil.rmtree(folder, ignore_errors=True)
-            if before is None:
-                del os.environ["PROMETHEUS_MULTIPROC_DIR"]
-            else:
-                os.environ["PROMETHEUS_MULTIPROC_DIR"] = before
-
-
-def shared_memory() -> str | None:
-    """Where small files that change all the time should be; None for the system's own choice."""
-    return SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
 
 
 def run(application: Any, settings: dict[str, Any], admin: socket.socket | None, ready: Callable[[], None]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from authsvc.cli import listeners, server
+from authsvc.cli import figures, listeners, server
 from authsvc.cli.listeners import AddressTaken
 from tests.cli.conftest import run_in
 
@@ -63,32 +63,48 @@ def test_figures_have_a_folder_of_their_own_that_goes_with_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    with server.metrics_folder() as folder:
+    with figures.metrics_folder() as folder:
         assert os.environ["PROMETHEUS_MULTIPROC_DIR"] == str(folder)
         assert folder.parent == tmp_path
     assert not folder.exists()
     assert os.environ["PROMETHEUS_MULTIPROC_DIR"] == str(tmp_path)
     monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR")
-    with server.metrics_folder() as folder:
+    with figures.metrics_folder() as folder:
         assert folder.is_dir()
     assert "PROMETHEUS_MULTIPROC_DIR" not in os.environ
 
 
 def test_a_forked_worker_that_ends_leaves_the_figures_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     mine = os.getpid()
-    with server.metrics_folder() as folder:
+    with figures.metrics_folder() as folder:
         with monkeypatch.context() as patch:
             patch.setattr(os, "getpid", lambda: mine + 1)
-            with server.metrics_folder() as other:
+            with figures.metrics_folder() as other:
                 patch.undo()
         assert other.exists()
-        other.rmdir()
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
 
 
+def test_figures_that_a_killed_run_left_behind_are_cleared_away_and_those_of_a_running_one_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    left = tmp_path / "authsvc-metrics-left"
+    left.mkdir()
+    (left / "lock").touch()
+    strange = tmp_path / "authsvc-metrics-strange"
+    strange.mkdir()
+    with figures.metrics_folder() as running:
+        monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+        with figures.metrics_folder():
+            assert running.exists()
+        assert not left.exists()
+        assert strange.exists()
+
+
 def test_without_shared_memory_the_systems_own_choice_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "SHARED_MEMORY", "/nonexistent")
-    assert server.shared_memory() is None
+    monkeypatch.setattr(figures, "SHARED_MEMORY", "/nonexistent")
+    assert figures.shared_memory() is None
 
 
 class _Service:
