@@ -24,7 +24,16 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup, escape
 
-from authsvc.errors import KeyRingUnusable, LinkGone, LinkUnknown, MethodNotAllowed, NotFound, RateLimited, Unavailable
+from authsvc.errors import (
+    InvalidInput,
+    KeyRingUnusable,
+    LinkGone,
+    LinkUnknown,
+    MethodNotAllowed,
+    NotFound,
+    RateLimited,
+    Unavailable,
+)
 from authsvc.model import Practice
 from authsvc.web import bodies
 from authsvc.web.calls import SEEN, Environ, Headers, Reply
@@ -223,7 +232,11 @@ class Pages:
         return bool(nonce) and same and site == "same-origin"
 
     def _form(self, environ: Environ) -> Mapping[str, str]:
-        return bodies.parse_form(bodies.read(environ), environ)
+        """What was sent; something that no page of ours sends is as good as nothing."""
+        try:
+            return bodies.parse_form(bodies.read(environ), environ)
+        except InvalidInput:
+            return {}
 
     # --- problem types, the stylesheet ----------------------------------------------------------------------------
 

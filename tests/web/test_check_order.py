@@ -123,6 +123,12 @@ def test_bad_requests_count_nothing_and_are_told_before_a_limit(build: Callable[
     assert web.call("POST", "codes", json={"email": "ann@example.org", "x": 1}).status_code == 400
 
 
+def test_a_client_of_every_practice_serves_those_that_are_there(shared: Web) -> None:
+    everywhere = shared.client("everywhere", "patients:read", practices=("*",))
+    assert slug(shared.call("GET", "/v1/practices/oak/patients/p1", headers=everywhere)) == "patient-not-found"
+    assert slug(shared.call("GET", "/v1/practices/elm/patients/p1", headers=everywhere)) == "not-found"
+
+
 # --- /oauth2 ------------------------------------------------------------------------------------------------------
 
 
