@@ -26,9 +26,9 @@ CARD = {"name": "Mastercard", "last4": "5454", "expires": "01/30"}
 class Demo:
     """A running `authsvc demo`."""
 
-    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+    def __init__(self, folder: Path, *, port: int | None = None, **settings: str) -> None:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSVC_")}
-        environ |= {"TMPDIR": str(folder), "AUTHSVC_LOG_LEVEL": "no such level"}  # a stray setting is let be
+        environ |= {"TMPDIR": str(folder), "AUTHSVC_LOG_LEVEL": "no such level"} | settings  # a stray one is let be
         command = [sys.executable, "-m", "authsvc", "demo", *(["--port", str(port)] if port else [])]
         self.process = subprocess.Popen(
             command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

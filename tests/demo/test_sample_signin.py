@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
@@ -98,6 +99,30 @@ def test_another_code_must_wait_a_little(maple: Maple) -> None:
     assert "seconds" in browser.at.text
     browser.press("Sign in", code=code)  # and the page still takes the first one
     assert browser.at.url.endswith("/portal")
+
+
+def test_a_second_code_comes_when_asked_later_and_the_first_still_works(
+    maple: Maple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser, code = asked(maple)
+    monkeypatch.setattr(maple.service.acts, "settings", dataclasses.replace(maple.service.settings, resend_after_s=0))
+    before = len(maple.mails())
+    browser.press("Send another code")
+    assert "We have sent another code" in browser.at.text
+    assert "We have sent another code" not in browser.open("/sign-in/code").text
+    assert code_of(maple.arrived(before)) != code
+    browser.press("Sign in", code=code)
+    assert browser.at.url.endswith("/portal")
+
+
+def test_a_second_code_for_a_spent_sign_in_is_a_new_sign_in(maple: Maple) -> None:
+    browser, code = asked(maple)
+    form = browser.at.form("Sign in")
+    for _ in range(5):
+        browser.request("POST", form.action, form.fields | {"code": wrong(code)})
+    browser.press("Send another code")
+    assert browser.at.status == 410
+    assert browser.at.form("Email me a new code")
 
 
 def test_nobodys_address_looks_like_anybodys(maple: Maple) -> None:
@@ -210,6 +235,7 @@ def test_a_patient_without_portal_access_is_asked_to_call(maple: Maple) -> None:
 def test_the_page_that_was_wanted_opens_after_the_sign_in(maple: Maple) -> None:
     browser, before = maple.browser(), len(maple.mails())
     assert browser.open("/portal/membership").status == 401
+    assert browser.at.header("WWW-Authenticate").startswith("Bearer")
     browser.follow("Sign in")
     browser.press("Email me a code", email="anna@example.com")
     browser.press("Sign in", code=code_of(maple.arrived(before)))

