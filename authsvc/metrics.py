@@ -138,11 +138,14 @@ class Metrics:
             event, labels = "events", {"event": event}
         declared = EVENTS[event].labels
         values = tuple(_bounded(labels.get(name, ""), allowed) for name, allowed in declared.items())
-        child = self._children.get((event, *values))
-        if child is None:
-            counter = self._series().counters[event]
-            child = self._children[(event, *values)] = counter.labels(*values) if values else counter
-        child.inc()
+        try:
+            child = self._children.get((event, *values))
+            if child is None:
+                counter = self._series().counters[event]
+                child = self._children[(event, *values)] = counter.labels(*values) if values else counter
+            child.inc()
+        except OSError:  # their folder is full or gone: a figure is not worth an act
+            return
 
     def refused(self, error: errors.AuthsvcError) -> None:
         """Counts a refusal by the error that told of it; errors that say nothing about the funnel count nothing."""
@@ -181,15 +184,18 @@ class Metrics:
         """One answered request. `route` is the rule that matched (`/v1/practices/<practice>/codes`), never the path."""
         known = method if method in METHODS else OTHER
         key = ("request", route, known, str(status))
-        children = self._children.get(key)
-        if children is None:
-            series = self._series()
-            children = self._children[key] = (
-                series.requests.labels(route, known, str(status)),
-                series.seconds.labels(route),
-            )
-        children[0].inc()
-        children[1].observe(seconds)
+        try:
+            children = self._children.get(key)
+            if children is None:
+                series = self._series()
+                children = self._children[key] = (
+                    series.requests.labels(route, known, str(status)),
+                    series.seconds.labels(route),
+                )
+            children[0].inc()
+            children[1].observe(seconds)
+        except OSError:  # as above; an answer that is on its way would be lost for it
+            return
 
     def render(self) -> tuple[bytes, str]:
         """What a scraper is given, and its content type: the sum over all worker processes."""

@@ -117,6 +117,13 @@ def test_processes_that_share_a_directory_are_summed(tmp_path: Path) -> None:
         assert f"authsvc_logs_lost_total {expected}.0" in done.stdout
 
 
+def test_figures_that_cannot_be_written_fail_no_act() -> None:
+    script = "from authsvc.metrics import Metrics\nm = Metrics()\nm.count('logs_lost')\nm.request('/', 'GET', 200, 0.1)"
+    environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": "/nonexistent/figures"}
+    done = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_importing_the_module_does_not_import_prometheus() -> None:
     script = "import sys, authsvc.metrics as m; m.Metrics(); sys.exit('prometheus_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False, timeout=30).returncode == 0
