@@ -1,0 +1,274 @@
+"""The recipes of config/gateways, run as they are printed: only ports, and the folders of this machine, are put in.
+
+Each program runs in the foreground under the keeper, on loopback, and never through the distribution's own service
+manager. A recipe whose program is missing skips, and says what to install.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.journeys.programs import ROOT, Answer, Program, ask, free_port, reachable, until
+
+if TYPE_CHECKING:
+    from tests.gateways.site import Site
+
+RECIPES = ROOT / "config" / "gateways"
+AUTHSVC, SERVICE, PUBLIC = "8000", "8080", "8090"  # the ports in the recipes
+WHERE = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
+APACHE_MODULES = Path("/usr/lib/apache2/modules")
+
+Prepare = Callable[["Room"], list[str]]
+"""Writes what the program needs; the command that runs it."""
+
+
+@dataclass
+class Room:
+    """Where one gateway runs, and what stands around it."""
+
+    folder: Path
+    authsvc_port: int
+    public_port: int
+    site: Site
+
+    def put(self, recipe: str, **replaced: str) -> Path:
+        """A file of the recipes with this machine's ports, and these texts in place of those; each must be there."""
+        text = (RECIPES / recipe).read_text(encoding="utf-8")
+        ports = {AUTHSVC: self.authsvc_port, SERVICE: self.site.service_port, PUBLIC: self.public_port}
+        text = re.sub(r"(?<![\w.])(?:8000|8080|8090)\b", lambda port: str(ports[port[0]]), text)
+        for old, new in replaced.items():
+            assert old in text, f"{recipe}: {old}"
+            text = text.replace(old, new)
+        target = self.folder / Path(recipe).name
+        target.write_text(text, encoding="utf-8")
+        return target
+
+
+class Gateway:
+    """A running gateway."""
+
+    def __init__(self, recipe: Recipe, room: Room, program: Program) -> None:
+        self.recipe = recipe
+        self.room = room
+        self.program = program
+        self.port = room.public_port
+
+    def ask(
+        self,
+        path: str,
+        token: str | None = None,
+        method: str = "GET",
+        body: bytes | None = None,
+        over: HTTPConnection | None = None,
+        **headers: str,
+    ) -> Answer:
+        """One request from outside; `headers` with the names exactly as they shall be sent."""
+        bearer = {} if token is None else {"Authorization": f"Bearer {token}"}
+        return ask(method, f"http://127.0.0.1:{self.port}{path}", {**bearer, **headers}, body, over=over)
+
+    def stop(self) -> None:
+        self.program.discard()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`promises`: the statuses in which it differs from the table in test_gateway_tables.py."""
+
+    name: str
+    programs: Sequence[str]
+    prepare: Prepare
+    promises: Mapping[str, int] = field(default_factory=dict)
+    asks: bool = True  # it asks authsvc at every request, and so hears of a revocation at once
+    hint: str = ""
+
+    def missing(self) -> str:
+        """Why it can't run here; empty when it can."""
+        found = [shutil.which(each, path=WHERE) or (APACHE_MODULES / each).is_file() for each in self.programs]
+        lacking = [each for each, there in zip(self.programs, found, strict=True) if not there]
+        return f"{self.name} was NOT TESTED: no {', '.join(lacking)} here ({self.hint})" if lacking else ""
+
+    def start(self, folder: Path, authsvc_port: int, site: Site) -> Gateway:
+        """Run it before the site, its authsvc at this port."""
+        if why := self.missing():
+            pytest.skip(why)
+        folder.mkdir(exist_ok=True)
+        room = Room(folder, authsvc_port, free_port(), site)
+        command = self.prepare(room)
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSVC_")}
+        program = Program(folder.name, command, {**environ, "PATH": WHERE}, folder)
+        until(lambda: _routed(room.public_port) or not program.runs, why=program.said)
+        assert program.runs, program.said()
+        return Gateway(self, room, program)
+
+
+def _routed(port: int) -> bool:
+    """Whether somebody listens there and knows the routes; Traefik reads them a moment later."""
+    answer = reachable(f"http://127.0.0.1:{port}/contact")
+    return answer is not None and answer.status != 404
+
+
+def program(name: str) -> str:
+    found = shutil.which(name, path=WHERE)
+    assert found
+    return found
+
+
+# --- how each is started ----------------------------------------------------------------------------------------------
+
+
+def nginx(room: Room) -> list[str]:
+    """The recipe goes into the http block of a main configuration that keeps everything in one folder."""
+    temporary = "".join(
+        f"{kind}_temp_path {room.folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    user = "user root;\n" if os.geteuid() == 0 else ""
+    main = room.folder / "nginx.conf"
+    main.write_text(
+        f"{user}daemon off;\nworker_processes 1;\npid {room.folder}/pid;\nerror_log stderr;\nevents {{}}\n"
+        f"http {{\naccess_log off;\n{temporary}include {room.put('nginx/authsvc.conf')};\n}}\n"
+    )
+    return [program("nginx"), "-p", str(room.folder), "-e", "stderr", "-c", str(main)]
+
+
+def haproxy_asks(room: Room) -> list[str]:
+    script = room.put("haproxy/ask.lua")
+    config = room.put("haproxy/ask.cfg", **{"lua-load ask.lua": f"lua-load {script}"})
+    return [program("haproxy"), "-W", "-db", "-f", str(config)]
+
+
+def haproxy_validates(room: Room) -> list[str]:
+    config = room.put("haproxy/validate.cfg", **{"/etc/haproxy/authsvc": str(room.folder)})
+    fetch_keys(room, "true")
+    return [program("haproxy"), "-W", "-db", "-f", str(config), "-f", str(room.folder / "keys.cfg")]
+
+
+def fetch_keys(room: Room, reload: str) -> str:
+    """Run the recipe's own script; what it said."""
+    ran = subprocess.run(
+        ["sh", RECIPES / "haproxy/fetch-keys.sh"],
+        env={
+            "PATH": WHERE,
+            "AUTHSVC": f"http://127.0.0.1:{room.authsvc_port}",
+            "FOLDER": str(room.folder),
+            "RELOAD": reload,
+        },
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert ran.returncode == 0, ran
+    return ran.stdout
+
+
+def traefik(room: Room) -> list[str]:
+    dynamic = room.put("traefik/authsvc.yml")
+    static = room.put("traefik/traefik.yml", **{"filename: authsvc.yml": f"filename: {dynamic}"})
+    return [program("traefik"), f"--configFile={static}"]
+
+
+def caddy(room: Room) -> list[str]:
+    return [program("caddy"), "run", "--adapter", "caddyfile", "--config", str(room.put("caddy/Caddyfile"))]
+
+
+def envoy_validates(room: Room) -> list[str]:
+    return _envoy(room, "envoy/jwt_authn.yaml")
+
+
+def envoy_asks(room: Room) -> list[str]:
+    return _envoy(room, "envoy/ext_authz.yaml")
+
+
+def _envoy(room: Room, recipe: str) -> list[str]:
+    config = room.put(recipe)
+    quiet = ["--log-level", "warning", "--disable-hot-restart", "--concurrency", "1"]
+    return [program("envoy"), "-c", str(config), *quiet]
+
+
+def mod_oauth2(room: Room) -> list[str]:
+    return _apache(room, room.put("apache/mod_oauth2.conf"), "oauth2")
+
+
+def mod_auth_openidc(room: Room) -> list[str]:
+    tls = f"https://localhost:{room.site.tls_port}"
+    recipe = room.put(
+        "apache/mod_auth_openidc.conf",
+        **{"https://auth.example.org/.well-known": f"{tls}/.well-known"},
+        **{"/etc/ssl/certs/ca-certificates.crt": str(room.site.ca)},
+    )
+    return _apache(room, recipe, "auth_openidc")
+
+
+def _apache(room: Room, recipe: Path, module: str) -> list[str]:
+    """What Debian's own apache2.conf and `a2enmod` would bring, with everything in one folder."""
+    modules = ["mpm_event", "authn_core", "authz_core", "proxy", "proxy_http", "headers", "setenvif", module]
+    loaded = "".join(f"LoadModule {each}_module {APACHE_MODULES}/mod_{each}.so\n" for each in modules)
+    user = "User www-data\nGroup www-data\n" if os.geteuid() == 0 else ""
+    config = room.folder / "apache2.conf"
+    config.write_text(
+        f"ServerRoot {room.folder}\nServerName localhost\nDefaultRuntimeDir {room.folder}\nPidFile {room.folder}/pid\n"
+        f"Mutex file:{room.folder} default\nErrorLog /dev/stderr\nLogLevel warn\n{loaded}{user}"
+        f"StartServers 1\nServerLimit 2\nThreadsPerChild 16\nMaxRequestWorkers 32\nInclude {recipe}\n"
+    )
+    return [program("apache2"), "-DFOREGROUND", "-f", str(config)]
+
+
+# --- and what it promises ---------------------------------------------------------------------------------------------
+
+APT = "apt-get install {}"
+WHEELS = "make gateways"
+NAMES_NO_RESOURCE = {"own invoice": 401, "another invoice": 401}  # it wants a code wherever a link could come
+APACHE = {  # what a `Require` says no to is a 403
+    "wrong audience": 403,
+    "wrong issuer": 403,
+    "insufficient acr": 403,
+    "a path that no route names": 403,
+}
+
+ALL = (
+    Recipe("nginx/authsvc.conf", ["nginx"], nginx, hint=APT.format("nginx-light")),
+    Recipe("haproxy/ask.cfg", ["haproxy"], haproxy_asks, hint=APT.format("haproxy")),
+    Recipe("haproxy/validate.cfg", ["haproxy", "curl"], haproxy_validates, asks=False, hint=APT.format("haproxy curl")),
+    Recipe("traefik/authsvc.yml", ["traefik"], traefik, NAMES_NO_RESOURCE, hint=WHEELS),
+    Recipe("caddy/Caddyfile", ["caddy"], caddy, hint=WHEELS),
+    Recipe("envoy/ext_authz.yaml", ["envoy"], envoy_asks, NAMES_NO_RESOURCE, hint=WHEELS),
+    Recipe(
+        "envoy/jwt_authn.yaml",
+        ["envoy"],
+        envoy_validates,
+        {
+            "own invoice": 403,
+            "wrong audience": 403,
+            "insufficient acr": 403,
+            "a path that no route names": 403,
+        },
+        asks=False,
+        hint=WHEELS,
+    ),
+    Recipe(
+        "apache/mod_oauth2.conf",
+        ["apache2", "mod_oauth2.so"],
+        mod_oauth2,
+        APACHE,
+        asks=False,
+        hint=APT.format("apache2 libapache2-mod-oauth2"),
+    ),
+    Recipe(
+        "apache/mod_auth_openidc.conf",
+        ["apache2", "mod_auth_openidc.so"],
+        mod_auth_openidc,
+        APACHE,
+        asks=False,
+        hint=APT.format("apache2 libapache2-mod-auth-openidc"),
+    ),
+)

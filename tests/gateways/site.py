@@ -1,0 +1,185 @@
+"""What stands around a gateway: authsvc as it ships, a service that tells what reached it, and tokens good and bad.
+
+authsvc runs under the issuer that the recipes name, so that they are run as they are printed: only ports and folders
+are put in their places. Bad tokens are signed with the service's own key, by the house wired once more in this process
+over the same store; whoever refuses them has looked at the claim that is wrong, and not just at the signature.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from authsvc import wiring
+from authsvc.crypto import keys as signing
+from authsvc.crypto.keys import SigningKey
+from authsvc.crypto.mint import b64u, unb64u
+from tests.journeys.house import Client, House
+from tests.journeys.programs import Answer, ask
+
+ISSUER = "https://auth.example.org"
+AUDIENCE = "practice-services"
+TOLD = tuple(f"X-Auth-{name}" for name in ("Subject", "Practice", "Patient", "Scope", "Acr", "Session", "Resource"))
+PAST_S = 300  # longer ago than any leeway
+
+
+class Heard(BaseHTTPRequestHandler):
+    """Answers 200 with what it was asked, header by header."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        heard = {
+            "method": self.command,
+            "path": self.path,
+            "headers": list(self.headers.items()),
+            "body": body.decode(),
+        }
+        said = json.dumps(heard).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    do_GET = do_POST = answer  # noqa: N815 - http.server's names
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
+        """Nothing: the tests look at answers."""
+
+
+class Relay(BaseHTTPRequestHandler):
+    """authsvc's key set over https, for those that take it from nowhere else."""
+
+    source = ""
+
+    def do_GET(self) -> None:
+        got = ask("GET", self.source + self.path)
+        self.send_response(got.status)
+        self.send_header("Content-Type", got.header("Content-Type"))
+        self.send_header("Content-Length", str(len(got.body)))
+        self.end_headers()
+        self.wfile.write(got.body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Nothing."""
+
+
+class Quiet(ThreadingHTTPServer):
+    """Clients that hang up, or don't like a certificate, are no news."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None = None) -> Iterator[int]:
+    """An HTTP server on loopback; its port."""
+    with Quiet(("127.0.0.1", 0), handler) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+class Site:
+    """The house, its portal, and one patient who is signed in and holds emailed links."""
+
+    def __init__(self, house: House, service_port: int, tls_port: int, ca: Path) -> None:
+        self.house = house
+        self.service_port = service_port
+        self.tls_port = tls_port
+        self.ca = ca
+        self.portal: Client = house.add_client("portal")
+        self.portal.register("p1", "anna@example.org")
+        house.add_practice("oak")
+        other = house.add_client("oak-portal", practice="oak")
+        other.register("p1", "anna@example.org")
+        self.elsewhere: str = other.signed_in("p1")["access_token"]
+        self._inside = wiring.bootstrap(*wiring.load(house.environ))
+        self._inside.keys.ensure()
+        self.code: str = self.sign_in()["access_token"]
+        self.link = self.linked("pay-invoice", resource="invoice:inv_1")
+        self.stranger: SigningKey = signing.generate("ES256")
+
+    def sign_in(self) -> dict[str, Any]:
+        """Tokens of a code sign-in, of a session of its own."""
+        return self.portal.signed_in("p1")
+
+    def linked(self, workflow: str, **members: str) -> str:
+        """The token that a new emailed link brings."""
+        return str(self.portal.exchanged(self.portal.link(workflow, "p1", **members))["access_token"])
+
+    def told(self, token: str, **wanted: str) -> dict[str, str]:
+        """The X-Auth headers that authsvc itself gives for this token, without the empty ones."""
+        answer = self.house.forward_auth(token, **wanted)
+        assert answer.status == 200, answer
+        return {name: answer.header(name) for name in TOLD if answer.header(name)}
+
+    # --- tokens that authsvc would never issue -----------------------------------------------------------------------
+
+    def signed(self, token: str, key: SigningKey | None = None, **claims: Any) -> str:
+        """This token with other claims, signed again; by authsvc's own current key unless another is given."""
+        key = key or self.signer
+        return _compact({"alg": key.alg, "typ": "at+jwt", "kid": key.kid}, {**read(token), **claims}, key.sign)
+
+    @property
+    def signer(self) -> SigningKey:
+        self._inside.keys.refresh()
+        return self._inside.keys.signer()
+
+    def unsigned(self, token: str) -> str:
+        """alg `none`, under a kid that is known."""
+        return _compact({"alg": "none", "typ": "at+jwt", "kid": self.signer.kid}, read(token), lambda _: b"")
+
+    def signed_with_the_public_key(self, token: str) -> str:
+        """HS256, the published PEM as the secret: what a verifier falls for that lets the token choose."""
+        import hashlib
+        import hmac
+
+        def sign(message: bytes) -> bytes:
+            return hmac.digest(self.signer.pem.encode(), message, hashlib.sha256)
+
+        return _compact({"alg": "HS256", "typ": "at+jwt", "kid": self.signer.kid}, read(token), sign)
+
+    def expired(self, token: str) -> str:
+        now_s = int(time.time())
+        return self.signed(token, iat=now_s - 2 * PAST_S, auth_time=now_s - 2 * PAST_S, exp=now_s - PAST_S)
+
+
+def read(token: str) -> dict[str, Any]:
+    """The claims, unchecked."""
+    claims: dict[str, Any] = json.loads(unb64u(token.split(".")[1]))
+    return claims
+
+
+def _compact(header: Mapping[str, Any], claims: Mapping[str, Any], sign: Any) -> str:
+    signed = ".".join(b64u(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
+    return f"{signed}.{b64u(sign(signed.encode()))}"
+
+
+def heard(answer: Answer) -> dict[str, str]:
+    """What reached the service under a name that a framework might read as X-Auth-*; empty ones left out, a name that
+    came twice shown as such."""
+    assert answer.status == 200, answer
+    found: dict[str, str] = {}
+    for name, value in answer.json["headers"]:
+        if name.lower().replace("_", "-").startswith("x-auth-") and value:
+            shown = name.title()
+            found[shown] = f"{found[shown]} AND {value}" if shown in found else value
+    return found
