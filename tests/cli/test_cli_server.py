@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import prometheus_client  # before any test names a folder: it looks once, when it is first imported
 import pytest
 
 from authsvc.cli import figures, listeners, server
@@ -105,6 +106,10 @@ def test_figures_that_a_killed_run_left_behind_are_cleared_away_and_those_of_a_r
 def test_without_shared_memory_the_systems_own_choice_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures, "SHARED_MEMORY", "/nonexistent")
     assert figures.shared_memory() is None
+
+
+def test_this_process_keeps_its_own_figures_in_memory() -> None:
+    assert not prometheus_client.values.ValueClass._multiprocess
 
 
 class _Service:
