@@ -21,7 +21,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "verify-tokens.md").read_
 @pytest.fixture
 def service(verifier: Verifier, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The page's code blocks, run from top to bottom; only the verifier's issuer is the test's."""
-    monkeypatch.setattr(under_test, "Verifier", lambda issuer, audience, practice: verifier)
+    monkeypatch.setattr(under_test, "Verifier", lambda issuer, audience, practice, **opted: verifier)
     names: dict[str, Any] = {}
     for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
         exec(compile(block, "verify-tokens.md", "exec"), names)  # noqa: S102 - our own page
