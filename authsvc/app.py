@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import flask
 from flask import Flask
@@ -26,6 +27,7 @@ from authsvc.web.gateway import ForwardAuth
 from authsvc.web.guards import Guards
 from authsvc.web.health import Health
 from authsvc.web.pages import Pages
+from authsvc.web.paper import Paper
 from authsvc.web.peers import Peers
 from authsvc.web.problems import Problems
 from authsvc.web.revocations import Revocations
@@ -70,8 +72,8 @@ def create_app(service: Service) -> Flask:
     _route(app, pem, _view(pem, failures, documents.pem))
     feeds = Revocations(service)
     _route(app, revocations.PATH, _view(revocations.PATH, failures, feeds.feed))
-    pages = Pages(service, peers, failures)
-    for path, page in pages.routes().items():
+    paper = Paper(urlsplit(service.settings.public_url).path.rstrip("/"))
+    for path, page in {**Pages(service, peers, failures).routes(), **paper.routes()}.items():
         _route(app, path, _view(path, failures, page))
 
     def unknown(environ: Environ, _: Mapping[str, str]) -> Reply:

@@ -7,19 +7,16 @@ contract tests call the service as this document says and compare.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
-from marshmallow import Schema
 
 from authsvc import __version__
 from authsvc.web import discovery, gateway, health, oauth, operations, revocations
-from authsvc.web.bodies import FORM_TYPE, JSON_TYPE
-from authsvc.web.calls import Operation, Success
+from authsvc.web.described import Described
 from authsvc.web.fields import PATIENT, PRACTICE
-from authsvc.web.problems import KINDS, PROBLEM_TYPE
 
 if TYPE_CHECKING:
     from authsvc.workflows import Catalogue
@@ -32,19 +29,6 @@ OPERATIONS = (
     *revocations.OPERATIONS,
     *health.OPERATIONS,
 )
-
-ALWAYS = {
-    "client": ("unauthenticated", "method-not-allowed", "too-large", "rate-limited", "unavailable", "internal"),
-    "patient": ("internal",),
-    None: ("method-not-allowed", "internal"),
-}
-"""Problems that every call of a kind may answer."""
-
-MEDIA = {
-    "/.well-known/jwks.json": "application/jwk-set+json",
-    "/keys/{kid}.pem": "application/x-pem-file",
-}
-"""Where the answer isn't plain JSON."""
 
 _PATHS: Mapping[str, dict[str, Any]] = {
     "practice": {"schema": {"type": "string", "pattern": PRACTICE}, "example": "maple"},
@@ -71,13 +55,6 @@ _HEADERS: Mapping[str, dict[str, Any]] = {
     },
     "ETag": {"description": "For If-None-Match.", "schema": {"type": "string"}},
     **{name: {"description": "Perhaps empty.", "schema": {"type": "string"}} for name, _ in gateway.HEADERS},
-}
-
-_ON_STATUS = {
-    401: ("WWW-Authenticate",),
-    405: ("Allow",),
-    429: ("Retry-After", "RateLimit", "RateLimit-Policy"),
-    503: ("Retry-After",),
 }
 
 _PROBLEM = {
@@ -145,7 +122,7 @@ def document(public_url: str, catalogue: Catalogue | None = None) -> dict[str, A
     for path, here in operations.by_path(OPERATIONS).items():
         names = re.findall(r"\{(\w+)\}", path)
         parameters = [{"name": name, "in": "path", "required": True, **_PATHS[name]} for name in names]
-        described = {method.lower(): _Described(plugin, one).document() for method, one in here.items()}
+        described = {method.lower(): Described(plugin, one).document() for method, one in here.items()}
         spec.path(path, operations=described, parameters=parameters)
     whole: dict[str, Any] = spec.to_dict()
     _exactly_one(whole["components"]["schemas"])
@@ -161,150 +138,3 @@ def _exactly_one(schemas: dict[str, Any]) -> None:
         choice = getattr(operation.body, "one_of", ())
         if choice:
             schemas[type(operation.body).__name__]["oneOf"] = [{"required": [name]} for name in choice]
-
-
-class _Described:
-    """One operation as OpenAPI."""
-
-    def __init__(self, plugin: MarshmallowPlugin, operation: Operation) -> None:
-        self._plugin = plugin
-        self._operation = operation
-
-    def document(self) -> dict[str, Any]:
-        operation = self._operation
-        told = [operation.detail] if operation.detail else []
-        if operation.permission:
-            told.append(f"Needs the permission `{operation.permission}`.")
-        said: dict[str, Any] = {
-            "operationId": operation.id,
-            "summary": operation.told,
-            "description": " ".join(told) or operation.told,
-            "tags": [operation.tag],
-            "responses": self._responses(),
-            "security": [{operation.security: []}] if operation.security else [],
-        }
-        parameters = self._parameters()
-        if parameters:
-            said["parameters"] = parameters
-        body = self._body()
-        if body:
-            said["requestBody"] = body
-        return said
-
-    def _parameters(self) -> list[dict[str, Any]]:
-        operation, found = self._operation, []
-        if operation.query is not None and self._plugin.converter is not None:
-            found += self._plugin.converter.schema2parameters(type(operation.query), location="query")
-        if operation.path == gateway.PATH:
-            for name in gateway.PARAMETERS:
-                schema = {"type": "string", "minLength": 1}
-                found.append({"name": name, "in": "query", "required": name == "practice", "schema": schema})
-        if operation.idempotent:
-            told = "The same key and body within ten minutes get the same answer; another body is a conflict."
-            schema = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[!-~]+$"}
-            found.append({"name": "Idempotency-Key", "in": "header", "description": told, "schema": schema})
-        return found
-
-    def _body(self) -> dict[str, Any] | None:
-        operation = self._operation
-        if operation.body is not None:
-            media: dict[str, Any] = {"schema": type(operation.body)}
-            if operation.example is not None:
-                media["example"] = operation.example
-            return {"required": True, "content": {JSON_TYPE: media}}
-        if operation.form is not None:
-            names = {name: {"type": "string", "description": told} for name, told in operation.form.items()}
-            required = [name for name in operation.form if name in ("grant_type", "refresh_token", "token")]
-            if "grant_type" in names:
-                names["grant_type"]["enum"] = [oauth.REFRESH]  # type: ignore[assignment]
-            schema = {"type": "object", "required": required, "properties": names}
-            return {"required": True, "content": {FORM_TYPE: {"schema": schema}}}
-        return None
-
-    # --- answers --------------------------------------------------------------------------------------------------
-
-    def _responses(self) -> dict[str, Any]:
-        responses: dict[str, Any] = {}
-        by_status: dict[int, list[Success]] = {}
-        for success in self._operation.success:
-            by_status.setdefault(success.status, []).append(success)
-        for status, successes in by_status.items():
-            responses[str(status)] = self._success(status, successes)
-        if self._operation.path.startswith(oauth.GUARDED):
-            statuses = [500, *(told[0] for told in oauth.TABLE.values())]
-            responses |= {str(status): self._oauth_error(status) for status in statuses}
-        else:
-            for status, slugs in self._problems().items():
-                responses[str(status)] = self._problem(status, slugs)
-        return dict(sorted(responses.items()))
-
-    def _success(self, status: int, successes: Sequence[Success]) -> dict[str, Any]:
-        operation = self._operation
-        headers = ["X-Request-Id"]
-        if operation.path.startswith(operations.P):
-            headers += ["RateLimit", "RateLimit-Policy"]
-        if operation.path == gateway.PATH:
-            headers += [name for name, _ in gateway.HEADERS]
-        if operation.tag == "discovery":
-            headers.append("ETag")
-        said: dict[str, Any] = {"description": " ".join(success.told for success in successes)}
-        said["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
-        content = self._content(status, successes)
-        if content:
-            said["content"] = content
-        links = {name: link for success in successes for name, link in success.links.items()}
-        if links:
-            said["links"] = {name: self._link(*link) for name, link in links.items()}
-        return said
-
-    def _content(self, status: int, successes: Sequence[Success]) -> dict[str, Any] | None:
-        operation = self._operation
-        if operation.tag == "discovery":
-            text = operation.path.endswith(".pem")
-            media = MEDIA.get(operation.path, JSON_TYPE)
-            return None if status == 304 else {media: {"schema": {"type": "string" if text else "object"}}}
-        schemas: list[type[Schema]] = [success.schema for success in successes if success.schema is not None]
-        examples = [success.example for success in successes if success.example is not None]
-        if not schemas and not examples:
-            return None
-        shown: dict[str, Any] = {"schema": {"type": "object"}}
-        if schemas:
-            shown["schema"] = schemas[0] if len(schemas) == 1 else {"oneOf": schemas}
-        if examples:
-            shown["examples"] = {f"case{number}": {"value": one} for number, one in enumerate(examples, 1)}
-        return {JSON_TYPE: shown}
-
-    def _link(self, target: str, theirs: str, ours: str) -> dict[str, Any]:
-        source = f"$response.body#/{ours}"
-        path = {"practice": "$request.path.practice"}
-        if theirs == "link_id":
-            return {"operationId": target, "parameters": {**path, theirs: source}}
-        return {"operationId": target, "parameters": path, "requestBody": {theirs: source}}
-
-    def _problems(self) -> dict[int, list[str]]:
-        operation = self._operation
-        slugs = [*ALWAYS[operation.security], *operation.problems]
-        if operation.security == "client":
-            slugs += ["not-found", "forbidden", "invalid-request"]
-            if operation.body is not None:
-                slugs.append("unsupported-media-type")
-        found: dict[int, list[str]] = {}
-        for slug in slugs:
-            found.setdefault(KINDS[slug].status, []).append(slug)
-        return found
-
-    def _problem(self, status: int, slugs: Sequence[str]) -> dict[str, Any]:
-        told = " ".join(f"`{slug}`: {KINDS[slug].title}." for slug in dict.fromkeys(slugs))
-        schema = {"$ref": "#/components/schemas/Problem"}
-        return {"description": told, "headers": _on(status), "content": {PROBLEM_TYPE: {"schema": schema}}}
-
-    def _oauth_error(self, status: int) -> dict[str, Any]:
-        codes = sorted({told[1] for told in oauth.TABLE.values() if told[0] == status}) or ["server_error"]
-        told = ", ".join(f"`{code}`" for code in codes)
-        schema = {"$ref": "#/components/schemas/OAuthError"}
-        return {"description": told, "headers": _on(status), "content": {JSON_TYPE: {"schema": schema}}}
-
-
-def _on(status: int) -> dict[str, Any]:
-    names = ("X-Request-Id", *_ON_STATUS.get(status, ()))
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}

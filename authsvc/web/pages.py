@@ -1,4 +1,4 @@
-"""The pages that people see: where an emailed link lands, and what a problem type means.
+"""Where an emailed link lands.
 
 Mail scanners open every link first, some of them with JavaScript. So GET and HEAD change nothing, ever; a person
 presses one button, and its POST needs the nonce that the page set. The address of a link's page holds the token: such
@@ -15,14 +15,9 @@ from __future__ import annotations
 import base64
 import hmac
 import re
-from collections.abc import Callable, Mapping
-from hashlib import sha256
-from importlib import resources
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-from jinja2 import Environment, PackageLoader
-from markupsafe import Markup, escape
 
 from authsvc.errors import (
     InvalidInput,
@@ -40,27 +35,14 @@ from authsvc.web.calls import SEEN, Environ, Headers, Reply
 from authsvc.web.discovery import readable
 from authsvc.web.failures import Failures
 from authsvc.web.fields import PRACTICE, SECRET
+from authsvc.web.paper import CSS_PATH, HTML, TEMPLATES, Page
 from authsvc.web.peers import Peers
-from authsvc.web.problems import KINDS
 from authsvc.web.texts import language, said
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service
 
-Page = Callable[[Environ, Mapping[str, str]], Reply]
-
-CSP = (
-    "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; object-src 'none'; "
-    "frame-ancestors 'none'"
-)
-HTML: Headers = [
-    ("Content-Type", "text/html; charset=utf-8"),
-    ("Content-Security-Policy", CSP),
-    ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
-]
 PERSONAL: Headers = [*HTML, ("X-Robots-Tag", "noindex, nofollow")]  # and no-store, as everything by default
-EXPLAINED: Headers = [*HTML, ("Cache-Control", "public, max-age=3600")]
-KEPT = "public, max-age=31536000, immutable"
 
 LINK = "/p/{practice}/l/{token}"
 AFTER = {"sent": "/p/{practice}/sent", "portal": "/p/{practice}/portal", "contact": "/p/{practice}/contact"}
@@ -85,12 +67,7 @@ class Pages:
         # Without https (development) a browser would refuse the prefix, and perhaps the cookie.
         self._cookie = "__Host-authsvc-link" if secure else "authsvc-link"
         self._cookie_flags = f"; Path=/; Max-Age={NONCE_LIFE_S}; HttpOnly; SameSite=Lax{'; Secure' if secure else ''}"
-        self._css = (resources.files("authsvc.web") / "static" / "page.css").read_bytes()
-        self._css_path = f"/static/page-{sha256(self._css).hexdigest()[:16]}.css"
-        templates = Environment(loader=PackageLoader("authsvc.web"), autoescape=True)
-        templates.filters["ticks"] = _ticks
-        self._page = templates.get_template("page.html")
-        self._problem = templates.get_template("problem.html")
+        self._page = TEMPLATES.get_template("page.html")
 
     def routes(self) -> dict[str, Page]:
         """path → page."""
@@ -98,10 +75,6 @@ class Pages:
         return {
             LINK: self.link,
             **after,
-            "/problems": self.problems,
-            "/problems/": self.problems,
-            "/problems/{slug}": self.problem,
-            self._css_path: self.stylesheet,
         }
 
     # --- where an emailed link lands ------------------------------------------------------------------------------
@@ -202,7 +175,7 @@ class Pages:
         else:
             words["button"] = ""
         body = self._page.render(
-            words, practice=name, act=act, nonce=nonce, portal_url=portal_url, stylesheet=self._base + self._css_path
+            words, practice=name, act=act, nonce=nonce, portal_url=portal_url, stylesheet=self._base + CSS_PATH
         )
         return Reply(status, headers, body.encode("utf-8"))
 
@@ -237,31 +210,3 @@ class Pages:
             return bodies.parse_form(bodies.read(environ), environ)
         except InvalidInput:
             return {}
-
-    # --- problem types, the stylesheet ----------------------------------------------------------------------------
-
-    def problem(self, environ: Environ, path: Mapping[str, str]) -> Reply:
-        readable(environ)
-        kind = KINDS.get(path["slug"])
-        if kind is None:
-            raise NotFound
-        return self._explained(kind=kind)
-
-    def problems(self, environ: Environ, _: Mapping[str, str]) -> Reply:
-        readable(environ)
-        return self._explained(kinds=KINDS.values())
-
-    def _explained(self, **what: Any) -> Reply:
-        body = self._problem.render(**what, index=f"{self._base}/problems/", stylesheet=self._base + self._css_path)
-        return Reply(200, list(EXPLAINED), body.encode("utf-8"))
-
-    def stylesheet(self, environ: Environ, _: Mapping[str, str]) -> Reply:
-        """Its name holds its digest, so it may be kept for ever."""
-        readable(environ)
-        return Reply(200, [("Content-Type", "text/css; charset=utf-8"), ("Cache-Control", KEPT)], self._css)
-
-
-def _ticks(text: str) -> Markup:
-    """`words` between backticks as code; everything else escaped."""
-    code = Markup("<code>{}</code>")
-    return Markup("").join(code.format(part) if at % 2 else escape(part) for at, part in enumerate(text.split("`")))
