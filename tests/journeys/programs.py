@@ -123,7 +123,8 @@ class Program:
         return self._keeper.poll() is None
 
     def said(self) -> str:
-        return self.log.read_text(errors="replace")
+        """The end of its log."""
+        return self.log.read_text(errors="replace")[-2000:]
 
     def told_to(self, signal_number: signal.Signals) -> None:
         """One signal; the process may go on after it."""
