@@ -73,7 +73,11 @@ def _walk(service: wiring.Service) -> None:
     """Every script and every command once, or nearly."""
     maple = service.practices.add("maple", actor="test", name="Maple")
     client, _ = service.clients.add(
-        "desk", practices=("maple",), permissions=frozenset({"codes:issue", "codes:reveal"}), audience=None, actor="test"
+        "desk",
+        practices=("maple",),
+        permissions=frozenset({"codes:issue", "codes:reveal"}),
+        audience=None,
+        actor="test",
     )
     act = lambda: service.act(maple, client, client_ip="203.0.113.9")  # noqa: E731 - a new act each time
     service.patients.put(act(), "p_1", email="anna@example.org", portal_access=True)
