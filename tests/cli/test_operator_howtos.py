@@ -1,0 +1,179 @@
+"""An operator who follows the how-tos on practices, patients, clients and workflows word by word gets what they say."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import redis
+
+from authsvc import config, workflows
+from authsvc.errors import Unauthenticated
+from authsvc.model import Client, LinkInfo, Patient, TokenGrant
+from authsvc.verifier import Verifier
+from authsvc.wiring import Service, bootstrap
+from tests.cli.conftest import store_address
+from tests.cli.test_key_howtos import HOWTO, Admin
+from tests.conftest import Backends
+
+ROOT = Path(__file__).parents[2]
+
+
+class Operator(Admin):
+    """The same shell, and a look at what the commands have done."""
+
+    @property
+    def service(self) -> Service:
+        return bootstrap(config.load(self.settings))
+
+    def clients(self) -> dict[str, Client]:
+        return {client.id: client for client in self.service.clients.list()}
+
+    def patient(self, name: str) -> Patient:
+        service = self.service
+        return service.patients.get(service.act(service.practices.known("maple")), name)
+
+    def links(self, patient: str) -> list[LinkInfo]:
+        service = self.service
+        return service.links.list(service.act(service.practices.known("maple")), patient)
+
+    def link(self, patient: str, resource: str) -> None:
+        service = self.service
+        act = service.act(service.practices.known("maple"))
+        service.links.issue(act, patient=patient, workflow="pay-invoice", resource=resource)
+
+    def events(self, trail: str) -> list[str]:
+        return [entry["event"] for entry in self.service.trails.tail(trail, 1000)]
+
+    def authenticates(self, client: str, secret: str) -> bool:
+        try:
+            return self.service.clients.authenticate(client, secret, "127.0.0.1").id == client
+        except Unauthenticated:
+            return False
+
+
+@pytest.fixture
+def operator(servers: Backends, tmp_path: Path) -> Operator:
+    """On an empty store; one kind is enough, since some forty commands are run as processes."""
+    url = store_address(servers)
+    with redis.Redis.from_url(url) as client:
+        client.flushall()
+    operator = Operator(url, tmp_path)
+    operator.start_service()
+    return operator
+
+
+@pytest.fixture
+def onboarded(operator: Operator) -> Operator:
+    """After the first steps of `onboard-a-practice.md`."""
+    for block in range(4):
+        operator.follow("onboard-a-practice.md", block)
+    return operator
+
+
+def test_onboard_a_practice(operator: Operator) -> None:
+    page = "onboard-a-practice.md"
+    added = operator.follow(page, 0)
+    assert "Maple Family Practice" in added
+    secrets = re.findall(r"acs_[A-Za-z0-9_-]{43}", operator.follow(page, 1))
+    clients = operator.clients()
+    assert set(clients) == {"maple-billing", "maple-portal", "maple-desk"}
+    for client, secret in zip(("maple-billing", "maple-portal", "maple-desk"), secrets, strict=True):
+        assert operator.authenticates(client, secret)
+    assert not any("codes:reveal" in client.permissions for client in clients.values())
+    assert "Sent" in operator.follow(page, 2)
+    shown = operator.follow(page, 3)
+    assert operator.patient("pat_1").portal_access
+    assert "ada@example.org" in shown
+    looked = operator.follow(page, 4)
+    assert all(word in looked for word in ("maple-desk", "client.added", "patient.granted"))
+    operator.follow(page, 5)
+    assert operator.clients() == {}
+    assert operator.service.practices.list() == []
+    assert len((operator.folder / "maple-trail.jsonl").read_text().splitlines()) == 2
+    # "Its records stay in Redis, and would be there again if the id were added once more."
+    operator.follow(page, 0)
+    assert operator.patient("pat_1").email == "ada@example.org"
+
+
+def test_help_a_patient(onboarded: Operator) -> None:
+    page = "help-a-patient.md"
+    onboarded.run("authsvc patients grant maple pat_1_old --email ada@example.org")
+    onboarded.link("pat_1", "invoice:inv_1")
+    onboarded.follow(page, 0)
+    assert "link_mode" in onboarded.follow(page, 1)
+    onboarded.follow(page, 2)
+    onboarded.follow(page, 3)
+    assert onboarded.patient("pat_1").email == "ada.new@example.org"
+    onboarded.link("pat_1", "invoice:inv_1")
+    onboarded.follow(page, 4)
+    assert {link.state for link in onboarded.links("pat_1")} <= {"revoked", "address_changed"}
+    onboarded.link("pat_1", "invoice:inv_1")
+    assert "invoice:inv_1" in onboarded.follow(page, 5)
+    assert "live" not in {link.state for link in onboarded.links("pat_1")}
+    onboarded.follow(page, 6)
+    assert onboarded.patient("pat_1_old").id == "pat_1"
+    onboarded.link("pat_1", "invoice:inv_2")
+    onboarded.follow(page, 7)
+    assert not onboarded.patient("pat_1").portal_access
+    assert [link.state for link in onboarded.links("pat_1")].count("live") == 1
+    entries = onboarded.service.trails.tail("maple", 1000)
+    reasons = {entry.get("reason") for entry in entries}
+    assert {"phone lost", "sent to the wrong patient", "duplicate chart", "left the practice"} <= reasons
+
+
+def test_rotate_client_secrets(onboarded: Operator) -> None:
+    page = "rotate-client-secrets.md"
+    assert "maple-billing" in onboarded.follow(page, 0)
+    secret = re.compile(r"acs_[A-Za-z0-9_-]{43}")
+    (second,) = secret.findall(onboarded.follow(page, 1))
+    assert len(onboarded.clients()["maple-billing"].secrets) == 2
+    third, fourth = secret.findall(onboarded.follow(page, 2))
+    assert [onboarded.authenticates("maple-billing", one) for one in (second, third, fourth)] == [False, True, True]
+    onboarded.link("pat_1", "invoice:inv_1")
+    onboarded.run("authsvc audit export maple")
+    ends = json.loads(onboarded.follow(page, 4))["clients"]
+    assert all(one["expires_at"] for client in ends for one in client["secrets"])
+
+
+def test_back_up_and_restore(onboarded: Operator) -> None:
+    page = "back-up-and-restore.md"
+    onboarded.follow(page, 0)
+    exported = {name: (onboarded.folder / f"{name}.jsonl").read_text() for name in ("maple", "site", "keys")}
+    assert "patient.granted" in exported["maple"]
+    assert "client.added" in exported["site"]
+    assert "key.created" in exported["keys"]
+    looked = onboarded.follow(page, 1)
+    assert "noeviction" in looked
+    assert onboarded.service.keys.list()[0].kid in looked
+
+
+def test_add_a_workflow(onboarded: Operator) -> None:
+    page = "add-a-workflow.md"
+    (onboarded.folder / "config").mkdir()
+    shutil.copy(ROOT / "config/workflows.toml", onboarded.folder / "config")
+    onboarded.follow(page, 0)
+    (table,) = re.findall(r"^```toml\n(.*?)^```", (HOWTO / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    own = onboarded.folder / "workflows.toml"
+    own.write_text(own.read_text() + "\n" + table)
+    assert "guess bound" in onboarded.follow(page, 1)
+    catalogue = workflows.load(str(own))
+    added = catalogue.get("confirm-appointment")
+    assert added is not None
+    assert {"appointments:view", "appointment:confirm"} <= set(catalogue.code_scopes)
+    service = bootstrap(config.load(onboarded.settings), catalogue)
+    service.keys.ensure()
+    client = service.clients.known("maple-billing")
+    act = service.act(service.practices.known("maple"), client)
+    asked = re.search(r"-d '(\{.*\})'", (HOWTO / page).read_text(encoding="utf-8"))
+    assert asked is not None
+    issued = service.links.issue(act, **json.loads(asked[1]))
+    grant = service.links.exchange(service.act(act.practice, client), issued.url.rpartition("/")[2])
+    keys = service.keys.jwks()[0]
+    verifier = Verifier(service.settings.public_url, "practice-services", "maple", fetch=lambda _url: keys)
+    assert isinstance(grant, TokenGrant)
+    claims = verifier.verify(grant.access_token)
+    verifier.require(claims, "appointment:confirm", resource="appointment:apt_7")
