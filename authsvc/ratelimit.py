@@ -158,10 +158,16 @@ def fields(states: Iterable[LimitState], retry_after_s: int | None = None) -> di
 
     A refusal gives its `retry_after_s`: a spent policy then shows that as `t`, since Retry-After should not be earlier
     than `t` (§6), and a caller who waited that long does get one act. No partition key (`pk`) is shown: it could only
-    be an address, a network or a digest of them.
+    be an address, a network or a digest of them. A policy that guards two networks of one address (IPv6 /64 and /48)
+    is shown once, as the tighter of the two.
     """
-    policies, limits = [], []
+    tightest: dict[str, LimitState] = {}
     for state in states:
+        known = tightest.setdefault(state.policy, state)
+        if (state.remaining, -state.reset_s) < (known.remaining, -known.reset_s):
+            tightest[state.policy] = state
+    policies, limits = [], []
+    for state in tightest.values():
         reset_s = state.reset_s
         if retry_after_s is not None and state.remaining == 0:
             reset_s = min(reset_s, retry_after_s)

@@ -90,6 +90,7 @@ class Acts:
                 "act": f"{act.id}.{script}",
                 "audit": self.recorder.entries(act, outcomes),
                 "brake": self._flags.brake,
+                "mail_rate": self.rate("mails-practice"),
                 "delivery_ttl_ms": self.settings.delivery_record_life_s * 1000,
                 "tombstone_ms": self.settings.tombstone_life_s * 1000,
                 **args,
@@ -97,10 +98,9 @@ class Acts:
             durable=durable,
         )
         self.recorder.happened(act, reply["did"].split())
-        states = tuple(LimitState(*state) for state in reply.get("limits", ()))
-        act.limits.extend(states)
+        act.limits.extend(limit_states(reply))
         if "err" in reply:
-            raise _refusal(reply, states)
+            raise _refusal(reply)
         if mails:
             self._bell.ring(act.practice.id)
         return reply
@@ -190,11 +190,21 @@ class Acts:
         return mint.short_id(self.entropy)
 
 
-def _refusal(reply: Mapping[str, Any], states: tuple[LimitState, ...]) -> Exception:
+def limit_states(reply: Mapping[str, Any]) -> tuple[LimitState, ...]:
+    """What a script says of the limits that may be shown."""
+    return tuple(LimitState(*state) for state in reply.get("limits", ()))
+
+
+def rate_limited(reply: Mapping[str, Any]) -> RateLimited:
+    """A limiter's refusal, with everything that a 429 tells."""
+    return RateLimited(max(1, math.ceil(reply["wait_ms"] / 1000)), tuple(reply["violated"]), limit_states(reply))
+
+
+def _refusal(reply: Mapping[str, Any]) -> Exception:
     """The error that a script's `err` means."""
     match reply["err"]:
         case "rate-limited":
-            return RateLimited(max(1, math.ceil(reply["wait_ms"] / 1000)), tuple(reply["violated"]), states)
+            return rate_limited(reply)
         case "idempotency-conflict":
             return IdempotencyConflict()
         case "patient-not-found":

@@ -12,8 +12,8 @@ from typing import Any
 
 from authsvc.audit import Event
 from authsvc.crypto import addresses, mint
-from authsvc.errors import AlreadyExists, RateLimited, Unauthenticated, UnknownName
-from authsvc.flows.acts import Acts
+from authsvc.errors import AlreadyExists, Unauthenticated, UnknownName
+from authsvc.flows.acts import Acts, rate_limited
 from authsvc.flows.cache import Cache
 from authsvc.flows.site import Site
 from authsvc.model import Client, ClientSecret
@@ -62,7 +62,7 @@ class Clients:
             "charge", prefix, {"now": self._acts.clock.now_ms(), "limits": buckets, "audit": {"limited": entry}}
         )
         if "err" in reply:
-            raise RateLimited(max(1, -(-int(reply["wait_ms"]) // 1000)), tuple(reply["violated"]))
+            raise rate_limited(reply)
 
     def add(
         self,

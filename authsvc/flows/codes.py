@@ -107,6 +107,7 @@ class Codes:
             attempts=limits.attempts_per_challenge,
             again_ms=settings.resend_after_s * 1000,
             most=limits.resends_per_challenge,
+            life_s=settings.challenge_life_s,
             idem=self._acts.idempotent(act, vars(self._started(challenge, told))),
             **made.args,
         )

@@ -11,8 +11,8 @@ from typing import Any
 from authsvc.audit import Event
 from authsvc.crypto import mint, tokens
 from authsvc.crypto.tokens import Refresh
-from authsvc.errors import InvalidGrant, InvalidScope, KeyRingUnusable, NotFound, RateLimited, TokenInvalid
-from authsvc.flows.acts import Acts
+from authsvc.errors import InvalidGrant, InvalidScope, KeyRingUnusable, NotFound, TokenInvalid
+from authsvc.flows.acts import Acts, rate_limited
 from authsvc.flows.bearers import Bearers, rests
 from authsvc.flows.practices import Practices
 from authsvc.flows.tokens import Issuing
@@ -86,7 +86,7 @@ class Sessions:
             {"now": self._acts.clock.now_ms(), "limits": [bucket], "audit": {"limited": entry}},
         )
         if "err" in reply:
-            raise RateLimited(max(1, -(-int(reply["wait_ms"]) // 1000)), tuple(reply["violated"]))
+            raise rate_limited(reply)
 
     # --- RFC 7009 ---------------------------------------------------------------------------------------------------
 

@@ -163,6 +163,13 @@ def test_a_refusal_never_says_to_come_back_earlier_than_its_reset() -> None:
     assert shown == {"issue-network": {"r": 29, "t": 30}, "verify-network": {"r": 0, "t": 15}}
 
 
+def test_a_policy_that_guards_two_networks_is_shown_once_as_the_tighter() -> None:
+    wide, narrow = LimitState("issue-network", 30, 900, 12, 540), LimitState("issue-network", 30, 900, 3, 810)
+    for states in ([wide, narrow], [narrow, wide]):
+        assert fields(states)["RateLimit"] == '"issue-network";r=3;t=810'
+        assert fields(states)["RateLimit-Policy"] == '"issue-network";q=30;w=900'
+
+
 def test_no_limits_no_fields() -> None:
     assert fields([]) == {}
 

@@ -34,6 +34,7 @@ def test_attack_sixty_failures_close_the_network_for_failures_but_not_for_the_ri
     with pytest.raises(RateLimited) as caught:
         house.service.clients.authenticate("portal", "acs_wrong", "192.0.2.1")
     assert caught.value.violated == ("auth-failures",)
+    assert [(state.policy, state.quota, state.remaining) for state in caught.value.limits] == [("auth-failures", 60, 0)]
     assert caught.value.retry_after_s > 0
     house.service.clients.authenticate("portal", house.secret, "192.0.2.1")
     with pytest.raises(Unauthenticated):

@@ -17,7 +17,7 @@ from authsvc.errors import (
     PatientNotFound,
     RateLimited,
 )
-from authsvc.model import Choice, TokenGrant
+from authsvc.model import Choice, LimitState, TokenGrant
 from tests.flows.conftest import House
 
 WRONG = "271828"
@@ -269,6 +269,7 @@ def test_a_resend_too_early_says_when(house: House) -> None:
     with pytest.raises(RateLimited) as caught:
         house.codes.resend(house.act(), started.challenge)
     assert (caught.value.retry_after_s, caught.value.violated) == (18, ("resend",))
+    assert caught.value.limits == (LimitState("resend", 1, 30, 0, 18),)
 
 
 def test_five_resends_and_no_more(wide: House) -> None:
@@ -278,8 +279,9 @@ def test_five_resends_and_no_more(wide: House) -> None:
         wide.clock.advance_s(30)
         wide.codes.resend(wide.act(), started.challenge)
     wide.clock.advance_s(30)
-    with pytest.raises(RateLimited):
+    with pytest.raises(RateLimited) as caught:
         wide.codes.resend(wide.act(), started.challenge)
+    assert caught.value.limits == (LimitState("resend", 5, 1800, 0, 1800 - 180),)
 
 
 def test_a_resent_code_never_outlives_its_challenge(wide: House) -> None:
@@ -393,6 +395,16 @@ def test_attack_only_listed_patients_can_be_chosen(house: House) -> None:
     for nobody in ("stranger", "eve", "nobody"):
         with pytest.raises(InvalidInput, match="/patient"):
             house.codes.choose(house.act(), started.challenge, nobody)
+
+
+def test_attack_a_sign_in_for_one_patient_never_becomes_anothers_who_shares_the_mailbox(house: House) -> None:
+    family(house)
+    started = house.start(patient="ann")
+    choice = house.codes.verify(house.act(), started.challenge, "314159", patient="bob")
+    assert choice == Choice(started.challenge, (("ann", "Ann M."),))
+    with pytest.raises(InvalidInput, match="/patient"):
+        house.codes.choose(house.act(), started.challenge, "bob")
+    assert house.codes.choose(house.act(), started.challenge, "ann").patient == "ann"
 
 
 def test_access_is_checked_again_when_choosing(house: House) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from authsvc import ratelimit
 from authsvc.errors import ChallengeGone, InvalidCode, RateLimited
-from authsvc.model import Started, TokenGrant
+from authsvc.model import LimitState, Started, TokenGrant
 from tests.flows.conftest import House
 
 WRONG = "271828"
@@ -286,8 +286,9 @@ def test_the_mail_brake_stops_typed_starts_first(
             if allowed:
                 call()
             else:
-                with pytest.raises(RateLimited):
+                with pytest.raises(RateLimited) as caught:
                     call()
+                assert LimitState("mails-practice", 2000, 900, 0, 60) in caught.value.limits
     if not by_patient:
         with pytest.raises(RateLimited):
             house.access_link(delivery="email")

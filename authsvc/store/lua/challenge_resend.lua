@@ -2,7 +2,7 @@
 --
 --   limits (client, networks), client, handle, tag, code_until, mail, budget, brake, delivery_ttl_ms, tombstone_ms, idem
 --   address / by_patient  {quota, window_s}: the budgets of typed and of other challenges
---   again_ms   how long after a mail the next may go; most  resends per challenge
+--   again_ms   how long after a mail the next may go; most  resends per challenge, which lives for life_s
 --   audit      resent, limited
 -- Returns {until_ms, ch} | {again} | err: rate-limited, challenge-gone (reason), idempotency-conflict
 
@@ -16,9 +16,9 @@ if c.st ~= '' then return answer({err = 'challenge-gone', reason = 'spent'}) end
 if tonumber(c.a) >= a.attempts then return answer({err = 'challenge-gone', reason = 'exhausted'}) end
 
 local early = tonumber(c.r) + a.again_ms - now
-if early > 0 then return refuse_limited('resend', early) end
-if tonumber(c.rn) >= a.most then return refuse_limited('resend', tonumber(c.e) - now) end
-if braked(c.k == 'typed') then return refuse_limited('mails-practice', 60000) end
+if early > 0 then return refuse_limited('resend', early, 1, math.ceil(a.again_ms / 1000)) end
+if tonumber(c.rn) >= a.most then return refuse_limited('resend', tonumber(c.e) - now, a.most, a.life_s) end
+if braked(c.k == 'typed') then return refuse_braked() end
 local limits = a.limits
 if c.k == 'typed' then
   limits[#limits + 1] = {'issue-address', c.x, a.address[1], a.address[2], false}

@@ -12,7 +12,7 @@
 
 local again = seen_before()
 if again then return again end
-if braked(a.typed) then return refuse_limited('mails-practice', 60000) end
+if braked(a.typed) then return refuse_braked() end
 local refused, left = take(a.limits)
 if refused then return refused end
 

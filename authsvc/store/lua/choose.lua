@@ -19,7 +19,8 @@ if c.st ~= 'choose' then return gone(c.st == 'won' and 'spent' or 'unproven') en
 if now - tonumber(c.wm) > a.choose_ms then return gone('expired') end
 local named = resolve(a.patient)
 for _, p in ipairs(eligible_on(c.x, tonumber(c.s))) do
-  if p.id == named then
+  -- A sign-in that began with one patient is that patient's alone, whoever else shares the mailbox.
+  if p.id == named and (c.p == '' or resolve(c.p) == p.id) then
     -- wt goes, so that a late repeat of the code doesn't open what the choice has opened.
     call('HDEL', k, 'wt')
     write_hash(k, {st = 'won', sid = a.session.id})

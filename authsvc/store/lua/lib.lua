@@ -132,8 +132,15 @@ local function take(buckets)
   return nil, left
 end
 
-local function refuse_limited(policy, wait_ms)
+-- A refusal by what isn't a bucket: shown like one that is empty, so that every refusal names its policy.
+local function refuse_limited(policy, wait_ms, quota, window_s)
+  shown[#shown + 1] = {policy, quota, window_s, 0, math.ceil(wait_ms / 1000)}
   return answer({err = 'rate-limited', violated = {policy}, wait_ms = wait_ms})
+end
+
+-- a.mail_rate = {quota, window_s} of mails-practice
+local function refuse_braked()
+  return refuse_limited('mails-practice', 60000, a.mail_rate[1], a.mail_rate[2])
 end
 
 -- The worker's mail counters, as a flag: "typed" when typed starts must stop, "all" when every mail must.

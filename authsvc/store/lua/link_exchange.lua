@@ -19,7 +19,7 @@ if dead then
 end
 
 if l.k == 'access' then
-  if braked(false) then return refuse_limited('mails-practice', 60000) end
+  if braked(false) then return refuse_braked() end
   local patient_id = l.p ~= '' and resolve(l.p) or ''
   local p = patient_id ~= '' and patient_of(patient_id) or eligible_on(l.x, tonumber(l.s))[1]
   refused = take({{'issue-patient', patient_id ~= '' and patient_id or l.x, a.by_patient[1], a.by_patient[2], true}})

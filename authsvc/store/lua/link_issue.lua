@@ -7,7 +7,7 @@
 
 local again = seen_before()
 if again then return again end
-if a.mail and braked(false) then return refuse_limited('mails-practice', 60000) end
+if a.mail and braked(false) then return refuse_braked() end
 local refused = take(a.limits)
 if refused then return refused end
 
