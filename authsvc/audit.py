@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
+from typing import Any
 
 from authsvc.model import Act
 from authsvc.seams import Clock
@@ -45,6 +46,7 @@ class Event(StrEnum):
     PATIENT_DELETED = "patient.deleted"
     PATIENT_MERGED = "patient.merged"
     PATIENT_UNLOCKED = "patient.unlocked"
+    PATIENT_VIEWED = "patient.viewed"
     LIMITED = "limited"
     CLIENT_REFUSED = "client.refused"
     CLIENT_ADDED = "client.added"
@@ -101,12 +103,15 @@ class Recorder:
             for name, event in every.items()
         }
 
-    def happened(self, act: Act, events: Iterable[str]) -> None:
-        """Log and count what the script said it recorded."""
-        for event in events:
-            self.told(event, actor=act.actor, practice=act.practice.id, request_id=act.request_id)
+    def happened(self, act: Act, recorded: Iterable[Sequence[Any]]) -> None:
+        """Log and count what the script said it recorded: event, and the facts where there are any."""
+        for event, *found in recorded:
+            facts = dict(found[0]) if found else {}
+            if "reason" in facts:  # `reason` is what an operator wrote; a script tells the cause
+                facts["cause"] = facts.pop("reason")
+            self.told(event, actor=act.actor, practice=act.practice.id, request_id=act.request_id, **facts)
 
-    def told(self, event: str, **fields: str) -> None:
+    def told(self, event: str, **fields: Any) -> None:
         """The same news for whoever reads the log or the metrics."""
         self._count(event)
         log.info(event, extra=fields)

@@ -53,7 +53,10 @@ FIELDS = (
 """The extras that are written, in this order; any other is dropped. `peer` is the calling service's network address,
 `address` a listener's, never a mailbox."""
 
-TRAIL_FIELDS = ("patient", "session", "link", "workflow", "resource", "network", "seq", "cost", "current", "purposes")
+TRAIL_FIELDS = (
+    *("patient", "sid", "link", "workflow", "resource", "policy", "by", "mail", "cause", "generation", "into"),
+    *("seq", "cost", "current", "purposes"),
+)
 """What the trail may say besides. Patients are in it by the practice's own id, and in no other log."""
 
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode  # made once: `dumps` would make one a line

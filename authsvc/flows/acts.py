@@ -97,7 +97,7 @@ class Acts:
             },
             durable=durable,
         )
-        self.recorder.happened(act, reply["did"].split())
+        self.recorder.happened(act, reply.get("did", ()))
         act.limits.extend(limit_states(reply))
         if "err" in reply:
             raise _refusal(reply)

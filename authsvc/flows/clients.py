@@ -45,22 +45,32 @@ class Clients:
         # Every comparison is made, with a dummy for an unknown client, so that time tells nothing.
         matches = [hmac.compare_digest(offered, digest) for digest in kept or [NOBODY]]
         if client is None or not any(matches):
-            self.failed(peer_ip)
+            self.failed(peer_ip, client.id if client else "")
             raise Unauthenticated("wrong")
         return client
 
-    def failed(self, peer_ip: str) -> None:
-        """Count a wrong credential against the peer's network. Raises RateLimited."""
+    def failed(self, peer_ip: str, client_id: str = "") -> None:
+        """Count and record a wrong credential, by the peer's network. Raises RateLimited.
+
+        `client_id` is a registered one: what a stranger wrote in its place may be a secret in the wrong field.
+        """
         key = self._acts.vault.key("address-index")
         buckets = [
             self._acts.bucket("auth-failures", addresses.network_index(key, "@", network))
             for network in addresses.networks(peer_ip)
         ]
-        entry = self._acts.recorder.entry(Event.LIMITED, actor="peer")
-        prefix = site_prefix("clients")
+        entry = self._acts.recorder.entry
+        audit = {
+            "limited": entry(Event.LIMITED, actor="peer", client=client_id),
+            "refused": entry(Event.CLIENT_REFUSED, actor="peer", client=client_id),
+        }
         reply = self._acts.store.run(
-            "charge", prefix, {"now": self._acts.clock.now_ms(), "limits": buckets, "audit": {"limited": entry}}
+            "charge",
+            site_prefix("clients"),
+            {"now": self._acts.clock.now_ms(), "limits": buckets, "audit": audit},
         )
+        for event, *_ in reply.get("did", ()):
+            self._acts.recorder.told(event, actor="peer", client=client_id)
         if "err" in reply:
             raise rate_limited(reply)
 

@@ -140,7 +140,9 @@ class Patients:
             return None
 
     def _read(self, act: Act, patient_id: str) -> dict[str, Any]:
-        return self._acts.run(act, "patient_get", {}, limits=self._acts.callers(act), id=patient_id)
+        # A client reads what its practice gave it; an operator who looks at a patient leaves a trace.
+        outcomes = {} if act.client else {"viewed": Event.PATIENT_VIEWED}
+        return self._acts.run(act, "patient_get", outcomes, limits=self._acts.callers(act), id=patient_id)
 
     def _opened(self, act: Act, record: dict[str, str]) -> Patient:
         return Patient(

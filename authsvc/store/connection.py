@@ -197,6 +197,8 @@ def connect(settings: Settings) -> Any:
         "socket_timeout": settings.redis_timeout_s,
         "socket_connect_timeout": settings.redis_timeout_s,
         "decode_responses": True,
+        # No CLIENT SETINFO: a round trip for each connection, and a refused command where the ACL is minimal.
+        "driver_info": None,
     }
     parts = urlsplit(url)
     if parts.scheme not in ("redis+sentinel", "redis+cluster"):

@@ -15,7 +15,7 @@ from tests.flows.conftest import House
 
 def test_a_script_that_refuses_with_an_unknown_word_is_a_fault_of_ours() -> None:
     with pytest.raises(ValueError, match="nobody knows"):
-        _refusal({"err": "hm"}, ())
+        _refusal({"err": "hm"})
 
 
 def test_a_page_may_ask_what_a_link_is_for_and_spends_nothing(house: House) -> None:

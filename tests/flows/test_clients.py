@@ -130,3 +130,11 @@ def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(20):
         kept.get(str(number))
     assert len(kept._kept) <= 4
+
+
+def test_every_refused_secret_is_in_the_trail_with_the_client_if_there_is_one(house: House) -> None:
+    for name in ("portal", "acs_a-secret-in-the-wrong-field"):
+        with pytest.raises(Unauthenticated):
+            house.service.clients.authenticate(name, "acs_wrong", "192.0.2.1")
+    entries = [entry for entry in house.service.trails.tail("@clients") if entry["event"] == "client.refused"]
+    assert [entry.get("client") for entry in entries] == ["portal", None]

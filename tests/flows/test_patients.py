@@ -163,3 +163,13 @@ def test_attack_an_address_put_in_another_patients_place_does_not_open(house: Ho
     house.codes.start(house.act(), patient="victim")
     with pytest.raises(ValueError, match="does not open"):
         house.mailed()
+
+
+def test_an_operator_who_looks_at_a_patient_leaves_a_trace_and_a_client_does_not(house: House) -> None:
+    house.patient()
+    house.patients.get(house.act(), "p1")
+    assert "patient.viewed" not in house.events()
+    house.patients.show(house.service.act(house.practice, actor="cli:anna", reason="called us"), "p1")
+    assert {"event": "patient.viewed", "actor": "cli:anna", "reason": "called us", "patient": "p1"}.items() <= (
+        house.trail()[-1].items()
+    )

@@ -3,4 +3,4 @@
 -- Returns {z = salt, f = profile, q = pepper id, ch = channel} or {}.
 
 local c = hash(key('challenge', a.handle))
-return cjson.encode({z = c.z, f = c.f, q = c.q, ch = c.ch, did = ''})
+return answer({z = c.z, f = c.f, q = c.q, ch = c.ch})

@@ -14,7 +14,7 @@ local P = KEYS[1]
 local a = cjson.decode(ARGV[1])
 local call = redis.call
 local now = a.now or 0
-local did = {}      -- outcomes recorded, for the caller's log and metrics
+local did = {}      -- {outcome, facts} of what was recorded, for the caller's log and metrics
 local shown = {}    -- limiter states for the RateLimit fields: {policy, quota, window_s, remaining, reset_s}
 
 local ACT_TTL_MS = '60000'  -- longer than our own retry loop ever lasts
@@ -53,8 +53,9 @@ end
 -- Answers ------------------------------------------------------------------------------------------------------------
 
 local function answer(t)
-  t.did = table.concat(did, ' ')
+  if #did > 0 then t.did = did end
   if #shown > 0 then t.limits = shown end
+  if next(t) == nil then return '{}' end  -- cjson can't tell an empty object from an empty array
   return cjson.encode(t)
 end
 
@@ -76,7 +77,7 @@ end
 local function record(entry, facts)
   local n = call('INCR', key('audit', 'n'))
   call('XADD', key('audit'), '*', 'n', int(n), 'e', entry.e, 'm', entry.m, 'x', facts and cjson.encode(facts) or '')
-  did[#did + 1] = entry.o
+  did[#did + 1] = {entry.o, facts}
 end
 
 -- Idempotency-Key ----------------------------------------------------------------------------------------------------
@@ -280,10 +281,10 @@ local function save_link(l, keep_ms)
   l.u, l.s = 0, epoch()
   write_hash(k, l)
   keep_until(k, deadline)
-  if l.p ~= '' then
-    call('SADD', key('links-of', l.p), id)
-    keep_until(key('links-of', l.p), deadline)
-  end
+  -- A link to a mailbox gets an index that nobody reads and that dies with it: for an unknown mailbox the same work.
+  local index = key('links-of', l.p ~= '' and l.p or ':' .. id)
+  call('SADD', index, id)
+  keep_until(index, deadline)
   if l.r ~= '' then
     call('SADD', key('links-for', l.r), id)
     keep_until(key('links-for', l.r), deadline)
@@ -372,7 +373,8 @@ local function mail_challenge(kind, idx, patient, by_link)
     local l = a.mail.link
     m.kind, m.body, m.until_ms = 'access-link', a.mail.link_body, l.e
     -- A typed mailbox may be shared: then the link means the mailbox, and the chooser comes after the code.
-    local sole = patient and (kind ~= 'typed' or #call('SMEMBERS', key('address', idx)) == 1)
+    local alone = #call('SMEMBERS', key('address', idx)) == 1
+    local sole = patient and (kind ~= 'typed' or alone)
     save_link({id = l.id, d = l.d, p = sole and patient.id or '', x = idx, w = l.w, k = 'access', r = '', t = now,
       e = l.e, m = l.m, ch = a.channel, reg = '1', b = 0, root = l.id, n = 0, at = 0, life = l.e - now}, patient and a.tombstone_ms or 0)
   end
