@@ -26,7 +26,7 @@ timeout = 30  # seconds; a worker that doesn't report for this long is replaced
 
 limit_request_line = 4_094  # bytes
 limit_request_fields = 64
-limit_request_field_size = 8_190  # bytes
+limit_request_field_size = 16_380  # bytes; an overlong token shall meet a 401: gateways take a 431 for a fault of ours
 
 # Schemes and paths are never taken from headers: AUTHSVC_PUBLIC_URL says where the service is.
 forwarded_allow_ips = ""

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from authsvc.errors import TokenInsufficient, TokenInvalid, TokenMissing
+from authsvc.flows.gateway import ACR_ORDER
 from authsvc.web import bodies
 from authsvc.web.calls import SEEN, Environ, Operation, Reply, Success
 from authsvc.web.fields import UNPRINTABLE
@@ -88,6 +89,8 @@ def requirements(query: str) -> tuple[str, str | None, str | None, str | None, s
     if "practice" not in values:
         return None
     scope, resource, acr, audience = (values.get(name) for name in PARAMETERS[1:])
+    if acr is not None and acr not in ACR_ORDER:
+        return None  # no sign-in ever reaches it: a 401 would send the patient round and round
     return values["practice"], scope, resource, acr, audience
 
 

@@ -230,6 +230,12 @@ def test_no_header_leads_from_the_public_address_to_the_admins(running: Serving)
     assert running.get("/livez", headers={"SCRIPT_NAME": "/livez"})[0] == 200
 
 
+def test_a_gateway_gets_a_401_for_an_overlong_token_and_never_what_only_a_server_says(running: Serving) -> None:
+    for length in (8_192, 16_000):
+        overlong = {"Authorization": f"Bearer {'a' * length}"}
+        assert running.get("/v1/forward-auth?practice=maple", headers=overlong)[0] == 401
+
+
 def test_the_server_header_names_no_version(running: Serving) -> None:
     line = http.client.HTTPConnection("127.0.0.1", running.port, timeout=20)
     line.request("GET", "/livez")

@@ -85,6 +85,8 @@ BAD_QUERIES = [
     "practice=maple&scope=a&scope=b",
     "practice=maple&scope=",
     "practice=maple&acr=",
+    "practice=maple&acr=gold",
+    "practice=maple&acr=instant+extra",
     "practice=maple&role=admin",
     "practice=maple&scopes=invoices:view",
     "Practice=maple",
