@@ -22,6 +22,8 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from email import message_from_bytes
+from email.policy import default
 from http.client import HTTPConnection
 from pathlib import Path
 from types import TracebackType
@@ -199,17 +201,14 @@ class House:
     def mailed(self, email: str, number: int = 1) -> str:
         """The text of the mail with this number to this address, once it has come."""
 
-        def texts() -> list[str]:
-            found = []
-            for mail in self.mail.mails:
-                if email in str(mail["To"]):
-                    part = mail.get_body(("plain",))
-                    assert part is not None
-                    found.append("\n".join(str(part.get_content()).splitlines()))
-            return found
+        def come() -> list[bytes]:
+            mine = [each.content for each in self.mail.envelopes if each.rcpt_tos == [email]]
+            return [content for content in mine if isinstance(content, bytes)]
 
-        until(lambda: len(texts()) >= number, why=lambda: f"{len(texts())} mails to {email}")
-        return texts()[number - 1]
+        until(lambda: len(come()) >= number, why=lambda: f"{len(come())} mails to {email}")
+        part = message_from_bytes(come()[number - 1], policy=default).get_body(("plain",))
+        assert part is not None
+        return "\n".join(str(part.get_content()).splitlines())
 
     # --- what patients and gateways do --------------------------------------------------------------------------------
 
