@@ -27,7 +27,11 @@ EVERY_PRACTICE = "*"
 
 @dataclass(frozen=True)
 class Practice:
-    """A tenant. `link_url` is the practice's own template (https, ends in `/{token}`), empty for the hosted page."""
+    """A tenant.
+
+    `link_url` is the practice's own template (https, ends in `/{token}`), empty for the hosted page. `time_zone` is an
+    IANA name such as `America/Phoenix`, for the hours in mails; empty for UTC.
+    """
 
     id: str
     name: str
@@ -35,6 +39,7 @@ class Practice:
     portal_url: str = ""
     link_url: str = ""
     locale: str = "en"
+    time_zone: str = ""
     created_ms: int = 0
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from authsvc.model import Practice
     from authsvc.wiring import Service
 
-FIELDS = ("name", "phone", "portal_url", "link_url", "locale")
+FIELDS = ("name", "phone", "portal_url", "link_url", "locale", "time_zone")
 
 
 @click.group(cls=Noun)
@@ -29,6 +29,7 @@ def practices() -> None:
 @click.option("--portal-url", default="", metavar="URL", help="Where the practice's portal is; https.")
 @click.option("--link-url", default="", metavar="TEMPLATE", help="The practice's own page for links; ends in /{token}.")
 @click.option("--locale", type=shapes.LOCALE, default="en", show_default=True, help="Language of mails: en or es.")
+@click.option("--time-zone", type=shapes.TimeZone(), default="", help="For the hours in mails: America/Phoenix.  [UTC]")
 @reason_option
 def add(practice_id: str, reason: str, **fields: str) -> None:
     """Add the practice ID."""
@@ -43,12 +44,14 @@ def add(practice_id: str, reason: str, **fields: str) -> None:
 @click.option("--portal-url", metavar="URL", help="Where the practice's portal is; '' for none.")
 @click.option("--link-url", metavar="TEMPLATE", help="The practice's own page for links; '' for the hosted one.")
 @click.option("--locale", type=shapes.LOCALE, help="Language of mails: en or es.")
+@click.option("--time-zone", type=shapes.TimeZone(), help="For the hours in mails: America/Phoenix; '' for UTC.")
 @reason_option
 def set_(practice_id: str, reason: str, **fields: str | None) -> None:
     """Change the practice ID; what isn't named stays."""
     given = {name: value for name, value in fields.items() if value is not None}
     if not given:
-        raise click.UsageError("name what to change: --name, --phone, --portal-url, --link-url or --locale")
+        options = "--name, --phone, --portal-url, --link-url, --locale or --time-zone"
+        raise click.UsageError(f"name what to change: {options}")
     service = open_service()
     _tell(service.practices.set(practice_id, actor=actor(), reason=reason, **_checked(service, given)))
 

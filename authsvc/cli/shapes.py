@@ -43,6 +43,20 @@ class Line(click.ParamType[str]):
         return text
 
 
+class TimeZone(click.ParamType[str]):
+    """An IANA time zone such as `America/Phoenix`; empty for UTC."""
+
+    name = "zone"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from zoneinfo import ZoneInfo
+
+        try:
+            return ZoneInfo(value).key if value else ""
+        except (KeyError, ValueError, OSError):  # unknown, no name at all, or the name of a folder of zones
+            self.fail(f"{value!r} is not a time zone such as America/Phoenix.", param, ctx)
+
+
 class Span(click.ParamType[int]):
     """A span of time such as `30d`, `12 h` or `90 min`, as whole seconds."""
 

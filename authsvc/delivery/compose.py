@@ -42,6 +42,7 @@ HARD_LINE_BYTES: Final = 998  # RFC 5322 §2.1.1
 _NEEDS_CODE: Final = frozenset({"code"})
 _NEEDS_URL: Final = frozenset({"access-link", "link", "new-link"})
 _UNSAFE: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters (CR, LF, NUL, NEL, …), U+2028, U+2029
+_HOUR: Final = re.compile(r"\d{1,2}:\d\d(?: [AP]M)? (?:UTC\S*|[A-Z]{2,5}\b)")  # "8:41 AM MST" stays on one line
 _TIE: Final = "\x1f"  # stands for a space while text is wrapped; can't be in it, being a control character
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _CODE: Final = re.compile(r"[0-9]{6}", re.ASCII)
@@ -129,8 +130,8 @@ def _render(message: Message, lang: str) -> tuple[str, str, str]:
         "code": message.code,
         "url": message.url,
         "purpose": purpose.does,
-        "asked": wording.moment(message.queued_at_ms, lang),
-        "ends": wording.deadline(message.expires_at_ms, message.queued_at_ms, lang),
+        "asked": wording.moment(message.queued_at_ms, lang, practice.time_zone),
+        "ends": wording.deadline(message.expires_at_ms, message.queued_at_ms, lang, practice.time_zone),
         "lasts": wording.span(message.expires_at_ms - message.queued_at_ms, lang),
     }
     first, *paragraphs = _paragraphs(_TEMPLATES.get_template(f"{lang}/{message.kind}.txt").render(words))
@@ -155,7 +156,7 @@ def _paragraphs(text: str) -> list[str]:
 
 def _fill(paragraph: str, phone: str) -> str:
     """Wrapped, but never inside a phone number, a time of day or a word (a URL is one)."""
-    tied = paragraph.replace(" UTC", f"{_TIE}UTC")
+    tied = _HOUR.sub(lambda found: found.group().replace(" ", _TIE), paragraph)
     if phone:
         tied = tied.replace(phone, phone.replace(" ", _TIE))
     return textwrap.fill(tied, LINE_CHARS, break_long_words=False, break_on_hyphens=False).replace(_TIE, " ")

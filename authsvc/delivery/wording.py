@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
+from zoneinfo import ZoneInfo
 
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 60 * MINUTE_MS
@@ -27,10 +28,11 @@ class Purpose:
 
 @dataclass(frozen=True)
 class Wording:
-    """One language. `date` to `until_today` are formats; units are (one, many)."""
+    """One language. `date` to `until_today` are formats, `clock` one of `strftime`; units are (one, many)."""
 
     months: tuple[str, ...]
     date: str
+    clock: str
     moment: str
     until: str
     until_today: str
@@ -48,9 +50,10 @@ WORDINGS: Final[dict[str, Wording]] = {
             *("July", "August", "September", "October", "November", "December"),
         ),
         date="{month} {day}, {year}",
-        moment="{date} at {time} UTC",
-        until="{date} at {time} UTC",
-        until_today="{time} UTC",
+        clock="%I:%M %p",
+        moment="{date} at {time} {zone}",
+        until="{date} at {time} {zone}",
+        until_today="{time} {zone}",
         minutes=("minute", "minutes"),
         hours=("hour", "hours"),
         days=("day", "days"),
@@ -68,9 +71,10 @@ WORDINGS: Final[dict[str, Wording]] = {
             *("julio", "agosto", "septiembre", "octubre", "noviembre", "diciembre"),
         ),
         date="{day} de {month} de {year}",
-        moment="{date} a las {time} UTC",
-        until="el {date} a las {time} UTC",
-        until_today="las {time} UTC",
+        clock="%H:%M",
+        moment="{date} a las {time} {zone}",
+        until="el {date} a las {time} {zone}",
+        until_today="las {time} {zone}",
         minutes=("minuto", "minutos"),
         hours=("hora", "horas"),
         days=("día", "días"),
@@ -96,16 +100,16 @@ def language(*tags: str) -> str:
     return FALLBACK
 
 
-def moment(instant_ms: int, lang: str) -> str:
-    """An instant as a date and a time of day. UTC, since a practice has no time zone on file, and said to be UTC."""
-    return _say(WORDINGS[lang].moment, instant_ms, lang)
+def moment(instant_ms: int, lang: str, time_zone: str) -> str:
+    """An instant as a date and a time of day where the practice is; UTC, and said to be, where that isn't on file."""
+    return _say(WORDINGS[lang].moment, instant_ms, lang, time_zone)
 
 
-def deadline(end_ms: int, asked_ms: int, lang: str) -> str:
+def deadline(end_ms: int, asked_ms: int, lang: str, time_zone: str) -> str:
     """What follows "until" in a mail that has just named `asked_ms`; without the date, if that is the same."""
     words = WORDINGS[lang]
-    today = _utc(end_ms).date() == _utc(asked_ms).date()
-    return _say(words.until_today if today else words.until, end_ms, lang)
+    today = _local(end_ms, time_zone).date() == _local(asked_ms, time_zone).date()
+    return _say(words.until_today if today else words.until, end_ms, lang, time_zone)
 
 
 def span(length_ms: int, lang: str) -> str:
@@ -130,11 +134,17 @@ def purpose(workflow: str, lang: str) -> Purpose:
     return words.purposes.get(workflow, words.any_purpose)
 
 
-def _utc(instant_ms: int) -> datetime:
-    return datetime.fromtimestamp(instant_ms / 1000, UTC)
+def _local(instant_ms: int, time_zone: str) -> datetime:
+    return datetime.fromtimestamp(instant_ms / 1000, ZoneInfo(time_zone) if time_zone else UTC)
 
 
-def _say(pattern: str, instant_ms: int, lang: str) -> str:
-    words, at = WORDINGS[lang], _utc(instant_ms)
+def _say(pattern: str, instant_ms: int, lang: str, time_zone: str) -> str:
+    words, at = WORDINGS[lang], _local(instant_ms, time_zone)
     date = words.date.format(day=at.day, month=words.months[at.month - 1], year=at.year)
-    return pattern.format(date=date, time=f"{at:%H:%M}")
+    # The zone as people there write it ("MST"); where there is no such name, by its distance ("UTC-03").
+    zone = at.tzname() or ""
+    zone = f"UTC{zone}" if zone[:1] in "+-" else zone
+    clock = f"{at:{words.clock}}"
+    if words.clock.startswith("%I"):
+        clock = clock.removeprefix("0")  # "8:41 AM", as people write it
+    return pattern.format(date=date, time=clock, zone=zone)

@@ -78,6 +78,22 @@ def test_the_language_is_the_messages_then_the_practices_then_english(asked: str
 
 
 @pytest.mark.parametrize(
+    "zone, lang, expected",
+    [
+        ("", "en", "8:41 AM UTC"),
+        ("America/Phoenix", "en", "1:41 AM MST"),
+        ("America/New_York", "en", "3:41 AM EST"),
+        ("Europe/Madrid", "es", "09:41 CET"),
+        ("America/Sao_Paulo", "es", "05:41 UTC-03"),
+    ],
+)
+def test_hours_are_those_of_the_practice(zone: str, lang: str, expected: str) -> None:
+    assert wording.deadline(1_795_336_886_000, 1_795_336_886_000, lang, zone).endswith(expected)
+    text = text_of(compose(message(locale=lang, practice=dataclasses.replace(PRACTICE, time_zone=zone))))
+    assert re.search(expected.split()[-1].replace("-", "[-]"), text)
+
+
+@pytest.mark.parametrize(
     "length_s, english, spanish",
     [
         (30, "1 minute", "1 minuto"),
@@ -100,8 +116,8 @@ def test_ten_minutes_less_the_moment_that_queueing_took_are_ten_minutes() -> Non
 
 
 def test_an_instant_is_said_with_its_time_zone() -> None:
-    assert wording.moment(QUEUED_MS, "en") == "January 7, 2030 at 09:00 UTC"
-    assert wording.moment(QUEUED_MS, "es") == "7 de enero de 2030 a las 09:00 UTC"
+    assert wording.moment(QUEUED_MS, "en", "") == "January 7, 2030 at 9:00 AM UTC"
+    assert wording.moment(QUEUED_MS, "es", "") == "7 de enero de 2030 a las 09:00 UTC"
 
 
 def test_a_workflow_of_the_sites_own_gets_general_words() -> None:
