@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.gateways.recipes import Gateway, Recipe
 
 from tests.delivery.mail_hosts import Authority
+from tests.gateways.recipes import Gateway, Recipe
 from tests.gateways.site import ISSUER, Heard, Relay, Site, serving
 from tests.journeys.house import House
 
@@ -31,15 +31,14 @@ def site(folder: Path) -> Iterator[Site]:
     own = folder / "site"
     own.mkdir()
     # The shortest safe times, so that a rotation is safe within a test.
-    settings = {"AUTHSVC_PUBLIC_URL": ISSUER, "AUTHSVC_JWKS_MAX_AGE_S": "30 s", "AUTHSVC_JWKS_SLACK_S": "10 s"}
-    with House(own, **settings) as house:
+    with House(own, AUTHSVC_PUBLIC_URL=ISSUER, AUTHSVC_JWKS_MAX_AGE_S="30 s", AUTHSVC_JWKS_SLACK_S="10 s") as house:
         house.store.start()
         house.add_practice()
         house.serve()
         relay = type("Relay", (Relay,), {"source": house.url})
         authority = Authority(own)
         with serving(Heard) as service_port, serving(relay, authority.context()) as tls_port:
-            yield Site(house, service_port, tls_port, authority.ca)
+            yield Site(house, service_port, tls_port, authority)
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +48,7 @@ def start(site: Site, folder: Path) -> Iterator[Start]:
 
     def started(recipe: Recipe) -> Gateway:
         if recipe.name not in running:
-            running[recipe.name] = recipe.start(folder / recipe.name.replace("/", "-"), site.house.port, site)
+            running[recipe.name] = recipe.start(folder / recipe.name.replace("/", "-"), site)
         return running[recipe.name]
 
     yield started

@@ -7,6 +7,9 @@ over the same store; whoever refuses them has looked at the claim that is wrong,
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import itertools
 import json
 import ssl
 import threading
@@ -14,13 +17,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 from authsvc import wiring
 from authsvc.crypto import keys as signing
 from authsvc.crypto.keys import SigningKey
 from authsvc.crypto.mint import b64u, unb64u
+from tests.delivery.mail_hosts import Authority
 from tests.journeys.house import Client, House
 from tests.journeys.programs import Answer, ask
 
@@ -100,11 +103,12 @@ def serving(handler: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None = 
 class Site:
     """The house, its portal, and one patient who is signed in and holds emailed links."""
 
-    def __init__(self, house: House, service_port: int, tls_port: int, ca: Path) -> None:
+    def __init__(self, house: House, service_port: int, tls_port: int, authority: Authority) -> None:
         self.house = house
         self.service_port = service_port
         self.tls_port = tls_port
-        self.ca = ca
+        self.ca = authority.ca
+        self.tls = authority.context()
         self.portal: Client = house.add_client("portal")
         self.portal.register("p1", "anna@example.org")
         house.add_practice("oak")
@@ -113,13 +117,22 @@ class Site:
         self.elsewhere: str = other.signed_in("p1")["access_token"]
         self._inside = wiring.bootstrap(*wiring.load(house.environ))
         self._inside.keys.ensure()
+        self._numbers = itertools.count(1)
         self.code: str = self.sign_in()["access_token"]
         self.link = self.linked("pay-invoice", resource="invoice:inv_1")
         self.stranger: SigningKey = signing.generate("ES256")
 
     def sign_in(self) -> dict[str, Any]:
-        """Tokens of a code sign-in, of a session of its own."""
-        return self.portal.signed_in("p1")
+        """Tokens of a code sign-in, of a patient of its own: codes to one patient are few in a quarter of an hour."""
+        patient = f"s{next(self._numbers)}"
+        self.portal.register(patient, f"{patient}@example.org")
+        return self.portal.signed_in(patient)
+
+    def signed_out(self, token: str) -> None:
+        """End the session that this token rests on."""
+        claims = read(token)
+        answer = self.portal.call("DELETE", f"patients/{claims['patient']}/sessions/{claims['sid']}")
+        assert answer.status == 204, answer
 
     def linked(self, workflow: str, **members: str) -> str:
         """The token that a new emailed link brings."""
@@ -131,12 +144,26 @@ class Site:
         assert answer.status == 200, answer
         return {name: answer.header(name) for name in TOLD if answer.header(name)}
 
+    # --- keys ---------------------------------------------------------------------------------------------------------
+
+    def rotated_if_safe(self) -> bool:
+        """Rotate once the next key has been published long enough; whether that was so."""
+        self._inside.keys.refresh()
+        if self._inside.keys.view().ring.next.signs_from_ms > time.time() * 1000:
+            return False
+        self.house.cli("keys", "rotate", "--reason", "a test")
+        return True
+
     # --- tokens that authsvc would never issue -----------------------------------------------------------------------
 
     def signed(self, token: str, key: SigningKey | None = None, **claims: Any) -> str:
         """This token with other claims, signed again; by authsvc's own current key unless another is given."""
         key = key or self.signer
         return _compact({"alg": key.alg, "typ": "at+jwt", "kid": key.kid}, {**read(token), **claims}, key.sign)
+
+    def headed(self, token: str, **header: str) -> str:
+        """This token's claims under another header, the signature good."""
+        return _compact({"alg": "ES256", **header}, read(token), self.signer.sign)
 
     @property
     def signer(self) -> SigningKey:
@@ -149,8 +176,6 @@ class Site:
 
     def signed_with_the_public_key(self, token: str) -> str:
         """HS256, the published PEM as the secret: what a verifier falls for that lets the token choose."""
-        import hashlib
-        import hmac
 
         def sign(message: bytes) -> bytes:
             return hmac.digest(self.signer.pem.encode(), message, hashlib.sha256)
@@ -166,6 +191,10 @@ def read(token: str) -> dict[str, Any]:
     """The claims, unchecked."""
     claims: dict[str, Any] = json.loads(unb64u(token.split(".")[1]))
     return claims
+
+
+def kid_of(token: str) -> str:
+    return str(json.loads(unb64u(token.split(".")[0]))["kid"])
 
 
 def _compact(header: Mapping[str, Any], claims: Mapping[str, Any], sign: Any) -> str:

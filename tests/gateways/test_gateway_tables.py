@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 from collections.abc import Callable
 
 import pytest
@@ -30,6 +32,12 @@ TABLE: dict[str, Case] = {
     "alg none": (CONTACT, lambda site: site.unsigned(site.code), 401),
     "HS256 with the public key": (CONTACT, lambda site: site.signed_with_the_public_key(site.code), 401),
     "unknown kid": (CONTACT, lambda site: site.signed(site.code, site.stranger), 401),
+    "typ of another kind of JWT": (
+        CONTACT,
+        lambda site: site.headed(site.code, typ="logout+jwt", kid=site.signer.kid),
+        401,
+    ),
+    "no kid": (CONTACT, lambda site: site.headed(site.code, typ="at+jwt"), 401),
     "another practice": (CONTACT, lambda site: site.elsewhere, 403),
     "insufficient scope": (CONTACT, lambda site: site.signed(site.code, scope="contact:edit invoices:view"), 403),
     "a scope that only begins alike": (CONTACT, lambda site: site.signed(site.code, scope="contact:viewer"), 403),
@@ -61,18 +69,77 @@ def test_the_service_sees_exactly_what_authsvc_said(gateway: Gateway, site: Site
     assert heard(gateway.ask(CONTACT, site.code)) == site.told(site.code)
 
 
-def test_what_a_link_is_for_reaches_the_service(gateway: Gateway, site: Site) -> None:
-    answer = gateway.ask(INVOICE, site.link)
-    if gateway.recipe.promises.get("own invoice", 200) == 200:
-        assert heard(answer) == site.told(site.link, resource="invoice:inv_1")
-        assert heard(answer)["X-Auth-Resource"] == "invoice:inv_1"
+@pytest.mark.parametrize(
+    "recipe", [recipe for recipe in ALL if "own invoice" not in recipe.promises], ids=lambda recipe: recipe.name
+)
+def test_what_a_link_is_for_reaches_the_service(recipe: Recipe, start: Start, site: Site) -> None:
+    told = heard(start(recipe).ask(INVOICE, site.link))
+    assert told == site.told(site.link, resource="invoice:inv_1")
+    assert told["X-Auth-Resource"] == "invoice:inv_1"
+
+
+SAY_WHY = [recipe for recipe in ALL if recipe.asks or recipe.name == "haproxy/validate.cfg"]
+
+
+@pytest.mark.parametrize("recipe", SAY_WHY, ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("no token", 'Bearer realm="authsvc"'),
+        ("expired", 'error="invalid_token"'),
+        ("insufficient acr", 'error="insufficient_user_authentication"'),
+        ("insufficient acr", 'acr_values="extra"'),
+        ("insufficient scope", 'error="insufficient_scope"'),
+    ],
+)
+def test_a_refusal_says_why_and_says_it_once(recipe: Recipe, start: Start, site: Site, name: str, said: str) -> None:
+    path, make, status = TABLE[name]
+    answer = start(recipe).ask(path, make(site))
+    challenges = [value for key, value in answer.headers if key.lower() == "www-authenticate"]
+    assert (answer.status, len(challenges)) == (status, 1)
+    assert said in challenges[0]
+    assert "error" in challenges[0] or name == "no token"
+
+
+def test_a_sign_out_is_seen_at_once_by_those_that_ask_and_with_the_tokens_end_by_those_that_do_not(
+    gateway: Gateway, site: Site
+) -> None:
+    token = site.sign_in()["access_token"]
+    assert gateway.ask(CONTACT, token).status == 200
+    site.signed_out(token)
+    assert gateway.ask(CONTACT, token).status == (401 if gateway.recipe.asks else 200)
+
+
+def test_a_revoked_link_is_seen_at_once_by_those_that_ask(start: Start, site: Site) -> None:
+    gateways = [start(recipe) for recipe in ALL if recipe.asks and "own invoice" not in recipe.promises]
+    token = site.linked("pay-invoice", resource="invoice:inv_9")
+    assert {gateway.ask("/invoices/inv_9", token).status for gateway in gateways} == {200}
+    assert site.portal.call("DELETE", "links?resource=invoice:inv_9").status == 200
+    assert {gateway.ask("/invoices/inv_9", token).status for gateway in gateways} == {401}
+
+
+def test_attack_two_tokens_in_one_request_are_never_judged_by_one_and_used_by_the_other(
+    gateway: Gateway, site: Site
+) -> None:
+    line = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
+    for first, second in ((site.code, site.link), (site.link, site.code), (site.code, "junk")):
+        line.putrequest("GET", CONTACT)
+        line.putheader("Authorization", f"Bearer {first}")
+        line.putheader("Authorization", f"Bearer {second}")
+        line.endheaders()
+        answer = line.getresponse()
+        body = answer.read()
+        if answer.status == 200:
+            sent = [value for name, value in json.loads(body)["headers"] if name.lower() == "authorization"]
+            assert sent == [f"Bearer {site.code}"]
+    line.close()
 
 
 def test_attack_a_client_that_says_who_it_is_is_not_heard(gateway: Gateway, site: Site) -> None:
     told = site.told(site.code)
     for spelled in (str, str.lower, str.upper, lambda name: name.replace("-", "_")):
         forged = {spelled(name): "forged" for name in TOLD}
-        answer = gateway.ask(CONTACT, site.code, **forged)
+        answer = gateway.ask(CONTACT, site.code, forged)
         assert answer.status in (200, 400, 403)  # a gateway may refuse names with underscores
         if answer.status == 200:
             assert heard(answer) == told
@@ -86,7 +153,7 @@ def test_a_body_reaches_the_service_and_not_authsvc(gateway: Gateway, site: Site
 
 def test_attack_a_token_outside_the_authorization_header_is_not_looked_at(gateway: Gateway, site: Site) -> None:
     assert gateway.ask(f"{CONTACT}?access_token={site.code}").status == 401
-    assert gateway.ask(CONTACT, Cookie=f"access_token={site.code}").status == 401
+    assert gateway.ask(CONTACT, headers={"Cookie": f"access_token={site.code}"}).status == 401
 
 
 def test_attack_a_path_that_is_read_in_two_ways_does_not_pass(gateway: Gateway, site: Site) -> None:
