@@ -126,6 +126,14 @@ def test_a_client_gets_a_secret_that_is_shown_once_and_works(maple: Authsvc, set
     assert "No clients yet" in maple("clients", "list").out
 
 
+def test_a_practices_time_zone_is_one_that_exists(authsvc: Authsvc) -> None:
+    added = authsvc("practices", "add", "maple", "--name", "Maple", "--time-zone", "America/Phoenix", "--json").document
+    assert added["time_zone"] == "America/Phoenix"
+    assert authsvc("practices", "set", "maple", "--time-zone", "", "--json").document["time_zone"] == ""
+    for zone in ("Mars/Olympus", "../etc/passwd", "America"):
+        assert authsvc("practices", "set", "maple", "--time-zone", zone).code == 2
+
+
 def test_a_client_for_several_practices_names_each(maple: Authsvc) -> None:
     assert maple("practices", "add", "oak", "--name", "Oak").code == 0
     made = ("clients", "add", "both", "--practice", "maple", "--practice", "oak", "--practice", "maple", *ALL)
