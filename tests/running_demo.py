@@ -66,6 +66,16 @@ class Demo:
             found |= {pid for pid, parent in parents.items() if parent in found}
         return found
 
+    def __enter__(self) -> Demo:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """However the test went, nothing stays."""
+        if self.process.poll() is None:
+            self.end(signal.SIGTERM)
+        if self.process.stdout:
+            self.process.stdout.close()
+
     def end(self, how: signal.Signals) -> str:
         self.process.send_signal(how)
         rest, _ = self.process.communicate(timeout=ENDS_WITHIN_S)

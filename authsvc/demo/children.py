@@ -17,6 +17,10 @@ class DemoFailed(Exception):
     """The demo can't go on; the message is for the person at the terminal."""
 
 
+class PortTaken(DemoFailed):
+    """Somebody took a port between our look and the child's bind; other ports may do."""
+
+
 class Child:
     """One process of the demo, and where it writes."""
 
@@ -36,10 +40,14 @@ class Child:
     def check(self) -> None:
         """Raises DemoFailed with the end of its log if it is no longer there."""
         if self._keeper.poll() is not None:
-            lines = self._log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
-            raise DemoFailed(
-                "\n".join([f"{self.name} ended by itself (exit {self._keeper.returncode}). It said:", *lines])
-            )
+            words = self.last_words()
+            failure = PortTaken if "is in use by another process" in words else DemoFailed
+            raise failure(f"{self.name} ended by itself (exit {self._keeper.returncode}). {words}")
+
+    def last_words(self) -> str:
+        """The end of its log."""
+        lines = self._log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+        return "\n".join([f"The end of {self.name}.log:", *lines])
 
     def ask_to_end(self) -> None:
         """The keeper sees its input close and sends SIGTERM."""

@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -28,7 +28,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from authsvc.config import load
 from authsvc.demo import provision
-from authsvc.demo.children import Child, DemoFailed, end_all
+from authsvc.demo.children import Child, DemoFailed, PortTaken, end_all
 from authsvc.demo.embedded import EmbeddedStore, StoreDidNotStart
 from authsvc.demo.inbox import ReadMails
 from authsvc.demo.sample import clinic, state
@@ -40,20 +40,26 @@ from authsvc.store.inbox import Inbox
 
 HOST = "127.0.0.1"
 PORT = 8080  # of the page to open; the service takes the next free ones
+LAST_PORT = 65_535
 READY_WITHIN_S = 60.0
+STARTS = 3  # should a port be taken just before the service binds it; the last try takes any
 LOOK_EVERY_S = 0.5
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(port: int | None = None) -> int:
     """Run the demo until a signal comes; the exit code. A port that is taken is replaced by a free one."""
+    click.echo("Starting …")
     with _signals_as_interrupt():
         try:
+            for _ in range(STARTS - 1):
+                with suppress(PortTaken), ExitStack() as stack:
+                    _serve(stack, PORT if port is None else port)
             with ExitStack() as stack:
-                _serve(stack, PORT if port is None else port)
+                _serve(stack, 0)
         except KeyboardInterrupt:
             click.echo("\nThe demo has ended.")
-        except (DemoFailed, SettingsInvalid, Unavailable, StoreDidNotStart, Away, Refusal) as error:
+        except (DemoFailed, SettingsInvalid, Unavailable, StoreDidNotStart) as error:
             click.echo(f"authsvc demo: {error}", err=True)
             return 1
     return 0
@@ -61,10 +67,9 @@ def run(port: int | None = None) -> int:
 
 def _serve(stack: ExitStack, port: int) -> NoReturn:
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="authsvc-demo-")))  # 0700
-    click.echo("Starting …")
     store = stack.enter_context(EmbeddedStore(os.environ, folder / "store"))
-    site_socket, service_port, admin_port = _listen(port), _free_port(port + 1), _free_port(port + 2)
-    stack.callback(site_socket.close)
+    site_socket = stack.enter_context(_listen(port))
+    service_port, admin_port = _free_ports(port and port + 1, port and port + 2)
     site_url = f"http://{HOST}:{site_socket.getsockname()[1]}"
     service_url = f"http://{HOST}:{service_port}"
     environ = _environment(store.url, service_url, service_port, admin_port)
@@ -81,7 +86,10 @@ def _serve(stack: ExitStack, port: int) -> NoReturn:
     settings = provision.practice_and_client(environ, service_url, site_url)
     _wait_until_ready(service_port, children)
     records = state.maple_clinic()
-    provision.patients(settings, records)
+    try:
+        provision.patients(settings, records)
+    except (Away, Refusal) as error:
+        raise DemoFailed(f"the service answered {error} to its first call. {children[0].last_words()}") from None
     _serve_site(stack, site_socket, settings, records, Inbox(kept).mails)
 
     _write_env(folder / "env", environ, settings)
@@ -167,10 +175,11 @@ def _listen(port: int) -> socket.socket:
     raise DemoFailed(f"there is no free port on {HOST}")
 
 
-def _free_port(wanted: int) -> int:
-    with _listen(wanted) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+def _free_ports(*wanted: int) -> list[int]:
+    """Ports near the wished ones, for others to bind; all held at once, so that no two are the same."""
+    with ExitStack() as stack:
+        held = [stack.enter_context(_listen(port if port <= LAST_PORT else 0)) for port in wanted]
+        return [probe.getsockname()[1] for probe in held]
 
 
 def _write_env(path: Path, environ: Mapping[str, str], settings: clinic.Settings) -> None:

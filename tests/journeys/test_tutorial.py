@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,9 +26,8 @@ END = "printf '\\n<<<end>>>\\n'\n"
 def demo(tmp_path: Path) -> Iterator[Demo]:
     if not shutil.which("curl"):
         pytest.skip("NO CURL HERE: the tutorial isn't tried")
-    running = Demo(tmp_path)
-    yield running
-    running.end(signal.SIGTERM)
+    with Demo(tmp_path) as running:
+        yield running
 
 
 def blocks() -> list[tuple[str, str, str]]:
