@@ -34,7 +34,7 @@ def what_rarely_happens(house: House) -> None:
     house.patient("eve", "eve@example.org")
     house.patient("eve", "eve@example.org", label="Eve")
     house.patients.unlock(house.act(), "eve")
-    house.patients.show(service.act(house.practice, **operator), "eve")
+    house.patients.show(service.act(house.practice, actor="cli:anna"), "eve")
     with pytest.raises(AuthsvcError):
         service.clients.authenticate("portal", "acs_wrong", "192.0.2.1")
     grant = house.sign_in(patient="eve")
