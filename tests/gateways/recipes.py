@@ -249,12 +249,14 @@ APACHE = LOOKS_AT_NO_TYP | {  # what a `Require` says no to is a 403
     "wrong audience": 403,
     "wrong issuer": 403,
     "insufficient acr": 403,
+    "a path below one that is named": 403,
     "a path that no route names": 403,
 }
 ENVOY = LOOKS_AT_NO_TYP | {  # what rbac says no to is a 403
     "own invoice": 403,
     "wrong audience": 403,
     "insufficient acr": 403,
+    "a path below one that is named": 403,
     "a path that no route names": 403,
 }
 

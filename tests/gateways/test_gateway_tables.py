@@ -9,8 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.gateways.conftest import Start
-from tests.gateways.recipes import ALL, Gateway, Recipe
+from tests.gateways.recipes import ALL, RECIPES, Gateway, Recipe
 from tests.gateways.site import TOLD, Site, heard
+from tests.journeys.programs import ROOT
 
 pytestmark = pytest.mark.gateway
 
@@ -47,6 +48,7 @@ TABLE: dict[str, Case] = {
         401,
     ),
     "another invoice": ("/invoices/inv_2", lambda site: site.link, 403),
+    "a path below one that is named": ("/contact/more", lambda site: site.code, 404),
     "a path that no route names": ("/secrets", lambda site: site.code, 404),
 }
 """Path, token, and the status where a recipe doesn't promise another one."""
@@ -160,5 +162,28 @@ def test_attack_a_path_that_is_read_in_two_ways_does_not_pass(gateway: Gateway, 
     """The invoice that was judged is the one that the service is asked for."""
     for path in ("/invoices/inv_1/../inv_2", "/invoices/inv_1%2f..%2finv_2", "/invoices/./inv_1", "//invoices/inv_2"):
         answer = gateway.ask(path, site.link)
-        if answer.status == 200:
-            assert answer.json["path"] == INVOICE
+        assert answer.status != 200 or answer.json["path"] == INVOICE
+    for path in ("/invoices/..", "/invoices/.", "/invoices/%2e%2e", "/invoices/inv_1%00", "/invoices/inv_1%0a"):
+        answer = gateway.ask(path, site.code)
+        assert answer.status != 200 or answer.json["path"] == INVOICE
+
+
+# --- what the how-to says -----------------------------------------------------------------------------------------
+
+
+def test_the_howto_shows_what_is_tested_here() -> None:
+    howto = (ROOT / "docs/howto/gateways.md").read_text(encoding="utf-8")
+    rows = [f"| what comes | {' | '.join(recipe.title for recipe in ALL)} |"]
+    for name, (_, _, status) in TABLE.items():
+        rows.append(f"| {name} | {' | '.join(str(recipe.promises.get(name, status)) for recipe in ALL)} |")
+    rows.append(f"| signed out a moment ago | {' | '.join('401' if recipe.asks else '200' for recipe in ALL)} |")
+    rows.append(f"| authsvc was never there | {' | '.join(str(recipe.away or 'no start') for recipe in ALL)} |")
+    assert [row for row in rows if row not in howto] == []
+
+
+def test_every_recipe_is_in_the_howto_and_runs_here() -> None:
+    howto = (ROOT / "docs/howto/gateways.md").read_text(encoding="utf-8")
+    beside = {"haproxy/ask.lua", "haproxy/fetch-keys.sh", "traefik/traefik.yml"}
+    files = {str(path.relative_to(RECIPES)) for path in RECIPES.rglob("*") if path.is_file()}
+    assert files == beside | {recipe.name for recipe in ALL}
+    assert [file for file in files if f"config/gateways/{file}" not in howto] == []
