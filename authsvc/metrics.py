@@ -49,6 +49,7 @@ _POLICIES = (
     "mails-all",
     "link-resend",
     "resend",
+    "guesses",
 )
 
 

@@ -114,7 +114,7 @@ class Service:
             flags=self.flags,
             bell=self._bell,
         )
-        site = Site(store, self.recorder)
+        site = Site(store, self.recorder, entropy)
         self.practices = Practices(Registry(store, "practices"), site, clock)
         self.clients = Clients(self.acts, Registry(store, "clients"), site)
         self.patients = Patients(self.acts, self.outbox)

@@ -129,7 +129,7 @@ class Codes:
             charged = self._acts.run(
                 act,
                 "code_charge",
-                {"gone": Event.CHALLENGE_GONE},
+                {"gone": Event.CHALLENGE_GONE, "link_ended": Event.LINK_ENDED},
                 limits=self._acts.callers(act, "verify-network"),
                 network=self._acts.rate("verify-network"),
                 said=act.client_ip is not None,

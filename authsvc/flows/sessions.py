@@ -169,7 +169,7 @@ class Sessions:
     # --- who is signed in -------------------------------------------------------------------------------------------
 
     def list(self, act: Act, patient: str) -> list[SessionInfo]:
-        """The patient's live sessions, newest first. Raises RateLimited."""
+        """The patient's live sessions, newest first. Raises PatientNotFound, RateLimited."""
         reply = self._acts.run(
             act,
             "sessions_of",
@@ -192,12 +192,12 @@ class Sessions:
         return sorted(found, key=lambda session: (-session.created_at_ms, session.id))
 
     def end(self, act: Act, patient: str, sid: str) -> None:
-        """Sign one session out. Raises NotFound when the patient has no such session."""
+        """Sign one session out. Raises PatientNotFound, and NotFound when the patient has no such session."""
         if not self._end(act, sid, patient=patient):
             raise NotFound
 
     def end_all(self, act: Act, patient: str) -> int:
-        """Sign the patient out everywhere; how many sessions that ended."""
+        """Sign the patient out everywhere; how many sessions that ended. Raises PatientNotFound."""
         reply = self._acts.run(
             act,
             "session_end",

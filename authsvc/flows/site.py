@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from authsvc.audit import Event, Recorder
+from authsvc.crypto import mint
+from authsvc.seams import Entropy
 from authsvc.store.connection import Store, site_prefix
 
 
 class Site:
     """Appends to the site's own audit stream."""
 
-    def __init__(self, store: Store, recorder: Recorder) -> None:
+    def __init__(self, store: Store, recorder: Recorder, entropy: Entropy) -> None:
         self._store = store
         self._recorder = recorder
+        self._entropy = entropy
 
     def record(self, event: Event, *, actor: str, reason: str = "", **fields: str) -> None:
         """One entry in the site's stream. Raises Unavailable."""
         entry = self._recorder.entry(event, actor=actor, reason=reason, **fields)
-        self._store.run("record", site_prefix("site"), {"audit": {"happened": entry}, "facts": {}})
+        args = {"act": mint.short_id(self._entropy), "audit": {"happened": entry}}
+        self._store.run("record", site_prefix("site"), args)
         self._recorder.told(event.value, actor=actor, **fields)

@@ -34,7 +34,7 @@ from authsvc.errors import Unavailable
 
 BREAKER_OPENS_AFTER_S = 1.0
 BACKOFF_S = (0.02, 0.25)  # first and largest pause of the retry loop, jittered
-WAIT_FOR_TURN_S = 0.05  # how long a call waits for one of the places
+WAIT_FOR_TURN_S = 0.25  # how long a call waits for one of the places: a burst passes, a hanging store doesn't
 REPLICA_WAIT = 0.5  # share of the socket's time-out that WAIT may take: it answers before the socket gives up
 
 PASSING = (

@@ -144,6 +144,43 @@ def test_the_default_limits_keep_the_chance_of_entry_below_the_bound() -> None:
     assert ratelimit.guess_chance(ratelimit.load(None)) == pytest.approx(0.0009)
 
 
+def test_in_link_mode_no_code_is_told_to_a_caller_that_could_never_be_right(wide: House) -> None:
+    wide.patient()
+    burn(wide, 100)
+    with pytest.raises(RateLimited) as caught:
+        wide.codes.start(wide.act(), patient="p1", delivery="caller")
+    assert caught.value.violated == ("guesses",)
+
+
+def test_a_link_that_ends_by_misses_leaves_an_entry(wide: House) -> None:
+    wide.patient()
+    token = wide.access_link(max_uses=50)
+    for _ in range(5):
+        started = wide.links.exchange(wide.act(), token)
+        assert isinstance(started, Started)
+        for _ in range(5):
+            with pytest.raises((InvalidCode, ChallengeGone)):
+                wide.codes.verify(wide.act(), started.challenge, WRONG)
+        if "link.ended" in wide.events():
+            break
+    assert wide.events().count("link.ended") == 1
+
+
+def test_misses_forgotten_between_guess_and_verdict_leave_no_debt(wide: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    wide.patient()
+    started = wide.start()
+    run = wide.service.acts.run
+
+    def unlocked_meanwhile(act: Any, script: str, *given: Any, **args: Any) -> Any:
+        if script == "code_settle":
+            wide.patients.unlock(wide.act(), "p1")
+        return run(act, script, *given, **args)
+
+    monkeypatch.setattr(wide.service.acts, "run", unlocked_meanwhile)
+    wide.codes.verify(wide.act(), started.challenge, "314159")
+    assert list(wide.redis.scan_iter("authsvc:{maple}:guess:*")) == []
+
+
 # --- asking for codes -----------------------------------------------------------------------------------------------
 
 
@@ -244,6 +281,8 @@ def test_a_refused_act_costs_no_attempt(build: Callable[..., House]) -> None:
 
 
 def test_a_client_may_call_a_hundred_times_a_second(house: House) -> None:
+    house.patient()
+    house.clock.advance_s(1)
     for _ in range(100):
         house.sessions.list(house.act(), "p1")
     with pytest.raises(RateLimited) as caught:

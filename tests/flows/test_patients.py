@@ -173,3 +173,52 @@ def test_an_operator_who_looks_at_a_patient_leaves_a_trace_and_a_client_does_not
     assert {"event": "patient.viewed", "actor": "cli:anna", "reason": "called us", "patient": "p1"}.items() <= (
         house.trail()[-1].items()
     )
+
+
+def test_merges_follow_one_another_and_links_go_along(house: House) -> None:
+    for number, name in enumerate(("first", "second", "third")):
+        house.patient(name, f"{name}@example.org")
+        house.clock.advance_s(number)
+    token = house.link(patient="first")
+    dead = house.link(patient="first", resource="invoice:inv_2", expires_in=1)
+    house.clock.advance_s(2)
+    house.patient("third", "third.new@example.org")
+    house.patients.merge(house.act(), "first", "second")
+    house.patients.merge(house.act(), "second", "third")
+    assert house.patients.get(house.act(), "first").id == "third"
+    assert {link.state for link in house.links.list(house.act(), "first")} == {"live", "expired"}
+    by_link = house.links.exchange(house.act(), token)
+    assert isinstance(by_link, TokenGrant)
+    assert by_link.patient == "third"
+    with pytest.raises(LinkGone, match="expired"):
+        house.links.exchange(house.act(), dead)
+    assert house.links.revoke_where(house.act(), patient="first") == 1
+    assert house.introspected(by_link.access_token) == {"active": False}
+
+
+def test_attack_a_merge_in_a_circle_is_refused(house: House) -> None:
+    house.patient("a", "a@example.org")
+    house.patient("b", "b@example.org")
+    house.patients.merge(house.act(), "a", "b")
+    with pytest.raises(PatientNotFound):
+        house.patients.merge(house.act(), "b", "a")
+    assert house.patients.get(house.act(), "a").id == "b"
+
+
+def test_a_merged_id_that_is_put_on_file_again_means_that_patient(house: House) -> None:
+    house.patient("a", "a@example.org")
+    house.patient("b", "b@example.org")
+    house.patients.merge(house.act(), "a", "b")
+    house.patient("a", "again@example.org")
+    assert house.patients.get(house.act(), "a").email == "again@example.org"
+    assert house.links.list(house.act(), "a") == []
+
+
+def test_deleting_a_patient_ends_the_links_of_who_was_merged_into_it(house: House) -> None:
+    house.patient("a", "a@example.org")
+    house.patient("b", "b@example.org")
+    token = house.link(patient="a")
+    house.patients.merge(house.act(), "a", "b")
+    house.patients.delete(house.act(), "b")
+    with pytest.raises(LinkGone, match="revoked"):
+        house.links.exchange(house.act(), token)

@@ -129,3 +129,14 @@ def test_without_a_ring_there_is_no_feed(house: House) -> None:
     )
     with pytest.raises(KeyRingUnusable):
         Revocations(house.service.acts, fresh).feed("maple")
+
+
+def test_a_cursor_passes_by_no_revocation_of_an_instance_whose_clock_lags(house: House) -> None:
+    house.patient()
+    house.sign_in()
+    house.sessions.end_all(house.act(), "p1")
+    cursor = read(house)["cursor"]
+    house.clock.advance_ms(-500)
+    late = house.sign_in()
+    house.sessions.end_all(house.act(), "p1")
+    assert read(house, cursor)["sessions"] == [late.session]

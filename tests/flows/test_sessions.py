@@ -11,6 +11,7 @@ from authsvc.errors import (
     InvalidScope,
     KeyRingUnusable,
     NotFound,
+    PatientNotFound,
     RateLimited,
     TokenInsufficient,
     TokenInvalid,
@@ -178,7 +179,11 @@ def test_what_ends_a_session_ends_its_refresh_and_its_tokens(house: House, grant
             house.patients.merge(house.act(), "p1", "p2")
     assert refused(house, grant) == "unknown"
     assert house.introspected(grant.access_token) == INACTIVE
-    assert house.sessions.list(house.act(), "p1") == []
+    if end == "delete":
+        with pytest.raises(PatientNotFound):
+            house.sessions.list(house.act(), "p1")
+    else:
+        assert house.sessions.list(house.act(), "p1") == []
 
 
 # --- who is signed in -----------------------------------------------------------------------------------------------

@@ -26,6 +26,10 @@ else
   idx = patient.idx
 end
 
+if a.channel == 'caller' and link_mode(idx) then
+  -- In link mode a right code answers like a wrong one, so no code is told that could never be right.
+  return refuse_limited('guesses', HOUR_MS, a.budget.day, 86400)
+end
 local by_link = open_challenge({
   kind = a.typed and 'typed' or 'patient', idx = idx, patient = patient,
   patient_id = a.typed and '' or patient.id, typed_out = a.typed and left['issue-address'] == 0})

@@ -2,7 +2,7 @@
 --
 --   limits   buckets that don't depend on the challenge; network {quota, window_s}, said (did the caller name one?)
 --   handle, client; attempts (per challenge), budget {consecutive, day}, link_misses (per link), replay_ms, replays
---   audit    gone, limited
+--   audit    gone, link_ended, limited
 -- Returns {z, f, q, left (attempts after this one), locked, hour, mode = 'guess' | 'replay'}
 --   | err: rate-limited, challenge-gone (reason)
 
@@ -31,6 +31,8 @@ if c.st ~= '' then
   return reply({z = c.z, f = c.f, q = c.q, left = 0, locked = false, hour = 0, mode = 'replay'})
 end
 if tonumber(c.e) <= now then return gone('expired') end
+-- Who is meant has moved, or may not sign in any more. A typed address is never asked: its answer would tell.
+if c.p ~= '' and not eligible(patient_of(c.p), c.x, tonumber(c.s)) then return gone('superseded') end
 local used = tonumber(c.a)
 if used >= a.attempts then return gone('exhausted') end
 
@@ -39,8 +41,7 @@ if c.k == 'link' then
   local l = key('link', c.l)
   if call('HGET', l, 'st') then return gone('superseded') end
   if call('HINCRBY', l, 'b', '1') > a.link_misses then
-    call('HSET', l, 'st', MISSES_END_LINK)
-    feed('l', c.l)
+    end_link(c.l, MISSES_END_LINK)
     return gone('exhausted')
   end
 else

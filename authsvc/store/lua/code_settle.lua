@@ -69,7 +69,7 @@ local g = key('guess', c.x)
 call('HDEL', g, 'c')
 if c.k == 'link' then
   call('HINCRBY', key('link', c.l), 'b', '-1')
-else
+elseif call('HEXISTS', g, 'h' .. int(a.hour)) == 1 then  -- an operator may have forgotten the misses meanwhile
   call('HINCRBY', g, 'h' .. int(a.hour), '-1')
 end
 

@@ -167,7 +167,12 @@ end
 
 -- A patient id that was merged into another is read as that other one.
 local function resolve(id)
-  return call('GET', key('merged', id)) or id
+  for _ = 1, 8 do  -- a patient merged into one that was merged later; a circle can't be made, for both must be on file
+    local into = call('GET', key('merged', id))
+    if not into then return id end
+    id = into
+  end
+  return id
 end
 
 local function epoch()
@@ -199,7 +204,9 @@ local FEED_MS = 720000  -- the longest token (600 s) and two minutes
 
 local function feed(kind, id)
   local k = key('revocations')
-  call('ZADD', k, int(now), kind .. ':' .. id)
+  -- Never before what is in the feed already: instances' clocks differ, and a cursor must not pass a late one by.
+  local newest = tonumber(call('ZREVRANGE', k, '0', '0', 'WITHSCORES')[2] or '0')
+  call('ZADD', k, int(math.max(now, newest + 1)), kind .. ':' .. id)
   call('ZREMRANGEBYSCORE', k, '-inf', int(now - FEED_MS))
   call('PEXPIRE', k, int(FEED_MS))
 end

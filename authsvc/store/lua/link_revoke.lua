@@ -8,7 +8,7 @@ local ids, known = {}, true
 if a.id then
   ids, known = {a.id}, call('EXISTS', key('link', a.id)) == 1
 elseif a.patient then
-  ids = call('SMEMBERS', key('links-of', a.patient))
+  ids = call('SMEMBERS', key('links-of', resolve(a.patient)))
 else
   ids = call('SMEMBERS', key('links-for', a.resource))
 end

@@ -4,7 +4,7 @@
 
 local refused = take(a.limits)
 if refused then return refused end
-local out, index = {}, key('links-of', a.patient)
+local out, index = {}, key('links-of', resolve(a.patient))
 for _, id in ipairs(call('SMEMBERS', index)) do
   local l = hash(key('link', id))
   if l.d then

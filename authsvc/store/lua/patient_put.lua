@@ -24,6 +24,7 @@ write_hash(k, {to = a.to, idx = a.idx, label = a.label, locale = a.locale, acces
   granted = (granted or not old) and fresh() or old.granted,
   created = old and old.created or now})
 call('SADD', key('address', a.idx), id)
+call('DEL', key('merged', id))  -- an id that is put on file again means this patient, not the one it was merged into
 if not old then record(a.audit.created, {patient = id}) end
 if moved then
   call('SREM', key('address', old.idx), id)
