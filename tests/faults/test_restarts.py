@@ -10,6 +10,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -169,15 +170,16 @@ def test_a_sign_in_survives_a_deployment_between_any_two_steps(house: House) -> 
     journey(house, portal, deploy)
 
 
-def test_a_sign_in_survives_a_power_cut_of_the_store_between_any_two_steps(house: House) -> None:
-    running = [house.serve(), house.work()]
+def test_a_sign_in_survives_a_restart_or_a_power_cut_of_the_store_between_any_two_steps(house: House) -> None:
+    running = [house.work(), house.serve()]
     portal = house.add_client("portal")
+    ways = cycle((house.store.kill, house.store.stop))
 
-    def power_cut() -> None:
-        house.store.kill()
+    def restart() -> None:
+        next(ways)()
         house.store.start()
 
-    journey(house, portal, power_cut)
+    journey(house, portal, restart)
     assert all(program.runs for program in running), "nothing else was restarted for it"
 
 

@@ -80,18 +80,20 @@ class House:
         self._settings = settings
 
     def __enter__(self) -> House:
-        authority = Authority(self.folder)
-        self._stack.callback(self.store.discard)
-        self._stack.enter_context(
-            serving(
-                self.mail,
-                tls_context=authority.context(),
-                require_starttls=True,
-                authenticator=authenticator,
-                auth_required=True,
+        with ExitStack() as stack:
+            stack.callback(self.store.discard)
+            authority = Authority(self.folder)
+            stack.enter_context(
+                serving(
+                    self.mail,
+                    tls_context=authority.context(),
+                    require_starttls=True,
+                    authenticator=authenticator,
+                    auth_required=True,
+                )
             )
-        )
-        self._stack.callback(self._discard)
+            stack.callback(self._discard)
+            self._stack = stack.pop_all()
         mail_url = f"smtp://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:{self.mail.port}?ca={authority.ca}"
         self.environ = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSVC_")} | {
             "AUTHSVC_ENV": "development",
