@@ -125,7 +125,7 @@ def _findings(
         found.append(((*ours, HAPROXY), "aud is not one string"))
     said = aud if isinstance(aud, list) else [aud]
     if expected.audience is not None and expected.audience not in said:
-        found.append(((OURS, HAPROXY, ENVOY, OPENIDC, OAUTH2), f"aud {aud!r} is not {expected.audience!r}"))
+        found.append((EVERYBODY, f"aud {aud!r} is not {expected.audience!r}"))
     if expected.issuer is not None and claims.get("iss") != expected.issuer:
         found.append((EVERYBODY, f"iss {claims.get('iss')!r} is not {expected.issuer!r}, byte for byte"))
     found += _instants(claims, expected.now_s)

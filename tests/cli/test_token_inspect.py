@@ -74,7 +74,7 @@ def test_a_good_token_passes_everywhere() -> None:
         ({"kid": None}, {}, {OURS, FORWARD, HAPROXY}, "no kid"),
         ({"kid": "stranger"}, {}, EVERYBODY, "is not published"),
         ({}, {"aud": ["practice-services"]}, {OURS, FORWARD, HAPROXY}, "not one string"),
-        ({}, {"aud": "other"}, {OURS, HAPROXY, ENVOY, *APACHE}, "is not 'practice-services'"),
+        ({}, {"aud": "other"}, {OURS, FORWARD, HAPROXY, ENVOY, *APACHE}, "is not 'practice-services'"),
         ({}, {"iss": "https://auth.example.org/"}, EVERYBODY, "byte for byte"),
         ({}, {"exp": NOW - 31}, EVERYBODY, "expired 31 s ago"),
         ({}, {"exp": "soon"}, EVERYBODY, "not a number"),

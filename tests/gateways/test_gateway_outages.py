@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.gateways.recipes import ALL, RECIPES, Recipe
+from tests.gateways.recipes import ALL, Recipe
 from tests.gateways.site import Relay, Site, serving
 from tests.journeys.programs import free_port
 
@@ -101,20 +100,6 @@ def test_whatever_authsvc_answers_instead_of_200_nobody_gets_in(recipe: Recipe, 
             gateway.stop()
     assert seen[503] == 503
     assert all(status >= 300 for status in seen.values()), seen
-
-
-def test_keys_that_cannot_be_fetched_leave_those_that_are_there(tmp_path: Path) -> None:
-    (tmp_path / "kids.map").write_text("kid /where/it/is.pem\n")
-    reloaded = tmp_path / "reloaded"
-    environ = {
-        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-        "AUTHSVC": f"http://127.0.0.1:{free_port()}",
-        "FOLDER": str(tmp_path),
-        "RELOAD": f"touch {reloaded}",
-    }
-    ran = subprocess.run(["sh", RECIPES / "haproxy/fetch-keys.sh"], env=environ, capture_output=True, timeout=30)
-    assert ran.returncode != 0
-    assert [path.name for path in tmp_path.iterdir()] == ["kids.map"]
 
 
 @pytest.mark.parametrize("recipe", [recipe for recipe in ALL if not recipe.asks], ids=name)

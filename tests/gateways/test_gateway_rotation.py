@@ -57,7 +57,7 @@ def test_a_rotation_under_traffic_refuses_nobody(site: Site, start: Start) -> No
         grant = site.portal.refreshed(grant["refresh_token"]).json
         load.tokens = [before, grant["access_token"]]
         fetch_keys(haproxy.room, reload)
-    load.stop(within_s=30)
+    load.stop(within_s=120)  # a busy machine is behind by now, and makes up for it
 
     assert load.refused == []
     assert kid_of(grant["access_token"]) != kid_of(before)

@@ -20,6 +20,7 @@ get() { curl --fail --silent --show-error --max-time 5 --max-filesize 65536 "$au
 # The kids of the ES256 keys. A kid becomes a file's name here, so it is taken only if it is what a kid looks like.
 get .well-known/jwks.json > "$new/jwks"
 kids=$(tr '{' '\n' < "$new/jwks" | grep '"alg":"ES256"' | sed -n 's/.*"kid":"\([A-Za-z0-9_-]\{1,128\}\)".*/\1/p')
+[ -n "$kids" ] || { echo "no ES256 key at $authsvc" >&2; exit 1; }
 
 # HAProxy looks a key up by file name, and only among files that some literal has named at its start: keys.cfg is there
 # to name them.
@@ -31,9 +32,12 @@ for kid in $kids; do
     echo "    http-request set-var(txn.named) str(),jwt_verify('ES256',\"$folder/$kid.pem\")" >> "$new/keys.cfg"
 done
 
-cmp -s "$new/kids.map" "$folder/kids.map" && exit 0
+# kids.loaded is the map that HAProxy has taken in: a reload that failed is tried again.
+cmp -s "$new/kids.map" "$folder/kids.loaded" && exit 0
 mv "$new"/*.pem "$new/kids.map" "$new/keys.cfg" "$folder/"
 $reload
-for old in "$folder"/*.pem; do
-    grep -q " $old\$" "$folder/kids.map" || rm -- "$old"
+touch "$folder/kids.loaded"
+cut -d' ' -f1 "$folder/kids.loaded" | while read -r kid; do
+    grep -q "^$kid " "$folder/kids.map" || rm -f -- "$folder/$kid.pem"
 done
+cp "$folder/kids.map" "$folder/kids.loaded"
