@@ -154,6 +154,10 @@ class Site:
         self.house.cli("keys", "rotate", "--reason", "a test")
         return True
 
+    def haproxy_map(self, folder: str) -> str:
+        """What `keys export --format haproxy` prints, for another folder."""
+        return self._inside.keys.export("haproxy").replace("/etc/haproxy/authsvc", folder)
+
     # --- tokens that authsvc would never issue -----------------------------------------------------------------------
 
     def signed(self, token: str, key: SigningKey | None = None, **claims: Any) -> str:

@@ -97,6 +97,17 @@ def test_attack_a_stolen_key_signs_nothing_once_it_is_revoked(site: Site, start:
     assert stolen.kid not in "".join(path.name for path in haproxy.room.folder.iterdir())
 
 
+def test_the_script_and_the_command_line_write_the_same_map(site: Site, start: Start) -> None:
+    room = start(HAPROXY).room
+    fetch = f"kill -USR2 {start(HAPROXY).program.pid}"
+    until(
+        lambda: (
+            fetch_keys(room, fetch) and (room.folder / "kids.map").read_text() == site.haproxy_map(str(room.folder))
+        ),
+        SEEN_WITHIN_S,
+    )
+
+
 def comes_to(gateway: Gateway, token: str, status: int) -> None:
     """What a gateway says to a token, once it has heard the news."""
 
