@@ -1,10 +1,13 @@
-"""What a look at the world around the service finds: `authsvc check --live`, and `serve` before it starts."""
+"""What a look at the world around the service finds: `check --live`, and `serve` and `worker` before they start."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from authsvc.errors import DeliveryDeferred, KeyRingUnusable, Unavailable
 
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
 
 OK, WARNING, FAULT = "ok", "warning", "fault"
 REDIS_AT_LEAST = (7, 0)
+
+log = logging.getLogger("authsvc.start")
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,20 @@ def store(service: Service) -> list[Finding]:
     told = service.store.call(lambda client: client.info())
     nodes = told.items() if told and all(isinstance(node, Mapping) for node in told.values()) else [("redis", told)]
     return [finding for name, node in nodes for finding in _node(str(name), node, service.settings.production)]
+
+
+def refuse_unsafe_store(service: Service) -> None:
+    """A store that forgets (any eviction) or is too old stops the start. One that is away doesn't: it may come back.
+
+    Raises ClickException with what is wrong.
+    """
+    try:
+        faults = [finding.detail for finding in store(service) if finding.verdict == FAULT]
+    except Unavailable as away:
+        log.warning("the store is away", extra={"reason": away.reason})
+        return
+    if faults:
+        raise click.ClickException(f"Not started: {'; '.join(dict.fromkeys(faults))}.")
 
 
 def _node(name: str, told: Mapping[str, Any], production: bool) -> list[Finding]:

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from authsvc.cli.manners import Act, manner, tell
-from authsvc.errors import Unavailable
 
 if TYPE_CHECKING:
     import socket
 
     from authsvc.settings import Settings
-    from authsvc.wiring import Service
 
 log = logging.getLogger("authsvc.serve")
 
@@ -28,12 +26,12 @@ log = logging.getLogger("authsvc.serve")
 def serve(bind: str | None, workers: int | None) -> None:
     """Serve HTTP until SIGTERM. Logs go to stderr, the trail of acts to stdout."""
     from authsvc import logs, wiring
-    from authsvc.cli import figures, listeners, server
+    from authsvc.cli import figures, findings, listeners, server
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until gunicorn listens to it: leave, and clear away
     settings, catalogue, limits = wiring.load(_environ(bind, workers))
     if settings.production:
-        _refuse_unsafe_store(wiring.bootstrap(settings, catalogue, limits))
+        findings.refuse_unsafe_store(wiring.bootstrap(settings, catalogue, limits))
     with figures.metrics_folder():
         service = wiring.bootstrap(settings, catalogue, limits)
         logs.configure(
@@ -66,19 +64,6 @@ def _environ(bind: str | None, workers: int | None) -> dict[str, str]:
             environ.pop(f"{name}_FILE", None)
             environ[name] = str(value)
     return environ
-
-
-def _refuse_unsafe_store(service: Service) -> None:
-    """A store that forgets (any eviction) or is too old stops the start. One that is away doesn't: it may come back."""
-    from authsvc.cli import findings
-
-    try:
-        faults = [finding.detail for finding in findings.store(service) if finding.verdict == findings.FAULT]
-    except Unavailable as away:
-        log.warning("the store is away", extra={"reason": away.reason})
-        return
-    if faults:
-        raise click.ClickException(f"Not started: {'; '.join(dict.fromkeys(faults))}.")
 
 
 def _admin(settings: Settings) -> socket.socket | None:

@@ -27,7 +27,7 @@ log = logging.getLogger("authsvc.worker")
 def worker(metrics: str | None) -> None:
     """Send queued mail and seal the audit trail until SIGTERM. Any number may run."""
     from authsvc import logs, wiring
-    from authsvc.cli import listeners
+    from authsvc.cli import findings, listeners
 
     settings, catalogue, limits = wiring.load()
     service = wiring.bootstrap(settings, catalogue, limits)
@@ -36,6 +36,8 @@ def worker(metrics: str | None) -> None:
         audit_stream=sys.stderr if manner().json else sys.stdout,
         lost=lambda: service.metrics.count("logs_lost"),
     )
+    if settings.production:
+        findings.refuse_unsafe_store(service)
     shown = _show_metrics(service, *listeners.split(metrics)) if metrics else None
     if manner().json:
         tell({"metrics": shown, "pid": os.getpid()}, "")

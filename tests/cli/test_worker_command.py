@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import os
@@ -15,13 +16,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import redis
 
 from authsvc import config, mailroom, wiring
 from authsvc.cli import worker as command
 from authsvc.errors import InvalidInput, Unavailable
-from tests.cli.conftest import Authsvc
+from tests.cli.conftest import Authsvc, run_in
 from tests.fakes import environ
 
+PRODUCTION = {
+    "AUTHSVC_ENV": "production",
+    "AUTHSVC_PUBLIC_URL": "https://auth.maple.org",
+    "AUTHSVC_MAIL_URL": "smtps://mail.maple.org",
+    "AUTHSVC_MAIL_FROM": "no-reply@maple.org",
+    "AUTHSVC_SECRET_KEYS": base64.urlsafe_b64encode(os.urandom(32)).decode(),
+}
 ENDS_WITHIN_S = 15.0
 WITHIN_S = 20.0
 
@@ -43,6 +52,17 @@ def working(settings: Mapping[str, str], *words: str) -> Iterator[subprocess.Pop
             if process.poll() is None:
                 process.terminate()
                 process.wait(ENDS_WITHIN_S)
+
+
+def test_in_production_a_store_that_forgets_stops_the_worker_too(settings: dict[str, str]) -> None:
+    with redis.Redis.from_url(settings["AUTHSVC_REDIS_URL"]) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            ran = run_in({**settings, **PRODUCTION}, "worker", "--json")
+        finally:
+            client.config_set("maxmemory-policy", "noeviction")
+    assert ran.code == 1
+    assert "set noeviction" in ran.document["error"]["detail"]
 
 
 def test_the_worker_sends_seals_shows_figures_and_ends_on_sigterm(
