@@ -20,6 +20,7 @@ from authsvc.errors import AlreadyExists, Fault, InvalidInput, KeyRingUnusable, 
 from authsvc.flows.keyring import KeyRing
 from authsvc.flows.ring import CURRENT, NEXT, Ring, RingKey
 from authsvc.model import PublicKey
+from authsvc.store.keys import RING_PURPOSE
 
 TRIES: Final = 5  # how often a step starts over because somebody else was faster
 EXPORTS: Final = ("jwks", "pem", "haproxy")
@@ -54,9 +55,9 @@ class Keys(KeyRing):
     """The ring in use, and the steps that change it. Each raises Unavailable when the store is away."""
 
     def list(self) -> list[PublicKey]:
-        """The published keys, current first; none before the first start."""
-        if self._held is None and self._store.ring() is None:
-            return []
+        """The published keys, current first; none before the first start. Raises Unavailable, KeyRingUnusable."""
+        if self._held is None and self._store.data_key(RING_PURPOSE) is None and self._store.ring() is None:
+            return []  # with a data key and no ring it is a loss, which `refresh` raises
         self.refresh()
         return self._listed()
 

@@ -441,7 +441,7 @@ def test_a_key_whose_kid_says_another_algorithm_is_refused(site: Site, one: Inst
 def test_a_new_process_makes_no_second_ring_where_one_was_lost(site: Site, one: Instance) -> None:
     site.lose_ring()
     new = site.start()
-    for act in (new.keys.ensure, new.keys.refresh, lambda: new.keys.rotate("cli:anna")):
+    for act in (new.keys.ensure, new.keys.refresh, new.keys.list, lambda: new.keys.rotate("cli:anna")):
         with pytest.raises(KeyRingUnusable) as missing:
             act()
         assert missing.value.reason == "ring_missing"
