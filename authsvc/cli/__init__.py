@@ -6,7 +6,12 @@ is imported inside the command that needs it.
 
 from __future__ import annotations
 
-from authsvc.cli.manners import Root
+import sys
+
+try:
+    from authsvc.cli.manners import Root
+except ModuleNotFoundError as missing:  # installed for the verifier alone
+    sys.exit(f"authsvc: {missing.name} is missing; the command line needs `pip install 'authsvc[server]'`.")
 
 main = Root(
     name="authsvc",

@@ -149,7 +149,8 @@ def _word(value: object) -> str:
 
 def confirm(question: str, yes: bool) -> None:
     """Asks before what can't be undone, if there is a person to ask; click.Abort ends the command otherwise."""
-    if not yes and sys.stdin.isatty():
+    asked = sys.stdin is not None and sys.stdin.isatty()  # None: some supervisors start programs with stdin closed
+    if asked and not yes:
         click.confirm(question, abort=True, err=True)
 
 

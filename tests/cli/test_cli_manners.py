@@ -262,8 +262,13 @@ def test_a_system_error_says_which_file() -> None:
     assert "No such file or directory (key.pem)" in failure.sentence
 
 
-@pytest.mark.parametrize("reason, cure", [("no_ring_yet", "authsvc serve"), ("damaged", "AUTHSVC_SECRET_KEYS")])
-def test_a_ring_that_is_missing_and_one_that_is_locked_have_different_cures(reason: str, cure: str) -> None:
+@pytest.mark.parametrize(
+    "reason, cure",
+    [("no_ring_yet", "authsvc serve"), ("ring_missing", "--force"), ("damaged", "AUTHSVC_SECRET_KEYS")],
+)
+def test_a_ring_that_never_was_one_that_is_lost_and_one_that_is_locked_have_cures_of_their_own(
+    reason: str, cure: str
+) -> None:
     assert cure in failures.explain(errors.KeyRingUnusable(reason)).sentence
 
 
@@ -277,3 +282,20 @@ def test_facts_are_aligned_and_said_in_words() -> None:
         "id             maple\nportal_access  yes\nphone          –"
     )
     assert manners.pairs({}) == ""
+
+
+def test_nothing_is_asked_where_stdin_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)  # what Python makes of a descriptor 0 that is closed
+    manners.confirm("Remove the practice?", yes=False)
+
+
+def test_without_the_server_extra_the_command_line_says_how_to_get_it() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", "import sys; sys.modules['click'] = None; import authsvc.cli"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.startswith("authsvc: click is missing")
+    assert "authsvc[server]" in ran.stderr
