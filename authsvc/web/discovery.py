@@ -111,7 +111,7 @@ def metadata(service: Service) -> dict[str, Any]:
         "scopes_supported": list(catalogue.code_scopes),
         "acr_values_supported": ["instant", "extra"],
         "authorization_details_types_supported": list(types),
-        "service_documentation": f"{base}/problems/",
+        "service_documentation": f"{base}/limits",
     }
     return {name: value for name, value in said.items() if value}
 

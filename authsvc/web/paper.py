@@ -1,4 +1,5 @@
-"""What every page is made with: templates, one stylesheet, headers; and the pages that explain the problem types."""
+"""What every page is made with: templates, one stylesheet, headers; and the pages that explain: the problem types, and
+what a token proves."""
 
 from __future__ import annotations
 
@@ -27,6 +28,9 @@ HTML: Headers = [
     ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 ]
 EXPLAINED: Headers = [*HTML, ("Cache-Control", "public, max-age=3600")]
+
+LIMITS = "/limits"
+"""What a token proves and what it doesn't: `service_documentation` of the metadata leads here."""
 
 CSS = (resources.files("authsvc.web") / "static" / "page.css").read_bytes()
 CSS_PATH = f"/static/page-{sha256(CSS).hexdigest()[:16]}.css"
@@ -58,6 +62,7 @@ class Paper:
             "/problems": self.index,
             "/problems/": self.index,
             "/problems/{slug}": self.problem,
+            LIMITS: self.limits,
             CSS_PATH: self.stylesheet,
         }
 
@@ -72,6 +77,12 @@ class Paper:
     def index(self, environ: Environ, _: Mapping[str, str]) -> Reply:
         readable(environ)
         return self._explained(kinds=KINDS.values())
+
+    def limits(self, environ: Environ, _: Mapping[str, str]) -> Reply:
+        readable(environ)
+        template = TEMPLATES.get_template("limits.html")
+        body = template.render(index=f"{self._base}/problems/", stylesheet=self._base + CSS_PATH)
+        return Reply(200, list(EXPLAINED), body.encode())
 
     def stylesheet(self, environ: Environ, _: Mapping[str, str]) -> Reply:
         readable(environ)

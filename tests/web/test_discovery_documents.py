@@ -128,3 +128,11 @@ def test_probes_say_nothing_of_the_inside(shared: Web) -> None:
     for path in ("/livez", "/readyz"):
         assert shared.bare("GET", path).json == {"status": "ok"}
         assert shared.bare("POST", path).status_code == 405
+
+
+def test_the_metadata_leads_to_what_a_token_proves_and_what_it_does_not(web: Web) -> None:
+    said = web.bare("GET", "/.well-known/oauth-authorization-server").json["service_documentation"]
+    page = web.bare("GET", said.removeprefix(web.service.settings.public_url))
+    assert (page.status_code, page.mimetype) == (200, "text/html")
+    assert "shall not be used for" in page.text
+    assert web.bare("POST", "/limits").status_code == 405
