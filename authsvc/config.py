@@ -18,7 +18,7 @@ from authsvc.errors import Fault, SettingsInvalid
 from authsvc.notation import hint, read_bytes, read_toml
 from authsvc.settings import KNOWN, Settings
 
-__all__ = ["Settings", "load"]
+__all__ = ["Settings", "load", "named_file"]
 
 _KUBERNETES = re.compile(r"AUTHSVC_(?:SERVICE_(?:HOST|PORT\w*)|PORT|PORT_[0-9]+_(?:TCP|UDP|SCTP)\w*)", re.ASCII)
 """What Kubernetes puts into the environment of every pod beside a Service called `authsvc`: not ours, so let be."""
@@ -50,6 +50,17 @@ def load(environ: Mapping[str, str]) -> Settings:
     if faults:
         raise SettingsInvalid(*faults)
     return Settings(**values)
+
+
+def named_file(environ: Mapping[str, str], name: str) -> str | None:
+    """Which file of the site `workflows_file` or `limits_file` names, asked where `load` asks; None: the packaged one.
+
+    Whatever else is wrong is `load`'s to tell: this one lets the faults of all files be told together.
+    """
+    config_file = environ.get("AUTHSVC_CONFIG")
+    in_file = _of_toml(config_file, []).get(name) if config_file is not None else None
+    found = environ.get(KNOWN[name].variable, in_file)
+    return found.strip() or None if isinstance(found, str) else None
 
 
 def _of_toml(path: str, faults: list[Fault]) -> dict[str, object]:

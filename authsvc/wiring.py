@@ -53,16 +53,17 @@ def load(environ: Mapping[str, str] | None = None) -> tuple[Settings, Catalogue,
     """Settings, catalogue and limits of this environment. Raises SettingsInvalid with the faults of all three."""
     faults: list[Fault] = []
     settings, catalogue, limits = None, None, None
+    given = os.environ if environ is None else environ
     try:
-        settings = config.load(os.environ if environ is None else environ)
+        settings = config.load(given)
     except SettingsInvalid as invalid:
         faults += invalid.faults
     try:
-        catalogue = workflows.load(settings.workflows_file or None if settings else None)
+        catalogue = workflows.load(config.named_file(given, "workflows_file"))
     except SettingsInvalid as invalid:
         faults += invalid.faults
     try:
-        limits = ratelimit.load(settings.limits_file or None if settings else None)
+        limits = ratelimit.load(config.named_file(given, "limits_file"))
     except SettingsInvalid as invalid:
         faults += invalid.faults
     if settings and limits:
