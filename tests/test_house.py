@@ -19,8 +19,6 @@ LONGER_FOR_A_REASON = {
     "authsvc/errors.py": "the whole vocabulary of failure, a few lines a word; split, no one would find the word",
     "authsvc/kinds.py": "one function a kind of setting, side by side, so that their strictness can be compared",
     "authsvc/verifier.py": "one file on purpose, so that other services can read or vendor it whole",
-    "authsvc/web/openapi.py": "one document",
-    "authsvc/web/pages.py": "the pages of one visit, in the order a patient meets them",
 }
 
 # Put together here, so that this file doesn't name them either.
