@@ -52,6 +52,7 @@ class Event(StrEnum):
     CLIENT_ADDED = "client.added"
     CLIENT_SECRET_ROTATED = "client.secret_rotated"
     CLIENT_REMOVED = "client.removed"
+    AUDIT_TRIMMED = "audit.trimmed"
     PRACTICE_ADDED = "practice.added"
     PRACTICE_CHANGED = "practice.changed"
     PRACTICE_REMOVED = "practice.removed"

@@ -128,7 +128,7 @@ class Service:
         self.sessions = Sessions(self.acts, issuing, bearers, self.practices)
         self.gateway = Gateway(bearers, self.practices, settings.default_audience)
         self.revocations = Revocations(self.acts, self.keys)
-        self.trails = Trails(store, self.vault, self.practices)
+        self.trails = Trails(store, self.vault, self.practices, site)
         self._followers = (
             Follower(settings.ring_poll_s, keys=self.keys.refresh),
             Follower(FLAGS_EVERY_S, flags=self.flags.refresh),

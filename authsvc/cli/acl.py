@@ -41,10 +41,13 @@ _CALL = re.compile(r"\bcall\('([A-Z]+)'")
 @click.option("--user", type=USER, default="authsvc", show_default=True, help="The name of the user.")
 @click.option("--cluster", is_flag=True, help="With what a client of Redis Cluster asks besides.")
 def redis_acl(user: str, cluster: bool) -> None:
-    """Print a minimal ACL line for Redis: our keys, and only the commands that are used."""
+    """Print a minimal ACL line for Redis: our keys, and only the commands that are used.
+
+    Nobody can log in with it as it stands: put the password in the place of `resetpass`, as #SHA256 or >password.
+    """
     allowed = [*sorted(CLIENT | scripted()), *CONNECTION, *(CLUSTER if cluster else ())]
     rules = ["resetkeys", "~authsvc:*", "resetchannels", "-@all", *(f"+{command}" for command in allowed)]
-    line = f"user {user} on #SHA256_OF_THE_PASSWORD {' '.join(rules)}"
+    line = f"user {user} on resetpass {' '.join(rules)}"
     tell({"user": user, "rules": rules, "line": line}, line)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import click
 
 from authsvc.cli import shapes
 from authsvc.cli.failures import FAILED, instant
-from authsvc.cli.manners import Noun, confirm, manner, open_service, table, tell, yes_option
+from authsvc.cli.manners import Noun, actor, confirm, manner, open_service, reason_option, table, tell, yes_option
 
 SITE = ("@site", "@keys", "@clients")
 TRAIL = shapes.Shape("name", rf"{'|'.join(SITE)}|{shapes.ID}", f"a practice's id, {', '.join(SITE)}")
@@ -67,17 +68,23 @@ def verify(ctx: click.Context, name: str | None) -> None:
 @audit.command()
 @click.argument("name", type=TRAIL)
 @click.option("--trim", is_flag=True, help="Drop sealed entries from the store once they have been written out.")
+@reason_option
 @yes_option
-def export(name: str, trim: bool, yes: bool) -> None:
+def export(name: str, trim: bool, reason: str, yes: bool) -> None:
     """Write the whole trail NAME to stdout, one JSON object a line (with --json: one document)."""
     if trim:
         confirm(f"Drop the sealed entries of {name} from the store after this export?", yes)
-    entries = (_shown(entry) for entry in open_service().trails.export(name, trim=trim))
+    service = open_service()
+    entries, mark = service.trails.export(name)
     if manner().json:
-        tell({"name": name, "entries": list(entries)}, "")
-        return
-    for entry in entries:
-        click.echo(json.dumps(entry, separators=(",", ":")))
+        tell({"name": name, "entries": [_shown(entry) for entry in entries]}, "")
+    else:
+        for entry in entries:
+            click.echo(json.dumps(_shown(entry), separators=(",", ":")))
+    # Only what has left this process may be dropped: a full disk or a closed pipe ends it here.
+    sys.stdout.flush()
+    if trim:
+        service.trails.trim(name, mark, actor=actor(), reason=reason)
 
 
 def _shown(entry: dict[str, Any]) -> dict[str, Any]:

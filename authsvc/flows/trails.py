@@ -14,8 +14,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from authsvc.audit import Event
 from authsvc.crypto import mint, sealing
 from authsvc.flows.practices import Practices
+from authsvc.flows.site import Site
 from authsvc.flows.vault import Vault
 from authsvc.store.connection import Store
 from authsvc.store.trail import PAGE, Kept, Seal, Trail
@@ -38,8 +40,9 @@ class Verdict:
 class Trails:
     """The use cases of an auditor, and the worker's part in them."""
 
-    def __init__(self, store: Store, vault: Vault, practices: Practices) -> None:
+    def __init__(self, store: Store, vault: Vault, practices: Practices, site: Site) -> None:
         self._store = store
+        self._site = site
         self._vault = vault
         self._practices = practices
 
@@ -93,14 +96,17 @@ class Trails:
         """The youngest entries, readable. Raises UnknownName, Unavailable."""
         return [_readable(entry) for entry in self._trail(name).newest(most)]
 
-    def export(self, name: str, *, trim: bool = False) -> Iterator[dict[str, Any]]:
-        """Every entry, readable; with `trim`, sealed entries are dropped from Redis once they have been handed out."""
+    def export(self, name: str) -> tuple[Iterator[dict[str, Any]], str]:
+        """Every entry, readable, and the mark up to which the trail is sealed: `trim` takes it, once all is written."""
         trail = self._trail(name)
         _, sealed_id, _ = trail.sealed()
-        for entry in _all(trail):
-            yield _readable(entry)
-        if trim and sealed_id != "-":
-            trail.trim(sealed_id)
+        return (_readable(entry) for entry in _all(trail)), sealed_id
+
+    def trim(self, name: str, mark: str, *, actor: str, reason: str = "") -> int:
+        """Drop the sealed entries up to the mark of an export from Redis; how many. Their seals stay."""
+        dropped = self._trail(name).trim(mark) if mark != "-" else 0
+        self._site.record(Event.AUDIT_TRIMMED, actor=actor, reason=reason, trail=name, entries=str(dropped))
+        return dropped
 
     def _trail(self, name: str) -> Trail:
         if name not in SITE:

@@ -382,6 +382,7 @@ def test_the_trail_is_exported_as_json_lines_or_as_one_document(maple: Authsvc, 
     wiring.bootstrap(config.load(settings)).trails.seal_all()
     assert len(maple("audit", "export", "maple", "--trim").out.splitlines()) == 2
     assert maple("audit", "export", "maple").out == ""
+    assert maple("audit", "tail", "@site", "--json").document["entries"][-1]["event"] == "audit.trimmed"
     assert maple("audit", "verify", "maple").code == 0
 
 

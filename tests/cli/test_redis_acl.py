@@ -42,6 +42,16 @@ def test_the_line_is_for_our_keys_only_and_names_commands_one_by_one() -> None:
     assert run_in({}, "redis-acl", "--user", "a b").code == 2
 
 
+def test_the_line_loads_as_it_is_and_lets_nobody_in_until_it_has_a_password(settings: dict[str, str]) -> None:
+    _, name, *rules = run_in({}, "redis-acl", "--user", "unsaid").out.split()
+    url = settings["AUTHSVC_REDIS_URL"]
+    with redis.Redis.from_url(url) as client:
+        client.execute_command("ACL", "SETUSER", name, *rules)
+        with pytest.raises(redis.AuthenticationError):
+            redis.Redis.from_url(url.replace("unix://", f"unix://{name}:guess@")).ping()
+        client.execute_command("ACL", "DELUSER", name)
+
+
 @pytest.fixture
 def fenced(settings: dict[str, str]) -> dict[str, str]:
     """The settings of a service that may do no more than the printed line says."""

@@ -55,6 +55,7 @@ def what_rarely_happens(house: House) -> None:
     service.clients.rotate_secret("portal", **operator)
     service.clients.remove("portal", **operator)
     service.keys.revoke(service.keys.list()[0].kid, "cli:anna")
+    service.trails.trim("maple", "-", **operator)
     service.practices.add("oak", name="Oak", **operator)
     service.practices.remove("oak", **operator)
 

@@ -102,7 +102,11 @@ def test_attack_entries_removed_from_the_young_tail_are_missed(house: House, tra
 
 
 def test_an_exported_trail_may_be_trimmed_and_what_stays_is_still_checked(house: House, trails: Trails) -> None:
-    exported = list(trails.export("maple", trim=True))
+    entries, mark = trails.export("maple")
+    exported = list(entries)
+    assert house.redis.xlen(STREAM) == len(exported)
+    assert trails.trim("maple", mark, actor="cli:anna", reason="kept elsewhere") == len(exported)
+    assert trails.tail("@site")[-1]["event"] == "audit.trimmed"
     assert [entry["n"] for entry in exported] == list(range(1, len(exported) + 1))
     assert house.redis.xlen(STREAM) == 0
     house.sign_in()
@@ -115,9 +119,11 @@ def test_an_exported_trail_may_be_trimmed_and_what_stays_is_still_checked(house:
 
 def test_an_export_without_trim_changes_nothing(house: House, trails: Trails) -> None:
     before = house.redis.xlen(STREAM)
-    list(trails.export("maple"))
-    assert house.redis.xlen(STREAM) == before
-    assert next(trails.export("@keys", trim=True))["event"] == "key.created"
+    entries, _ = trails.export("maple")
+    assert len(list(entries)) == before == house.redis.xlen(STREAM)
+    entries, mark = trails.export("@keys")
+    assert next(entries)["event"] == "key.created"
+    assert trails.trim("@keys", mark, actor="cli:anna") == 0
 
 
 def test_every_entry_says_who_did_what_when_and_for_whom(house: House, trails: Trails) -> None:
