@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import pty
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 import pytest
@@ -19,8 +17,6 @@ from authsvc.cli import failures, main, manners
 from authsvc.errors import Fault
 from tests.cli.conftest import Authsvc, run_in
 from tests.fakes import environ
-
-HELP_WITHIN_S = 0.3
 
 
 def commands(root: click.Command, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -32,22 +28,6 @@ def commands(root: click.Command, words: tuple[str, ...] = ()) -> Iterator[tuple
             found = root.get_command(ctx, name)
             assert found is not None
             yield from commands(found, (*words, name))
-
-
-def test_help_is_instant(tmp_path: Path) -> None:
-    """By processor time, since other tests run beside this one; compiled once, as an installed package is."""
-    command = [sys.executable, "-m", "authsvc", "--help"]
-    measured = ("COVERAGE_", "COV_CORE_")  # measuring what runs costs more than what is measured here
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(measured)}
-    environment["PYTHONPYCACHEPREFIX"] = str(tmp_path)
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    spent = []
-    for _ in range(4):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(spent) < HELP_WITHIN_S
 
 
 def test_help_imports_no_framework_and_no_store() -> None:
