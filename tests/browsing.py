@@ -28,11 +28,11 @@ class Form:
 
 
 class Page(HTMLParser):
-    """One answer: status, headers, address, and what its HTML holds."""
+    """One answer: status, headers, address, the method it came by, and what its HTML holds."""
 
-    def __init__(self, url: str, answer: Answer) -> None:
+    def __init__(self, url: str, answer: Answer, method: str = "GET") -> None:
         super().__init__()
-        self.url = url
+        self.url, self.method = url, method
         self.status, self.headers, raw = answer
         self.html = raw.decode()
         self.text = ""
@@ -106,6 +106,10 @@ class Browser:
         form = self.at.form(words)
         return self._go(form.method, form.action, form.fields | fields)
 
+    def submit(self, url: str, fields: Mapping[str, str]) -> Page:
+        """Send a form that the page at hand doesn't show."""
+        return self._go("POST", url, fields)
+
     def request(self, method: str, url: str, fields: Mapping[str, str] | None = None) -> Page:
         """One request, as a script would send it; no redirect is followed."""
         target = urljoin(self.at.url, url)
@@ -113,7 +117,7 @@ class Browser:
         headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
         if method == "POST":
             headers["Content-Type"] = "application/x-www-form-urlencoded"
-        page = Page(target, self._transport(method, target, headers, body))
+        page = Page(target, self._transport(method, target, headers, body), method)
         for name, value in page.headers:
             if name.lower() == "set-cookie":
                 self.cookies |= {key: morsel.value for key, morsel in SimpleCookie(value).items()}

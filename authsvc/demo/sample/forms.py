@@ -1,10 +1,19 @@
-"""Forms without JavaScript: which fields, what is wrong with them, in words beside the field."""
+"""Forms without JavaScript: which fields, what is wrong with them, in words beside the field.
+
+No form is answered with a page. What was wrong waits in the visit while a 303 leads to the form's page, which shows it
+once: so every page comes by GET, and the browser's Back button never asks to send a form again.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from flask import redirect, request
+from werkzeug.wrappers import Response
+
+from authsvc.demo.sample.visits import Slip, visit
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,20 @@ class Form:
 
     @classmethod
     def showing(cls, fields: tuple[Field, ...], **values: str) -> Form:
-        """A form filled with what is on file."""
-        form = cls(fields)
+        """A form filled with what is on file, or as it was sent if it has just been refused."""
+        form, slip = cls(fields), last_slip()
         form.values.update(values)
+        form.values.update(slip.typed)
+        form.wrong.update(slip.wrong)
         return form
+
+
+def try_again(address: str, wrong: Mapping[str, str], typed: Mapping[str, str]) -> Response:
+    """Back to the form's page at `address`, which will say what is `wrong` and hold what was typed."""
+    visit().slips[address.partition("?")[0]] = Slip(dict(wrong), dict(typed))
+    return redirect(address, 303)
+
+
+def last_slip() -> Slip:
+    """What this page has to say of its form; an empty one if nothing was refused. Asking twice says nothing twice."""
+    return visit().slips.pop(request.path, Slip())

@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response
 from authsvc.demo.sample import tokens
 from authsvc.demo.sample.api import Started
 from authsvc.demo.sample.clinic import clinic, patient_ip
-from authsvc.demo.sample.forms import CARD_FIELDS, Form
+from authsvc.demo.sample.forms import CARD_FIELDS, Form, try_again
 from authsvc.demo.sample.refusals import page
 from authsvc.demo.sample.signin import wait_for_code
 from authsvc.demo.sample.state import Agreement, Invoice
@@ -78,15 +78,15 @@ def payment_info() -> str:
     """The link may replace the card and see nothing: no saved card is shown here."""
     tokens.one_thing("payment_info:update", PAYMENT_INFO)
     saved, visit().notice = visit().notice, ""
-    return render_template("payment_info.html", form=Form(CARD_FIELDS), saved=saved)
+    return render_template("payment_info.html", form=Form.showing(CARD_FIELDS), saved=saved)
 
 
 @links.post("/payment-info")
-def update_payment_info() -> Response | tuple[str, int]:
+def update_payment_info() -> Response:
     patient = tokens.one_thing("payment_info:update", PAYMENT_INFO)
     form = Form(CARD_FIELDS, request.form)
     if form.wrong:
-        return render_template("payment_info.html", form=form, saved=""), 400
+        return try_again("/payment-info", form.wrong, form.values)
     clinic().records.add_card(clinic().records.people[patient], form["name"], form["last4"], form["expires"])
     visit().notice = f"{form['name']} ending in {form['last4']}"
     return redirect("/payment-info", 303)

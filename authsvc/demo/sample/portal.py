@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response
 
 from authsvc.demo.sample import tokens
 from authsvc.demo.sample.clinic import clinic
-from authsvc.demo.sample.forms import CARD_FIELDS, CONTACT_FIELDS, DEPENDENT_FIELDS, Form
+from authsvc.demo.sample.forms import CARD_FIELDS, CONTACT_FIELDS, DEPENDENT_FIELDS, Form, try_again
 from authsvc.demo.sample.state import PLANS, Invoice, Person, money, today
 from authsvc.demo.sample.visits import visit
 
@@ -54,19 +54,19 @@ def contact() -> str:
 
 
 @portal.post("/contact")
-def edit_contact() -> Response | tuple[str, int]:
+def edit_contact() -> Response:
     person = _person("contact:edit")
     form = Form(CONTACT_FIELDS, request.form)
     if form.wrong:
-        return render_template("contact.html", person=person, form=form, notice=""), 400
+        return try_again("/portal/contact", form.wrong, form.values)
     person.phone, person.address = form["phone"], form["address"]
     return _saved("Your contact details are saved.", "/portal/contact")
 
 
 @portal.get("/membership")
 def membership() -> str:
-    person = _person("membership:view")
-    return _membership(person, Form(DEPENDENT_FIELDS), _notice())
+    person, form = _person("membership:view"), Form.showing(DEPENDENT_FIELDS)
+    return render_template("membership.html", person=person, plans=PLANS, form=form, notice=_notice())
 
 
 @portal.post("/membership")
@@ -78,27 +78,27 @@ def edit_membership() -> Response:
 
 
 @portal.post("/membership/dependents")
-def add_dependent() -> Response | tuple[str, int]:
+def add_dependent() -> Response:
     person = _person("dependents:add")
     form = Form(DEPENDENT_FIELDS, request.form)
     if form.wrong:
-        return _membership(person, form, ""), 400
+        return try_again("/portal/membership", form.wrong, form.values)
     clinic().records.add_dependent(person, form["dependent"])
     return _saved(f"{form['dependent']} is now on your membership.", "/portal/membership")
 
 
 @portal.get("/payment-methods")
 def payment_methods() -> str:
-    person = _person("payment_methods:view")
-    return render_template("payment_methods.html", person=person, form=Form(CARD_FIELDS), notice=_notice())
+    person, form = _person("payment_methods:view"), Form.showing(CARD_FIELDS)
+    return render_template("payment_methods.html", person=person, form=form, notice=_notice())
 
 
 @portal.post("/payment-methods")
-def add_payment_method() -> Response | tuple[str, int]:
+def add_payment_method() -> Response:
     person = _person("payment_methods:edit")
     form = Form(CARD_FIELDS, request.form)
     if form.wrong:
-        return render_template("payment_methods.html", person=person, form=form, notice=""), 400
+        return try_again("/portal/payment-methods", form.wrong, form.values)
     clinic().records.add_card(person, form["name"], form["last4"], form["expires"])
     return _saved(f"{form['name']} ending in {form['last4']} is saved.", "/portal/payment-methods")
 
@@ -115,10 +115,6 @@ def _person(scope: str) -> Person:
 
 def _newest(person: Person) -> list[Invoice]:
     return sorted(clinic().records.invoices_of(person.id), key=lambda one: one.on, reverse=True)
-
-
-def _membership(person: Person, form: Form, notice: str) -> str:
-    return render_template("membership.html", person=person, plans=PLANS, form=form, notice=notice)
 
 
 def _saved(notice: str, address: str) -> Response:

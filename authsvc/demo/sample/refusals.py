@@ -1,15 +1,20 @@
 """Every "no" in words that help: one table from authsvc's problem to a sentence, one page to show it on.
 
-A page of this kind says what happened, that nothing was lost, and what to do now: one button, or the telephone.
+A page of this kind says what happened, that nothing was lost, and what to do now: one button, or the telephone. After a
+form it waits in the visit and is opened by GET at `/message`, so that the Back button can come to it again.
 """
 
 from __future__ import annotations
 
-from flask import Flask, Response, make_response, render_template, request
+from collections.abc import Mapping
+
+from flask import Flask, make_response, redirect, render_template, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response
 
 from authsvc.demo.sample.api import Away, Refusal
 from authsvc.demo.sample.tokens import LinkClosed, SignInNeeded
+from authsvc.demo.sample.visits import Said, visit
 from authsvc.verifier import AccessRefused, NoCredentials
 
 GONE = {
@@ -28,6 +33,10 @@ WORDS = {
     "no-portal-access": ("Please call us", "The online portal is not open for you yet."),
 }
 
+NONE: Mapping[str, str] = {}
+NO_TOKEN = {"WWW-Authenticate": NoCredentials("no_token_in_this_visit").www_authenticate}
+"""A 401 always says what it takes (RFC 9110 §15.5.2); browsers pass over it, programs don't."""
+
 OURS = ("That did not work", "The mistake is ours. Please try again later, or call us.")
 
 
@@ -38,6 +47,7 @@ def attach(app: Flask) -> None:
     app.register_error_handler(LinkClosed, link_closed)
     app.register_error_handler(AccessRefused, access_refused)
     app.register_error_handler(HTTPException, plain)
+    app.add_url_rule("/message", view_func=message)
 
 
 def in_words(refusal: Refusal) -> str:
@@ -73,56 +83,75 @@ def refused(refusal: Refusal) -> Response:
         button = ("/sign-in/again", "Email me a new code")
     elif refusal.kind == "rate-limited":
         text += f" Please try again {wait_words(refusal.retry_after_s)}. Nothing is lost."
-    answer = page(title, text, refusal.status, button)
-    if refusal.retry_after_s:
-        answer.headers["Retry-After"] = str(refusal.retry_after_s)
-    return answer
+    return page(title, text, refusal.status, button, _retry_after(refusal.retry_after_s))
 
 
 def away(error: Away) -> Response:
     text = "We could not reach our sign-in service. Nothing is lost. Please try again in a moment."
-    answer = page("One moment, please", text, 503)
-    answer.headers["Retry-After"] = str(error.retry_after_s)
-    return answer
+    return page("One moment, please", text, 503, None, _retry_after(error.retry_after_s))
 
 
 def sign_in_needed(_: SignInNeeded) -> Response:
-    return _challenged(make_response(render_template("sign_in_first.html", page=wanted_page()), 401))
+    return say(Said("sign_in_first.html", {"page": wanted_page()}, 401, NO_TOKEN))
 
 
 def link_closed(_: LinkClosed) -> Response:
     text = "To keep your data safe we close this page after ten minutes. Press the link in our email to open it again."
-    return _challenged(page("This page has closed", text, 401))
+    return page("This page has closed", text, 401, None, NO_TOKEN)
 
 
 def access_refused(refusal: AccessRefused) -> Response:
     """The verifier's answer, as it stands (RFC 6750, RFC 9470), on a page that leads on."""
+    challenge = {"WWW-Authenticate": refusal.www_authenticate}
     if refusal.status == 401:
-        answer = make_response(render_template("step_up.html", page=wanted_page()), 401)
-    else:
-        text = "Your link opens one thing only, and this is another one. With a code you see all that is yours."
-        answer = page("This is not open here", text, 403, ("/sign-in/step-up", "Email me a code"))
-    answer.headers["WWW-Authenticate"] = refusal.www_authenticate
-    return answer
+        return say(Said("step_up.html", {"page": wanted_page()}, 401, challenge))
+    text = "Your link opens one thing only, and this is another one. With a code you see all that is yours."
+    return page("This is not open here", text, 403, ("/sign-in/step-up", "Email me a code"), challenge)
 
 
 def plain(error: HTTPException) -> Response:
-    code = error.code or 500
-    if code == 400:
-        return page("Please try once more", "This page was open for too long. Go back, reload it and press again.", 400)
-    if code in (404, 405):
-        return page("There is nothing here", "The address may have a mistake in it.", code)
-    return page(*OURS, code)
+    """A request that none of our pages makes. It is answered on the spot: a forged form must leave nothing behind."""
+    title, text = OURS
+    if error.code == 400:
+        title, text = "Please try once more", "This page was open for too long. Go back, reload it and press again."
+    elif error.code in (404, 405):
+        title, text = "There is nothing here", "The address may have a mistake in it."
+    return _rendered(_message(title, text, error.code or 500))
 
 
-def page(title: str, text: str, status: int, button: tuple[str, str] | None = None) -> Response:
-    return make_response(render_template("message.html", title=title, text=text, button=button), status)
+def page(
+    title: str, text: str, status: int, button: tuple[str, str] | None = None, headers: Mapping[str, str] = NONE
+) -> Response:
+    """The page for this answer; `button` is (where it leads by POST, its words)."""
+    return say(_message(title, text, status, button, headers))
 
 
-def _challenged(answer: Response) -> Response:
-    """A 401 always says what it takes (RFC 9110 §15.5.2); browsers pass over it, programs don't."""
-    answer.headers["WWW-Authenticate"] = NoCredentials("no_token_in_this_visit").www_authenticate
-    return answer
+def say(said: Said) -> Response:
+    """Show it; after a form, by a 303 to where it can be opened again."""
+    if request.method != "POST":
+        return _rendered(said)
+    visit().said = said
+    return redirect("/message", 303)
+
+
+def message() -> Response:
+    """The last answer to a form, as often as it is asked for. Its status is that of what happened."""
+    said = visit().said
+    return _rendered(said) if said else redirect("/sign-in", 303)
+
+
+def _message(
+    title: str, text: str, status: int, button: tuple[str, str] | None = None, headers: Mapping[str, str] = NONE
+) -> Said:
+    return Said("message.html", {"title": title, "text": text, "button": button}, status, headers)
+
+
+def _rendered(said: Said) -> Response:
+    return make_response(render_template(said.template, **said.values), said.status, said.headers)
+
+
+def _retry_after(seconds: int | None) -> dict[str, str]:
+    return {"Retry-After": str(seconds)} if seconds else {}
 
 
 def wanted_page() -> str:

@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response
 from authsvc.demo.sample import tokens
 from authsvc.demo.sample.api import Away, Choice, Refusal, Started, Tokens
 from authsvc.demo.sample.clinic import clinic, patient_ip
+from authsvc.demo.sample.forms import last_slip, try_again
 from authsvc.demo.sample.refusals import in_words, wait_words
 from authsvc.demo.sample.visits import Pending, visit
 
@@ -31,11 +32,12 @@ PAGES = {
 def ask_address() -> Response | str:
     if tokens.portal_grant():
         return redirect(PAGES["home"], 303)
-    return render_template("sign_in.html", page=_page(request.args.get("to")), email="", wrong="")
+    slip, page = last_slip(), _page(request.args.get("to"))
+    return render_template("sign_in.html", page=page, email=slip.typed.get("email", ""), wrong=slip.wrong.get("email"))
 
 
 @signin.post("/sign-in")
-def send_to_address() -> Response | tuple[str, int]:
+def send_to_address() -> Response:
     email, page = request.form.get("email", "").strip(), _page(request.form.get("page"))
     try:
         start("email", email, page)
@@ -43,7 +45,7 @@ def send_to_address() -> Response | tuple[str, int]:
         if refusal.kind != "invalid-request":
             raise
         wrong = "Please write your whole email address, like name@example.com."
-        return render_template("sign_in.html", page=page, email=email, wrong=wrong), 400
+        return try_again(f"/sign-in?to={page}", {"email": wrong}, {"email": email})
     return redirect("/sign-in/code", 303)
 
 
@@ -70,11 +72,11 @@ def ask_code() -> Response | str:
     if pending is None:
         return redirect("/sign-in", 303)
     notice, visit().notice = visit().notice, ""
-    return render_template("code.html", pending=pending, notice=notice, wrong="")
+    return render_template("code.html", pending=pending, notice=notice, wrong=last_slip().wrong.get("code"))
 
 
 @signin.post("/sign-in/resend")
-def resend() -> Response | tuple[str, int]:
+def resend() -> Response:
     pending = visit().pending
     if pending is None:
         return redirect("/sign-in", 303)
@@ -83,14 +85,15 @@ def resend() -> Response | tuple[str, int]:
     except Refusal as refusal:
         if refusal.kind != "rate-limited":
             raise
-        notice = f"A code is on its way already. You can ask for another {wait_words(refusal.retry_after_s)}."
-        return render_template("code.html", pending=pending, notice=notice, wrong=""), 429
-    visit().notice = "We have sent another code. The earlier one still works too."
+        wait = wait_words(refusal.retry_after_s)
+        visit().notice = f"A code is on its way already. You can ask for another {wait}."
+    else:
+        visit().notice = "We have sent another code. The earlier one still works too."
     return redirect("/sign-in/code", 303)
 
 
 @signin.post("/sign-in/code")
-def check_code() -> Response | tuple[str, int]:
+def check_code() -> Response:
     pending = visit().pending
     if pending is None:
         return redirect("/sign-in", 303)
@@ -99,7 +102,7 @@ def check_code() -> Response | tuple[str, int]:
     except Refusal as refusal:
         if refusal.kind not in ("invalid-code", "invalid-request", "rate-limited") or _was_last(refusal):
             raise
-        return render_template("code.html", pending=pending, notice="", wrong=in_words(refusal)), refusal.status
+        return try_again("/sign-in/code", {"code": in_words(refusal)}, {})  # what was typed is not worth keeping
     if isinstance(answer, Choice):
         pending.challenge, pending.choose = answer.challenge, answer.patients
         return redirect("/sign-in/who", 303)
@@ -157,6 +160,7 @@ def start(how: str, who: str, page: str) -> None:
 
 def wait_for_code(started: Started, how: str, who: str, page: str) -> None:
     shown = started.email_hint or (who if how == "email" else "")
+    visit().slips.clear()  # what was said of an earlier code is past
     visit().pending = Pending(started.challenge, how, who, shown, started.expires_in_s // 60, page)
 
 

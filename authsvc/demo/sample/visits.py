@@ -13,6 +13,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from flask import Flask, Response, abort, g, request
@@ -45,6 +46,24 @@ class Pending:
     choose: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True)
+class Slip:
+    """Why a form was refused, a sentence a field, and what was typed into it."""
+
+    wrong: Mapping[str, str] = field(default_factory=dict)
+    typed: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Said:
+    """A page that is an answer by itself: its template, what goes into it, status and headers."""
+
+    template: str
+    values: Mapping[str, object]
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass
 class Visit:
     """Everything we know of one browser."""
@@ -53,6 +72,8 @@ class Visit:
     portal: Grant | None = None
     pending: Pending | None = None
     notice: str = ""
+    slips: dict[str, Slip] = field(default_factory=dict)  # by the address of the form's page, which shows it once
+    said: Said | None = None  # the last answer to a form that had no page of its own
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
