@@ -69,6 +69,17 @@ class Serving:
             else:
                 return self
 
+    def acts(self) -> Serving:
+        """Once it answers and every worker has the keys."""
+        until = time.monotonic() + STARTS_WITHIN_S
+        good = 0
+        while good < 8:  # a new connection each, so that every worker is asked
+            good = good + 1 if self.get("/readyz")[0] == 200 else 0
+            assert time.monotonic() < until, self.err.read_text()
+            if not good:
+                select_nothing(0.02)
+        return self
+
     def get(self, path: str, *, admin: bool = False, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
         """Status and body, over a connection of its own."""
         line = http.client.HTTPConnection("127.0.0.1", self.admin_port if admin else self.port, timeout=20)
@@ -124,7 +135,7 @@ def running(servers: Backends, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """One with two workers, for the tests that change nothing."""
     serving = Serving(environ(store_address(servers)), tmp_path_factory.mktemp("running"), "--workers", "2")
     try:
-        yield serving.answers()
+        yield serving.answers().acts()
     finally:
         serving.end()
 
