@@ -68,15 +68,17 @@ def test_the_table_holds(gateway: Gateway, site: Site, name: str) -> None:
 
 
 def test_the_service_sees_exactly_what_authsvc_said(gateway: Gateway, site: Site) -> None:
-    assert heard(gateway.ask(CONTACT, site.code)) == site.told(site.code)
+    token = site.code
+    assert heard(gateway.ask(CONTACT, token)) == site.told(token)
 
 
 @pytest.mark.parametrize(
     "recipe", [recipe for recipe in ALL if "own invoice" not in recipe.promises], ids=lambda recipe: recipe.name
 )
 def test_what_a_link_is_for_reaches_the_service(recipe: Recipe, start: Start, site: Site) -> None:
-    told = heard(start(recipe).ask(INVOICE, site.link))
-    assert told == site.told(site.link, resource="invoice:inv_1")
+    token = site.link
+    told = heard(start(recipe).ask(INVOICE, token))
+    assert told == site.told(token, resource="invoice:inv_1")
     assert told["X-Auth-Resource"] == "invoice:inv_1"
 
 
