@@ -22,8 +22,9 @@ import pytest
 import redis
 
 from authsvc.cli import server
-from tests.cli.conftest import Authsvc, run_in, store_address
-from tests.conftest import Backends
+from authsvc.demo.embedded import StoreServer
+from tests.cli.conftest import Authsvc, run_in
+from tests.conftest import server_binary
 from tests.fakes import environ
 
 STARTS_WITHIN_S = 30.0  # on a machine that runs everything else as well
@@ -131,13 +132,16 @@ def start(settings: dict[str, str], tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.fixture(scope="module")
-def running(servers: Backends, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """One with two workers, for the tests that change nothing."""
-    serving = Serving(environ(store_address(servers)), tmp_path_factory.mktemp("running"), "--workers", "2")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """One with two workers, for the tests that change nothing, on a store that no other test fills or empties."""
+    store = StoreServer(server_binary("valkey"), append_only=False)
+    store.start()
+    serving = Serving(environ(store.url), tmp_path_factory.mktemp("running"), "--workers", "2")
     try:
         yield serving.answers().acts()
     finally:
         serving.end()
+        store.discard()
 
 
 # --- starting -----------------------------------------------------------------------------------------------------
