@@ -45,7 +45,7 @@ def pair(tmp_path: Path) -> Iterator[tuple[redis.Redis, subprocess.Popen[bytes]]
 
 def test_a_durable_act_waits_for_its_replica(pair: tuple[redis.Redis, subprocess.Popen[bytes]]) -> None:
     client, replica = pair
-    store = Store(client, replicas=1)
+    store = Store(client, replicas=1, timeout_s=6)  # WAIT may take 3 s: this machine may be busy
     limits = [["client-calls", "portal", 10, 1, True]]
     taken = store.run("charge", practice_prefix("maple"), {"now": 1, "limits": limits}, durable=True)
     assert taken["limits"][0][3] == 9
