@@ -17,13 +17,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from authsvc import audit, errors
+from authsvc import audit, errors, ratelimit
 
 OTHER = "other"
 
-_KINDS = ("code", "access-link", "link", "address-changed", "new-link")
+_KINDS = ("code", "access-link", "link", "address-changed", "new-link", "test")
 _CODE = ("wrong", "expired", "dummy", "link_mode", "no_access")
-_CHALLENGE = ("unknown", "expired", "spent", "exhausted", "other_client", "superseded")
+_CHALLENGE = ("unknown", "expired", "spent", "exhausted", "other_client", "superseded", "unproven")
 _LINK = ("unknown", "expired", "used_up", "revoked", "address_changed")
 _GRANT = ("malformed", "unknown", "expired", "reused", "other_client", "scope")
 _UNAVAILABLE = (
@@ -37,20 +37,7 @@ _UNAVAILABLE = (
     "pepper_unknown",
     "key_ring",
 )
-_POLICIES = (
-    "issue-address",
-    "issue-patient",
-    "issue-network",
-    "verify-network",
-    "exchange-network",
-    "client-calls",
-    "auth-failures",
-    "mails-practice",
-    "mails-all",
-    "link-resend",
-    "resend",
-    "guesses",
-)
+_POLICIES = (*ratelimit.POLICIES, "resend", "guesses")
 
 
 @dataclass(frozen=True)
