@@ -36,7 +36,7 @@ from authsvc.model import Act, LimitState
 from authsvc.ratelimit import Limits
 from authsvc.seams import Clock, Entropy
 from authsvc.store.bell import Bell
-from authsvc.store.connection import Store, practice_prefix
+from authsvc.store.connection import Store, practice_prefix, site_prefix
 
 Bucket = tuple[str, str, int, int, bool]
 """policy, id, quota, window_s, shown in the RateLimit fields"""
@@ -130,6 +130,18 @@ class Acts:
             return []
         key = self.vault.key("address-index")
         return [addresses.network_index(key, act.practice.id, net) for net in addresses.networks(act.client_ip)]
+
+    def charge_failure(
+        self, buckets: list[Bucket], outcomes: Mapping[str, Event], *, actor: str, **fields: str
+    ) -> None:
+        """Count a credential that proved nothing, before any practice is known. Raises RateLimited, Unavailable."""
+        audit = {name: self.recorder.entry(event, actor=actor, **fields) for name, event in outcomes.items()}
+        args = {"now": self.clock.now_ms(), "limits": buckets, "audit": audit}
+        reply = self.store.run("charge", site_prefix("clients"), args)
+        for event, *_ in reply.get("did", ()):
+            self.recorder.told(event, actor=actor, **fields)
+        if "err" in reply:
+            raise rate_limited(reply)
 
     # --- addresses --------------------------------------------------------------------------------------------------
 

@@ -46,8 +46,7 @@ class Challenges:
         salt = self._acts.entropy.token_bytes(SALT_BYTES)
         profile, pepper_id = settings.code_hash_profile, vault.pepper_id
         code = mint.code(self._acts.entropy)
-        with self._queue.place() as turn, turn:
-            tag = hashing.code_tag(vault.pepper(pepper_id), act.practice.id, handle, code, salt, profile)
+        tag = self.tag(act, handle, code, salt, profile, pepper_id)
         args = {
             **self._mail(act, code, filler),
             "handle": mint.digest(handle),

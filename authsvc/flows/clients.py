@@ -13,11 +13,10 @@ from typing import Any
 from authsvc.audit import Event
 from authsvc.crypto import addresses, mint
 from authsvc.errors import AlreadyExists, Unauthenticated, UnknownName
-from authsvc.flows.acts import Acts, rate_limited
+from authsvc.flows.acts import Acts
 from authsvc.flows.cache import Cache
 from authsvc.flows.site import Site
 from authsvc.model import Client, ClientSecret
-from authsvc.store.connection import site_prefix
 from authsvc.store.registry import Registry
 
 LIVE_SECRETS = 2
@@ -59,20 +58,8 @@ class Clients:
             self._acts.bucket("auth-failures", addresses.network_index(key, "@", network))
             for network in addresses.networks(peer_ip)
         ]
-        entry = self._acts.recorder.entry
-        audit = {
-            "limited": entry(Event.LIMITED, actor="peer", client=client_id),
-            "refused": entry(Event.CLIENT_REFUSED, actor="peer", client=client_id),
-        }
-        reply = self._acts.store.run(
-            "charge",
-            site_prefix("clients"),
-            {"now": self._acts.clock.now_ms(), "limits": buckets, "audit": audit},
-        )
-        for event, *_ in reply.get("did", ()):
-            self._acts.recorder.told(event, actor="peer", client=client_id)
-        if "err" in reply:
-            raise rate_limited(reply)
+        outcomes = {"limited": Event.LIMITED, "refused": Event.CLIENT_REFUSED}
+        self._acts.charge_failure(buckets, outcomes, actor="peer", client=client_id)
 
     def add(
         self,

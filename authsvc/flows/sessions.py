@@ -12,12 +12,11 @@ from authsvc.audit import Event
 from authsvc.crypto import mint, tokens
 from authsvc.crypto.tokens import Refresh
 from authsvc.errors import InvalidGrant, InvalidScope, KeyRingUnusable, NotFound, TokenInvalid
-from authsvc.flows.acts import Acts, rate_limited
+from authsvc.flows.acts import Acts
 from authsvc.flows.bearers import Bearers, rests
 from authsvc.flows.practices import Practices
 from authsvc.flows.tokens import Issuing
 from authsvc.model import Act, Client, Practice, SessionInfo, TokenGrant
-from authsvc.store.connection import site_prefix
 
 INACTIVE: dict[str, Any] = {"active": False}
 INTROSPECTED = (
@@ -79,14 +78,7 @@ class Sessions:
 
     def _count_junk(self, client: Client) -> None:
         bucket = self._acts.bucket("auth-failures", f"junk.{client.id}")
-        entry = self._acts.recorder.entry(Event.LIMITED, actor=f"client:{client.id}")
-        reply = self._acts.store.run(
-            "charge",
-            site_prefix("clients"),
-            {"now": self._acts.clock.now_ms(), "limits": [bucket], "audit": {"limited": entry}},
-        )
-        if "err" in reply:
-            raise rate_limited(reply)
+        self._acts.charge_failure([bucket], {"limited": Event.LIMITED}, actor=f"client:{client.id}")
 
     # --- RFC 7009 ---------------------------------------------------------------------------------------------------
 

@@ -28,17 +28,9 @@ end
 local refused, left = take(limits)
 if refused then return refused end
 
-local patient = nil
-if c.v ~= '1' then
-  if c.p ~= '' then
-    local p = patient_of(c.p)
-    if eligible(p, c.x, tonumber(c.s)) then patient = p end
-  else
-    patient = eligible_on(c.x, tonumber(c.s))[1]
-  end
-elseif c.k == 'typed' then
-  eligible_on(c.x, tonumber(c.s))
-end
+-- An unknown mailbox is asked like a known one, and nobody there is written to.
+local found = signers(c)
+local patient = c.v ~= '1' and found[1] or nil
 if c.k ~= 'typed' and not patient then return answer({err = 'challenge-gone', reason = 'superseded'}) end
 
 local k = key('challenge', a.handle)

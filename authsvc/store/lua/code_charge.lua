@@ -32,7 +32,7 @@ if c.st ~= '' then
 end
 if tonumber(c.e) <= now then return gone('expired') end
 -- Who is meant has moved, or may not sign in any more. A typed address is never asked: its answer would tell.
-if c.p ~= '' and not eligible(patient_of(c.p), c.x, tonumber(c.s)) then return gone('superseded') end
+if c.p ~= '' and #signers(c) == 0 then return gone('superseded') end
 local used = tonumber(c.a)
 if used >= a.attempts then return gone('exhausted') end
 

@@ -28,15 +28,6 @@ local function session_of(sid)
   return s
 end
 
--- Everyone the proven mailbox may sign in as, asked again now.
-local function patients()
-  if c.p ~= '' then
-    local p = patient_of(c.p)
-    return eligible(p, c.x, tonumber(c.s)) and {p} or {}
-  end
-  return eligible_on(c.x, tonumber(c.s))
-end
-
 local function list(found)
   local out = {}
   for i, p in ipairs(found) do out[i] = {p.id, p.label} end
@@ -47,7 +38,7 @@ if not c.c or c.c ~= a.client then return gone('unknown') end
 if c.st ~= '' then
   -- A parallel submit of the code that has just won, or the replay that code_charge let through.
   if a.locked or c.wt ~= a.tag or now - tonumber(c.wm) > a.replay_ms then return gone('spent') end
-  if c.st == 'choose' then return reply({choose = list(patients())}) end
+  if c.st == 'choose' then return reply({choose = list(signers(c))}) end
   local s = session_of(c.sid)
   if not s then return gone('spent') end
   return reply({session = s})
@@ -61,7 +52,7 @@ end
 if not hit then return missed('wrong') end
 if c.v == '1' then return missed('dummy') end
 if a.locked then return missed('link_mode') end
-local found = patients()
+local found = signers(c)
 if #found == 0 then return missed('no_access') end
 
 -- Proven. The reserved miss is given back, and the run of misses ends here.

@@ -388,6 +388,13 @@ local function mail_challenge(kind, idx, patient, by_link)
   enqueue(m)
 end
 
+-- Everyone whom the challenge's mailbox may sign in as, asked now: the one it was started for, or all who share it.
+local function signers(c)
+  if c.p == '' then return eligible_on(c.x, tonumber(c.s)) end
+  local p = patient_of(c.p)
+  return eligible(p, c.x, tonumber(c.s)) and {p} or {}
+end
+
 local function live_tags(c)
   local live = {}
   for i = 1, 3 do

@@ -2,7 +2,7 @@
 --
 --   limits; id, d, k (of the old token); link {id, d} of the new one; mail {id, body}; address {quota, window_s}
 --   every_ms between two of a lineage, most per lineage; tombstone_ms, delivery_ttl_ms, brake; audit resent, limited
--- Returns {} | {sent = {w, r, e}} | err: rate-limited
+-- Returns {} | err: rate-limited
 
 local refused = take(a.limits)
 if refused then return refused end
