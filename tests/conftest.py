@@ -11,6 +11,7 @@ Sockets lead to this machine only (setup.cfg). With NO_SKIPPED_TESTS=1, as in CI
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -159,3 +160,26 @@ def store(redis_client: redis.Redis) -> Store:
     from authsvc.store.connection import Store
 
     return Store(redis_client, deadline_s=30, waiting_limit=256)
+
+
+LOGGING_FLAGS = ("logThreads", "logProcesses", "logMultiprocessing", "raiseExceptions", "_srcfile")
+"""What `logs.configure` turns off for a whole process."""
+
+
+@pytest.fixture
+def loggers() -> Iterator[None]:
+    """The root logger and the trail's, put back as they were."""
+    from authsvc import logs
+
+    kept = [
+        (logger, list(logger.handlers), logger.level, logger.propagate)
+        for logger in (logging.getLogger(), logging.getLogger(logs.AUDIT))
+    ]
+    flags = {name: getattr(logging, name) for name in LOGGING_FLAGS}
+    yield
+    for logger, handlers, level, propagate in kept:
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
+        logger.propagate = propagate
+    for name, value in flags.items():
+        setattr(logging, name, value)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,27 +21,6 @@ SECRETS = [
     JWT,
     JWT + ".extra",
 ]
-
-
-FLAGS = ("logThreads", "logProcesses", "logMultiprocessing", "raiseExceptions", "_srcfile")
-"""What `configure` turns off for a whole process."""
-
-
-@pytest.fixture
-def loggers() -> Iterator[None]:
-    """The root logger and the trail's, put back as they were."""
-    kept = [
-        (logger, list(logger.handlers), logger.level, logger.propagate)
-        for logger in (logging.getLogger(), logging.getLogger(logs.AUDIT))
-    ]
-    flags = {name: getattr(logging, name) for name in FLAGS}
-    yield
-    for logger, handlers, level, propagate in kept:
-        logger.handlers[:] = handlers
-        logger.setLevel(level)
-        logger.propagate = propagate
-    for name, value in flags.items():
-        setattr(logging, name, value)
 
 
 @pytest.fixture

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +13,9 @@ import pytest
 import redis
 from click.testing import CliRunner
 
-from authsvc import logs
 from authsvc.cli import main
 from tests.conftest import Backends
 from tests.fakes import environ
-from tests.test_logs import FLAGS
 
 
 @dataclass(frozen=True)
@@ -38,20 +35,8 @@ Authsvc = Callable[..., Ran]
 
 
 @pytest.fixture(autouse=True)
-def _quiet_again() -> Iterator[None]:
-    """Commands set up the logs of their whole process; put those of this one back."""
-    kept = [
-        (logger, list(logger.handlers), logger.level, logger.propagate)
-        for logger in (logging.getLogger(), logging.getLogger(logs.AUDIT))
-    ]
-    flags = {name: getattr(logging, name) for name in FLAGS}
-    yield
-    for logger, handlers, level, propagate in kept:
-        logger.handlers[:] = handlers
-        logger.setLevel(level)
-        logger.propagate = propagate
-    for name, value in flags.items():
-        setattr(logging, name, value)
+def _quiet_again(loggers: None) -> None:
+    """Commands set up the logs of their whole process; those of this one are put back."""
 
 
 def store_address(servers: Backends) -> str:
