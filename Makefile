@@ -35,7 +35,7 @@ gateways: $(VENV)/.gateways ## install the gateways that pip can bring, for test
 lock: ## resolve the requirements anew (needs uv on PATH)
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
 	@set -e; lock() { out=$$1; shift; UV_CUSTOM_COMPILE_COMMAND='make lock' uv pip compile --quiet --upgrade --universal \
-		--python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
 		--output-file requirements/$$out.txt "$$@"; }; \
 	lock build requirements/build.in; \
 	lock server setup.cfg --extra server; \

@@ -142,7 +142,7 @@ def test_ci_runs_the_readmes_test_command() -> None:
 def test_every_requirement_is_locked_by_hash(name: str) -> None:
     entries = re.split(r"\n(?=[a-z0-9])", re.sub(r"^\s*#.*\n", "", TEXTS[name], flags=re.MULTILINE).strip())
     for entry in entries:
-        assert re.match(r"[a-z0-9._-]+==[\w.]+", entry), entry
+        assert re.match(r"[a-z0-9._-]+(\[[a-z0-9,-]+\])?==[\w.]+", entry), entry
         assert "--hash=sha256:" in entry, entry
 
 
@@ -155,6 +155,6 @@ def test_the_locks_hold_everything_that_the_extras_ask_for() -> None:
         asked[extra] = {re.split(r"[\[<>=!~ ]", need)[0].lower().replace("_", "-") for need in needs}
     locks = {"server": ["server"], "demo": ["server", "demo"], "test": ["server", "demo", "test", "lint"]}
     for lock, extras in locks.items():
-        locked = set(re.findall(r"^([a-z0-9._-]+)==", TEXTS[f"requirements/{lock}.txt"], re.MULTILINE))
+        locked = set(re.findall(r"^([a-z0-9._-]+)(?:\[.*\])?==", TEXTS[f"requirements/{lock}.txt"], re.MULTILINE))
         for extra in extras:
             assert asked[extra] <= locked, (lock, extra)
