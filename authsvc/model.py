@@ -30,7 +30,9 @@ class Practice:
     """A tenant.
 
     `link_url` is the practice's own template (https, ends in `/{token}`), empty for the hosted page. `time_zone` is an
-    IANA name such as `America/Phoenix`, for the hours in mails; empty for UTC.
+    IANA name such as `America/Phoenix`, for the hours in mails; empty for UTC. What patients see of the practice:
+    `colour` (`#rrggbb`), `logo` (the digest that names the stored picture, with its size in pixels), `support_email`,
+    and `sender_name`, which mails come from; each may be empty.
     """
 
     id: str
@@ -40,6 +42,12 @@ class Practice:
     link_url: str = ""
     locale: str = "en"
     time_zone: str = ""
+    support_email: str = ""
+    sender_name: str = ""
+    colour: str = ""
+    logo: str = ""
+    logo_width: int = 0
+    logo_height: int = 0
     created_ms: int = 0
 
 
@@ -54,7 +62,13 @@ class ClientSecret:
 
 @dataclass(frozen=True)
 class Client:
-    """A practice service's credential."""
+    """A practice service's credential.
+
+    With `redirect_uris` it is also a relying party (OpenID Connect): patients sign in for it at the hosted pages, and it
+    serves one practice. A `public` one has no secret; one with `jwks` (public keys, RFC 7517) signs its calls.
+    `initiate_login_uri` is where a pressed link sends the browser (OpenID Connect Core §4), `backchannel_logout_uri`
+    where it hears of a session's end.
+    """
 
     id: str
     practices: tuple[str, ...]
@@ -62,9 +76,22 @@ class Client:
     audience: str
     secrets: tuple[ClientSecret, ...]
     created_ms: int
+    redirect_uris: tuple[str, ...] = ()
+    post_logout_uris: tuple[str, ...] = ()
+    initiate_login_uri: str = ""
+    backchannel_logout_uri: str = ""
+    public: bool = False
+    jwks: tuple[Mapping[str, str], ...] = ()
 
     def serves(self, practice_id: str) -> bool:
         return EVERY_PRACTICE in self.practices or practice_id in self.practices
+
+    @property
+    def authentication(self) -> str:
+        """How it proves itself at the token endpoint, in the words of RFC 7591 §2: one way, by registration."""
+        if self.public:
+            return "none"
+        return "private_key_jwt" if self.jwks else "client_secret_basic"
 
 
 @dataclass(frozen=True)
@@ -148,6 +175,7 @@ class TokenGrant:
     workflow: str | None = None
     resource: str | None = None
     authorization_details: tuple[Mapping[str, object], ...] | None = None
+    id_token: str | None = None
 
 
 @dataclass(frozen=True)
@@ -179,8 +207,21 @@ class LinkInfo:
 
 
 @dataclass(frozen=True)
+class LinkView:
+    """What the page of a link needs to know: the holder of its token sees this, and nothing is spent.
+
+    `client` is the id of the client that issued it, `locale` the patient's own; each may be empty.
+    """
+
+    workflow: str
+    access: bool
+    locale: str = ""
+    client: str = ""
+
+
+@dataclass(frozen=True)
 class SessionInfo:
-    """A session as a list shows it."""
+    """A session as a list shows it. `client` is empty for a sign-in at the hosted pages."""
 
     id: str
     patient: str
@@ -188,6 +229,73 @@ class SessionInfo:
     created_at_ms: int
     last_used_at_ms: int
     expires_at_ms: int
+
+
+# --- the hosted pages ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A checked authorization request (RFC 6749 §4.1.1, RFC 7636, OpenID Connect Core §3.1.2.1).
+
+    `scopes` are those we know of what was asked, `challenge` is PKCE's (S256), `acr` is `instant`, `extra` or empty,
+    `hinted` the patient whom an id_token_hint of ours names. `query` is the request as a query string again, for the
+    pages that carry it along.
+    """
+
+    client: Client
+    practice: Practice
+    redirect_uri: str
+    scopes: tuple[str, ...]
+    challenge: str
+    state: str = ""
+    nonce: str = ""
+    prompt: frozenset[str] = frozenset()
+    max_age_s: int | None = None
+    acr: str = ""
+    login_hint: str = ""
+    ui_locales: str = ""
+    hinted: str = ""
+    query: str = ""
+
+
+@dataclass(frozen=True)
+class SignIn:
+    """A browser that is signed in at the hosted pages, as its patient may see it. `hint` is the masked address."""
+
+    sid: str
+    patient: str
+    label: str
+    locale: str
+    hint: str
+    auth_time_ms: int
+    last_used_ms: int
+    idle_ends_ms: int
+    ends_ms: int
+
+
+@dataclass(frozen=True)
+class Entered:
+    """A sign-in that was just opened. `cookie` is the browser's secret."""
+
+    cookie: str = field(repr=False)
+    sid: str
+    patient: str
+    locale: str = ""
+
+
+@dataclass(frozen=True)
+class Landing:
+    """A pressed instant link that waits for its client. `hint` travels as `login_hint`, and works only with the
+    browser that pressed. `email_hint` is the masked address, where a code could be sent to."""
+
+    hint: str
+    patient: str
+    workflow: str
+    resource: str
+    target: str
+    email_hint: str = ""
+    locale: str = ""
 
 
 @dataclass(frozen=True)

@@ -136,5 +136,6 @@ def _client(document: dict[str, Any]) -> Client:
             "practices": tuple(document["practices"]),
             "permissions": frozenset(document["permissions"]),
             "secrets": tuple(ClientSecret(**kept) for kept in document["secrets"]),
+            **{name: tuple(document.get(name, ())) for name in ("redirect_uris", "post_logout_uris", "jwks")},
         }
     )
