@@ -30,7 +30,7 @@ class Authority:
     """A private certificate authority and the mail host's certificate, as files in a folder."""
 
     def __init__(self, folder: Path, *names: str) -> None:
-        self.ca, self._chain = folder / "ca.pem", folder / "host.pem"
+        self.ca, self.chain = folder / "ca.pem", folder / "host.pem"
         root, root_name = ec.generate_private_key(ec.SECP256R1()), _name("Test Authority")
         self.ca.write_bytes(_pem(_certificate(root_name, root_name, root, root, is_ca=True)))
         key = ec.generate_private_key(ec.SECP256R1())
@@ -38,11 +38,11 @@ class Authority:
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        self._chain.write_bytes(private + _pem(host))
+        self.chain.write_bytes(private + _pem(host))
 
     def context(self) -> ssl.SSLContext:
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        made.load_cert_chain(self._chain)
+        made.load_cert_chain(self.chain)
         return made
 
 
