@@ -7,8 +7,8 @@ authority of its own.
 
 `localhost` and 127.0.0.1 are always in the certificate. Names below `.localhost` mean this machine to Chromium;
 programs that ask the system's resolver should keep to `localhost`. Whatever Host a request names, it reaches authsvc
-unless `beside` leads that name to another port. nginx says anew where a request came from, so whoever wants to be another
-patient's network connects from another address of 127.0.0.0/8 (trust 127.0.0.1 alone: `TRUSTED`).
+unless `beside` leads that name to another port. nginx says anew where a request came from, so whoever
+wants to be another patient's network connects from another address of 127.0.0.0/8 (trust 127.0.0.1 alone: `TRUSTED`).
 """
 
 from __future__ import annotations
