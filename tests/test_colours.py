@@ -1,0 +1,96 @@
+"""Whatever colour a practice has, its pages can be read; and what could be read already is left alone."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as some
+
+from authsvc.colours import DARK, LIGHT, SHAPE, TEXT, Scheme, contrast, luminance, parsed, properties, readable
+
+CSS = (resources.files("authsvc.web") / "static" / "page.css").read_text(encoding="utf-8")
+EVERY_COLOUR = some.integers(0, 0xFFFFFF).map("#{:06x}".format)
+SCHEMES = pytest.mark.parametrize("scheme", [LIGHT, DARK], ids=["light", "dark"])
+
+
+def of_the_stylesheet(scheme: Scheme) -> dict[str, str]:
+    """The custom properties as page.css has them: the first :root is light, the one in the media query dark."""
+    light, dark = re.findall(r":root \{(.*?)\}", CSS, re.DOTALL)
+    return dict(re.findall(r"(--[a-z-]+): (#[0-9a-f]{6});", dark if scheme.dark else light))
+
+
+@SCHEMES
+def test_the_surfaces_are_those_of_the_stylesheet(scheme: Scheme) -> None:
+    base = of_the_stylesheet(scheme)
+    assert scheme.surfaces == (base["--sheet"], base["--ground"])
+    assert scheme.ink == base["--act-ink"]
+    assert properties("#0b5c8a", scheme).keys() <= base.keys()
+    assert re.search(r"^@media \(prefers-color-scheme: dark\)", CSS, re.MULTILINE)
+
+
+@SCHEMES
+@given(colour=EVERY_COLOUR)
+@example(colour="#000000")
+@example(colour="#ffffff")
+@example(colour="#ffff00")
+@example(colour="#0000ff")
+@example(colour="#777777")
+def test_every_colour_there_is_gives_links_and_buttons_that_can_be_read(scheme: Scheme, colour: str) -> None:
+    base, own = of_the_stylesheet(scheme), properties(colour, scheme)
+    for surface in (base["--sheet"], base["--ground"]):
+        assert contrast(own["--act"], surface) >= TEXT > SHAPE
+    assert contrast(own["--act"], own["--act-ink"]) >= TEXT
+    assert all(parsed(value) == value for value in own.values())
+
+
+@SCHEMES
+@given(colour=EVERY_COLOUR)
+def test_a_colour_that_is_readable_stays_as_it_is(scheme: Scheme, colour: str) -> None:
+    fine = all(contrast(colour, surface) >= TEXT for surface in scheme.surfaces)
+    assert (readable(colour, scheme) == colour) is fine
+    assert readable(readable(colour, scheme), scheme) == readable(colour, scheme)
+
+
+@SCHEMES
+@given(colour=EVERY_COLOUR)
+def test_only_the_lightness_moves_and_only_the_way_that_helps(scheme: Scheme, colour: str) -> None:
+    before, after = ([int(each[at : at + 2], 16) for at in (1, 3, 5)] for each in (colour, readable(colour, scheme)))
+    pairs = list(zip(before, after, strict=True))
+    assert all(was <= now if scheme.dark else was >= now for was, now in pairs)
+    # The order of red, green and blue says in which sixth of the wheel the hue lies; rounding may make two equal.
+    assert all(now <= then for (was, now) in pairs for (once, then) in pairs if was < once)
+
+
+@SCHEMES
+@given(colour=EVERY_COLOUR)
+def test_the_step_is_the_smallest_that_is_enough(scheme: Scheme, colour: str) -> None:
+    moved = readable(colour, scheme)
+    if moved != colour:
+        nearest = min(contrast(moved, surface) for surface in scheme.surfaces)
+        # One step of all three channels changes the contrast by less than a tenth hereabouts.
+        assert TEXT <= nearest < TEXT + 0.1
+
+
+@pytest.mark.parametrize(
+    "one, other, ratio",
+    [("#000000", "#ffffff", 21.0), ("#777777", "#ffffff", 4.48), ("#0b5c8a", "#0b5c8a", 1.0)],
+)
+def test_the_contrast_ratio_is_wcags(one: str, other: str, ratio: float) -> None:
+    assert round(contrast(one, other), 2) == round(contrast(other, one), 2) == ratio
+    assert (luminance("#000000"), round(luminance("#ffffff"), 9)) == (0, 1)
+
+
+@pytest.mark.parametrize("text", ["#0B5C8A", " #0b5c8a "])
+def test_a_colour_is_written_one_way(text: str) -> None:
+    assert parsed(text) == "#0b5c8a"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "red", "#fff", "#12345g", "#1234567", "0b5c8a", "rgb(1,2,3)", "#٠٠٠٠٠٠", "#000000}body{", "#000000\n;"]
+)
+def test_attack_css_in_place_of_a_colour(text: str) -> None:
+    with pytest.raises(ValueError, match="not a colour"):
+        parsed(text)
