@@ -217,7 +217,7 @@ class Verifier:
         now = self._now()
         claims = check(token, self._keys.find, self._issuer, now)
         if self._feeds:
-            self._feeds.refuse(claims, _split(token)[0]["kid"])
+            self._feeds.refuse(claims, split(token)[0]["kid"])
         if claims["aud"] != self._audience:
             raise InvalidToken("audience")
         if self._practice is not ANY_PRACTICE and claims["practice"] != self._practice:
@@ -407,7 +407,7 @@ def check(token: str, find: FindKey, issuer: str, now: float) -> Claims:
     whom the token is (`aud`, `practice`) stays to be compared: services use `Verifier`, which does; authsvc itself,
     which answers about every token of its own, uses this, so that there is one way to read a token and not two.
     """
-    header, payload, signed, signature = _split(token)
+    header, payload, signed, signature = split(token)
     _check_header(header)
     alg, verifies = find(header["kid"])
     if header["alg"] != alg:
@@ -415,7 +415,7 @@ def check(token: str, find: FindKey, issuer: str, now: float) -> Claims:
     if not verifies(signed, signature):
         raise InvalidToken("signature")
     try:
-        claims = _json_object(payload)
+        claims = json_object(payload)
     except ValueError:
         raise InvalidToken("payload_json") from None
     _check_types(claims)
@@ -431,7 +431,7 @@ def check(token: str, find: FindKey, issuer: str, now: float) -> Claims:
     return claims
 
 
-def _split(token: object, max_bytes: int = TOKEN_MAX_BYTES) -> tuple[dict[str, Any], bytes, bytes, bytes]:
+def split(token: object, max_bytes: int = TOKEN_MAX_BYTES) -> tuple[dict[str, Any], bytes, bytes, bytes]:
     """Header, payload, what was signed, signature. None of it is trusted yet. Raises InvalidToken."""
     if not isinstance(token, str) or len(token) > max_bytes:
         raise InvalidToken("size")
@@ -440,7 +440,7 @@ def _split(token: object, max_bytes: int = TOKEN_MAX_BYTES) -> tuple[dict[str, A
         raise InvalidToken("shape")
     try:
         head, payload, signature = map(_unb64, shape.groups())
-        return _json_object(head), payload, token.rpartition(".")[0].encode(), signature
+        return json_object(head), payload, token.rpartition(".")[0].encode(), signature
     except ValueError:
         raise InvalidToken("encoding") from None
 
@@ -485,7 +485,7 @@ def _check_types(claims: Claims) -> None:
     _bound_resource(claims)
 
 
-def _json_object(raw: bytes) -> dict[str, Any]:
+def json_object(raw: bytes) -> dict[str, Any]:
     """Strict JSON (RFC 8259): UTF-8, an object, no member twice at any depth, no NaN or infinity. Raises ValueError."""
 
     def no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -616,7 +616,7 @@ def parse_jwks(raw: bytes) -> dict[str, _Key]:
     """
     if len(raw) > JWKS_MAX_BYTES:
         raise ValueError("the key set is too long")
-    entries = _json_object(raw).get("keys")
+    entries = json_object(raw).get("keys")
     if not isinstance(entries, list) or not all(isinstance(jwk, dict) for jwk in entries):
         raise ValueError("not a key set")
     if any(jwk.get("kty") == "oct" or "k" in jwk for jwk in entries):
@@ -724,12 +724,12 @@ class _Feeds:
 
     def _read(self, raw: bytes, practice: str, now: float) -> frozenset[tuple[str, str]]:
         """A feed is a JWT of a kind of its own. Raises ValueError or InvalidToken for one that says nothing here."""
-        header, payload, signed, signature = _split(raw.decode("ascii"), FEED_MAX_BYTES)
+        header, payload, signed, signature = split(raw.decode("ascii"), FEED_MAX_BYTES)
         _check_header(header, ("revocations+jwt",))
         key = self._find(header["kid"])
         if header["alg"] != key.alg or not key.verifies(signed, signature):
             raise InvalidToken("signature")
-        said = _json_object(payload)
+        said = json_object(payload)
         lists = {name: said.get(name) for name in FEED_KINDS}
         if (said.get("iss"), said.get("aud"), said.get("practice")) != (self._issuer, "revocations", practice):
             raise ValueError("a feed of somebody else")

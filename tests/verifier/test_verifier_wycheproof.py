@@ -38,7 +38,7 @@ def key_set(group: dict[str, Any]) -> bytes:
 
 def signature_layer_accepts(group: dict[str, Any], token: object) -> bool:
     try:
-        header, _, signed, signature = under_test._split(token)
+        header, _, signed, signature = under_test.split(token)
         key = under_test.parse_jwks(key_set(group))[header["kid"]]
     except (InvalidToken, ValueError, KeyError):
         return False
