@@ -142,7 +142,11 @@ class LinkGone(AuthsvcError):
 
 
 class InvalidGrant(AuthsvcError):
-    """A refresh token that opens nothing. `reason`: `malformed`, `unknown`, `expired`, `reused`, `other_client`."""
+    """A refresh token or authorization code that opens nothing.
+
+    `reason`: `malformed`, `unknown`, `expired`, `reused`, `other_client`; of a code also `pkce`, `redirect`, `ended`
+    (the sign-in is over) and `revoked` (the link is).
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -175,6 +179,14 @@ class TokenInsufficient(AuthsvcError):
         super().__init__(f"{missing} {wanted}".strip())
         self.missing = missing
         self.wanted = wanted
+
+
+class SignInNeeded(AuthsvcError):
+    """The browser's sign-in doesn't do for what a client asked. `reason`: `none`, `other_patient` or `max_age`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 # --- limits and availability --------------------------------------------------------------------------------------

@@ -22,15 +22,19 @@ from authsvc.flows.bearers import Bearers
 from authsvc.flows.challenges import Challenges
 from authsvc.flows.clients import Clients
 from authsvc.flows.codes import Codes
+from authsvc.flows.cookies import Cookies
 from authsvc.flows.flags import Flags
 from authsvc.flows.follow import Follower
 from authsvc.flows.gateway import Gateway
+from authsvc.flows.grants import Grants
 from authsvc.flows.keys import Keys
 from authsvc.flows.links import Links
+from authsvc.flows.logos import Logos
 from authsvc.flows.patients import Patients
 from authsvc.flows.practices import Practices
 from authsvc.flows.revocations import Revocations
 from authsvc.flows.sessions import Sessions
+from authsvc.flows.signins import SignIns
 from authsvc.flows.site import Site
 from authsvc.flows.tokens import Issuing
 from authsvc.flows.trails import Trails
@@ -43,6 +47,7 @@ from authsvc.store.bell import Bell
 from authsvc.store.connection import Store, connect
 from authsvc.store.keys import KeyStore
 from authsvc.store.outbox import Outbox
+from authsvc.store.pictures import Pictures
 from authsvc.store.registry import Registry
 from authsvc.workflows import Catalogue
 
@@ -116,7 +121,9 @@ class Service:
             bell=self._bell,
         )
         site = Site(store, self.recorder, entropy)
-        self.practices = Practices(Registry(store, "practices"), site, clock)
+        pictures = Pictures(store)
+        self.practices = Practices(Registry(store, "practices"), pictures, site, clock)
+        self.logos = Logos(pictures)
         self.clients = Clients(self.acts, Registry(store, "clients"), site)
         self.patients = Patients(self.acts, self.outbox)
         issuing = Issuing(self.acts, self.keys)
@@ -126,6 +133,9 @@ class Service:
         self.links = Links(self.acts, challenges, issuing, catalogue)
         bearers = Bearers(self.acts, self.keys)
         self.sessions = Sessions(self.acts, issuing, bearers, self.practices)
+        self.cookies = Cookies(self.vault, entropy)
+        self.signins = SignIns(self.acts, self.codes, self.sessions, issuing)
+        self.grants = Grants(self.acts, self.links, self.practices, issuing, catalogue)
         self.gateway = Gateway(bearers, self.practices, settings.default_audience)
         self.revocations = Revocations(self.acts, self.keys)
         self.trails = Trails(store, self.vault, self.practices, site)

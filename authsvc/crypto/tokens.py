@@ -80,22 +80,28 @@ def access_claims(
     return claims
 
 
-@lru_cache(maxsize=32)
-def _header(alg: str, kid: str) -> str:
-    return b64u(_compact({"alg": alg, "typ": TOKEN_TYPE, "kid": kid}))
+@lru_cache(maxsize=64)
+def _header(alg: str, kid: str, typ: str) -> str:
+    return b64u(_compact({"alg": alg, "typ": typ, "kid": kid}))
 
 
 def _compact(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
+def sign(key: SigningKey, claims: Mapping[str, Any], typ: str) -> str:
+    """A JWS in compact form whose header is exactly `alg`, `typ` and `kid`. The same key and claims give the same
+    token, byte for byte."""
+    signing_input = f"{_header(key.alg, key.kid, typ)}.{b64u(_compact(claims))}"
+    return f"{signing_input}.{b64u(key.sign(signing_input.encode('ascii')))}"
+
+
 class AccessTokens:
     """Issues what `authsvc/verifier.py` verifies."""
 
     def issue(self, key: SigningKey, claims: Mapping[str, Any]) -> str:
-        """The signed token. The same key and claims give the same token, byte for byte."""
-        signing_input = f"{_header(key.alg, key.kid)}.{b64u(_compact(claims))}"
-        return f"{signing_input}.{b64u(key.sign(signing_input.encode('ascii')))}"
+        """The signed token."""
+        return sign(key, claims, TOKEN_TYPE)
 
     def verify(self, token: str, keys: Mapping[str, SigningKey], issuer: str, now_ms: int) -> dict[str, Any]:
         """The claims of a token that one of `keys` signed and that is good now, for whichever audience and practice it

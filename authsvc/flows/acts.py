@@ -29,6 +29,7 @@ from authsvc.errors import (
     NoPortalAccess,
     PatientNotFound,
     RateLimited,
+    SignInNeeded,
 )
 from authsvc.flows.flags import Flags
 from authsvc.flows.vault import Vault
@@ -237,5 +238,7 @@ def _refusal(reply: Mapping[str, Any]) -> Exception:
             return InvalidGrant(reply["reason"])
         case "invalid-scope":
             return InvalidScope()
+        case "sign-in-needed":
+            return SignInNeeded(reply["reason"])
         case unknown:
             raise ValueError(f"a script refused with a word nobody knows: {unknown}")

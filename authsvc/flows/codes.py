@@ -10,6 +10,7 @@ By address the answer is the same for everybody: unknown, without access, or wit
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from authsvc.audit import Event
@@ -28,6 +29,7 @@ SETTLED = {
     "missed": Event.CODE_MISSED,
     "gone": Event.CHALLENGE_GONE,
 }
+ENDED = {"session_ended": Event.SESSION_ENDED}
 
 
 class Codes:
@@ -122,6 +124,18 @@ class Codes:
 
         Raises InvalidCode, ChallengeGone, RateLimited, Unavailable (a full hashing queue charges nothing).
         """
+        proven = self.prove(act, challenge, code, patient)
+        return proven if isinstance(proven, Choice) else self._grant(act, challenge, proven)
+
+    def prove(
+        self,
+        act: Act,
+        challenge: str,
+        code: str,
+        patient: str | None = None,
+        before: Mapping[str, str] | None = None,
+    ) -> dict[str, str] | Choice:
+        """The same up to the session's record. `before` is the sign-in that the patient's browser had at our pages."""
         limits, settings = self._acts.limits, self._acts.settings
         handle = mint.digest(challenge)
         named: dict[str, Any] = {"handle": handle, "client": act.client.id if act.client else ""}
@@ -146,7 +160,7 @@ class Codes:
         reply = self._acts.run(
             act,
             "code_settle",
-            SETTLED,
+            SETTLED if before is None else {**SETTLED, **ENDED},
             durable=True,
             tag=tag,
             hour=charged["hour"],
@@ -156,27 +170,50 @@ class Codes:
             session=self._new_session(act, challenge),
             choose_ms=settings.choose_life_s * 1000,
             replay_ms=limits.replay_window_s * 1000,
+            before=before,
             **named,
         )
         if "choose" in reply:
-            return Choice(challenge, tuple((p, self._label(act, p, sealed)) for p, sealed in reply["choose"]))
-        return self._grant(act, challenge, reply["session"])
+            return self._choice(act, challenge, reply)
+        return dict(reply["session"])
+
+    def choices(self, act: Act, challenge: str) -> Choice:
+        """Who there is to choose from, once the mailbox is proven. Changes nothing. Raises ChallengeGone."""
+        reply = self._acts.run(act, "challenge_choices", {}, **self._chooser(act, challenge))
+        return self._choice(act, challenge, reply)
 
     def choose(self, act: Act, challenge: str, patient: str) -> TokenGrant:
         """Say who of the proven mailbox's patients it is; once. Raises InvalidInput, ChallengeGone, RateLimited."""
+        return self._grant(act, challenge, self.chosen(act, challenge, patient))
+
+    def chosen(
+        self, act: Act, challenge: str, patient: str, before: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """The same up to the session's record; `before` as in `prove`."""
+        outcomes = {"verified": Event.CODE_VERIFIED, "gone": Event.CHALLENGE_GONE}
         reply = self._acts.run(
             act,
             "choose",
-            {"verified": Event.CODE_VERIFIED, "gone": Event.CHALLENGE_GONE},
+            outcomes if before is None else {**outcomes, **ENDED},
             durable=True,
             limits=self._acts.callers(act, "verify-network"),
-            handle=mint.digest(challenge),
-            client=act.client.id if act.client else "",
             patient=patient,
-            choose_ms=self._acts.settings.choose_life_s * 1000,
             session=self._new_session(act, challenge),
+            before=before,
+            **self._chooser(act, challenge),
         )
-        return self._grant(act, challenge, reply["session"])
+        return dict(reply["session"])
+
+    def _chooser(self, act: Act, challenge: str) -> dict[str, Any]:
+        return {
+            "handle": mint.digest(challenge),
+            "client": act.client.id if act.client else "",
+            "choose_ms": self._acts.settings.choose_life_s * 1000,
+        }
+
+    def _choice(self, act: Act, challenge: str, reply: Mapping[str, Any]) -> Choice:
+        found = reply.get("choose", ())
+        return Choice(challenge, tuple((p, self._label(act, p, sealed)) for p, sealed in found))
 
     def _check_delivery(self, act: Act, delivery: str, patient: str | None) -> None:
         if delivery == "caller":
@@ -199,7 +236,7 @@ class Codes:
             "id": sid,
             "nonce": mint.digest(mint.b64u(nonce)),
             "aud": act.client.audience if act.client else "",
-            "scope": self._scope,
+            "scope": self._scope if act.client else "",  # a sign-in at our pages grants nothing by itself
             "end": self._acts.clock.now_ms() + self._acts.settings.session_absolute_s * 1000,
         }
 

@@ -6,6 +6,7 @@ token. An instant link leads to one token for one resource. An access link leads
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from authsvc.audit import Event
@@ -15,7 +16,7 @@ from authsvc.errors import Fault, InvalidInput, LinkGone, NotFound
 from authsvc.flows.acts import Acts
 from authsvc.flows.challenges import ACCESS, Challenges
 from authsvc.flows.tokens import Issuing
-from authsvc.model import Act, IssuedLink, LinkInfo, Started, TokenGrant
+from authsvc.model import Act, IssuedLink, LinkInfo, LinkView, Started, TokenGrant
 from authsvc.workflows import Catalogue, Workflow
 
 
@@ -76,6 +77,7 @@ class Links:
                 "e": expires_ms,
                 "m": uses if uses is not None else "",
                 "ch": delivery,
+                "c": act.client.id if act.client else "",
                 "life": life_s * 1000,
             },
             mail=mail,
@@ -108,7 +110,7 @@ class Links:
             mails=access,
             limits=limits,
             by_patient=self._acts.rate("issue-patient"),
-            **{**args, "id": mint.link_id(token), "d": mint.digest(token), "k": _kind(access)},
+            **{**args, **_named(token)},
         )
         if access:
             settings = self._acts.settings
@@ -119,13 +121,26 @@ class Links:
         if workflow is None:
             # The site has taken the workflow out of its catalogue: nothing is granted by name alone.
             raise LinkGone("revoked")
-        return self._issuing.for_link(act, mint.link_id(token), link["p"], link["r"] or None, workflow, link["ch"])
+        if act.client is None:
+            raise ValueError("a link is exchanged by a client; at the hosted page it is pressed")
+        return self._issuing.for_link(act.client, act.practice.id, {**link, "id": mint.link_id(token)}, workflow)
 
-    def peek(self, act: Act, token: str) -> str:
-        """The workflow a link leads to; changes nothing, however often it is asked. Raises LinkUnknown, LinkGone."""
-        kind = _kind(token.startswith(ACCESS))
-        reply = self._acts.run(act, "link_peek", {}, id=mint.link_id(token), d=mint.digest(token), k=kind)
-        return str(reply["w"])
+    def spend(self, act: Act, token: str, landing: Mapping[str, Any]) -> None:
+        """Use an instant link at its hosted page; `landing` is what waits for its client. Raises as `exchange`."""
+        self._acts.run(
+            act,
+            "link_exchange",
+            {"exchanged": Event.LINK_EXCHANGED, "refused": Event.LINK_REFUSED},
+            durable=True,
+            limits=self._acts.callers(act, "exchange-network"),
+            landing=landing,
+            **_named(token),
+        )
+
+    def peek(self, act: Act, token: str) -> LinkView:
+        """What a link leads to; spends nothing, however often it is asked. Raises LinkUnknown, LinkGone."""
+        reply = self._acts.run(act, "link_peek", {"opened": Event.LINK_OPENED}, **_named(token))
+        return LinkView(reply["w"], token.startswith(ACCESS), reply["loc"], reply["c"])
 
     def resend(self, act: Act, token: str) -> None:
         """Send a new link in the place of an expired or used-up one; says nothing about it. Raises RateLimited."""
@@ -138,9 +153,7 @@ class Links:
             {"resent": Event.LINK_RESENT},
             mails=True,
             limits=self._acts.callers(act, "exchange-network"),
-            id=mint.link_id(token),
-            d=mint.digest(token),
-            k=_kind(access),
+            **_named(token),
             link={"id": mint.link_id(fresh), "d": mint.digest(fresh)},
             mail={
                 "id": message_id,
@@ -211,6 +224,11 @@ class Links:
         if faults:
             raise InvalidInput(*faults)
         return known
+
+
+def _named(token: str) -> dict[str, Any]:
+    """How a script finds the link of a token: its public id, its digest, and the kind that its prefix claims."""
+    return {"id": mint.link_id(token), "d": mint.digest(token), "k": _kind(token.startswith(ACCESS))}
 
 
 def _kind(access: bool) -> str:

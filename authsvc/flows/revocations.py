@@ -7,11 +7,10 @@ passes for nothing else, and it is the same bytes for five seconds, on every ins
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
-from authsvc.crypto import mint
+from authsvc.crypto import mint, tokens
 from authsvc.flows.acts import Acts
 from authsvc.flows.cache import Cache
 from authsvc.flows.keys import Keys
@@ -64,13 +63,8 @@ class Revocations:
         for name, _ in later:
             kind, _, ident = name.partition(":")
             claims[KINDS[kind]].append(ident)
-        key = self._keys.signer()
-        header = {"alg": key.alg, "typ": TYPE, "kid": key.kid}
-        signing_input = ".".join(
-            mint.b64u(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims)
-        )
-        token = f"{signing_input}.{mint.b64u(key.sign(signing_input.encode()))}"
-        return Feed(token, mint.digest(signing_input))
+        token = tokens.sign(self._keys.signer(), claims, TYPE)
+        return Feed(token, mint.digest(token.rpartition(".")[0]))
 
     def _read(self, practice_id: str) -> list[tuple[str, int]]:
         reply = self._acts.store.run("revocations", practice_prefix(practice_id), {"after": 0})

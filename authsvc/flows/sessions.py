@@ -188,8 +188,8 @@ class Sessions:
         if not self._end(act, sid, patient=patient):
             raise NotFound
 
-    def end_all(self, act: Act, patient: str) -> int:
-        """Sign the patient out everywhere; how many sessions that ended. Raises PatientNotFound."""
+    def end_all(self, act: Act, patient: str, keep: str | None = None) -> int:
+        """Sign the patient out everywhere but in the session `keep`; how many that ended. Raises PatientNotFound."""
         reply = self._acts.run(
             act,
             "session_end",
@@ -197,6 +197,7 @@ class Sessions:
             durable=True,
             limits=self._acts.callers(act),
             patient=patient,
+            keep=keep,
             reason="signed_out",
         )
         return int(reply["ended"])

@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from authsvc.crypto import mint, tokens
+from authsvc.crypto import id_tokens, mint, tokens
 from authsvc.crypto.tokens import AccessTokens
 from authsvc.flows.acts import Acts
 from authsvc.flows.keys import Keys
-from authsvc.model import Act, TokenGrant
+from authsvc.model import Client, TokenGrant
 from authsvc.workflows import Workflow
 
 ACR_INSTANT = "instant"  # came by a link
 ACR_EXTRA = "extra"  # typed a code
+OPENID = "openid"  # the scope that makes an authorization request one of OpenID Connect (Core §3.1.2.1)
 
 
 class Issuing:
@@ -33,9 +34,17 @@ class Issuing:
         return tokens.session_nonce(self._acts.vault.key("refresh"), practice_id, handle, sid)
 
     def for_session(
-        self, practice_id: str, session: Mapping[str, str], nonce: bytes, asked: Sequence[str] | None = None
+        self,
+        practice_id: str,
+        session: Mapping[str, str],
+        nonce: bytes,
+        asked: Sequence[str] | None = None,
+        oidc_nonce: str = "",
     ) -> TokenGrant:
-        """The tokens of a session's present generation; scopes `asked` for narrow the access token (RFC 6749 §6)."""
+        """The tokens of a session's present generation; scopes `asked` for narrow the access token (RFC 6749 §6).
+
+        With `openid` among the session's scopes there is an ID token too; `oidc_nonce` goes into that.
+        """
         key = self._acts.vault.key("refresh")
         sid, generation, began_ms = session["id"], int(session["g"]), int(session["gm"])
         claims = tokens.access_claims(
@@ -63,41 +72,72 @@ class Issuing:
             refresh_token=tokens.build_refresh(
                 key, practice=practice_id, sid=sid, generation=generation, nonce=nonce, client=session["c"]
             ),
+            id_token=self._id_token(claims, oidc_nonce) if OPENID in session["s"].split() else None,
         )
 
     def for_link(
-        self, act: Act, link_id: str, patient: str, resource: str | None, workflow: Workflow, channel: str
+        self,
+        client: Client,
+        practice_id: str,
+        link: Mapping[str, str],
+        workflow: Workflow,
+        *,
+        jti: str = "",
+        asked: Sequence[str] | None = None,
+        oidc_nonce: str = "",
     ) -> TokenGrant:
-        """The one token of an instant link: its workflow's scopes for its one resource, and nothing to refresh."""
-        if act.client is None:
-            raise ValueError("a link is exchanged by a client")
+        """The one token of an instant link: its workflow's scopes for its one resource, and nothing to refresh.
+
+        `link` has id, p (patient), r (resource, perhaps empty) and ch (channel). `asked` narrows the scopes, and with
+        `openid` among it there is an ID token too.
+        """
+        resource, asked_for = link["r"] or None, asked or ()
+        scopes = [name for name in workflow.scopes if asked is None or name in asked]
         now_ms = self._acts.clock.now_ms()
         claims = tokens.access_claims(
             issuer=self._acts.settings.public_url,
-            audience=act.client.audience,
-            client=act.client.id,
-            practice=act.practice.id,
-            patient=patient,
-            scopes=workflow.scopes,
+            audience=client.audience,
+            client=client.id,
+            practice=practice_id,
+            patient=link["p"],
+            scopes=[*scopes, OPENID] if OPENID in asked_for else scopes,
             acr=ACR_INSTANT,
-            amr=[channel],
+            amr=[link["ch"]],
             auth_time_ms=now_ms,
             now_ms=now_ms,
             expires_ms=now_ms + self._acts.settings.access_token_life_s * 1000,
-            jti=mint.short_id(self._acts.entropy),
-            link=link_id,
+            jti=jti or mint.short_id(self._acts.entropy),
+            link=link["id"],
             resource=resource,
         )
         return TokenGrant(
             access_token=self._access.issue(self._keys.signer(), claims),
             expires_in_s=self._left_s(claims),
             scope=claims["scope"],
-            patient=patient,
-            practice=act.practice.id,
+            patient=link["p"],
+            practice=practice_id,
             workflow=workflow.name,
             resource=resource,
             authorization_details=tuple(claims["authorization_details"]) if resource else None,
+            id_token=self._id_token(claims, oidc_nonce) if OPENID in asked_for else None,
         )
+
+    def _id_token(self, claims: Mapping[str, Any], nonce: str) -> str:
+        """What an access token's claims say of the sign-in, for the client itself to read."""
+        said = id_tokens.id_claims(
+            issuer=claims["iss"],
+            client=claims["client_id"],
+            practice=claims["practice"],
+            patient=claims["patient"],
+            acr=claims["acr"],
+            amr=claims["amr"],
+            auth_time_s=claims["auth_time"],
+            issued_s=claims["iat"],
+            expires_s=claims["exp"],
+            sid=claims.get("sid"),
+            nonce=nonce,
+        )
+        return tokens.sign(self._keys.signer(), said, id_tokens.ID_TYPE)
 
     def _left_s(self, claims: Mapping[str, Any]) -> int:
         return max(0, int(claims["exp"]) - self._acts.clock.now_ms() // 1000)

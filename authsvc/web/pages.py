@@ -127,7 +127,7 @@ class Pages:
     def _peek(self, environ: Environ, practice: Practice, token: str) -> tuple[str, bool]:
         """The link's workflow and whether it is an access link. Raises LinkUnknown, LinkGone; changes nothing."""
         act = self._service.act(practice, request_id=environ[SEEN].request_id)
-        name = self._service.links.peek(act, token)
+        name = self._service.links.peek(act, token).workflow
         workflow = self._service.catalogue.get(name)
         return name, workflow is not None and workflow.security == "access"
 

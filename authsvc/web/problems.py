@@ -103,6 +103,7 @@ ELSEWHERE = frozenset(
     {
         errors.InvalidGrant,  # /oauth2 only: see oauth.TABLE
         errors.InvalidScope,
+        errors.SignInNeeded,  # leads to the sign-in page
         errors.DeliveryDeferred,  # the worker's
         errors.DeliveryRefused,
         errors.SettingsInvalid,  # the operators'

@@ -1,6 +1,7 @@
 -- "Who are you?": once, within the time to choose, and only someone who may sign in now.
 --
---   handle, client, patient, choose_ms, session {id, nonce, aud, scope, end}; limits; audit verified, gone, limited
+--   handle, client, patient, choose_ms, session {id, nonce, aud, scope, end}, before (see code_settle); limits
+--   audit verified, gone, session_ended, limited
 -- Returns {session} | err: rate-limited, challenge-gone (reason), not-choosable
 
 local refused = take(a.limits)

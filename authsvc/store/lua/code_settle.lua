@@ -2,7 +2,8 @@
 --
 --   handle, client, tag; locked, hour, left (from code_charge); patient (id the caller named, or '')
 --   session  {id, nonce, aud, scope, end (ms)}: ready, used by the first match; choose_ms; replay_ms
---   audit    verified, choose, missed, gone
+--   before   {sid, secret (digest)} of the sign-in that the browser had, for the hosted pages
+--   audit    verified, choose, missed, gone, session_ended
 -- Returns {session = {...}, sid} | {choose = [[id, sealed label], ...]} | err: invalid-code (reason, left), challenge-gone
 --
 -- Tags are compared as Lua strings. They are keyed and memory-hard images of what was typed, so a difference in time

@@ -211,45 +211,86 @@ local function feed(kind, id)
   call('PEXPIRE', k, int(FEED_MS))
 end
 
+-- session:<sid> hash: p patient, c client ('' for a sign-in at the hosted pages), a audience, m channel (amr),
+--   o opened = auth_time, l last used, g generation, gm when that generation began, n digest of the nonce (of a sign-in:
+--   of its cookie's secret), e absolute end, s scope; of a client session that a sign-in opened: v the sign-in's sid
+-- sessions:<patient> sorted set of sids by absolute end; those that a sign-in opened are in children:<sid> instead
+
+-- A sign-in takes the client sessions that it opened along.
 local function end_session(sid, patient, reason)
+  local parent = call('HGET', key('session', sid), 'v')
   call('DEL', key('session', sid))
   call('ZREM', key('sessions', patient), sid)
+  if parent then call('SREM', key('children', parent), sid) end
   feed('s', sid)
   if a.audit.session_ended then
     record(a.audit.session_ended, {patient = patient, sid = sid, reason = reason})
   end
+  local children = call('SMEMBERS', key('children', sid))
+  table.sort(children)
+  for _, child in ipairs(children) do
+    if call('EXISTS', key('session', child)) == 1 then end_session(child, patient, reason) end
+  end
+  call('DEL', key('children', sid))
 end
 
-local function end_sessions(patient, reason)
-  local live = call('ZRANGE', key('sessions', patient), '0', '-1')
+-- All of a patient's, but for `keep` (a sid, or nil).
+local function end_sessions(patient, reason, keep)
   local ended = 0
-  for _, sid in ipairs(live) do
-    if call('EXISTS', key('session', sid)) == 1 then
-      end_session(sid, patient, reason)
-      ended = ended + 1
+  for _, sid in ipairs(call('ZRANGE', key('sessions', patient), '0', '-1')) do
+    if sid ~= keep then
+      if call('EXISTS', key('session', sid)) == 1 then
+        end_session(sid, patient, reason)
+        ended = ended + 1
+      else
+        call('ZREM', key('sessions', patient), sid)
+      end
     end
   end
-  call('DEL', key('sessions', patient))
   return ended
 end
 
--- session:<sid> hash: p patient, c client, a audience, m channel (amr), o opened = auth_time, l last used, g generation,
---   gm when that generation began, n digest of the nonce, e absolute end, s scope
--- sessions:<patient> sorted set of sids by absolute end
+local function alive(s, idle_ms)
+  return s.p and now < tonumber(s.e) and now - tonumber(s.l) <= idle_ms
+end
 
-local function open_session(p, channel)
-  local s = {p = p.id, c = a.client, a = a.session.aud, m = channel, o = now, l = now, g = 0, gm = now,
-    n = a.session.nonce, e = a.session['end'], s = a.session.scope}
-  local index = key('sessions', p.id)
-  write_hash(key('session', a.session.id), s)
-  keep_until(key('session', a.session.id), s.e)
-  call('ZREMRANGEBYSCORE', index, '-inf', int(now))
-  call('ZADD', index, int(s.e), a.session.id)
-  keep_until(index, s.e)
+local function keep_session(sid, s)
+  write_hash(key('session', sid), s)
+  keep_until(key('session', sid), s.e)
   for field, value in pairs(s) do
     if type(value) == 'number' then s[field] = int(value) end
   end
-  s.id = a.session.id
+  s.id = sid
+  return s
+end
+
+-- The browser was signed in already. A fresh proof gets a new sid, so that a planted cookie is worth nothing: the same
+-- patient's client sessions move over to it, another patient's end with the old one.
+local function succeed(sid, patient, ends)
+  local old = a.before and hash(key('session', a.before.sid)) or {}
+  if old.c ~= '' or old.n ~= a.before.secret then return end
+  if old.p == patient then
+    local from, to = key('children', a.before.sid), key('children', sid)
+    for _, child in ipairs(call('SMEMBERS', from)) do
+      if call('EXISTS', key('session', child)) == 1 then
+        call('HSET', key('session', child), 'v', sid)
+        call('SADD', to, child)
+      end
+    end
+    call('DEL', from)
+    keep_until(to, ends)
+  end
+  end_session(a.before.sid, old.p, 'succeeded')
+end
+
+local function open_session(p, channel)
+  local sid, index = a.session.id, key('sessions', p.id)
+  local s = keep_session(sid, {p = p.id, c = a.client, a = a.session.aud, m = channel, o = now, l = now, g = 0, gm = now,
+    n = a.session.nonce, e = a.session['end'], s = a.session.scope})
+  call('ZREMRANGEBYSCORE', index, '-inf', int(now))
+  call('ZADD', index, s.e, sid)
+  keep_until(index, tonumber(s.e))
+  if a.before then succeed(sid, p.id, tonumber(s.e)) end
   return s
 end
 
@@ -257,7 +298,7 @@ end
 -- link:<id> hash: d (digest of the token), p patient ('' when the mailbox itself is meant), x mailbox (access links),
 --   w workflow, k kind (instant | access), r resource, t issued, e expires, u uses, m max uses ('' none),
 --   s epoch at issue, reg ('1': the patient was on file), b misses of codes born from it, st reason it was ended,
---   ch channel that carries it, root lineage, n resends in the lineage (on the root), at last resend (on the root),
+--   ch channel that carries it, c client that issued it, root lineage, n resends in the lineage (on the root), at last resend (on the root),
 --   life in ms
 -- links-of:<patient>, links-for:<resource>: sets of link ids
 
@@ -265,7 +306,7 @@ local MISSES_END_LINK = 'revoked'
 
 -- Why the link can't be used, or nil. Telling "expired" needs the token, so a stranger learns nothing.
 local function why_dead(l)
-  if l.st then return l.st end
+  if l.st or not l.d then return l.st or 'revoked' end
   local s = tonumber(l.s)
   if l.p == '' then
     if #eligible_on(l.x, s) == 0 then return 'revoked' end
@@ -383,7 +424,8 @@ local function mail_challenge(kind, idx, patient, by_link)
     local alone = #call('SMEMBERS', key('address', idx)) == 1
     local sole = patient and (kind ~= 'typed' or alone)
     save_link({id = l.id, d = l.d, p = sole and patient.id or '', x = idx, w = l.w, k = 'access', r = '', t = now,
-      e = l.e, m = l.m, ch = a.channel, reg = '1', b = 0, root = l.id, n = 0, at = 0, life = l.e - now}, patient and a.tombstone_ms or 0)
+      e = l.e, m = l.m, ch = a.channel, c = a.client, reg = '1', b = 0, root = l.id, n = 0, at = 0, life = l.e - now},
+      patient and a.tombstone_ms or 0)
   end
   enqueue(m)
 end

@@ -1,9 +1,16 @@
--- What a link is for, for the page that shows it. Changes nothing: mail scanners open links too.
---   id, d, k (see link_exchange)
--- Returns {w = workflow} | err: link-unknown, link-gone (reason)
+-- What a link is for, for the page that shows it. Changes nothing, for mail scanners open links too; that it was opened
+-- is noted once an hour.
+--   id, d, k (see link_exchange); audit opened
+-- Returns {w = workflow, c = client that issued it, loc = the patient's locale} | err: link-unknown, link-gone (reason)
+
+local NOTED_MS = '3600000'
 
 local l = hash(key('link', a.id))
 if l.d ~= a.d or l.k ~= a.k then return answer({err = 'link-unknown'}) end
+if a.audit.opened and call('SET', key('opened', a.id), '1', 'NX', 'PX', NOTED_MS) then
+  record(a.audit.opened, {link = a.id, patient = l.p})
+end
 local dead = why_dead(l)
 if dead then return answer({err = 'link-gone', reason = dead}) end
-return answer({w = l.w})
+local p = l.p ~= '' and patient_of(resolve(l.p))
+return answer({w = l.w, c = l.c or '', loc = p and p.locale or ''})

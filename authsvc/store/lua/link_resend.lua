@@ -26,7 +26,7 @@ call('HSET', root, 'at', int(now))
 keep_until(root, now + tonumber(l.life) + a.tombstone_ms)
 local expires = now + tonumber(l.life)
 save_link({id = a.link.id, d = a.link.d, p = l.p ~= '' and p.id or '', x = p.idx, w = l.w, k = l.k, r = l.r, t = now,
-  e = expires, m = l.m, ch = 'email', reg = '1', b = 0, root = l.root, n = 0, at = 0, life = tonumber(l.life)}, a.tombstone_ms)
+  e = expires, m = l.m, ch = 'email', c = l.c or '', reg = '1', b = 0, root = l.root, n = 0, at = 0, life = tonumber(l.life)}, a.tombstone_ms)
 enqueue({id = a.mail.id, kind = l.k == 'access' and 'access-link' or 'new-link', channel = 'email', patient = p.id,
   to = p.to, body = a.mail.body, locale = p.locale, until_ms = expires, void = false})
 record(a.audit.resent, {link = a.link.id, instead_of = a.id, patient = p.id, workflow = l.w})

@@ -20,7 +20,7 @@ end
 if not s.p then return no('unknown') end
 if s.c ~= a.client then return no('other_client') end
 if s.n ~= a.nonce then return no('unknown') end
-if now >= tonumber(s.e) or now - tonumber(s.l) > a.idle_ms then return no('expired') end
+if not alive(s, a.idle_ms) then return no('expired') end
 for _, name in ipairs(a.scope or {}) do
   if not string.find(' ' .. s.s .. ' ', ' ' .. name .. ' ', 1, true) then return answer({err = 'invalid-scope'}) end
 end
@@ -28,6 +28,8 @@ local generation, began = tonumber(s.g), tonumber(s.gm)
 if a.generation == generation then
   s.g, s.gm, s.l = int(generation + 1), int(now), int(now)
   call('HSET', k, 'g', s.g, 'gm', s.gm, 'l', s.l)
+  -- Its sign-in is in use as long as one of its clients is.
+  if s.v and call('EXISTS', key('session', s.v)) == 1 then call('HSET', key('session', s.v), 'l', s.l) end
   record(a.audit.refreshed, {sid = a.sid, patient = s.p, generation = generation + 1})
 elseif a.generation ~= generation - 1 or now - began > a.grace_ms then
   end_session(a.sid, s.p, 'reused')

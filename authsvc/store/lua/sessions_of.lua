@@ -11,7 +11,7 @@ for _, sid in ipairs(call('ZRANGE', index, '0', '-1')) do
   local s = hash(key('session', sid))
   if not s.p then
     call('ZREM', index, sid)
-  elseif now < tonumber(s.e) and now - tonumber(s.l) <= a.idle_ms then
+  elseif alive(s, a.idle_ms) then
     out[#out + 1] = {id = sid, p = s.p, c = s.c, o = s.o, l = s.l, e = s.e}
   end
 end

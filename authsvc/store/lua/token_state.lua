@@ -7,8 +7,7 @@ if refused then return refused end
 if call('EXISTS', key('revoked', a.jti)) == 1 then return answer({live = false}) end
 if a.sid then
   local s = hash(key('session', a.sid))
-  local live = s.p and now < tonumber(s.e) and now - tonumber(s.l) <= a.idle_ms
-  return answer({live = live and true or false, generation = s.g, nonce = s.n, client = s.c})
+  return answer({live = alive(s, a.idle_ms) and true or false, generation = s.g, nonce = s.n, client = s.c})
 end
 local l = hash(key('link', a.link))
 -- An expired or used-up link takes nothing back from the tokens it gave; these live for minutes at most.

@@ -1,0 +1,178 @@
+"""Authorization codes: how a sign-in or a pressed link reaches the practice's own page (RFC 6749 §4.1, RFC 7636).
+
+press   → an instant link waits for its client; the browser gets a hint that works with this browser alone
+issue   → a code of 256 random bits, for one client, one address and one PKCE challenge, for a minute
+redeem  → once; a second use ends what the first one gave
+
+No token ever stands in an address: a code is worth nothing without the verifier that only its client knows.
+"""
+
+from __future__ import annotations
+
+import base64
+from hashlib import sha256
+from typing import Any
+
+from authsvc.audit import Event
+from authsvc.crypto import mint
+from authsvc.crypto.addresses import canonical, hint
+from authsvc.errors import InvalidGrant, LinkGone
+from authsvc.flows.acts import Acts
+from authsvc.flows.links import Links
+from authsvc.flows.practices import Practices
+from authsvc.flows.signins import named
+from authsvc.flows.tokens import Issuing
+from authsvc.model import Act, Asked, Client, Landing, TokenGrant
+from authsvc.workflows import Catalogue
+
+CODE = "aac_"  # prefix of authorization codes
+CODE_LIFE_MS = 60_000  # ASVS 10.4.3 allows a minute where the assurance is high
+LANDING_LIFE_MS = 600_000  # the patient's browser goes to the practice's page at once; a slow one gets ten minutes
+HINT = "alh_"  # prefix of the hints that travel as login_hint
+
+ISSUED = {"issued": Event.GRANT_ISSUED}
+REDEEMED = {
+    "redeemed": Event.GRANT_REDEEMED,
+    "reused": Event.GRANT_REUSED,
+    "refused": Event.GRANT_REFUSED,
+    "session_ended": Event.SESSION_ENDED,
+}
+
+
+class Grants:
+    """The use cases of authorization codes."""
+
+    def __init__(self, acts: Acts, links: Links, practices: Practices, issuing: Issuing, catalogue: Catalogue) -> None:
+        self._acts = acts
+        self._links = links
+        self._practices = practices
+        self._issuing = issuing
+        self._catalogue = catalogue
+
+    # --- a pressed link -----------------------------------------------------------------------------------------------
+
+    def press(self, act: Act, token: str, browser: str, target: Client) -> str:
+        """Spend one use of an instant link; the hint with which `target` may fetch it through this browser.
+
+        Raises LinkUnknown, LinkGone, RateLimited.
+        """
+        waits = mint.token(self._acts.entropy, HINT)
+        self._links.spend(
+            act,
+            token,
+            landing={
+                "id": mint.digest(waits),
+                "browser": mint.digest(browser),
+                "target": target.id,
+                "until": self._acts.clock.now_ms() + LANDING_LIFE_MS,
+            },
+        )
+        return waits
+
+    def landing(self, act: Act, login_hint: str, browser: str) -> Landing | None:
+        """What a pressed link waits for, to this browser; None when there is nothing. Changes nothing."""
+        if not login_hint.startswith(HINT):
+            return None
+        found = self._acts.run(act, "landing_peek", {}, **_landing(login_hint, browser))
+        if "l" not in found:
+            return None
+        email_hint = ""
+        if "to" in found:
+            email_hint = hint(canonical(self._acts.unseal(act.practice.id, "address", found["to"], found["p"])))
+        return Landing(login_hint, found["p"], found["w"], found["r"], found["c"], email_hint, found["loc"])
+
+    # --- codes --------------------------------------------------------------------------------------------------------
+
+    def for_sign_in(self, act: Act, asked: Asked, cookie: str, *, fresh: bool = False) -> str:
+        """A code for the browser's sign-in. `fresh`: the patient proved it just now, so no age is too old.
+
+        Raises SignInNeeded, RateLimited.
+        """
+        held = named(cookie) or {"sid": "", "secret": ""}
+        wanted = None if fresh or asked.max_age_s is None else asked.max_age_s * 1000
+        return self._issue(
+            act,
+            asked,
+            idle_ms=self._acts.settings.session_idle_s * 1000,
+            max_age_ms=wanted,
+            patient=asked.hinted or None,
+            **held,
+        )
+
+    def for_landing(self, act: Act, asked: Asked, browser: str) -> str:
+        """A code for the link that this browser has pressed. Raises SignInNeeded, LinkGone, RateLimited."""
+        return self._issue(act, asked, **_landing(asked.login_hint, browser))
+
+    def _issue(self, act: Act, asked: Asked, **of: Any) -> str:
+        code = mint.token(self._acts.entropy, CODE + act.practice.id + ".")
+        self._acts.run(
+            act,
+            "grant_issue",
+            ISSUED,
+            durable=True,
+            limits=self._acts.callers(act, "exchange-network"),
+            code=mint.digest(code),
+            client=asked.client.id,
+            redirect=asked.redirect_uri,
+            challenge=asked.challenge,
+            nonce=asked.nonce,
+            scope=" ".join(asked.scopes),
+            until=self._acts.clock.now_ms() + CODE_LIFE_MS,
+            **of,
+        )
+        return code
+
+    def redeem(self, client: Client, code: str, redirect_uri: str, verifier: str, request_id: str) -> TokenGrant:
+        """The tokens for a code: of a new client session, or of a link. Raises InvalidGrant, RateLimited."""
+        practice_id = code.removeprefix(CODE).partition(".")[0]
+        practice = self._practices.get(practice_id) if code.startswith(CODE) else None
+        if practice is None or not client.serves(practice.id):
+            raise InvalidGrant("unknown")
+        act = Act(
+            id=self._acts.new_id(),
+            actor=f"client:{client.id}",
+            practice=practice,
+            client=client,
+            request_id=request_id,
+        )
+        settings, sid = self._acts.settings, mint.short_id(self._acts.entropy)
+        nonce = self._issuing.nonce(practice.id, code, sid)
+        jti = mint.short_id(self._acts.entropy)
+        reply = self._acts.run(
+            act,
+            "grant_redeem",
+            REDEEMED,
+            durable=True,
+            limits=self._acts.callers(act),
+            code=mint.digest(code),
+            client=client.id,
+            redirect=redirect_uri,
+            challenge=s256(verifier),
+            idle_ms=settings.session_idle_s * 1000,
+            session={"id": sid, "nonce": mint.digest(mint.b64u(nonce)), "aud": client.audience},
+            jti=jti,
+            token_until=self._acts.clock.now_ms() + settings.access_token_life_s * 1000,
+        )
+        if "session" in reply:
+            return self._issuing.for_session(practice.id, reply["session"], nonce, oidc_nonce=reply["nonce"])
+        workflow = self._catalogue.get(reply["link"]["w"])
+        if workflow is None:
+            raise LinkGone("revoked")  # the site has taken the workflow out of its catalogue
+        return self._issuing.for_link(
+            client,
+            practice.id,
+            reply["link"],
+            workflow,
+            jti=jti,
+            asked=reply["scope"].split(),
+            oidc_nonce=reply["nonce"],
+        )
+
+
+def s256(verifier: str) -> str:
+    """PKCE's challenge for a verifier (RFC 7636 §4.2)."""
+    return base64.urlsafe_b64encode(sha256(verifier.encode("utf-8", "replace")).digest()).rstrip(b"=").decode("ascii")
+
+
+def _landing(login_hint: str, browser: str) -> dict[str, Any]:
+    return {"landing": mint.digest(login_hint), "browser": mint.digest(browser)}
