@@ -56,6 +56,7 @@ class Event(StrEnum):
     LIMITED = "limited"
     CLIENT_REFUSED = "client.refused"
     CLIENT_ADDED = "client.added"
+    CLIENT_CHANGED = "client.changed"
     CLIENT_SECRET_ROTATED = "client.secret_rotated"
     CLIENT_REMOVED = "client.removed"
     AUDIT_TRIMMED = "audit.trimmed"

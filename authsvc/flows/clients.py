@@ -1,20 +1,26 @@
-"""Clients, the practice services: their secrets, and who is calling.
+"""Clients, the practice services: how they are registered, and who is calling.
 
-A secret has 256 random bits, is shown once and kept as SHA-256. It expires; during a rotation the one before lives on
-until its own end. A correct secret is never refused because of somebody else's wrong ones.
+Each client proves itself in one way, by registration (OpenID Connect Core §9): by a secret, by assertions that it
+signs, or, if it is public, not at all. A secret has 256 random bits, is shown once and kept as SHA-256. It expires;
+during a rotation the one before lives on until its own end. A correct proof is never refused because of somebody else's
+wrong ones, and every way of being nobody here is answered and counted alike. (Client ids are no secret: they stand in
+the address bar of whoever signs in. So only the answers are alike, not the microseconds that a signature takes.)
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hmac
-from typing import Any
+from typing import Any, Unpack, cast
 
 from authsvc.audit import Event
-from authsvc.crypto import addresses, mint
-from authsvc.errors import AlreadyExists, Unauthenticated, UnknownName
+from authsvc.crypto import addresses, assertions, mint
+from authsvc.errors import AlreadyExists, Fault, InvalidInput, TokenInvalid, Unauthenticated, UnknownName
+from authsvc.flows import relying
 from authsvc.flows.acts import Acts
+from authsvc.flows.assertions import Assertions
 from authsvc.flows.cache import Cache
+from authsvc.flows.relying import Addresses, Relying
 from authsvc.flows.site import Site
 from authsvc.model import Client, ClientSecret
 from authsvc.store.registry import Registry
@@ -31,6 +37,9 @@ class Clients:
         self._registry = registry
         self._site = site
         self._cache: Cache[Client] = Cache(self._read)
+        self._assertions = Assertions(acts)
+
+    # --- who is calling ---------------------------------------------------------------------------------------------
 
     def authenticate(self, client_id: str, secret: str, peer_ip: str) -> Client:
         """The client with this id and secret, as registered at most five seconds ago.
@@ -43,12 +52,38 @@ class Clients:
         kept = [known.digest for known in client.secrets if known.expires_ms > now_ms] if client else []
         # Every comparison is made, with a dummy for an unknown client, so that time tells nothing.
         matches = [hmac.compare_digest(offered, digest) for digest in kept or [NOBODY]]
-        if client is None or not any(matches):
+        if client is None or client.authentication != "client_secret_basic" or not any(matches):
             self.failed(peer_ip, client.id if client else "")
             raise Unauthenticated("wrong")
         return client
 
-    def failed(self, peer_ip: str, client_id: str = "") -> None:
+    def authenticate_assertion(self, assertion: str, named: str, peer_ip: str) -> Client:
+        """The client that signed this assertion; `named` is the id it may give beside (RFC 7521 §4.2), or empty.
+
+        Raises as `authenticate` does.
+        """
+        client = None
+        try:
+            said = assertions.read(assertion)
+            client = self._cache.get(said.client)
+            if client is None or client.authentication != "private_key_jwt" or named not in ("", client.id):
+                raise TokenInvalid("client")
+            self._assertions.accept(client, said)
+        except TokenInvalid as refusal:
+            self.failed(peer_ip, client.id if client else "", refusal.reason)
+            raise Unauthenticated("wrong") from None
+        return client
+
+    def authenticate_public(self, client_id: str, peer_ip: str) -> Client:
+        """The public client of this id. It proves nothing: what it asks for must be proof enough (PKCE, a refresh token
+        that is its own). Raises as `authenticate` does."""
+        client = self._cache.get(client_id)
+        if client is None or client.authentication != "none":
+            self.failed(peer_ip, client.id if client else "")
+            raise Unauthenticated("wrong")
+        return client
+
+    def failed(self, peer_ip: str, client_id: str = "", cause: str = "") -> None:
         """Count and record a wrong credential, by the peer's network. Raises RateLimited.
 
         `client_id` is a registered one: what a stranger wrote in its place may be a secret in the wrong field.
@@ -59,7 +94,9 @@ class Clients:
             for network in addresses.networks(peer_ip)
         ]
         outcomes = {"limited": Event.LIMITED, "refused": Event.CLIENT_REFUSED}
-        self._acts.charge_failure(buckets, outcomes, actor="peer", client=client_id)
+        self._acts.charge_failure(buckets, outcomes, actor="peer", client=client_id, cause=cause)
+
+    # --- registration -----------------------------------------------------------------------------------------------
 
     def add(
         self,
@@ -70,25 +107,53 @@ class Clients:
         audience: str | None,
         actor: str,
         reason: str = "",
+        **more: Unpack[Relying],
     ) -> tuple[Client, str]:
-        """A new client and its secret, which is not to be had again. Raises AlreadyExists."""
-        secret, kept = self._new_secret()
+        """A new client and its secret, which is not to be had again; empty for one that needs none.
+
+        Raises InvalidInput with every fault, AlreadyExists.
+        """
         client = Client(
             id=client_id,
             practices=practices,
             permissions=permissions,
             audience=audience or self._acts.settings.default_audience,
-            secrets=(kept,),
+            secrets=(),
             created_ms=self._acts.clock.now_ms(),
+            public=more.pop("public", False),
         )
+        client, secret = self._changed(client, more), ""
+        if client.authentication == "client_secret_basic":
+            secret, kept = self._new_secret()
+            client = dataclasses.replace(client, secrets=(kept,))
         if not self._registry.add(client_id, _document(client)):
             raise AlreadyExists(f"client {client_id}")
         self._site.record(Event.CLIENT_ADDED, actor=actor, reason=reason, client=client_id)
         return client, secret
 
+    def set(self, client_id: str, *, actor: str, reason: str = "", **changes: Unpack[Addresses]) -> Client:
+        """Change the addresses or the keys of a client; what is named is replaced. Never how it proves itself: who
+        holds a secret or a key today would be locked out, or let in, without knowing.
+
+        Raises InvalidInput with every fault, UnknownName.
+        """
+        known = self.known(client_id)
+        if "jwks" in changes and known.authentication != "private_key_jwt":
+            raise InvalidInput(Fault("/jwks", "this client doesn't sign its calls; add another one that does"))
+        if not changes.get("redirect_uris", True) and known.redirect_uris:
+            raise InvalidInput(Fault("/redirect-uri", "one at least must stay; remove the client instead"))
+        client = self._changed(known, changes)
+        self._registry.put(client_id, _document(client))
+        self._cache.forget(client_id)
+        self._site.record(Event.CLIENT_CHANGED, actor=actor, reason=reason, client=client_id)
+        return client
+
     def rotate_secret(self, client_id: str, *, actor: str, reason: str = "") -> str:
-        """A new secret; the newest of the old ones lives on until its own end. Raises UnknownName."""
+        """A new secret; the newest of the old ones lives on until its own end. Raises UnknownName, InvalidInput."""
         client = self.known(client_id)
+        if client.authentication != "client_secret_basic":
+            told = "it is public" if client.public else "it signs its calls (`clients set --jwks` changes its keys)"
+            raise InvalidInput(Fault("/id", f"the client {client_id!r} has no secret: {told}"))
         secret, kept = self._new_secret()
         secrets = (kept, *client.secrets)[:LIVE_SECRETS]
         self._registry.put(client_id, _document(dataclasses.replace(client, secrets=secrets)))
@@ -113,6 +178,23 @@ class Clients:
             raise UnknownName("client", client_id)
         self._cache.forget(client_id)
         self._site.record(Event.CLIENT_REMOVED, actor=actor, reason=reason, client=client_id)
+
+    def _changed(self, client: Client, changes: Addresses) -> Client:
+        """`client` with these changes, if it may be registered so. Raises InvalidInput with every fault."""
+        found = []
+        document = changes.pop("jwks", None)
+        if document is not None:
+            try:
+                client = dataclasses.replace(client, jwks=assertions.read_keys(document))
+            except ValueError as error:
+                found.append(Fault("/jwks", str(error)))
+        client = dataclasses.replace(client, **cast("dict[str, Any]", changes))
+        found += relying.faults(client, production=self._acts.settings.production)
+        others = [other for other in self.list() if other.id != client.id]
+        found += relying.clashes(client, others, self._acts.settings.default_audience)
+        if found:
+            raise InvalidInput(*found)
+        return client
 
     def _new_secret(self) -> tuple[str, ClientSecret]:
         secret = mint.token(self._acts.entropy, mint.CLIENT_SECRET)

@@ -15,9 +15,8 @@ from marshmallow import INCLUDE, Schema, fields
 from authsvc import errors
 from authsvc.errors import AuthsvcError, Fault, InvalidInput
 from authsvc.model import Client
-from authsvc.web import answers, bodies, challenges
+from authsvc.web import answers, bodies, challenges, credentials
 from authsvc.web.calls import SEEN, Environ, Headers, Operation, Reply, Success, json_reply
-from authsvc.web.credentials import authenticate
 from authsvc.web.guards import allowed
 from authsvc.web.peers import Peers
 from authsvc.web.problems import KEY_RING_RETRY_S, limited_headers, retry
@@ -84,7 +83,10 @@ def introspect(call: TokenCall) -> Reply:
 
 
 class Gates:
-    """Judges calls to /oauth2: 401 → 404 → 403 → 405 → 413 → 400 → 429 and the act."""
+    """Judges calls to /oauth2: 401 → 404 → 403 → 405 → 413 → 400 → 429 and the act.
+
+    Who says who they are in the form is read first (413, 400) and known then (401); nobody else is read unknown.
+    """
 
     def __init__(self, service: Service, peers: Peers) -> None:
         self._service = service
@@ -92,15 +94,16 @@ class Gates:
 
     def judge(self, here: Mapping[str, Operation], environ: Environ, _: Mapping[str, str]) -> Reply:
         """Raises what `TABLE` knows."""
-        client = authenticate(self._service, self._peers, environ)
         operation = here["POST"]
+        client, form = credentials.caller(
+            self._service, self._peers, environ, open_to_public=operation.permission is None
+        )
         if operation.permission is not None and operation.permission not in client.permissions:
             raise errors.Forbidden(operation.permission)
         if environ["REQUEST_METHOD"] != "POST":
             raise errors.MethodNotAllowed(allowed(here))
-        form = bodies.parse_form(bodies.read(environ), environ)
-        if "client_secret" in form or form.get("client_id", client.id) != client.id:
-            raise InvalidInput(Fault("/client_id", "one way of client authentication at a time"))
+        if form is None:
+            form = credentials.beside_basic(bodies.parse_form(bodies.read(environ), environ), client)
         reply: Reply = operation.run(TokenCall(self._service, client, form, environ[SEEN].request_id))
         return reply
 
@@ -120,7 +123,7 @@ def _first(error: InvalidInput) -> str:
 
 TABLE: Mapping[type[AuthsvcError], _Told] = {
     errors.Unauthenticated: (
-        401, "invalid_client", lambda _: "Send the client's id and secret with HTTP Basic",
+        401, "invalid_client", lambda _: "Authenticate in the one way this client is registered for",
         lambda _: [("WWW-Authenticate", challenges.BASIC)],
     ),
     errors.NotFound: (404, "invalid_request", lambda _: "There is no such endpoint", _none),

@@ -262,7 +262,7 @@ def test_introspection_says_what_an_active_token_says(house: House, grant: Token
 
 
 def test_anything_else_is_exactly_inactive(house: House, grant: TokenGrant) -> None:
-    other_audience, _ = house.new_client("reports", audience="reports")
+    other_audience, _ = house.new_client("reports", audience="reporting")
     elsewhere, _ = house.new_client("oak", practices=("oak",))
     asked = [
         house.introspected("junk"),
