@@ -1,4 +1,4 @@
-"""What every page is made with: templates, one stylesheet, headers; and the pages that explain: the problem types, and
+"""What every page is made with: templates, one stylesheet, one script, headers; and the pages that explain: the problem types, and
 what a token proves."""
 
 from __future__ import annotations
@@ -32,12 +32,24 @@ EXPLAINED: Headers = [*HTML, ("Cache-Control", "public, max-age=3600")]
 LIMITS = "/limits"
 """What a token proves and what it doesn't: `service_documentation` of the metadata leads here."""
 
-CSS = (resources.files("authsvc.web") / "static" / "page.css").read_bytes()
-CSS_PATH = f"/static/page-{sha256(CSS).hexdigest()[:16]}.css"
+
 CSS_HEADERS: Headers = [
     ("Content-Type", "text/css; charset=utf-8"),
     ("Cache-Control", "public, max-age=31536000, immutable"),  # its name holds its digest
 ]
+
+
+def _static(name: str, content_type: str) -> tuple[str, Reply]:
+    """Where a file of ours is, and the answer there."""
+    body = (resources.files("authsvc.web") / "static" / name).read_bytes()
+    stem, _, suffix = name.rpartition(".")
+    headers: Headers = [("Content-Type", content_type), CSS_HEADERS[1]]
+    return f"/static/{stem}-{sha256(body).hexdigest()[:16]}.{suffix}", Reply(200, headers, body)
+
+
+CSS_PATH, CSS = _static("page.css", "text/css; charset=utf-8")
+ICON_PATH, ICON = _static("icon.svg", "image/svg+xml")
+SCRIPT_PATH, SCRIPT = _static("session.js", "text/javascript; charset=utf-8")
 
 
 def ticks(text: str) -> Markup:
@@ -51,7 +63,7 @@ TEMPLATES.filters["ticks"] = ticks
 
 
 class Paper:
-    """The problem types explained, and the stylesheet. `base` is the path of the public address."""
+    """The problem types explained, and the files that pages load. `base` is the path of the public address."""
 
     def __init__(self, base: str) -> None:
         self._base = base
@@ -63,7 +75,9 @@ class Paper:
             "/problems/": self.index,
             "/problems/{slug}": self.problem,
             LIMITS: self.limits,
-            CSS_PATH: self.stylesheet,
+            CSS_PATH: _sent(CSS),
+            ICON_PATH: _sent(ICON),
+            SCRIPT_PATH: _sent(SCRIPT),
         }
 
     def problem(self, environ: Environ, path: Mapping[str, str]) -> Reply:
@@ -84,10 +98,14 @@ class Paper:
         body = template.render(index=f"{self._base}/problems/", stylesheet=self._base + CSS_PATH)
         return Reply(200, list(EXPLAINED), body.encode())
 
-    def stylesheet(self, environ: Environ, _: Mapping[str, str]) -> Reply:
-        readable(environ)
-        return Reply(200, list(CSS_HEADERS), CSS)
-
     def _explained(self, **what: Any) -> Reply:
         body = self._template.render(**what, index=f"{self._base}/problems/", stylesheet=self._base + CSS_PATH)
         return Reply(200, list(EXPLAINED), body.encode("utf-8"))
+
+
+def _sent(reply: Reply) -> Page:
+    def page(environ: Environ, _: Mapping[str, str]) -> Reply:
+        readable(environ)
+        return reply._replace(headers=list(reply.headers))
+
+    return page
