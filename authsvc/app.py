@@ -18,6 +18,7 @@ from werkzeug.routing import Rule
 
 from authsvc.errors import InvalidInput, NotFound
 from authsvc.web import discovery, gateway, guards, health, oauth, operations, revocations
+from authsvc.web.brand import Brand
 from authsvc.web.calls import SEEN, Environ, Operation, Reply
 from authsvc.web.discovery import Discovery
 from authsvc.web.docs_page import DocsPage
@@ -73,7 +74,8 @@ def create_app(service: Service) -> Flask:
     feeds = Revocations(service)
     _route(app, revocations.PATH, _view(revocations.PATH, failures, feeds.feed))
     paper = Paper(urlsplit(service.settings.public_url).path.rstrip("/"))
-    for path, page in {**Pages(service, peers, failures).routes(), **paper.routes()}.items():
+    pages = {**Pages(service, peers, failures).routes(), **paper.routes(), **Brand(service).routes()}
+    for path, page in pages.items():
         _route(app, path, _view(path, failures, page))
 
     def unknown(environ: Environ, _: Mapping[str, str]) -> Reply:

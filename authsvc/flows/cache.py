@@ -21,10 +21,12 @@ class Cache(Generic[V]):
         read: Callable[[str], V | None],
         monotonic: Callable[[], float] = time.monotonic,
         fresh_s: float = FRESH_S,
+        most: int = MOST,
     ) -> None:
         self._read = read
         self._monotonic = monotonic
         self._fresh_s = fresh_s
+        self._most = most
         self._lock = threading.Lock()
         self._kept: dict[str, tuple[float, V]] = {}
 
@@ -38,8 +40,8 @@ class Cache(Generic[V]):
             if value is None:
                 self._kept.pop(name, None)
             else:
-                if len(self._kept) >= MOST:
-                    for old in list(self._kept)[: MOST // 2]:
+                if len(self._kept) >= self._most:
+                    for old in list(self._kept)[: self._most // 2]:
                         del self._kept[old]
                 self._kept[name] = (self._monotonic(), value)
         return value

@@ -6,19 +6,23 @@ import dataclasses
 from typing import Any
 
 from authsvc.audit import Event
+from authsvc.crypto import addresses
 from authsvc.errors import AlreadyExists, UnknownName
 from authsvc.flows.cache import Cache
+from authsvc.flows.logos import Logo
 from authsvc.flows.site import Site
 from authsvc.model import Practice
 from authsvc.seams import Clock
+from authsvc.store.pictures import Pictures
 from authsvc.store.registry import Registry
 
 
 class Practices:
     """The use cases of an operator, and the look-up of every call."""
 
-    def __init__(self, registry: Registry, site: Site, clock: Clock) -> None:
+    def __init__(self, registry: Registry, pictures: Pictures, site: Site, clock: Clock) -> None:
         self._registry = registry
+        self._pictures = pictures
         self._site = site
         self._clock = clock
         self._cache: Cache[Practice] = Cache(self._read)
@@ -42,9 +46,16 @@ class Practices:
         self._site.record(Event.PRACTICE_ADDED, actor=actor, reason=reason, practice=practice_id)
         return practice
 
-    def set(self, practice_id: str, *, actor: str, reason: str = "", **fields: str) -> Practice:
-        """Change the named fields. Raises UnknownName."""
+    def set(
+        self, practice_id: str, *, actor: str, reason: str = "", logo: Logo | None = None, **fields: str
+    ) -> Practice:
+        """Change the named fields, and the logo if one is given (`NO_LOGO` takes it away). Raises UnknownName."""
         practice = dataclasses.replace(self.known(practice_id), **_given(fields))
+        if logo is not None:
+            self._keep(practice_id, logo)  # first: a record must not name what isn't there
+            practice = dataclasses.replace(
+                practice, logo=logo.digest, logo_width=logo.width, logo_height=logo.height
+            )
         self._registry.put(practice_id, dataclasses.asdict(practice))
         self._cache.forget(practice_id)
         self._site.record(Event.PRACTICE_CHANGED, actor=actor, reason=reason, practice=practice_id)
@@ -58,8 +69,15 @@ class Practices:
         """Forget a practice: every call about it is 404 within five seconds. Raises UnknownName."""
         if not self._registry.remove(practice_id):
             raise UnknownName("practice", practice_id)
+        self._pictures.remove(practice_id)
         self._cache.forget(practice_id)
         self._site.record(Event.PRACTICE_REMOVED, actor=actor, reason=reason, practice=practice_id)
+
+    def _keep(self, practice_id: str, logo: Logo) -> None:
+        if logo.png:
+            self._pictures.put(practice_id, logo.png)
+        else:
+            self._pictures.remove(practice_id)
 
     def _read(self, practice_id: str) -> Practice | None:
         document = self._registry.get(practice_id)
@@ -69,3 +87,15 @@ class Practices:
 def _given(fields: dict[str, Any]) -> dict[str, Any]:
     """Only what was said; None means that an option wasn't used."""
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def support_address(text: str) -> str:
+    """An address that patients may write to, as it was written. Raises ValueError with a plain reason.
+
+    Mails carry it as their Reply-To. A mailbox name beyond ASCII is refused there: every mail of the practice would
+    need a next hop that speaks SMTPUTF8 (RFC 6531).
+    """
+    address = text.strip()
+    if address and not addresses.canonical(address).isascii():
+        raise ValueError("the part before the @ is not ASCII")
+    return address

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from authsvc.errors import AlreadyExists, RateLimited, Unauthenticated, UnknownName
-from authsvc.flows import cache
 from authsvc.flows.cache import Cache
 from tests.flows.conftest import House
 
@@ -124,9 +123,8 @@ def test_a_look_up_is_fresh_for_five_seconds(house: House) -> None:
     assert kept.get("a") is None
 
 
-def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "MOST", 4)
-    kept = Cache(lambda name: name, lambda: 0.0)
+def test_the_cache_is_bounded() -> None:
+    kept = Cache(lambda name: name, lambda: 0.0, most=4)
     for number in range(20):
         kept.get(str(number))
     assert len(kept._kept) <= 4
