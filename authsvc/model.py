@@ -285,6 +285,15 @@ class Entered:
 
 
 @dataclass(frozen=True)
+class Hinted:
+    """Whom an ID token of ours names (`id_token_hint`), and the client that it was given to."""
+
+    client: str
+    practice: str
+    patient: str
+
+
+@dataclass(frozen=True)
 class Landing:
     """A pressed instant link that waits for its client. `hint` travels as `login_hint`, and works only with the
     browser that pressed. `email_hint` is the masked address, where a code could be sent to."""

@@ -135,7 +135,7 @@ class Service:
         self.sessions = Sessions(self.acts, issuing, bearers, self.practices)
         self.cookies = Cookies(self.vault, entropy)
         self.signins = SignIns(self.acts, self.codes, self.sessions, issuing)
-        self.grants = Grants(self.acts, self.links, self.practices, issuing, catalogue)
+        self.grants = Grants(self.acts, self.keys, self.links, self.practices, issuing, catalogue)
         self.gateway = Gateway(bearers, self.practices, settings.default_audience)
         self.revocations = Revocations(self.acts, self.keys)
         self.trails = Trails(store, self.vault, self.practices, site)

@@ -14,15 +14,16 @@ from hashlib import sha256
 from typing import Any
 
 from authsvc.audit import Event
-from authsvc.crypto import mint
+from authsvc.crypto import id_tokens, mint
 from authsvc.crypto.addresses import canonical, hint
 from authsvc.errors import InvalidGrant, LinkGone
 from authsvc.flows.acts import Acts
+from authsvc.flows.keys import Keys
 from authsvc.flows.links import Links
 from authsvc.flows.practices import Practices
 from authsvc.flows.signins import named
 from authsvc.flows.tokens import Issuing
-from authsvc.model import Act, Asked, Client, Landing, TokenGrant
+from authsvc.model import Act, Asked, Client, Hinted, Landing, TokenGrant
 from authsvc.workflows import Catalogue
 
 CODE = "aac_"  # prefix of authorization codes
@@ -42,12 +43,32 @@ REDEEMED = {
 class Grants:
     """The use cases of authorization codes."""
 
-    def __init__(self, acts: Acts, links: Links, practices: Practices, issuing: Issuing, catalogue: Catalogue) -> None:
+    def __init__(
+        self,
+        acts: Acts,
+        keys: Keys,
+        links: Links,
+        practices: Practices,
+        issuing: Issuing,
+        catalogue: Catalogue,
+    ) -> None:
         self._acts = acts
+        self._keys = keys
         self._links = links
         self._practices = practices
         self._issuing = issuing
         self._catalogue = catalogue
+
+    # --- a hint at an earlier sign-in ---------------------------------------------------------------------------------
+
+    def hinted(self, id_token: str) -> Hinted | None:
+        """Whom an ID token of ours names, and for which client; its time may have passed. None for anything else."""
+        try:
+            claims = id_tokens.read_hint(id_token, self._keys.verification_keys(), self._acts.settings.public_url)
+        except ValueError:
+            return None
+        practice, _, patient = claims["sub"].partition(":")
+        return Hinted(claims["aud"], practice, patient)
 
     # --- a pressed link -----------------------------------------------------------------------------------------------
 

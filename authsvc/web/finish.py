@@ -1,0 +1,88 @@
+"""Where a sign-in leads: back to the client with a code or with an error (RFC 6749 §4.1.2, RFC 9207), or to the portal.
+
+Every redirect is 303, so that nothing that was posted is posted again elsewhere (RFC 9700 §4.12), and goes to an address
+that an operator has registered.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode, urlsplit
+
+from authsvc.errors import SignInNeeded
+from authsvc.model import Act, Asked, Practice
+from authsvc.web.asking import Declined
+from authsvc.web.calls import Reply
+
+if TYPE_CHECKING:
+    from authsvc.wiring import Service
+
+_NOT_SAID = re.compile(r'[^\x20-\x7e]|["\\]')  # RFC 6749 §4.1.2.1 on error_description
+
+
+class Finish:
+    """Builds the redirects at the end."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._base = urlsplit(service.settings.public_url).path.rstrip("/")
+
+    def after(self, act: Act, asked: Asked | None, cookie: str, *, fresh: bool = False) -> Reply:
+        """Onward with the browser's sign-in: to the client that asked, else to the practice's portal, else to the page
+        that shows the sign-in. `fresh`: the patient proved it just now.
+
+        Raises RateLimited, Unavailable; SignInNeeded where the sign-in doesn't do and there still is something to ask.
+        """
+        practice = act.practice
+        if asked is None:
+            return _see_other(practice.portal_url or f"{self._base}/p/{practice.id}/session")
+        try:
+            code = self._service.grants.for_sign_in(act, asked, cookie, fresh=fresh)
+        except SignInNeeded as needed:
+            if not fresh:
+                raise
+            why = "The patient signed in as somebody else" if needed.reason == "other_patient" else "Try again"
+            return self.declined(Declined(asked.redirect_uri, asked.state, "login_required", why))
+        return self.granted(asked, code)
+
+    def granted(self, asked: Asked, code: str) -> Reply:
+        """To the client with its code. `iss` says who answers, so that a client of several can't be mixed up."""
+        return self._answer(asked.redirect_uri, {"code": code, "state": asked.state})
+
+    def declined(self, declined: Declined) -> Reply:
+        """To the client with what went wrong."""
+        said = {
+            "error": declined.error,
+            "error_description": _NOT_SAID.sub("?", declined.description),
+            "state": declined.state,
+        }
+        return self._answer(declined.redirect_uri, said)
+
+    def to_sign_in(self, asked: Asked) -> Reply:
+        return _see_other(f"{self._base}/p/{asked.practice.id}/sign-in?{asked.query}")
+
+    def targets(self, practice: Practice, asked: Asked | None) -> list[str]:
+        """The origins to which a form of the sign-in may lead, for `form-action`: browsers hold it against the redirects
+        that follow a form too."""
+        address = asked.redirect_uri if asked else practice.portal_url
+        return [origin(address)] if address else []
+
+    def _answer(self, redirect_uri: str, members: dict[str, str]) -> Reply:
+        issuer = self._service.settings.public_url
+        said = {name: value for name, value in members.items() if value} | {"iss": issuer}
+        return _see_other(with_query(redirect_uri, said))
+
+
+def with_query(address: str, members: dict[str, str]) -> str:
+    """The address with these members added to its query."""
+    return f"{address}{'&' if urlsplit(address).query else '?'}{urlencode(members)}"
+
+
+def origin(address: str) -> str:
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _see_other(where: str) -> Reply:
+    return Reply(303, [("Location", where)])
