@@ -1,5 +1,5 @@
-"""What every page is made with: templates, one stylesheet, one script, headers; and the pages that explain: the problem types, and
-what a token proves."""
+"""What every page is made with: templates, one stylesheet, one script, headers; and the pages that explain: the problem
+types, and what a token proves."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ UNSAID: dict[str, Any] = {
     "wait": "",
     "wrong": "",
 }
-"""What a page says where its handler leaves a value out. Any other value that is left out is a fault (StrictUndefined)."""
+"""What stands for a value that the handler leaves out. To leave out any other is a fault (StrictUndefined)."""
 
 DIALLED_DIGITS = 5  # anything shorter is no number to dial
 
@@ -82,7 +82,7 @@ class Sheets:
         script: bool = False,
         **values: Any,
     ) -> Reply:
-        """One page. `targets` are the origins that a form of it may be redirected to, `cookies` whole Set-Cookie values.
+        """One page. Its forms may lead to the origins `targets` by redirect; `cookies` are whole Set-Cookie values.
 
         What each template shows is said at its top.
         """
@@ -143,6 +143,11 @@ def address(text: str) -> Markup:
     return Markup('<bdi dir="ltr">{}</bdi>').format(Markup("@<wbr>").join(plain(text).split("@")))
 
 
+def number(phone: str) -> Markup:
+    """A phone number: from left to right in every language."""
+    return Markup('<bdi dir="ltr">{}</bdi>').format(plain(phone))
+
+
 def initial(text: str) -> str:
     """The first letter or digit of a name; empty where there is none."""
     return next((character.upper() for character in text if character.isalnum()), "")
@@ -163,8 +168,6 @@ PAGES = Environment(
     loader=PackageLoader("authsvc.web", "templates/pages"),
     autoescape=True,
     undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
 )
-PAGES.filters |= {"plain": plain, "shown": shown, "address": address, "initial": initial, "tel": tel, "mailto": mailto}
+PAGES.filters |= {made.__name__: made for made in (plain, shown, address, number, initial, tel, mailto)}
 language.install(PAGES)
