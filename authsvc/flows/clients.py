@@ -161,6 +161,10 @@ class Clients:
         self._site.record(Event.CLIENT_SECRET_ROTATED, actor=actor, reason=reason, client=client_id)
         return secret
 
+    def get(self, client_id: str) -> Client | None:
+        """The client, as registered at most five seconds ago. Raises Unavailable."""
+        return self._cache.get(client_id)
+
     def known(self, client_id: str) -> Client:
         """The client as it is now. Raises UnknownName."""
         client = self._read(client_id)
