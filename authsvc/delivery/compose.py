@@ -20,7 +20,7 @@ from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime, parseaddr
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import idna
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
@@ -60,7 +60,7 @@ class Composer:
     """Writes mails that come from `mail_from` (`no-reply@example.org`, or `Name <no-reply@example.org>`).
 
     The display name is the practice's, so that the patient sees who writes; `mail_from` gives the address, and its
-    domain names every Message-ID.
+    domain names every Message-ID. A practice with a support address gets the answers to its mails there.
     """
 
     def __init__(self, mail_from: str) -> None:
@@ -72,12 +72,16 @@ class Composer:
         for field, value in (
             ("practice name", practice.name),
             ("practice phone", practice.phone),
+            ("sender name", practice.sender_name),
+            ("support address", practice.support_email),
             ("address", message.to),
             ("url", message.url),
             ("code", message.code),
         ):
             if any(unicodedata.category(character) in _UNSAFE for character in value):
                 raise DeliveryRefused(f"unsafe character in {field}")
+        if "=?" in practice.name + practice.sender_name:  # read back as an encoded word (RFC 2047), line breaks and all
+            raise DeliveryRefused("encoded word in a name")
         if message.kind not in KINDS or not _ID.fullmatch(message.id):
             raise DeliveryRefused("unknown kind or malformed id")
         if message.kind in _NEEDS_CODE and not _CODE.fullmatch(message.code):
@@ -89,7 +93,9 @@ class Composer:
         subject, text, html = _render(message, lang)
 
         mail = EmailMessage(policy=SMTP if to.addr_spec.isascii() else SMTPUTF8)
-        mail["From"] = Address(practice.name, self.sender.username, self.sender.domain)
+        mail["From"] = Address(practice.sender_name or practice.name, self.sender.username, self.sender.domain)
+        if practice.support_email:
+            mail["Reply-To"] = mailbox(practice.support_email)
         mail["To"] = to
         mail["Subject"] = subject
         mail["Date"] = format_datetime(datetime.fromtimestamp(message.queued_at_ms // 1000, UTC))
@@ -127,6 +133,7 @@ def _render(message: Message, lang: str) -> tuple[str, str, str]:
     words = {
         "practice": practice.name,
         "phone": practice.phone,
+        "support": practice.support_email,
         "code": message.code,
         "url": message.url,
         "purpose": purpose.does,
@@ -145,7 +152,7 @@ def _render(message: Message, lang: str) -> tuple[str, str, str]:
         paragraphs=paragraphs,
         footer=footer,
         label=wording.purpose("portal" if message.kind == "access-link" else message.workflow, lang).label,
-        with_phone=lambda paragraph: _with_phone(paragraph, practice.phone),
+        linked=lambda paragraph: _linked(paragraph, practice.phone, practice.support_email),
     )
     return subject, "\n\n".join(lines) + "\n", html + "\n"
 
@@ -160,6 +167,16 @@ def _fill(paragraph: str, phone: str) -> str:
     if phone:
         tied = tied.replace(phone, phone.replace(" ", _TIE))
     return textwrap.fill(tied, LINE_CHARS, break_long_words=False, break_on_hyphens=False).replace(_TIE, " ")
+
+
+def _linked(paragraph: str, phone: str, support: str) -> Markup:
+    """The paragraph as HTML, where phone number and support address can be tapped. What stands between two addresses is
+    looked at for numbers, never the address itself: there may be one in it."""
+    if not support:
+        return _with_phone(paragraph, phone)
+    where = quote(mailbox(support).addr_spec, safe="@")  # or `?` and `&` would add headers to the letter (RFC 6068 §2)
+    link = Markup('<a href="mailto:{}" style="color:#0b4a7d">{}</a>').format(where, support)
+    return link.join(_with_phone(part, phone) for part in paragraph.split(support))
 
 
 def _with_phone(paragraph: str, phone: str) -> Markup:

@@ -11,6 +11,8 @@ from email.policy import default
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as some
 
 from authsvc.delivery import wording
 from authsvc.delivery.compose import KINDS, Composer, mailbox
@@ -20,6 +22,7 @@ from authsvc.model import Message
 from tests.delivery.messages import PRACTICE, QUEUED_MS, URL, message
 
 GOLDEN = Path(__file__).with_name("golden")
+BRANDED = dataclasses.replace(PRACTICE, sender_name="Maple Front Desk", support_email="help@maple.example")
 TEMPLATES = Path(wording.__file__).with_name("templates")
 
 
@@ -46,6 +49,14 @@ def test_every_mail_reads_as_it_was_approved(lang: str, kind: str) -> None:
 def test_a_practice_without_a_phone_gets_whole_sentences(lang: str, kind: str) -> None:
     text = text_of(compose(message(kind, locale=lang, practice=dataclasses.replace(PRACTICE, phone=""))))
     assert not re.search(r"  | [.,]|, phone|, teléfono|None", text)
+
+
+@pytest.mark.parametrize("lang", sorted(wording.WORDINGS))
+@pytest.mark.parametrize("phone", ["", PRACTICE.phone])
+def test_a_practice_with_a_support_address_says_so_at_the_foot(lang: str, phone: str) -> None:
+    mail = compose(message(locale=lang, practice=dataclasses.replace(BRANDED, phone=phone)))
+    approved = (GOLDEN / f"{lang}-foot{'-no-phone' * (not phone)}.txt").read_text(encoding="utf-8")
+    assert text_of(mail).endswith(f"\n\n{approved}")
 
 
 def test_every_language_has_every_template_and_no_other() -> None:
@@ -196,6 +207,45 @@ def test_the_same_message_is_the_same_bytes_at_every_try() -> None:
     assert first == second
 
 
+def test_a_practice_may_write_under_another_name_and_be_answered() -> None:
+    mail = compose(message(practice=BRANDED))
+    assert mail["From"].addresses == (Address("Maple Front Desk", "no-reply", "mail.example"),)
+    assert mail["Reply-To"].addresses == (Address("", "help", "maple.example"),)
+    assert mail["Subject"] == "Your sign-in code from Maple Clinic"
+    assert compose(message())["Reply-To"] is None
+
+
+@given(name=some.text(some.characters(categories=["L", "N", "P", "S", "Zs", "M"]), min_size=1, max_size=80))
+@example(name='Clínica "Ñandú", S.L.; <x@y.example> \\')
+@example(name="Praxis für Kinder- und Jugendmedizin, Müller & Söhne: die mit dem längsten Namen am Ort")
+def test_every_sender_name_gives_a_clean_header_that_reads_the_same(name: str) -> None:
+    name = " ".join(name.replace("=?", "").split()) or "x"
+    practice = dataclasses.replace(BRANDED, sender_name=name)
+    composed = Composer("no-reply@mail.example").compose(message(practice=practice))
+    head, _, _ = composed.as_bytes().partition(b"\r\n\r\n")
+    assert head.isascii()
+    assert max(map(len, head.split(b"\r\n"))) <= 998
+    mail = message_from_bytes(composed.as_bytes(), policy=default)
+    assert [address.addr_spec for address in mail["From"].addresses] == ["no-reply@mail.example"]
+    assert mail["From"].addresses[0].display_name == name
+    assert mail.keys() == compose(message(practice=BRANDED)).keys()
+
+
+def test_a_support_address_is_written_for_machines_in_ascii_and_for_people_as_it_is() -> None:
+    practice = dataclasses.replace(PRACTICE, support_email="a?bcc=b&c@straße.example")
+    mail = compose(message(practice=practice))
+    assert mail["Reply-To"] == "a?bcc=b&c@xn--strae-oqa.example"
+    assert 'href="mailto:a%3Fbcc%3Db%26c@xn--strae-oqa.example"' in html_of(mail)
+    assert ">a?bcc=b&amp;c@straße.example</a>" in html_of(mail)
+
+
+def test_a_phone_number_inside_the_support_address_stays_part_of_it() -> None:
+    practice = dataclasses.replace(PRACTICE, phone="5550100", support_email="5550100@maple.example")
+    html = html_of(compose(message(practice=practice)))
+    assert set(re.findall(r'href="(mailto:[^"]*)"', html)) == {"mailto:5550100@maple.example"}
+    assert ">5550100@maple.example</a>" in html
+
+
 def test_a_practice_with_letters_beyond_ascii_is_written_right() -> None:
     mail = compose(message(practice=dataclasses.replace(PRACTICE, name='Clínica "Ñandú", S.L.')))
     assert mail["From"].addresses[0].display_name == 'Clínica "Ñandú", S.L.'
@@ -209,12 +259,14 @@ LINE_ENDS = ["\r\n", "\n", "\r", "\x00", "\x0b", "\x0c", "\x1b", "\x85", "\u2028
 
 
 @pytest.mark.parametrize("end", LINE_ENDS, ids=ascii)
-@pytest.mark.parametrize("field", ["name", "phone", "to", "url", "code"])
+@pytest.mark.parametrize("field", ["name", "phone", "sender", "support", "to", "url", "code"])
 def test_injection_of_a_header_is_refused(field: str, end: str) -> None:
     evil = f"x{end}Bcc: mallory@evil.example"
     attacks = {
         "name": message(practice=dataclasses.replace(PRACTICE, name=evil)),
         "phone": message(practice=dataclasses.replace(PRACTICE, phone=evil)),
+        "sender": message(practice=dataclasses.replace(PRACTICE, sender_name=evil)),
+        "support": message(practice=dataclasses.replace(PRACTICE, support_email=f"help@maple.example{end}Bcc: m@e.c")),
         "to": message(to=f"anna@example.org{end}Bcc: mallory@evil.example"),
         "url": message("link", url=f"https://sign.example/{end}x"),
         "code": message(code=f"042917{end}"),
@@ -252,6 +304,19 @@ def test_injection_of_a_header_is_refused(field: str, end: str) -> None:
 def test_what_is_not_one_address_is_refused(to: str) -> None:
     with pytest.raises(DeliveryRefused, match="address"):
         mailbox(to)
+
+
+@pytest.mark.parametrize("field", ["name", "sender_name"])
+def test_injection_of_a_header_inside_an_encoded_word_is_refused(field: str) -> None:
+    practice = dataclasses.replace(PRACTICE, **{field: "=?utf-8?q?x=0D=0ABcc:_m=40evil.example?="})
+    with pytest.raises(DeliveryRefused, match="encoded word"):
+        compose(message(practice=practice))
+
+
+def test_a_support_address_that_is_none_stops_the_mail() -> None:
+    practice = dataclasses.replace(PRACTICE, support_email="help@maple.example, mallory@evil.example")
+    with pytest.raises(DeliveryRefused, match="address"):
+        compose(message(practice=practice))
 
 
 def test_a_domain_is_written_in_ascii_and_the_mailbox_as_it_was() -> None:
