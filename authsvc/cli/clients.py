@@ -1,23 +1,62 @@
-"""Clients: the credentials of practice services."""
+"""Clients: the credentials of practice services, and of the portals that patients sign in to."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from authsvc.cli import shapes
 from authsvc.cli.failures import instant
 from authsvc.cli.manners import Noun, actor, confirm, note, open_service, pairs, reason_option, table, tell, yes_option
+from authsvc.errors import InvalidInput
 from authsvc.model import EVERY_PRACTICE, PERMISSIONS
 
 if TYPE_CHECKING:
     from authsvc.model import Client
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 
 @click.group(cls=Noun)
 def clients() -> None:
-    """Clients: the credentials of practice services."""
+    """Clients: the credentials of practice services, and of the portals that patients sign in to."""
+
+
+_ADDRESSES = (
+    click.option(
+        "--redirect-uri",
+        "redirect_uris",
+        multiple=True,
+        metavar="URI",
+        help="Patients sign in for it at the hosted pages, and come back here; repeat for more.",
+    ),
+    click.option(
+        "--post-logout-uri",
+        "post_logout_uris",
+        multiple=True,
+        metavar="URI",
+        help="Where a browser may go after it signed out; repeat for more.",
+    ),
+    click.option("--initiate-login-uri", metavar="URI", help="Where a pressed link starts the sign-in of its patient."),
+    click.option("--backchannel-logout-uri", metavar="URI", help="Where it is told that a session has ended."),
+    click.option(
+        "--jwks",
+        type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+        metavar="FILE",
+        help="Its public keys (a JWK set): it signs its calls to /oauth2 and has no secret. /v1 takes secrets only.",
+    ),
+)
+
+
+def addresses(command: F) -> F:
+    """The options that `add` and `set` share."""
+    for option in reversed(_ADDRESSES):
+        command = option(command)
+    return command
 
 
 @clients.command()
@@ -35,20 +74,26 @@ def clients() -> None:
     "permissions",
     type=click.Choice(sorted(PERMISSIONS)),
     multiple=True,
-    required=True,
     metavar="PERM",
-    help="It may do this; repeat for more. " + ", ".join(sorted(PERMISSIONS)) + ".",
+    help="It may do this; repeat for more. Needed without --redirect-uri. " + ", ".join(sorted(PERMISSIONS)) + ".",
 )
+@addresses
+@click.option("--public", is_flag=True, help="It can't keep a secret (an app, a page), so it gets none.")
 @click.option("--audience", type=shapes.AUDIENCE, help="`aud` of the tokens it gets, instead of the default.")
 @reason_option
 def add(
     client_id: str,
     practices: tuple[str, ...],
     permissions: tuple[str, ...],
+    public: bool,
     audience: str | None,
     reason: str,
+    **given: Any,
 ) -> None:
-    """Add the client ID and show its secret, this once."""
+    """Add the client ID and show its secret, if it has one, this once."""
+    more = _named(given)
+    if not permissions and not more.get("redirect_uris") and not public:
+        raise click.UsageError("Give --allow for what it may call, or --redirect-uri for where patients come back to.")
     service = open_service()
     if EVERY_PRACTICE in practices:
         practices = (EVERY_PRACTICE,)
@@ -58,32 +103,79 @@ def add(
             raise click.ClickException(
                 f"There is no practice {practice!r}; there are: {', '.join(known) or 'none yet'}."
             )
-    _, secret = service.clients.add(
-        client_id,
-        practices=tuple(dict.fromkeys(practices)),
-        permissions=frozenset(permissions),
-        audience=audience,
-        actor=actor(),
-        reason=reason,
-    )
-    _tell_secret(client_id, secret)
+    with _named_by_option():
+        client, secret = service.clients.add(
+            client_id,
+            practices=tuple(dict.fromkeys(practices)),
+            permissions=frozenset(permissions),
+            audience=audience,
+            actor=actor(),
+            reason=reason,
+            public=public,
+            **more,
+        )
+    if secret:
+        _tell_secret(client_id, secret)
+        return
+    tell({"client_id": client_id}, lambda: pairs({"client_id": client_id}))
+    note("It is public and has no secret." if client.public else "It signs its calls and has no secret.")
+
+
+@clients.command("set")
+@click.argument("client_id", metavar="ID", type=shapes.CLIENT)
+@addresses
+@reason_option
+def set_(client_id: str, reason: str, **given: Any) -> None:
+    """Change the addresses or keys of the client ID: what is named is replaced, by '' removed."""
+    changes = _named(given)
+    if not changes:
+        raise click.UsageError("Name at least one thing to change.")
+    with _named_by_option():
+        client = open_service().clients.set(client_id, actor=actor(), reason=reason, **changes)
+    tell(_document(client), f"Changed {client_id}.")
+
+
+def _named(given: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given, as the use cases have them; an empty address stands for none."""
+    named = {name: value for name, value in given.items() if value not in (None, ())}
+    for name in ("redirect_uris", "post_logout_uris"):
+        if name in named:
+            named[name] = tuple(dict.fromkeys(filter(None, named[name])))
+    if "jwks" in named:
+        named["jwks"] = named["jwks"].read_text(encoding="utf-8", errors="replace")
+    return named
+
+
+@contextmanager
+def _named_by_option() -> Iterator[None]:
+    """What can't be registered is wrong usage, told by the option that it is about."""
+    try:
+        yield
+    except InvalidInput as refused:
+        told = [
+            f"{'ID' if fault.pointer == '/id' else fault.pointer.replace('/', '--')}: {fault.detail}"
+            for fault in refused.faults
+        ]
+        raise click.UsageError("; ".join(told) + ".") from None
 
 
 @clients.command("list")
 def list_() -> None:
-    """List the clients and when their secrets end; never a secret."""
+    """List the clients, how each proves itself and when its secrets end; never a secret."""
     found = open_service().clients.list()
     tell(
         {"clients": [_document(client) for client in found]},
         lambda: table(
-            ("id", "practices", "permissions", "audience", "secrets end"),
+            ("id", "practices", "permissions", "audience", "authenticates by", "secrets end", "redirects to"),
             [
                 (
                     client.id,
                     " ".join(client.practices),
                     " ".join(sorted(client.permissions)),
                     client.audience,
+                    client.authentication,
                     " ".join(str(instant(secret.expires_ms)) for secret in client.secrets),
+                    " ".join(client.redirect_uris),
                 )
                 for client in found
             ],
@@ -123,6 +215,12 @@ def _document(client: Client) -> dict[str, object]:
         "practices": list(client.practices),
         "permissions": sorted(client.permissions),
         "audience": client.audience,
+        "authentication": client.authentication,
+        "redirect_uris": list(client.redirect_uris),
+        "post_logout_uris": list(client.post_logout_uris),
+        "initiate_login_uri": client.initiate_login_uri,
+        "backchannel_logout_uri": client.backchannel_logout_uri,
+        "keys": [key["kid"] for key in client.jwks],
         "created_at": instant(client.created_ms),
         "secrets": [
             {"created_at": instant(secret.created_ms), "expires_at": instant(secret.expires_ms)}

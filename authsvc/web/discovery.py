@@ -1,4 +1,5 @@
-"""What verifiers and clients look up: the keys (RFC 7517), the metadata (RFC 8414), one PEM per kid.
+"""What verifiers and clients look up: the keys (RFC 7517), the metadata (RFC 8414, OpenID Connect Discovery), one PEM
+per kid.
 
 Public, cacheable, readable from any origin, never throttled: gateways fetch the keys whenever a forged `kid` comes by.
 None of it needs the store, so all of it is served when Redis is away.
@@ -7,23 +8,33 @@ None of it needs the store, so all of it is served when Redis is away.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from authsvc.errors import MethodNotAllowed, NotFound
+from authsvc.errors import KeyRingUnusable, MethodNotAllowed, NotFound
 from authsvc.web.calls import Environ, Headers, Operation, Reply, Success, json_bytes
+from authsvc.web.language import LANGUAGES
 from authsvc.web.oauth import REFRESH
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service
 
 WELL_KNOWN = "/.well-known/oauth-authorization-server"
+OPENID = "/.well-known/openid-configuration"
 JWKS = "/.well-known/jwks.json"
 KID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 METADATA_MAX_AGE_S = 3600
 READS = ("GET", "HEAD")
+
+CONFIDENTIAL = ["client_secret_basic", "private_key_jwt"]
+METHODS = [*CONFIDENTIAL, "none"]
+ID_TOKEN_ALGS = "id_token_signing_alg_values_supported"
+ASSERTION_ALGS = ["ES256", "RS256", "PS256", "EdDSA"]
+CLAIMS = ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "practice", "locale"]
+"""Of the id_token and userinfo together."""
 
 OPEN: Headers = [("Access-Control-Allow-Origin", "*"), ("Cross-Origin-Resource-Policy", "cross-origin")]
 
@@ -33,11 +44,12 @@ class Discovery:
 
     def __init__(self, service: Service) -> None:
         self._keys = service.keys
+        self._signing_alg = service.settings.signing_alg
         age = f"public, max-age={service.settings.jwks_max_age_s}"
         self._jwks_headers: Headers = [("Content-Type", "application/jwk-set+json"), ("Cache-Control", age), *OPEN]
         self._pem_headers: Headers = [("Content-Type", "application/x-pem-file"), ("Cache-Control", age), *OPEN]
-        self._metadata = json_bytes(metadata(service))
-        self._metadata_etag = _etag(self._metadata)
+        self._metadata = metadata(service)
+        self._documents: dict[str, bytes] = {}  # by the ETag of the key set
         self._metadata_headers: Headers = [
             ("Content-Type", "application/json"),
             ("Cache-Control", f"public, max-age={METADATA_MAX_AGE_S}"),
@@ -52,7 +64,22 @@ class Discovery:
 
     def metadata(self, environ: Environ) -> Reply:
         readable(environ)
-        return conditional(environ, self._metadata, self._metadata_etag, self._metadata_headers)
+        body = self._document()
+        return conditional(environ, body, _etag(body), self._metadata_headers)
+
+    def _document(self) -> bytes:
+        """The metadata, with the algorithms of the keys that there are: an imported key, or one from before the setting
+        was changed, may be of another kind than new ones. While there are no keys, that of new ones."""
+        try:
+            keys, version = self._keys.jwks()
+        except KeyRingUnusable:
+            keys, version = b'{"keys":[]}', ""
+        body = self._documents.get(version)
+        if body is None:
+            algs = [self._signing_alg, *(key["alg"] for key in json.loads(keys)["keys"])]
+            body = json_bytes({**self._metadata, ID_TOKEN_ALGS: list(dict.fromkeys(algs))})
+            self._documents = {version: body}
+        return body
 
     def pem(self, environ: Environ, path: Mapping[str, str]) -> Reply:
         """One public key, for gateways that can't read a key set."""
@@ -84,36 +111,55 @@ def _etag(body: bytes) -> str:
 
 
 def metadata_paths(public_url: str) -> tuple[str, ...]:
-    """For an issuer with a path the well-known part comes before that path (RFC 8414 §3.1)."""
+    """For an issuer with a path RFC 8414 §3.1 puts the well-known part before that path, Discovery §4 behind it; there
+    the edge takes the path off, like any other's. RFC 8414 §5 wants the first way for OpenID's document too."""
     path = urlsplit(public_url).path.rstrip("/")
-    return (WELL_KNOWN, WELL_KNOWN + path) if path else (WELL_KNOWN,)
+    documents = (WELL_KNOWN, OPENID)
+    return (*documents, *(document + path for document in documents)) if path else documents
 
 
 def metadata(service: Service) -> dict[str, Any]:
-    """RFC 8414 §2. Only what is there, and no empty arrays (§3.2); the grant types are said, since the default would
-    advertise the implicit grant."""
-    base = service.settings.public_url.rstrip("/")
-    catalogue = service.catalogue
+    """RFC 8414 §2, OpenID Connect Discovery §3. Only what is there, and no empty arrays (§3.2 of both)."""
+    settings, catalogue = service.settings, service.catalogue
+    base = settings.public_url.rstrip("/")
     types = tuple(dict.fromkeys(workflow.resource for workflow in catalogue.all() if workflow.resource))
-    basic = ["client_secret_basic"]
     said: dict[str, Any] = {
-        "issuer": service.settings.public_url,
+        "issuer": settings.public_url,
         "jwks_uri": base + JWKS,
+        "authorization_endpoint": f"{base}/oauth2/authorize",
         "token_endpoint": f"{base}/oauth2/token",
-        "token_endpoint_auth_methods_supported": basic,
+        "token_endpoint_auth_methods_supported": METHODS,
+        "token_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGS,
+        "userinfo_endpoint": f"{base}/oauth2/userinfo",
+        "end_session_endpoint": f"{base}/oauth2/logout",
         "revocation_endpoint": f"{base}/oauth2/revoke",
-        "revocation_endpoint_auth_methods_supported": basic,
+        "revocation_endpoint_auth_methods_supported": METHODS,
+        "revocation_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGS,
         "introspection_endpoint": f"{base}/oauth2/introspect",
-        "introspection_endpoint_auth_methods_supported": basic,
-        "grant_types_supported": [REFRESH],
-        # Required by §2, though there is no authorization endpoint: that no response type is supported can't be said.
-        "response_types_supported": ["none"],
-        "scopes_supported": list(catalogue.code_scopes),
+        "introspection_endpoint_auth_methods_supported": CONFIDENTIAL,
+        "introspection_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGS,
+        # Said, since the default would advertise the implicit grant.
+        "grant_types_supported": ["authorization_code", REFRESH],
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": True,
+        "subject_types_supported": ["public"],
+        ID_TOKEN_ALGS: [settings.signing_alg],
+        "scopes_supported": list(dict.fromkeys(("openid", *catalogue.code_scopes))),
+        "claims_supported": CLAIMS,
+        "claims_parameter_supported": False,
+        "request_parameter_supported": False,
+        "request_uri_parameter_supported": False,  # Discovery §3: not said, it would be true
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "acr_values_supported": ["instant", "extra"],
+        "ui_locales_supported": list(LANGUAGES),
+        "backchannel_logout_supported": True,
+        "backchannel_logout_session_supported": True,
         "authorization_details_types_supported": list(types),
         "service_documentation": f"{base}/limits",
     }
-    return {name: value for name, value in said.items() if value}
+    return {name: value for name, value in said.items() if value not in ([], "")}
 
 
 OPERATIONS = (
@@ -127,6 +173,11 @@ OPERATIONS = (
     Operation(
         "getMetadata", "GET", WELL_KNOWN, "What this authorization server offers", tag="discovery", security=None,
         run=Discovery.metadata, success=(Success(200, "RFC 8414."), Success(304, "Unchanged.")),
+    ),
+    Operation(
+        "getOpenidConfiguration", "GET", OPENID, "What this OpenID Provider offers", tag="discovery", security=None,
+        run=Discovery.metadata,
+        success=(Success(200, "OpenID Connect Discovery 1.0; the same document."), Success(304, "Unchanged.")),
     ),
     Operation(
         "getKeyPem", "GET", "/keys/{kid}.pem", "One public key as PEM", tag="discovery", security=None,

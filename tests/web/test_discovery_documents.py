@@ -6,12 +6,21 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
+from authlib.oidc.discovery import OpenIDProviderMetadata
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_public_key,
+)
 
 from tests.web.conftest import Web, slug
 
 JWKS = "/.well-known/jwks.json"
 METADATA = "/.well-known/oauth-authorization-server"
+OPENID = "/.well-known/openid-configuration"
 
 
 def test_the_key_set_is_a_public_cacheable_document(shared: Web) -> None:
@@ -23,7 +32,7 @@ def test_the_key_set_is_a_public_cacheable_document(shared: Web) -> None:
         assert set(key) == {"kty", "crv", "x", "y", "use", "alg", "kid"}
 
 
-@pytest.mark.parametrize("path", [JWKS, METADATA])
+@pytest.mark.parametrize("path", [JWKS, METADATA, OPENID])
 def test_who_has_this_version_is_told_so(shared: Web, path: str) -> None:
     etag = shared.bare("GET", path).headers["ETag"]
     assert etag.startswith('"')
@@ -35,7 +44,7 @@ def test_who_has_this_version_is_told_so(shared: Web, path: str) -> None:
     assert shared.bare("GET", path, headers={"If-None-Match": '"other"'}).status_code == 200
 
 
-@pytest.mark.parametrize("path", [JWKS, METADATA])
+@pytest.mark.parametrize("path", [JWKS, METADATA, OPENID])
 def test_head_is_get_without_a_body_and_other_methods_are_refused(shared: Web, path: str) -> None:
     get, head = shared.bare("GET", path), shared.bare("HEAD", path)
     assert (head.status_code, head.data, head.content_length) == (200, b"", get.content_length)
@@ -62,37 +71,93 @@ def test_a_kid_is_looked_up_and_never_a_path(shared: Web, kid: str) -> None:
 def test_the_metadata_says_what_there_is_and_nothing_else(shared: Web) -> None:
     said = shared.bare("GET", METADATA).json
     assert said["issuer"] == "http://127.0.0.1:8080"
-    assert said["grant_types_supported"] == ["refresh_token"]
+    assert said["grant_types_supported"] == ["authorization_code", "refresh_token"]
+    assert (said["response_types_supported"], said["response_modes_supported"]) == (["code"], ["query"])
+    assert said["code_challenge_methods_supported"] == ["S256"]
+    assert said["authorization_response_iss_parameter_supported"] is True
     assert said["acr_values_supported"] == ["instant", "extra"]
+    assert said["ui_locales_supported"] == ["en", "es"]
     assert said["authorization_details_types_supported"] == ["invoice", "agreement"]
-    assert "invoices:view" in said["scopes_supported"]
-    assert all(value for value in said.values()), "no empty arrays"
-    assert "authorization_endpoint" not in said
+    assert said["scopes_supported"][0] == "openid"
+    assert {"invoices:view", "invoice:pay"} <= set(said["scopes_supported"])
+    assert [name for name, value in said.items() if value in ([], "", None)] == [], "no empty arrays"
+
+
+def test_what_is_not_there_is_said_not_to_be_or_not_said(shared: Web) -> None:
+    said = shared.bare("GET", OPENID).json
+    for name in ("claims_parameter_supported", "request_parameter_supported", "request_uri_parameter_supported"):
+        assert said[name] is False
+    assert not [name for name in said if name.startswith(("frontchannel", "check_session", "registration"))]
+
+
+def test_authentication_is_told_as_it_is(shared: Web) -> None:
+    said = shared.bare("GET", OPENID).json
+    every, confidential = ["client_secret_basic", "private_key_jwt", "none"], ["client_secret_basic", "private_key_jwt"]
+    for endpoint, methods in {"token": every, "revocation": every, "introspection": confidential}.items():
+        assert said[f"{endpoint}_endpoint_auth_methods_supported"] == methods
+        algs = said[f"{endpoint}_endpoint_auth_signing_alg_values_supported"]
+        assert algs == ["ES256", "RS256", "PS256", "EdDSA"]
+
+
+def test_openid_connect_and_oauth_are_told_the_same(shared: Web) -> None:
+    assert shared.bare("GET", OPENID).data == shared.bare("GET", METADATA).data
+    assert shared.bare("GET", OPENID).headers["Access-Control-Allow-Origin"] == "*"
+    assert shared.bare("GET", OPENID).headers["Cache-Control"] == "public, max-age=3600"
+
+
+def test_with_rs256_an_independent_reader_finds_the_openid_document_whole(build: Any) -> None:
+    web = build(public_url="https://auth.example.org", signing_alg="RS256")
+    said = web.bare("GET", OPENID).json
+    assert said["id_token_signing_alg_values_supported"] == ["RS256"]
+    OpenIDProviderMetadata(said).validate()
+    AuthorizationServerMetadata(said).validate()
+
+
+def test_with_es256_it_misses_rs256_and_nothing_else(build: Any) -> None:
+    """Discovery §3 demands RS256 of everybody; we sign ES256 by default (STANDARDS D-1)."""
+    web = build(public_url="https://auth.example.org")
+    said = web.bare("GET", OPENID).json
+    with pytest.raises(ValueError, match=r"RS256.*id_token_signing_alg_values_supported"):
+        OpenIDProviderMetadata(said).validate()
+    OpenIDProviderMetadata({**said, "id_token_signing_alg_values_supported": ["RS256"]}).validate()
+    AuthorizationServerMetadata(said).validate()
+
+
+def test_the_algorithms_of_id_tokens_are_those_of_the_keys_there_are(build: Any) -> None:
+    web = build()
+    key = rsa.generate_private_key(65537, 3072)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    web.service.keys.import_pem(pem, "cli:test")
+    assert web.bare("GET", OPENID).json["id_token_signing_alg_values_supported"] == ["ES256", "RS256"]
 
 
 def test_every_address_in_the_metadata_answers(shared: Web) -> None:
     said = shared.bare("GET", METADATA).json
+    asks_first = {"token_endpoint", "revocation_endpoint", "introspection_endpoint"}
     for name, url in said.items():
+        path = url.removeprefix(said["issuer"]) if isinstance(url, str) else ""
         if name.endswith(("_uri", "_documentation")):
-            assert shared.bare("GET", url.removeprefix(said["issuer"])).status_code == 200, name
-        if name.endswith("_endpoint"):
-            assert shared.bare("POST", url.removeprefix(said["issuer"])).status_code == 401, name
+            assert shared.bare("GET", path).status_code == 200, name
+        elif name in asks_first:
+            assert shared.bare("POST", path).json["error"] == "invalid_client", name
+        elif name.endswith("_endpoint"):
+            # Without a request, a token or a sign-in: refused, but there.
+            assert shared.bare("GET", path).status_code in (200, 303, 400, 401), name
 
 
-def test_an_issuer_with_a_path_has_its_metadata_before_the_path(build: Any) -> None:
+def test_an_issuer_with_a_path_has_its_metadata_before_the_path_and_openids_behind_it(build: Any) -> None:
     web = build(public_url="https://example.org/auth")
-    assert web.bare("GET", METADATA + "/auth").json["issuer"] == "https://example.org/auth"
-    assert web.bare("GET", METADATA + "/auth").json["jwks_uri"] == "https://example.org/auth/.well-known/jwks.json"
-
-
-def test_there_is_no_openid_configuration_as_long_as_this_is_no_openid_provider(shared: Web) -> None:
-    assert shared.bare("GET", "/.well-known/openid-configuration").status_code == 404
+    said = [web.bare("GET", path).json for path in (METADATA + "/auth", "/auth" + OPENID, OPENID + "/auth", OPENID)]
+    assert all(one == said[0] for one in said)
+    assert said[0]["issuer"] == "https://example.org/auth"
+    assert said[0]["jwks_uri"] == "https://example.org/auth/.well-known/jwks.json"
+    assert said[0]["authorization_endpoint"] == "https://example.org/auth/oauth2/authorize"
 
 
 def test_keys_metadata_and_pem_are_served_without_the_store(web: Web) -> None:
     kid = web.bare("GET", JWKS).json["keys"][0]["kid"]
     web.stop_the_store()
-    for path in (JWKS, METADATA, f"/keys/{kid}.pem", "/livez", "/problems/"):
+    for path in (JWKS, METADATA, OPENID, f"/keys/{kid}.pem", "/livez", "/problems/"):
         assert web.bare("GET", path).status_code == 200, path
     ready = web.bare("GET", "/readyz")
     assert (ready.status_code, slug(ready)) == (503, "unavailable")
@@ -103,6 +168,7 @@ def test_without_any_keys_yet_the_set_is_503_and_never_empty(web: Web) -> None:
     fresh = type(web).__new__(type(web))
     fresh.__dict__.update(web.__dict__)
     keyless(fresh)
+    assert fresh.bare("GET", OPENID).json["id_token_signing_alg_values_supported"] == ["ES256"]
     answer = fresh.bare("GET", JWKS)
     assert (answer.status_code, slug(answer)) == (503, "unavailable")
     assert answer.headers["Cache-Control"] == "no-store"
