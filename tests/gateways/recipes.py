@@ -43,16 +43,21 @@ class Room:
     site: Site
 
     def put(self, recipe: str, **replaced: str) -> Path:
-        """A file of the recipes with this machine's ports, and these texts in place of those; each must be there."""
-        text = (RECIPES / recipe).read_text(encoding="utf-8")
+        """A file of the recipes with this machine's ports, and these texts in place of those."""
         ports = {AUTHSVC: self.authsvc_port, SERVICE: self.site.service_port, PUBLIC: self.public_port}
-        text = re.sub(r"(?<![\w.])(?:8000|8080|8090)\b", lambda port: str(ports[port[0]]), text)
-        for old, new in replaced.items():
-            assert old in text, f"{recipe}: {old}"
-            text = text.replace(old, new)
-        target = self.folder / Path(recipe).name
-        target.write_text(text, encoding="utf-8")
-        return target
+        return put(recipe, self.folder, ports, replaced)
+
+
+def put(recipe: str, folder: Path, ports: Mapping[str, int], replaced: Mapping[str, str]) -> Path:
+    """A file of the recipes in this folder, with these ports and texts in place of those; each text must be there."""
+    text = (RECIPES / recipe).read_text(encoding="utf-8")
+    text = re.sub(r"(?<![\w.])(?:8000|8080|8090)\b", lambda port: str(ports[port[0]]), text)
+    for old, new in replaced.items():
+        assert old in text, f"{recipe}: {old}"
+        text = text.replace(old, new)
+    target = folder / Path(recipe).name
+    target.write_text(text, encoding="utf-8")
+    return target
 
 
 class Gateway:
@@ -205,13 +210,13 @@ def _envoy(room: Room, recipe: str, **replaced: str) -> list[str]:
 
 
 def mod_oauth2(room: Room) -> list[str]:
-    return _apache(room, room.put("apache/mod_oauth2.conf"), "oauth2")
+    return apache(room.folder, room.put("apache/mod_oauth2.conf"), "oauth2")
 
 
 def mod_oauth2_hastily(room: Room) -> list[str]:
     """The same, keeping keys and verdicts for a second."""
     spans = {"jwks_uri.expiry=60&expiry=10": "jwks_uri.expiry=1&expiry=1"}
-    return _apache(room, room.put("apache/mod_oauth2.conf", **spans), "oauth2")
+    return apache(room.folder, room.put("apache/mod_oauth2.conf", **spans), "oauth2")
 
 
 def mod_auth_openidc(room: Room) -> list[str]:
@@ -221,18 +226,18 @@ def mod_auth_openidc(room: Room) -> list[str]:
         **{"https://auth.example.org/.well-known": f"{tls}/.well-known"},
         **{"/etc/ssl/certs/ca-certificates.crt": str(room.site.ca)},
     )
-    return _apache(room, recipe, "auth_openidc")
+    return apache(room.folder, recipe, "auth_openidc")
 
 
-def _apache(room: Room, recipe: Path, module: str) -> list[str]:
+def apache(folder: Path, recipe: Path, *more: str) -> list[str]:
     """What Debian's own apache2.conf and `a2enmod` would bring, with everything in one folder."""
-    modules = ["mpm_event", "authn_core", "authz_core", "proxy", "proxy_http", "headers", "setenvif", module]
+    modules = ["mpm_event", "authn_core", "authz_core", "proxy", "proxy_http", "headers", "setenvif", *more]
     loaded = "".join(f"LoadModule {each}_module {APACHE_MODULES}/mod_{each}.so\n" for each in modules)
     user = "User www-data\nGroup www-data\n" if os.geteuid() == 0 else ""
-    config = room.folder / "apache2.conf"
+    config = folder / "apache2.conf"
     config.write_text(
-        f"ServerRoot {room.folder}\nServerName localhost\nDefaultRuntimeDir {room.folder}\nPidFile {room.folder}/pid\n"
-        f"Mutex file:{room.folder} default\nErrorLog /dev/stderr\nLogLevel warn\n{loaded}{user}"
+        f"ServerRoot {folder}\nServerName localhost\nDefaultRuntimeDir {folder}\nPidFile {folder}/pid\n"
+        f"Mutex file:{folder} default\nErrorLog /dev/stderr\nLogLevel warn\n{loaded}{user}"
         f"StartServers 1\nServerLimit 2\nThreadsPerChild 16\nMaxRequestWorkers 32\nInclude {recipe}\n"
     )
     return [program("apache2"), "-DFOREGROUND", "-f", str(config)]

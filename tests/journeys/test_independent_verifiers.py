@@ -7,7 +7,6 @@ from __future__ import annotations
 import base64
 import functools
 import json
-import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from tests.journeys.house import Client, House
+from tests.journeys.node import installed
 from tests.journeys.programs import Program, ask
 
 pytestmark = pytest.mark.journey
@@ -57,20 +57,7 @@ def _b64(document: object) -> str:
 @pytest.fixture(scope="module")
 def with_jose(tokens: dict[str, str], house: House, tmp_path_factory: pytest.TempPathFactory) -> Judge:
     """npm's jose, with a remote key set of its own."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip("NO NODE AND NPM HERE: our tokens were not shown to jose")
-    folder = tmp_path_factory.mktemp("jose")
-    for name in ("package.json", "package-lock.json", "verify.mjs"):
-        shutil.copy(JOSE / name, folder)
-    installed = subprocess.run(
-        ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    if installed.returncode:
-        pytest.skip(f"NPM COULD NOT FETCH jose, our tokens were not shown to it: {installed.stderr[-500:]}")
+    folder = installed(JOSE, tmp_path_factory.mktemp("node"))
 
     @functools.cache
     def verdicts(audience: str) -> dict[str, dict[str, Any]]:

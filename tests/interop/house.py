@@ -1,0 +1,60 @@
+"""The house of tests/journeys behind TLS and as in production, for clients that take nothing less.
+
+`https://localhost:PORT` is the issuer: the one name that every program resolves to this machine by itself. `authsvc
+worker` trusts the test's authority, so that relying parties can hear of a sign-out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.interop.front import TRUSTED, TlsFront
+from tests.interop.visitor import Visitor
+from tests.journeys.house import House, code_in
+from tests.journeys.programs import free_port
+
+PRACTICE = "maple"
+
+
+class HttpsHouse(House):
+    """Use as a context manager. `names` and `beside` are the front's."""
+
+    def __init__(
+        self,
+        folder: Path,
+        names: tuple[str, ...] = ("localhost",),
+        beside: Mapping[str, int] | None = None,
+        **settings: str,
+    ) -> None:
+        self._names, self._beside, self._tls_port = names, beside, free_port()
+        self.issuer = f"https://{names[0]}:{self._tls_port}"
+        production = {"AUTHSVC_ENV": "production", "AUTHSVC_PUBLIC_URL": self.issuer, **TRUSTED}
+        super().__init__(folder, None, **{**production, **settings})
+
+    def __enter__(self) -> HttpsHouse:
+        super().__enter__()
+        try:
+            front = TlsFront(self.folder, self.port, self._names, port=self._tls_port, beside=self._beside)
+            self.front = self._stack.enter_context(front)
+        except BaseException:
+            self._stack.close()
+            raise
+        self.environ["SSL_CERT_FILE"] = str(self.front.ca)
+        return self
+
+    def add_relying_party(self, name: str, redirect_uri: str, *words: str) -> dict[str, Any]:
+        """A client of the hosted pages, by the command line: its `client_id`, and its `client_secret` if it has one."""
+        made: dict[str, Any] = self.cli(
+            "clients", "add", name, "--practice", PRACTICE, "--redirect-uri", redirect_uri, *words
+        ).document
+        return made
+
+    def visitor(self) -> Visitor:
+        """Somebody's browser, with nothing in it."""
+        return Visitor(self.front.ca)
+
+    def code(self, email: str, number: int = 1) -> str:
+        """The code in the mail with this number to this address."""
+        return code_in(self.mailed(email, number))
