@@ -72,6 +72,10 @@ def test_the_service_sees_exactly_what_authsvc_said(gateway: Gateway, site: Site
     assert heard(gateway.ask(CONTACT, token)) == site.told(token)
 
 
+def test_the_service_is_asked_for_the_very_path(gateway: Gateway, site: Site) -> None:
+    assert [gateway.ask(path, site.code).json["path"] for path in (CONTACT, INVOICE)] == [CONTACT, INVOICE]
+
+
 @pytest.mark.parametrize(
     "recipe", [recipe for recipe in ALL if "own invoice" not in recipe.promises], ids=lambda recipe: recipe.name
 )
@@ -195,6 +199,7 @@ def test_the_howto_shows_what_is_tested_here() -> None:
 def test_every_recipe_is_in_the_howto_and_runs_here() -> None:
     howto = (ROOT / "docs/howto/gateways.md").read_text(encoding="utf-8")
     beside = {"haproxy/ask.lua", "haproxy/fetch-keys.sh", "traefik/traefik.yml"}
+    beside |= {"apache/sign_in.conf"}  # guards no tokens, it gets them: tests/interop/test_mod_auth_openidc.py
     files = {str(path.relative_to(RECIPES)) for path in RECIPES.rglob("*") if path.is_file()}
     assert files == beside | {recipe.name for recipe in ALL}
     assert [file for file in files if f"config/gateways/{file}" not in howto] == []
