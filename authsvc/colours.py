@@ -21,21 +21,24 @@ TEXT: Final = 4.5  # WCAG 2.2, 1.4.3 (AA): text below 18 pt
 SHAPE: Final = 3.0  # WCAG 2.2, 1.4.11: what shows where a control is
 HALVINGS: Final = 16  # of the way to white or black: finer than the 256 steps of a channel
 
+Channels = tuple[float, float, float]
+
 _COLOUR: Final = re.compile(r"#[0-9a-f]{6}", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """What page.css draws in one scheme: `surfaces` are what text stands on, `ink` is what stands on a button. The ink
-    lies beyond the surfaces, so what can be told from these can be told from it."""
+    """What page.css draws in one scheme: `surfaces` are what text stands on (first the sheet), `ink` is what stands on
+    a button. The ink lies beyond the surfaces, so what can be told from these can be told from it."""
 
     surfaces: tuple[str, ...]
     ink: str
     dark: bool
 
 
-LIGHT: Final = Scheme(("#ffffff", "#f4f6f8"), ink="#ffffff", dark=False)
-DARK: Final = Scheme(("#1b232d", "#12181f"), ink="#0d1a24", dark=True)
+LIGHT: Final = Scheme(("#ffffff", "#f3f6f8", "#eef3f7"), ink="#ffffff", dark=False)
+DARK: Final = Scheme(("#19212a", "#10161c", "#222d38"), ink="#0b1822", dark=True)
+WASH: Final = 0.07  # of the colour itself, over the sheet: what page.css draws notices on
 
 
 def parsed(text: str) -> str:
@@ -48,14 +51,25 @@ def parsed(text: str) -> str:
 
 def contrast(one: str, other: str) -> float:
     """How far apart two colours are, from 1 to 21 (WCAG 2.2, "contrast ratio")."""
-    darker, lighter = sorted((luminance(one), luminance(other)))
-    return (lighter + 0.05) / (darker + 0.05)
+    return _ratio(channels(one), channels(other))
 
 
-def luminance(colour: str) -> float:
+def channels(colour: str) -> Channels:
+    """Red, green and blue, each from 0 to 1."""
+    red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    return red, green, blue
+
+
+def luminance(colour: Channels) -> float:
     """From 0, black, to 1, white (WCAG 2.2, "relative luminance")."""
-    red, green, blue = (_linear(channel) for channel in _channels(colour))
+    red, green, blue = (_linear(channel) for channel in colour)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def mixed(own: Channels, sheet: Channels) -> Channels:
+    """The wash that page.css makes of a colour, where the browser can (`color-mix(in srgb, …)`, CSS Color 5, §3)."""
+    red, green, blue = (WASH * mine + (1 - WASH) * under for mine, under in zip(own, sheet, strict=True))
+    return red, green, blue
 
 
 @lru_cache(maxsize=1024)
@@ -63,7 +77,7 @@ def readable(colour: str, scheme: Scheme) -> str:
     """The colour itself where links in it can be read, else the nearest, darker or lighter one of which that holds."""
     if _can_be_read(colour, scheme):
         return colour
-    hue, lightness, saturation = colorsys.rgb_to_hls(*_channels(colour))
+    hue, lightness, saturation = colorsys.rgb_to_hls(*channels(colour))
     near, far = lightness, 1.0 if scheme.dark else 0.0
     for _ in range(HALVINGS):
         middle = (near + far) / 2
@@ -80,12 +94,14 @@ def properties(colour: str, scheme: Scheme) -> Mapping[str, str]:
 
 
 def _can_be_read(colour: str, scheme: Scheme) -> bool:
-    return all(contrast(colour, surface) >= TEXT for surface in scheme.surfaces)
+    own, sheet, *others = (channels(each) for each in (colour, *scheme.surfaces))
+    wash = mixed(own, sheet)
+    return all(_ratio(own, surface) >= TEXT for surface in (sheet, *others, wash))
 
 
-def _channels(colour: str) -> tuple[float, float, float]:
-    red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
-    return red, green, blue
+def _ratio(one: Channels, other: Channels) -> float:
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
 
 
 def _linear(channel: float) -> float:

@@ -48,9 +48,9 @@ def test_the_logo_is_the_one_that_was_kept(web: Web, maple: Practice) -> None:
 
 def test_the_stylesheet_holds_computed_values_and_nothing_else(web: Web, maple: Practice) -> None:
     assert web.bare("GET", brand_css_path(maple)).get_data(as_text=True) == (
-        ":root { --act: #866f00; --act-ink: #ffffff; }\n"
+        ":root { --act: #846d00; --act-ink: #ffffff; }\n"
         "@media (prefers-color-scheme: dark) {\n"
-        "  :root { --act: #ffd400; --act-ink: #0d1a24; }\n"
+        "  :root { --act: #ffd400; --act-ink: #0b1822; }\n"
         "}\n"
     )
 
