@@ -153,6 +153,10 @@ class InvalidGrant(AuthsvcError):
         self.reason = reason
 
 
+class UnauthorizedClient(AuthsvcError):
+    """A client asks for a grant that it isn't registered for."""
+
+
 class InvalidScope(AuthsvcError):
     """A refresh asked for more than was granted (RFC 6749 §6)."""
 

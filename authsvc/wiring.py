@@ -38,6 +38,7 @@ from authsvc.flows.signins import SignIns
 from authsvc.flows.site import Site
 from authsvc.flows.tokens import Issuing
 from authsvc.flows.trails import Trails
+from authsvc.flows.userinfo import Userinfo
 from authsvc.flows.vault import Vault
 from authsvc.metrics import Metrics
 from authsvc.model import Act, Client, Message, Practice
@@ -136,6 +137,7 @@ class Service:
         self.cookies = Cookies(self.vault, entropy)
         self.signins = SignIns(self.acts, self.codes, self.sessions, issuing)
         self.grants = Grants(self.acts, self.keys, self.links, self.practices, issuing, catalogue)
+        self.userinfo = Userinfo(self.acts, bearers, self.practices)
         self.gateway = Gateway(bearers, self.practices, settings.default_audience)
         self.revocations = Revocations(self.acts, self.keys)
         self.trails = Trails(store, self.vault, self.practices, site)

@@ -42,7 +42,7 @@ def granted(value: TokenGrant) -> dict[str, Any]:
         "patient": value.patient,
         "practice": value.practice,
     }
-    for name in ("session", "refresh_token", "workflow", "resource"):
+    for name in ("session", "refresh_token", "id_token", "workflow", "resource"):
         member = getattr(value, name)
         if member is not None:
             answer[name] = member
@@ -145,6 +145,7 @@ class TokenAnswer(Schema):
     practice = _string()
     session = fields.String(metadata={"description": "After a code sign-in only."})
     refresh_token = fields.String(metadata={"description": "After a code sign-in only. Each use gives a new one."})
+    id_token = fields.String(metadata={"description": "Where the scope `openid` was asked for (OpenID Connect)."})
     workflow = fields.String(metadata={"description": "For instant links only."})
     resource = fields.String(metadata={"description": "For instant links with a resource only."})
     authorization_details = fields.List(

@@ -12,7 +12,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from authsvc.errors import TooLarge
 from authsvc.model import Asked, Client
+from authsvc.web import bodies
+from authsvc.web.calls import Environ
 from authsvc.web.credentials import CLIENT_ID
 
 if TYPE_CHECKING:
@@ -23,8 +26,8 @@ PROMPTS = frozenset({"none", "login", "consent", "select_account"})
 ACRS = ("instant", "extra")
 
 OF_OPENID = frozenset({"profile", "email", "address", "phone", "offline_access"})
-"""Scopes that standard clients send and that mean nothing here: ignored, as OpenID Connect Core §3.1.2.1 asks. Any other
-unknown scope is an error, since it is most likely a slip."""
+"""Scopes that standard clients send and that mean nothing here: ignored, as OpenID Connect Core §3.1.2.1 asks. Any
+other unknown scope is an error, since it is most likely a slip."""
 
 UNSUPPORTED = {
     "request": "request_not_supported",
@@ -59,9 +62,20 @@ class Declined(Exception):
         self.description = description
 
 
-def parse(service: Service, pairs: Iterable[tuple[str, str]]) -> Asked:
+def pairs(environ: Environ) -> list[tuple[str, str]]:
+    """A request's parameters, from the query or the form (OpenID Connect Core §3.1.2.1: both must do). Raises NotOurs
+    for what can't be read."""
+    try:
+        if environ["REQUEST_METHOD"] == "POST":
+            return bodies.parse_pairs(bodies.read(environ).decode("utf-8"))
+        return bodies.parse_pairs(environ.get("QUERY_STRING", ""))
+    except (TooLarge, ValueError):
+        raise NotOurs("encoding") from None
+
+
+def parse(service: Service, sent_pairs: Iterable[tuple[str, str]]) -> Asked:
     """The checked request. Raises NotOurs, Declined, Unavailable."""
-    sent = _Sent(pairs)
+    sent = _Sent(sent_pairs)
     client = _client(service, sent)
     practice = service.practices.get(client.practices[0])
     if practice is None:

@@ -8,7 +8,7 @@ from typing import Any
 from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema
 
-from authsvc.web import gateway, oauth, operations
+from authsvc.web import gateway, oauth, oauth_errors, operations
 from authsvc.web.bodies import FORM_TYPE, JSON_TYPE
 from authsvc.web.calls import Operation, Success
 from authsvc.web.problems import KINDS, PROBLEM_TYPE
@@ -87,7 +87,7 @@ class Described:
             names = {name: {"type": "string", "description": told} for name, told in operation.form.items()}
             required = [name for name in operation.form if name in ("grant_type", "refresh_token", "token")]
             if "grant_type" in names:
-                names["grant_type"]["enum"] = [oauth.REFRESH]  # type: ignore[assignment]
+                names["grant_type"]["enum"] = list(oauth.GRANTS)  # type: ignore[assignment]
             schema = {"type": "object", "required": required, "properties": names}
             return {"required": True, "content": {FORM_TYPE: {"schema": schema}}}
         return None
@@ -102,7 +102,7 @@ class Described:
         for status, successes in by_status.items():
             responses[str(status)] = self._success(status, successes)
         if self._operation.path.startswith(oauth.GUARDED):
-            statuses = [500, *(told[0] for told in oauth.TABLE.values())]
+            statuses = [500, *(told[0] for told in oauth_errors.TABLE.values())]
             responses |= {str(status): self._oauth_error(status) for status in statuses}
         else:
             for status, slugs in self._problems().items():
@@ -170,7 +170,7 @@ class Described:
         return {"description": told, "headers": _on(status), "content": {PROBLEM_TYPE: {"schema": schema}}}
 
     def _oauth_error(self, status: int) -> dict[str, Any]:
-        codes = sorted({told[1] for told in oauth.TABLE.values() if told[0] == status}) or ["server_error"]
+        codes = sorted({told[1] for told in oauth_errors.TABLE.values() if told[0] == status}) or ["server_error"]
         told = ", ".join(f"`{code}`" for code in codes)
         schema = {"$ref": "#/components/schemas/OAuthError"}
         return {"description": told, "headers": _on(status), "content": {JSON_TYPE: {"schema": schema}}}

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from authsvc.errors import AuthsvcError, KeyRingUnusable, Unavailable
-from authsvc.web import oauth
+from authsvc.web import oauth, oauth_errors
 from authsvc.web.calls import SEEN, Environ, Reply
 from authsvc.web.problems import Problems
 
@@ -30,7 +30,7 @@ class Failures:
         """The answer to `error` on this path. Never raises."""
         self.told(error, environ)
         if below(environ.get("PATH_INFO", ""), oauth.GUARDED):
-            return oauth.reply(error)
+            return oauth_errors.reply(error)
         return self._problems.reply(error)
 
     def told(self, error: Exception, environ: Environ) -> None:

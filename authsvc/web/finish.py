@@ -1,7 +1,7 @@
-"""Where a sign-in leads: back to the client with a code or with an error (RFC 6749 §4.1.2, RFC 9207), or to the portal.
+"""Where a sign-in leads: back to its client with a code or an error (RFC 6749 §4.1.2, RFC 9207), or to the portal.
 
-Every redirect is 303, so that nothing that was posted is posted again elsewhere (RFC 9700 §4.12), and goes to an address
-that an operator has registered.
+Every redirect is 303, so that nothing that was posted is posted again elsewhere (RFC 9700 §4.12), and goes to an
+address that an operator has registered.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class Finish:
         return _see_other(f"{self._base}/p/{asked.practice.id}/sign-in?{asked.query}")
 
     def targets(self, practice: Practice, asked: Asked | None) -> list[str]:
-        """The origins to which a form of the sign-in may lead, for `form-action`: browsers hold it against the redirects
-        that follow a form too."""
+        """The origins to which a form of the sign-in may lead, for `form-action`: browsers hold it against the
+        redirects that follow a form too."""
         address = asked.redirect_uri if asked else practice.portal_url
         return [origin(address)] if address else []
 

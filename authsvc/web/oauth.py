@@ -1,25 +1,25 @@
-"""Tokens after the sign-in, in OAuth's own words: refresh (RFC 6749 §6), revoke (RFC 7009), introspect (RFC 7662).
+"""Tokens in OAuth's own words: for a code (RFC 6749 §4.1.3, RFC 7636), refreshed (§6), revoked (RFC 7009), introspected
+(RFC 7662); and who they are about (OpenID Connect Core §5.3).
 
-Errors are RFC 6749 §5.2 objects here and problem documents everywhere else, never mixed. Unknown parameters are
-ignored, empty ones count as absent, repeated ones are refused (§3.1, §3.2).
+Unknown parameters are ignored, empty ones count as absent, repeated ones are refused (§3.1, §3.2).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from marshmallow import INCLUDE, Schema, fields
 
 from authsvc import errors
-from authsvc.errors import AuthsvcError, Fault, InvalidInput
-from authsvc.model import Client
-from authsvc.web import answers, bodies, challenges, credentials
-from authsvc.web.calls import SEEN, Environ, Headers, Operation, Reply, Success, json_reply
+from authsvc.errors import Fault, InvalidInput
+from authsvc.model import Client, TokenGrant
+from authsvc.web import answers, bodies, credentials
+from authsvc.web.calls import SEEN, Environ, Operation, Reply, Success, json_reply
 from authsvc.web.guards import allowed
+from authsvc.web.oauth_errors import error_reply
 from authsvc.web.peers import Peers
-from authsvc.web.problems import KEY_RING_RETRY_S, limited_headers, retry
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 GUARDED = "/oauth2"
 INTROSPECT = "tokens:introspect"
 REFRESH = "refresh_token"
+CODE = "authorization_code"
 
 _TOKEN = re.compile(r"[!-~]{1,8192}")
 _SCOPE = re.compile(r"[!#-\[\]-~]+( [!#-\[\]-~]+)*")  # RFC 6749 §3.3
-_NOT_QUOTABLE = re.compile(r'[^\x20-\x7e]|["\\]')
+_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636 §4.1
 
 
 class TokenCall:
@@ -59,14 +60,32 @@ def token(call: TokenCall) -> Reply:
     grant_type = call.form.get("grant_type")
     if grant_type is None:
         raise InvalidInput(Fault("/grant_type", "grant_type is required"))
-    if grant_type != REFRESH:
-        return _error(400, "unsupported_grant_type", "Only refresh_token is supported")
+    grant = GRANTS.get(grant_type)
+    if grant is None:
+        return error_reply(400, "unsupported_grant_type", f"Supported are {' and '.join(GRANTS)}")
+    return json_reply(200, answers.granted(grant(call)))
+
+
+def _redeemed(call: TokenCall) -> TokenGrant:
+    """RFC 6749 §4.1.3. The address is compared though PKCE binds the code already: standard clients send both."""
+    if not call.client.redirect_uris:
+        raise errors.UnauthorizedClient
+    code, redirect_uri, verifier = (call.required(name) for name in ("code", "redirect_uri", "code_verifier"))
+    if not _VERIFIER.fullmatch(verifier):
+        raise InvalidInput(Fault("/code_verifier", "code_verifier is 43 to 128 of A-Z a-z 0-9 . _ ~ -"))
+    return call.service.grants.redeem(call.client, code, redirect_uri, verifier, call.request_id)
+
+
+def _refreshed(call: TokenCall) -> TokenGrant:
     refresh_token = call.required("refresh_token")
     scope = call.form.get("scope")
     if scope is not None and not _SCOPE.fullmatch(scope):
         raise InvalidInput(Fault("/scope", "scope is a list of words with single spaces in between"))
-    grant = call.service.sessions.refresh(call.client, refresh_token, scope, call.request_id)
-    return json_reply(200, answers.granted(grant))
+    return call.service.sessions.refresh(call.client, refresh_token, scope, call.request_id)
+
+
+GRANTS: Mapping[str, Callable[[TokenCall], TokenGrant]] = {CODE: _redeemed, REFRESH: _refreshed}
+"""What a client may bring to the token endpoint."""
 
 
 def revoke(call: TokenCall) -> Reply:
@@ -108,68 +127,6 @@ class Gates:
         return reply
 
 
-# --- errors -------------------------------------------------------------------------------------------------------
-
-_Told = tuple[int, str, Callable[[Any], str], Callable[[Any], Headers]]
-
-
-def _none(_: Any) -> Headers:
-    return []
-
-
-def _first(error: InvalidInput) -> str:
-    return error.faults[0].detail if error.faults else "The request is not valid"
-
-
-TABLE: Mapping[type[AuthsvcError], _Told] = {
-    errors.Unauthenticated: (
-        401, "invalid_client", lambda _: "Authenticate in the one way this client is registered for",
-        lambda _: [("WWW-Authenticate", challenges.BASIC)],
-    ),
-    errors.NotFound: (404, "invalid_request", lambda _: "There is no such endpoint", _none),
-    errors.Forbidden: (
-        403, "unauthorized_client", lambda error: f"This client lacks the permission {error.permission}", _none,
-    ),
-    errors.MethodNotAllowed: (
-        405, "invalid_request", lambda _: "Use POST", lambda error: [("Allow", ", ".join(error.allowed))],
-    ),
-    errors.TooLarge: (413, "invalid_request", lambda error: f"At most {error.limit_bytes} bytes", _none),
-    errors.InvalidInput: (400, "invalid_request", _first, _none),
-    errors.InvalidGrant: (400, "invalid_grant", lambda _: "The refresh token is not valid", _none),
-    errors.InvalidScope: (400, "invalid_scope", lambda _: "More was asked for than was granted", _none),
-    errors.RateLimited: (
-        429, "temporarily_unavailable", lambda error: f"Wait {error.retry_after_s} seconds", limited_headers,
-    ),
-    errors.Unavailable: (503, "temporarily_unavailable", lambda _: "Nothing was decided. Try again", retry),
-    errors.KeyRingUnusable: (
-        503, "temporarily_unavailable", lambda _: "Nothing was decided. Try again",
-        lambda _: [("Retry-After", str(KEY_RING_RETRY_S))],
-    ),
-}  # fmt: skip
-"""RFC 6749 §5.2, with the two codes of §4.1.2.1 where the trouble is ours: its registry has none for this endpoint."""
-
-OTHER_CODES = ("unsupported_grant_type", "server_error")
-"""Codes that no error class means."""
-
-
-def reply(error: Exception) -> Reply:
-    told = TABLE.get(type(error))  # type: ignore[arg-type]  # any other class simply isn't found
-    if told is None:
-        return internal()
-    status, code, description, headers = told
-    return _error(status, code, description(error), headers(error))
-
-
-def internal() -> Reply:
-    return _error(500, "server_error", "Please report the X-Request-Id")
-
-
-def _error(status: int, code: str, description: str, headers: Headers | None = None) -> Reply:
-    """`error_description` is printable ASCII without quotes and backslashes."""
-    said = _NOT_QUOTABLE.sub("?", description)
-    return json_reply(status, {"error": code, "error_description": said}, headers)
-
-
 # --- the table ----------------------------------------------------------------------------------------------------
 
 
@@ -195,14 +152,18 @@ _SESSION = {
 
 OPERATIONS = (
     Operation(
-        "refreshToken", "POST", f"{GUARDED}/token", "Refresh a session's tokens", tag="tokens", run=token,
+        "refreshToken", "POST", f"{GUARDED}/token", "Redeem a code, or refresh a session's tokens", tag="tokens",
+        run=token,
         form={
-            "grant_type": "`refresh_token`.",
+            "grant_type": "`authorization_code` or `refresh_token`.",
+            "code": "The authorization code, within a minute, once.",
+            "redirect_uri": "The address that the code came to.",
+            "code_verifier": "PKCE's (RFC 7636).",
             "refresh_token": "The newest one. Within 30 s its immediate parent gets the same successor again; "
             "anything older ends the session.",
             "scope": "Less than was granted, if wanted.",
         },
-        success=(Success(200, "New tokens; the old refresh token is spent.", answers.TokenAnswer, _SESSION),),
+        success=(Success(200, "New tokens; the code or old refresh token is spent.", answers.TokenAnswer, _SESSION),),
     ),
     Operation(
         "revokeToken", "POST", f"{GUARDED}/revoke", "Revoke a token", tag="tokens", run=revoke,

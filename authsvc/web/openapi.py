@@ -14,7 +14,7 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 
 from authsvc import __version__
-from authsvc.web import discovery, gateway, health, oauth, operations, revocations
+from authsvc.web import discovery, gateway, health, oauth, oauth_errors, operations, revocations
 from authsvc.web.described import Described
 from authsvc.web.fields import PATIENT, PRACTICE
 
@@ -90,7 +90,7 @@ _OAUTH_ERROR = {
     "type": "object",
     "required": ["error"],
     "properties": {
-        "error": {"enum": sorted({*oauth.OTHER_CODES, *(told[1] for told in oauth.TABLE.values())})},
+        "error": {"enum": sorted({*oauth_errors.OTHER_CODES, *(told[1] for told in oauth_errors.TABLE.values())})},
         "error_description": {"type": "string"},
     },
 }

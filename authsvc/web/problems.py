@@ -101,7 +101,8 @@ TABLE: Mapping[type[AuthsvcError], Rule] = {
 
 ELSEWHERE = frozenset(
     {
-        errors.InvalidGrant,  # /oauth2 only: see oauth.TABLE
+        errors.InvalidGrant,  # /oauth2 only: see oauth_errors.TABLE
+        errors.UnauthorizedClient,
         errors.InvalidScope,
         errors.SignInNeeded,  # leads to the sign-in page
         errors.DeliveryDeferred,  # the worker's

@@ -12,7 +12,7 @@ from werkzeug.exceptions import BadRequest
 
 from authsvc import errors
 from authsvc.errors import AuthsvcError
-from authsvc.web import edge, oauth, problems
+from authsvc.web import edge, oauth_errors, problems
 from tests.web.conftest import Web, slug
 
 SWEEP = [
@@ -104,7 +104,8 @@ def test_personal_answers_are_never_kept(web: Web) -> None:
 def test_the_table_and_the_error_classes_are_equal() -> None:
     assert set(problems.TABLE) | problems.ELSEWHERE == every_error()
     assert not set(problems.TABLE) & problems.ELSEWHERE
-    assert set(oauth.TABLE) - set(problems.TABLE) == {errors.InvalidGrant, errors.InvalidScope}
+    only_there = {errors.InvalidGrant, errors.InvalidScope, errors.UnauthorizedClient}
+    assert set(oauth_errors.TABLE) - set(problems.TABLE) == only_there
     assert {rule.slug for rule in problems.TABLE.values()} | {"internal"} == set(problems.KINDS)
 
 

@@ -1,0 +1,58 @@
+"""What a hosted page says when something is in the way. Counted and logged like every other error.
+
+"Not now" is never told as "not signed in": while the store is away nothing is decided, and the page says so.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from authsvc.errors import KeyRingUnusable, NotFound, RateLimited, Unavailable
+from authsvc.model import Practice
+from authsvc.web import language
+from authsvc.web.asking import NotOurs
+from authsvc.web.calls import Environ, Reply
+from authsvc.web.failures import Failures
+from authsvc.web.sheets import Sheets, language_of
+
+if TYPE_CHECKING:
+    from authsvc.wiring import Service
+
+RETRY_S = 5  # how long another instance, or an operator, may need to bring the keys back
+
+
+class Trouble:
+    """Turns errors into pages."""
+
+    def __init__(self, service: Service, failures: Failures) -> None:
+        self._sheets = Sheets(service)
+        self._failures = failures
+
+    def reply(self, error: Exception, environ: Environ, practice: Practice | None) -> Reply:
+        """The page for `error`; raises it again where no page knows it (a fault of ours, a wrong method)."""
+        lang = language_of(environ, practice)
+        match error:
+            case NotOurs():
+                return self._say(environ, 400, "request", practice, lang, problem=error.problem)
+            case NotFound():
+                return self._say(environ, 404, "not_found", practice, lang)
+            case RateLimited():
+                self._failures.told(error, environ)
+                wait = language.LANGUAGES[lang].span(error.retry_after_s)
+                reply = self._say(environ, 429, "busy", practice, lang, wait=wait)
+                return _with_retry(reply, error.retry_after_s)
+            case Unavailable() | KeyRingUnusable():
+                self._failures.told(error, environ)
+                reply = self._say(environ, 503, "away", practice, lang)
+                return _with_retry(reply, getattr(error, "retry_after_s", RETRY_S))
+        raise error
+
+    def _say(
+        self, environ: Environ, status: int, kind: str, practice: Practice | None, lang: str, **values: Any
+    ) -> Reply:
+        return self._sheets.reply(environ, status, "message.html", practice, lang=lang, kind=kind, **values)
+
+
+def _with_retry(reply: Reply, seconds: int) -> Reply:
+    reply.headers.append(("Retry-After", str(seconds)))
+    return reply
