@@ -53,6 +53,7 @@ def what_rarely_happens(house: House) -> None:
         house.links.exchange(house.act(), "al_unknown")
     service.practices.set("maple", name="Maple", **operator)
     service.clients.rotate_secret("portal", **operator)
+    service.clients.set("portal", redirect_uris=("https://portal.example/in",), **operator)
     service.clients.remove("portal", **operator)
     service.keys.revoke(service.keys.list()[0].kid, "cli:anna")
     service.trails.trim("maple", "-", **operator)

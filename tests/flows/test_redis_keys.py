@@ -14,6 +14,7 @@ from authsvc.store.inbox import Inbox
 from authsvc.store.outbox import MailCap
 from bench.memory import Documented, documented, written
 from tests.flows.conftest import House
+from tests.flows.signers import Signer
 
 PAGE = Path(__file__).parents[2] / "docs/reference/redis-keys.md"
 ROWS = documented(PAGE.read_text(encoding="utf-8"))
@@ -41,6 +42,9 @@ def a_days_acts(house: House) -> None:
     with suppress(RateLimited):
         for _ in range(100):
             service.sessions._count_junk(house.client)
+    signer = Signer("reports", house.clock)
+    house.new_client("reports", jwks=signer.jwks())
+    service.clients.authenticate_assertion(signer.sign(), "", "203.0.113.9")
     now_ms = house.clock.now_ms()
     service.outbox.take("maple", "worker", now_ms, 30_000, 5)
     for practice in ("maple", None):
