@@ -47,12 +47,12 @@ class Language:
     translations: NullTranslations
 
     def moment(self, at_ms: int, time_zone: str = "") -> str:
-        """`November 24, 2026, 10:04 AM` on the practice's clock; without a zone it is UTC, and says so."""
+        """`Nov 24, 2026, 10:04 AM` on the practice's clock; without a zone it is UTC, and says so."""
         zone = ZoneInfo(time_zone) if time_zone else UTC
         at = datetime.fromtimestamp(at_ms / 1000, zone)
         time = format_time(at, "short", tzinfo=zone, locale=self.locale)
-        date = format_date(at.date(), "long", locale=self.locale)
-        both = str(get_datetime_format("long", locale=self.locale)).replace("'", "")
+        date = format_date(at.date(), "medium", locale=self.locale)
+        both = str(get_datetime_format("medium", locale=self.locale)).replace("'", "")
         return both.replace("{1}", date).replace("{0}", time if time_zone else f"{time} UTC")
 
     def span(self, span_s: int) -> str:
@@ -68,7 +68,7 @@ class Language:
 
 
 def read(folder: Traversable) -> dict[str, Language]:
-    """Every language that has a folder here, and the source. Raises OSError, ValueError for a broken catalogue."""
+    """Every language that has a folder here, and the source. Raises OSError, PoFileError for a broken one."""
     found = {SOURCE: _language(SOURCE, NullTranslations())}
     for one in sorted(folder.iterdir(), key=lambda entry: entry.name):
         catalogue = BytesIO()
