@@ -30,7 +30,7 @@ class SignInApache:
         authority: Authority,
         hasty: bool = False,
     ) -> None:
-        self.url = f"https://localhost:{port}"
+        self.url, self.issuer = f"https://localhost:{port}", issuer
         folder.mkdir()
         key = shutil.copy(authority.chain, folder / "portal.pem")
         texts = {

@@ -6,7 +6,9 @@ worker` trusts the test's authority, so that relying parties can hear of a sign-
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,29 @@ from tests.journeys.house import House, code_in
 from tests.journeys.programs import free_port
 
 PRACTICE = "maple"
+_PATIENTS = itertools.count(1)
+
+
+@dataclass
+class Patient:
+    """Somebody on file, who reads every mail once."""
+
+    house: HttpsHouse
+    id: str
+    read: int = 0
+
+    @property
+    def email(self) -> str:
+        return f"{self.id}@example.org"
+
+    @property
+    def sub(self) -> str:
+        return f"{PRACTICE}:{self.id}"
+
+    def code(self) -> str:
+        """The code in the next mail."""
+        self.read += 1
+        return code_in(self.house.mailed(self.email, self.read))
 
 
 class HttpsHouse(House):
@@ -55,6 +80,29 @@ class HttpsHouse(House):
         """Somebody's browser, with nothing in it."""
         return Visitor(self.front.ca)
 
-    def code(self, email: str, number: int = 1) -> str:
-        """The code in the mail with this number to this address."""
-        return code_in(self.mailed(email, number))
+    def open_desk(self) -> None:
+        """The practice, and its own service that may do everything."""
+        self.add_practice(PRACTICE)
+        self.desk = self.add_client("desk", practice=PRACTICE)
+
+    def patient(self) -> Patient:
+        """A new one, with portal access."""
+        made = Patient(self, f"p{next(_PATIENTS)}")
+        self.desk.register(made.id, made.email)
+        return made
+
+
+def ask_for_code(visitor: Visitor, patient: Patient) -> None:
+    """From the sign-in page to the code page."""
+    visitor.press("Email me a code", email=patient.email)
+
+
+def type_code(visitor: Visitor, patient: Patient) -> str:
+    """From the code page onward; where that leads."""
+    return visitor.press("Sign in", code=patient.code()).url
+
+
+def sign_in(visitor: Visitor, patient: Patient) -> str:
+    """Both."""
+    ask_for_code(visitor, patient)
+    return type_code(visitor, patient)

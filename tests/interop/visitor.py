@@ -33,16 +33,23 @@ class Visitor(Browser):
         super().__init__(_transport(tls, f"127.0.{number // 250}.{number % 250}"))
         self.jar = CookieJar()
 
-    def request(self, method: str, url: str, fields: Mapping[str, str] | None = None) -> Page:
+    def request(
+        self,
+        method: str,
+        url: str,
+        fields: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Page:
+        """One request, with these headers in place of a browser's own; no redirect is followed."""
         target = urljoin(self.at.url, url)
         asked = Request(target, method=method)
         self.jar.add_cookie_header(asked)
-        headers = {"Accept": "text/html", **dict(asked.header_items())}
+        sent = {"Accept": "text/html", **dict(asked.header_items()), **(headers or {})}
         body = b""
         if method == "POST":
             body = urlencode(fields or {}).encode()
-            headers |= {"Content-Type": "application/x-www-form-urlencoded", "Origin": self._origin()}
-        page = Page(target, self._transport(method, target, headers, body), method)
+            sent |= {"Content-Type": "application/x-www-form-urlencoded", "Origin": self._origin()}
+        page = Page(target, self._transport(method, target, sent, body), method)
         self.jar.extract_cookies(_Received(page.headers), asked)  # type: ignore[arg-type]  # all that it asks for
         self.seen.append(page)
         return page

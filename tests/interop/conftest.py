@@ -1,0 +1,94 @@
+"""One house by https for this folder, with a practice, and relying parties of other authors beside it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
+
+from tests.interop.house import HttpsHouse, Patient
+from tests.interop.relying_party import SOURCE, Portal, RelyingParty, portal
+from tests.interop.visitor import Visitor
+from tests.journeys.node import installed
+
+KINDS = ("public", "confidential", "signing")
+
+
+@pytest.fixture(scope="session")
+def folder() -> Iterator[Path]:
+    """A folder that every user may enter: Apache gives up root before it reads some of its files."""
+    made = Path(tempfile.mkdtemp(prefix="authsvc-interop-"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture(scope="session")
+def house(folder: Path) -> Iterator[HttpsHouse]:
+    with HttpsHouse(folder) as house:
+        house.store.start()
+        house.open_desk()
+        house.work()
+        house.serve()
+        yield house
+
+
+@pytest.fixture(scope="session")
+def pages(house: HttpsHouse) -> Iterator[Portal]:
+    """The portal that openid-client stands for."""
+    with portal(house.front.authority) as pages:
+        yield pages
+
+
+@pytest.fixture(scope="session")
+def clients(house: HttpsHouse, pages: Portal, folder: Path) -> Iterator[dict[str, RelyingParty]]:
+    """openid-client as each kind of client."""
+    program = installed(SOURCE, folder)
+    key = ec.generate_private_key(ec.SECP256R1())
+    named = {"kid": "2026-11", "alg": "ES256"}
+    public, private = ({**json.loads(ECAlgorithm.to_jwk(half)), **named} for half in (key.public_key(), key))
+    (folder / "jwks.json").write_text(json.dumps({"keys": [public]}))
+    words = {"public": ["--public"], "confidential": [], "signing": ["--jwks", str(folder / "jwks.json")]}
+    with ExitStack() as stack:
+        made = {}
+        for kind in KINDS:
+            at = f"{pages.callback}/{kind}"
+            addresses = ["--post-logout-uri", pages.signed_out, "--initiate-login-uri", f"{pages.url}/start/{kind}"]
+            addresses += ["--backchannel-logout-uri", f"{pages.hear}/{kind}"]
+            allowed = [] if kind == "public" else ["--allow", "tokens:introspect"]
+            registered = house.add_relying_party(kind, at, *addresses, *allowed, *words[kind])
+            assert ("client_secret" in registered) == (kind == "confidential")
+            made[kind] = RelyingParty(
+                program,
+                house.front.ca,
+                issuer=house.issuer,
+                client_id=kind,
+                redirect_uri=at,
+                secret=registered.get("client_secret"),
+                key=private if kind == "signing" else None,
+            )
+            stack.callback(made[kind].stop)
+        yield made
+
+
+@pytest.fixture(params=KINDS)
+def client(request: pytest.FixtureRequest, clients: dict[str, RelyingParty]) -> RelyingParty:
+    """Each of them."""
+    return clients[request.param]
+
+
+@pytest.fixture
+def visitor(house: HttpsHouse) -> Visitor:
+    return house.visitor()
+
+
+@pytest.fixture
+def patient(house: HttpsHouse) -> Patient:
+    return house.patient()

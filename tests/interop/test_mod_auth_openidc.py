@@ -1,0 +1,252 @@
+"""Apache's mod_auth_openidc, a certified client, signs patients in by the recipe in config/gateways: what the service
+behind it gets, and what no browser can make it get.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+
+from authsvc.verifier import Verifier
+from tests.browsing import Page
+from tests.gateways.site import Heard, serving
+from tests.interop.apache import CLIENT, SignInApache, require_apache
+from tests.interop.house import HttpsHouse, Patient, sign_in, type_code
+from tests.interop.visitor import Visitor
+from tests.journeys.programs import free_port, until
+
+pytestmark = pytest.mark.gateway
+
+INVOICE, CONTACT = "/invoices/inv_1", "/contact"
+
+
+@pytest.fixture(scope="module")
+def apaches(house: HttpsHouse, folder: Path) -> Iterator[dict[str, SignInApache]]:
+    """One as printed, and one that refreshes the access token at every request."""
+    require_apache()
+    ports = {"as printed": free_port(), "hasty": free_port()}
+    at = {name: f"https://localhost:{port}" for name, port in ports.items()}
+    here = at["as printed"]
+    registered = house.add_relying_party(
+        CLIENT,
+        f"{here}/openid",
+        *("--redirect-uri", f"{at['hasty']}/openid"),
+        *("--post-logout-uri", f"{here}/bye"),
+        *("--initiate-login-uri", f"{here}/openid"),
+        *("--backchannel-logout-uri", f"{here}/openid?logout=backchannel"),
+    )
+    with ExitStack() as stack:
+        made = {}
+        service_port = stack.enter_context(serving(Heard))
+        for name, port in ports.items():
+            made[name] = SignInApache(
+                folder / f"apache-{port}",
+                port=port,
+                issuer=house.issuer,
+                secret=registered["client_secret"],
+                service_port=service_port,
+                authority=house.front.authority,
+                hasty=name == "hasty",
+            )
+            stack.callback(made[name].stop)
+        yield made
+
+
+@pytest.fixture
+def apache(apaches: dict[str, SignInApache]) -> SignInApache:
+    return apaches["as printed"]
+
+
+@pytest.fixture
+def hasty(apaches: dict[str, SignInApache]) -> SignInApache:
+    return apaches["hasty"]
+
+
+@pytest.fixture(scope="module")
+def verifier(house: HttpsHouse) -> Verifier:
+    """What a service of the practice has."""
+    return Verifier(house.issuer, "practice-services", "maple", jwks_url=f"{house.url}/.well-known/jwks.json")
+
+
+def heard(page: Page) -> dict[str, str]:
+    """What reached the service, by header; a name that came twice shown as such."""
+    assert page.status == 200, (page.url, page.status, page.text[:400])
+    found: dict[str, str] = {}
+    for name, value in json.loads(page.html)["headers"]:
+        shown = name.title().replace("_", "-")
+        found[shown] = f"{found[shown]} AND {value}" if shown in found else value
+    return found
+
+
+def token(page: Page) -> str:
+    """The access token that came with the request."""
+    scheme, _, value = heard(page)["Authorization"].partition(" ")
+    assert scheme == "Bearer"
+    return value
+
+
+def link(house: HttpsHouse, patient: Patient, resource: str) -> str:
+    answer = house.desk.post("links", workflow="pay-invoice", patient=patient.id, resource=resource)
+    assert answer.status == 201, answer
+    return str(answer.json["url"])
+
+
+# --- in -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_patient_signs_in_and_the_service_gets_a_token_that_it_can_verify(
+    apache: SignInApache, visitor: Visitor, patient: Patient, verifier: Verifier
+) -> None:
+    visitor.open(apache.url + INVOICE)
+    assert sign_in(visitor, patient) == apache.url + INVOICE
+    told = heard(visitor.at)
+    claims: dict[str, Any] = verifier.verify(token(visitor.at))
+    assert (claims["patient"], claims["acr"], claims["client_id"]) == (patient.id, "extra", CLIENT)
+    assert {"contact:view", "invoice:view"} <= set(claims["scope"].split())
+    assert {name: value for name, value in told.items() if name.startswith("X-Auth-")} == {
+        "X-Auth-Subject": patient.sub,
+        "X-Auth-Practice": "maple",
+        "X-Auth-Acr": "extra",
+        "X-Auth-Session": claims["sid"],
+    }
+
+
+def test_who_is_signed_in_at_authsvc_comes_in_without_a_page(
+    apache: SignInApache, visitor: Visitor, patient: Patient
+) -> None:
+    visitor.open(apache.url + "/")
+    sign_in(visitor, patient)
+    visitor.jar.clear("localhost.local", "/", "__Host-portal")
+    assert heard(visitor.open(apache.url + CONTACT))["X-Auth-Subject"] == patient.sub
+
+
+def test_the_browser_gets_no_token_and_the_service_no_cookie_of_apaches(
+    apache: SignInApache, visitor: Visitor, patient: Patient
+) -> None:
+    visitor.open(apache.url + INVOICE)
+    sign_in(visitor, patient)
+    secret = token(visitor.at)
+    before = "".join(f"{page.url}{page.headers}{page.html}" for page in visitor.seen[:-1])
+    assert secret not in before
+    assert "__Host-portal" in [cookie.name for cookie in visitor.jar]
+    assert "__Host-portal" not in heard(visitor.at).get("Cookie", "")
+
+
+def test_a_script_is_told_401_and_sent_nowhere(apache: SignInApache, visitor: Visitor) -> None:
+    page = visitor.request("GET", apache.url + CONTACT, headers={"Accept": "application/json"})
+    assert (page.status, page.header("Location")) == (401, "")
+
+
+def test_what_no_route_names_does_not_pass_and_the_page_after_the_sign_out_does(
+    apache: SignInApache, visitor: Visitor, patient: Patient
+) -> None:
+    visitor.open(apache.url + "/")
+    sign_in(visitor, patient)
+    for path in ("/secrets", f"{CONTACT}/more", "/invoices/", "/invoices/a/b"):
+        assert visitor.open(apache.url + path).status == 403, path
+    assert "Authorization" not in heard(visitor.open(apache.url + "/bye"))
+
+
+def test_attack_nothing_that_a_browser_says_about_itself_reaches_the_service(
+    apache: SignInApache, visitor: Visitor, patient: Patient
+) -> None:
+    visitor.open(apache.url + INVOICE)
+    sign_in(visitor, patient)
+    told = heard(visitor.at)
+    forged = {name: "forged" for name in told if name.startswith("X-Auth-") or name == "Authorization"}
+    forged |= {"OIDC_access_token": "forged", "OIDC-Access-Token": "forged", "TOKEN_sub": "forged"}
+    for spelled in (str, str.lower, str.upper):
+        page = visitor.request("GET", apache.url + INVOICE, headers={spelled(name): forged[name] for name in forged})
+        assert heard(page) == told
+        open_to_all = visitor.request(
+            "GET", apache.url + "/bye", headers={spelled(name): forged[name] for name in forged}
+        )
+        assert "forged" not in open_to_all.html
+    for name in ("X_Auth_Subject", "x-auth_acr", "X_AUTH-PRACTICE"):
+        for path in (INVOICE, "/bye"):
+            assert visitor.request("GET", apache.url + path, headers={name: "forged"}).status == 403
+
+
+# --- links, and a code where they are not enough ------------------------------------------------------------------
+
+
+def test_a_pressed_link_lands_at_apache_and_a_code_is_asked_for_where_it_is_not_enough(
+    house: HttpsHouse, apache: SignInApache, visitor: Visitor, patient: Patient, verifier: Verifier
+) -> None:
+    visitor.open(link(house, patient, "invoice:inv_1"))
+    page = visitor.press("Continue")
+    assert page.url == apache.url + "/"
+    claims: dict[str, Any] = verifier.verify(token(page))
+    assert (claims["patient"], claims["acr"], claims["resource"]) == (patient.id, "instant", "invoice:inv_1")
+    assert heard(visitor.open(apache.url + INVOICE))["X-Auth-Acr"] == "instant"
+    visitor.open(apache.url + CONTACT)
+    sign_in(visitor, patient)
+    assert visitor.at.url == apache.url + CONTACT
+    assert heard(visitor.at)["X-Auth-Acr"] == "extra"
+
+
+def test_a_link_may_be_sent_on_to_a_page_of_this_site_and_to_no_other(apache: SignInApache, visitor: Visitor) -> None:
+    """What the module makes of `target_link_uri`, should one come with the link (OpenID Connect Core §4)."""
+    ours, theirs = (
+        visitor.open(f"{apache.url}/openid?{urlencode({'iss': issuer, 'target_link_uri': target})}").url
+        for issuer, target in ((apache.issuer, apache.url + CONTACT), (apache.issuer, "https://evil.example/"))
+    )
+    assert ours.startswith(apache.issuer)
+    assert theirs.startswith(apache.url + "/openid")
+
+
+def test_a_patient_proves_anew_who_is_there_before_one_act(
+    apache: SignInApache, visitor: Visitor, patient: Patient, verifier: Verifier
+) -> None:
+    visitor.open(apache.url + CONTACT)
+    sign_in(visitor, patient)
+    before = verifier.verify(token(visitor.at))["auth_time"]
+    until(lambda: time.time() >= before + 2)
+    again = {"iss": apache.issuer, "target_link_uri": apache.url + CONTACT, "auth_request_params": "max_age=0"}
+    visitor.open(f"{apache.url}/openid?{urlencode(again)}")
+    visitor.press("Email me a code")
+    assert type_code(visitor, patient) == apache.url + CONTACT
+    assert verifier.verify(token(visitor.at))["auth_time"] > before
+
+
+# --- how long -----------------------------------------------------------------------------------------------------
+
+
+def test_the_token_is_refreshed_behind_the_browsers_back_until_the_session_ends(
+    house: HttpsHouse, hasty: SignInApache, visitor: Visitor, patient: Patient, verifier: Verifier
+) -> None:
+    visitor.open(hasty.url + CONTACT)
+    sign_in(visitor, patient)
+    tokens = [token(visitor.at)] + [token(visitor.open(hasty.url + CONTACT)) for _ in range(3)]
+    assert len(set(tokens)) == 4
+    assert len({verifier.verify(each)["sid"] for each in tokens}) == 1
+    assert house.desk.call("DELETE", f"patients/{patient.id}/sessions").status == 204
+    assert visitor.open(hasty.url + CONTACT).url.startswith(house.issuer)
+
+
+def test_a_sign_out_ends_the_session_at_both(
+    house: HttpsHouse, apache: SignInApache, visitor: Visitor, patient: Patient, verifier: Verifier
+) -> None:
+    visitor.open(apache.url + CONTACT)
+    sign_in(visitor, patient)
+    secret = token(visitor.at)
+    page = visitor.open(f"{apache.url}/openid?logout={quote(apache.url + '/bye', safe='')}")
+    assert page.url == apache.url + "/bye"
+    assert house.desk.oauth("introspect", token=secret).json == {"active": False}
+    assert visitor.open(apache.url + CONTACT).url.startswith(f"{house.issuer}/p/maple/sign-in?")
+
+
+def test_apache_hears_of_a_sign_out_elsewhere(
+    house: HttpsHouse, apache: SignInApache, visitor: Visitor, patient: Patient
+) -> None:
+    visitor.open(apache.url + CONTACT)
+    sign_in(visitor, patient)
+    assert house.desk.call("DELETE", f"patients/{patient.id}/sessions").status == 204
+    until(lambda: visitor.request("GET", apache.url + CONTACT).status == 302)

@@ -1,0 +1,263 @@
+"""npm's openid-client, a certified client, against the running service. It checks by itself what it gets: signature,
+issuer, audience, nonce, state, `iss`, age. What it accepts here is right as far as OpenID Connect goes.
+"""
+
+from __future__ import annotations
+
+import time
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from tests.interop.house import HttpsHouse, Patient, sign_in, type_code
+from tests.interop.relying_party import Portal, Refused, RelyingParty, parameter
+from tests.interop.visitor import Visitor
+from tests.journeys.programs import until
+
+pytestmark = pytest.mark.journey
+
+SCOPE = "openid contact:view invoice:view"
+
+
+def test_the_client_finds_all_it_needs_in_the_metadata(client: RelyingParty, house: HttpsHouse) -> None:
+    said = client.metadata
+    assert said["issuer"] == house.issuer
+    assert said["authorization_response_iss_parameter_supported"] is True
+    assert said["code_challenge_methods_supported"] == ["S256"]
+    assert all(url.startswith(house.issuer) for name, url in said.items() if name.endswith("_endpoint"))
+
+
+def test_a_patient_signs_in_and_the_client_finds_nothing_wrong(
+    client: RelyingParty, visitor: Visitor, patient: Patient
+) -> None:
+    visitor.open(client.begin(scope=SCOPE, max_age="600", acr_values="extra", ui_locales="en"))
+    tokens = client.finish(sign_in(visitor, patient))
+    claims = tokens["claims"]
+    assert (claims["sub"], claims["practice"], claims["aud"]) == (patient.sub, "maple", client.id)
+    assert (claims["acr"], claims["amr"]) == ("extra", ["email"])
+    assert set(tokens["scope"].split()) == set(SCOPE.split())
+    assert client.userinfo(tokens) == {"sub": patient.sub, "practice": "maple", "locale": "en"}
+
+
+def test_the_browser_holds_no_token_and_the_address_a_code_alone(
+    client: RelyingParty, visitor: Visitor, patient: Patient
+) -> None:
+    visitor.open(client.begin(scope=SCOPE))
+    tokens = client.finish(sign_in(visitor, patient))
+    seen = "".join(f"{page.url}{page.headers}{page.html}" for page in visitor.seen)
+    assert parameter(visitor.at.url, "code")
+    assert [name for name in ("access_token", "refresh_token", "id_token") if tokens[name] in seen] == []
+
+
+def test_tokens_are_refreshed_and_each_refresh_token_has_one_successor(
+    client: RelyingParty, visitor: Visitor, patient: Patient
+) -> None:
+    visitor.open(client.begin(scope=SCOPE))
+    first = client.finish(sign_in(visitor, patient))
+    second = client.refresh(first["refresh_token"])
+    third = client.refresh(second["refresh_token"])
+    assert len({each["refresh_token"] for each in (first, second, third)}) == 3
+    assert len({each["access_token"] for each in (first, second, third)}) == 3
+    for name in ("sub", "sid", "auth_time", "acr"):
+        assert third["claims"][name] == first["claims"][name]
+    assert "nonce" not in third["claims"]
+    with pytest.raises(Refused) as refused:
+        client.refresh(first["refresh_token"])
+    assert refused.value.error == "invalid_grant"
+
+
+def test_attack_a_stolen_refresh_token_ends_the_session_for_thief_and_owner(
+    client: RelyingParty, visitor: Visitor, patient: Patient
+) -> None:
+    visitor.open(client.begin(scope=SCOPE))
+    stolen = client.finish(sign_in(visitor, patient))["refresh_token"]
+    owner = client.refresh(client.refresh(stolen)["refresh_token"])
+    for token in (stolen, owner["refresh_token"]):
+        with pytest.raises(Refused) as refused:
+            client.refresh(token)
+        assert refused.value.error == "invalid_grant"
+
+
+def test_a_token_is_introspected_until_it_is_revoked(
+    client: RelyingParty, clients: dict[str, RelyingParty], visitor: Visitor, patient: Patient
+) -> None:
+    service = clients["confidential"]
+    visitor.open(client.begin(scope=SCOPE))
+    tokens = client.finish(sign_in(visitor, patient))
+    told = service.introspect(tokens["access_token"])
+    assert (told["active"], told["sub"], told["client_id"], told["acr"]) == (True, patient.sub, client.id, "extra")
+    client.revoke(tokens["refresh_token"])
+    assert service.introspect(tokens["access_token"]) == {"active": False}
+    with pytest.raises(Refused) as refused:
+        client.refresh(tokens["refresh_token"])
+    assert refused.value.error == "invalid_grant"
+
+
+def test_attack_a_code_that_comes_twice_ends_what_it_gave(
+    client: RelyingParty, clients: dict[str, RelyingParty], visitor: Visitor, patient: Patient
+) -> None:
+    visitor.open(client.begin(scope=SCOPE))
+    answer = sign_in(visitor, patient)
+    tokens = client.finish(answer)
+    with pytest.raises(Refused) as refused:
+        client.finish(answer)
+    assert refused.value.error == "invalid_grant"
+    assert clients["confidential"].introspect(tokens["access_token"]) == {"active": False}
+    with pytest.raises(Refused):
+        client.userinfo(tokens)
+    with pytest.raises(Refused) as refused:
+        client.refresh(tokens["refresh_token"])
+    assert refused.value.error == "invalid_grant"
+
+
+# --- one browser, several clients -------------------------------------------------------------------------------------
+
+
+def test_a_client_may_ask_without_a_page_whether_somebody_is_signed_in(
+    client: RelyingParty, visitor: Visitor, patient: Patient
+) -> None:
+    answer = visitor.open(client.begin(prompt="none")).url
+    assert (parameter(answer, "error"), parameter(answer, "code")) == ("login_required", "")
+    with pytest.raises(Refused) as refused:
+        client.finish(answer)
+    assert refused.value.error == "login_required"
+    visitor.open(client.begin())
+    first = client.finish(sign_in(visitor, patient))["claims"]
+    again = client.finish(visitor.open(client.begin(prompt="none")).url)["claims"]
+    assert (again["sub"], again["auth_time"]) == (first["sub"], first["auth_time"])
+
+
+def test_one_sign_in_does_for_every_client_of_the_practice(
+    clients: dict[str, RelyingParty], visitor: Visitor, patient: Patient
+) -> None:
+    begun = iter(clients.values())
+    first = next(begun)
+    visitor.open(first.begin())
+    sids = [first.finish(sign_in(visitor, patient))["claims"]["sid"]]
+    for other in begun:
+        answer = visitor.open(other.begin(acr_values="extra", max_age="3600")).url
+        claims = other.finish(answer)["claims"]
+        assert claims["sub"] == patient.sub
+        sids.append(claims["sid"])
+    assert len(set(sids)) == len(clients)  # what one client may refresh, revoke or is told of is its own
+
+
+def test_a_client_may_ask_for_the_code_again_and_is_told_when_it_was_typed(
+    client: RelyingParty, visitor: Visitor, patient: Patient
+) -> None:
+    visitor.open(client.begin())
+    before = client.finish(sign_in(visitor, patient))["claims"]["auth_time"]
+    until(lambda: time.time() >= before + 2)
+    page = visitor.open(client.begin(max_age="0", acr_values="extra"))
+    assert patient.email not in page.html  # masked: who holds the device isn't told more
+    visitor.press("Email me a code")
+    after = client.finish(type_code(visitor, patient))["claims"]
+    assert (after["sub"], after["acr"]) == (patient.sub, "extra")
+    assert after["auth_time"] > before
+
+
+def test_a_patient_who_will_not_type_a_code_comes_back_to_the_client(client: RelyingParty, visitor: Visitor) -> None:
+    for wanted, error in (({}, "access_denied"), ({"acr_values": "extra"}, "unmet_authentication_requirements")):
+        visitor.open(client.begin(**wanted))
+        with pytest.raises(Refused) as refused:
+            client.finish(visitor.press("Not now", act="cancel").url)
+        assert refused.value.error == error
+
+
+# --- links ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_pressed_link_reaches_its_client_and_a_code_does_where_it_is_not_enough(
+    house: HttpsHouse, clients: dict[str, RelyingParty], visitor: Visitor, patient: Patient
+) -> None:
+    client = clients["confidential"]
+    issued = house.desk.post("links", workflow="pay-invoice", patient=patient.id, resource="invoice:inv_1").json
+    visitor.open(issued["url"])
+    started = visitor.press("Continue").url
+    assert (parameter(started, "iss"), started.partition("?")[0]) == (house.issuer, visitor.at.url.partition("?")[0])
+    visitor.open(client.begin(scope=SCOPE, login_hint=parameter(started, "login_hint")))
+    tokens = client.finish(visitor.at.url)
+    assert (tokens["claims"]["sub"], tokens["claims"]["acr"]) == (patient.sub, "instant")
+    assert "refresh_token" not in tokens
+    told = client.introspect(tokens["access_token"])
+    assert (told["resource"], told["scope"]) == ("invoice:inv_1", "invoice:view openid")
+    visitor.open(client.begin(scope=SCOPE, acr_values="extra", login_hint=parameter(started, "login_hint")))
+    visitor.press("Email me a code")
+    raised = client.finish(type_code(visitor, patient))
+    assert (raised["claims"]["sub"], raised["claims"]["acr"]) == (patient.sub, "extra")
+
+
+# --- out --------------------------------------------------------------------------------------------------------------
+
+
+def test_signing_out_at_one_client_ends_all_and_the_others_hear_of_it(
+    clients: dict[str, RelyingParty], pages: Portal, visitor: Visitor, patient: Patient
+) -> None:
+    sids: dict[str, str] = {}
+    for name, client in clients.items():
+        visitor.open(client.begin(scope=SCOPE))
+        tokens = client.finish(sign_in(visitor, patient) if not sids else visitor.at.url)
+        sids[name] = tokens["claims"]["sid"]
+    leaving = clients["signing"]
+    bye = visitor.open(
+        leaving.end(id_token_hint=tokens["id_token"], post_logout_redirect_uri=pages.signed_out, state="s 1&2")
+    )
+    assert (bye.url.partition("?")[0], parameter(bye.url, "state")) == (pages.signed_out, "s 1&2")
+    for name, client in clients.items():
+        assert parameter(visitor.open(client.begin(prompt="none")).url, "error") == "login_required"
+
+        def heard(client: RelyingParty = client, name: str = name) -> dict[str, object] | None:
+            told = [client.logged_out(token) for token in pages.heard_of(name)]
+            return next((claims for claims in told if claims["sid"] == sids[name]), None)
+
+        claims = until(heard)
+        assert claims["sub"] == patient.sub
+        assert claims["events"] == {"http://schemas.openid.net/event/backchannel-logout": {}}
+        assert "nonce" not in claims
+    with pytest.raises(Refused) as refused:
+        leaving.refresh(tokens["refresh_token"])
+    assert refused.value.error == "invalid_grant"
+
+
+def test_attack_another_website_signs_nobody_out(
+    clients: dict[str, RelyingParty], pages: Portal, visitor: Visitor, patient: Patient
+) -> None:
+    client = clients["public"]
+    visitor.open(client.begin())
+    client.finish(sign_in(visitor, patient))
+    visitor.open(client.end(post_logout_redirect_uri=pages.signed_out))
+    assert client.finish(visitor.open(client.begin(prompt="none")).url)["claims"]["sub"] == patient.sub
+
+
+# --- what the client itself must be able to see -----------------------------------------------------------------------
+
+
+def test_attack_the_client_sees_an_answer_that_is_mixed_up_with_another_issuers(
+    client: RelyingParty, visitor: Visitor, patient: Patient
+) -> None:
+    visitor.open(client.begin())
+    answer = sign_in(visitor, patient)
+    parts = urlsplit(answer)
+    others = {
+        "without iss": "&".join(each for each in parts.query.split("&") if not each.startswith("iss=")),
+        "another iss": "&".join(each for each in parts.query.split("&") if not each.startswith("iss="))
+        + "&iss=https%3A%2F%2Fevil.example",
+    }
+    for query in others.values():
+        with pytest.raises(Refused):
+            client.finish(urlunsplit(parts._replace(query=query)))
+    assert client.finish(answer)["claims"]["sub"] == patient.sub  # it never asked the other
+
+
+def test_attack_a_code_without_its_verifier_is_worth_nothing(
+    clients: dict[str, RelyingParty], visitor: Visitor, patient: Patient
+) -> None:
+    """A code that an attacker got hold of, put into the attacker's own browser."""
+    client = clients["public"]
+    visitor.open(client.begin())
+    stolen = sign_in(visitor, patient)
+    own = parameter(client.begin(), "state")
+    swapped = stolen.replace(parameter(stolen, "state"), own)
+    with pytest.raises(Refused) as refused:
+        client.finish(swapped)
+    assert refused.value.error == "invalid_grant"
