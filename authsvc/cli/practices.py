@@ -11,10 +11,14 @@ from authsvc.cli.failures import instant
 from authsvc.cli.manners import Noun, actor, confirm, open_service, pairs, reason_option, table, tell, yes_option
 
 if TYPE_CHECKING:
+    from authsvc.flows.logos import Logo
     from authsvc.model import Practice
     from authsvc.wiring import Service
 
-FIELDS = ("name", "phone", "portal_url", "link_url", "locale", "time_zone")
+FIELDS = (
+    *("name", "phone", "support_email", "sender_name", "portal_url", "link_url", "locale", "time_zone"),
+    *("colour", "logo", "logo_width", "logo_height"),
+)
 
 
 @click.group(cls=Noun)
@@ -26,10 +30,13 @@ def practices() -> None:
 @click.argument("practice_id", metavar="ID", type=shapes.PRACTICE)
 @click.option("--name", type=shapes.Line(100, least=1), required=True, help="What patients read in mails and on pages.")
 @click.option("--phone", type=shapes.Line(40), default="", help="Shown where a patient may need help.")
+@click.option("--support-email", type=shapes.Mailbox(), default="", help="Shown there too; answers to mails go to it.")
+@click.option("--sender-name", type=shapes.Line(80), default="", help="Whom mails come from.  [the name]")
 @click.option("--portal-url", default="", metavar="URL", help="Where the practice's portal is; https.")
 @click.option("--link-url", default="", metavar="TEMPLATE", help="The practice's own page for links; ends in /{token}.")
 @click.option("--locale", type=shapes.LOCALE, default="en", show_default=True, help="Language of mails: en or es.")
 @click.option("--time-zone", type=shapes.TimeZone(), default="", help="For the hours in mails: America/Phoenix.  [UTC]")
+@click.option("--colour", type=shapes.Colour(), default="", help="Of buttons and links: '#0b5c8a'.  [ours]")
 @reason_option
 def add(practice_id: str, reason: str, **fields: str) -> None:
     """Add the practice ID."""
@@ -41,19 +48,31 @@ def add(practice_id: str, reason: str, **fields: str) -> None:
 @click.argument("practice_id", metavar="ID", type=shapes.PRACTICE)
 @click.option("--name", type=shapes.Line(100, least=1), help="What patients read in mails and on pages.")
 @click.option("--phone", type=shapes.Line(40), help="Shown where a patient may need help; '' for none.")
+@click.option("--support-email", type=shapes.Mailbox(), help="Shown there too; answers to mails go to it. '' for none.")
+@click.option("--sender-name", type=shapes.Line(80), help="Whom mails come from; '' for the name.")
 @click.option("--portal-url", metavar="URL", help="Where the practice's portal is; '' for none.")
 @click.option("--link-url", metavar="TEMPLATE", help="The practice's own page for links; '' for the hosted one.")
 @click.option("--locale", type=shapes.LOCALE, help="Language of mails: en or es.")
 @click.option("--time-zone", type=shapes.TimeZone(), help="For the hours in mails: America/Phoenix; '' for UTC.")
+@click.option("--colour", type=shapes.Colour(), help="Of buttons and links: '#0b5c8a'; '' for ours.")
+@click.option("--logo", type=shapes.Picture(), metavar="FILE", help="PNG, JPEG or WebP; 512 KiB, 4096 pixels.")
+@click.option("--no-logo", is_flag=True, help="Show the name in its place.")
 @reason_option
-def set_(practice_id: str, reason: str, **fields: str | None) -> None:
-    """Change the practice ID; what isn't named stays."""
+def set_(practice_id: str, reason: str, logo: Logo | None, no_logo: bool, **fields: str | None) -> None:
+    """Change the practice ID; what isn't named stays. A logo is written anew, without anything but its pixels, to fit
+    640 × 160 of them; a colour is darkened or lightened where text in it couldn't be read."""
+    if no_logo:
+        from authsvc.flows.logos import NO_LOGO
+
+        if logo is not None:
+            raise click.UsageError("--logo and --no-logo exclude each other.")
+        logo = NO_LOGO
     given = {name: value for name, value in fields.items() if value is not None}
-    if not given:
-        options = "--name, --phone, --portal-url, --link-url, --locale or --time-zone"
-        raise click.UsageError(f"name what to change: {options}")
+    if not given and logo is None:
+        raise click.UsageError("name what to change; --help shows all there is.")
     service = open_service()
-    _tell(service.practices.set(practice_id, actor=actor(), reason=reason, **_checked(service, given)))
+    checked = _checked(service, given)
+    _tell(service.practices.set(practice_id, actor=actor(), reason=reason, logo=logo, **checked))
 
 
 @practices.command("list")

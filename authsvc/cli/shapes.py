@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
+
+if TYPE_CHECKING:
+    from authsvc.flows.logos import Logo
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -40,6 +44,8 @@ class Line(click.ParamType[str]):
         text = value.strip()
         if _CONTROL.search(text) or not self._least <= len(text) <= self._most:
             self.fail(f"must be one line of {self._least} to {self._most} characters.", param, ctx)
+        if "=?" in text:
+            self.fail("must not hold =?, which mail programs take for the beginning of a code.", param, ctx)
         return text
 
 
@@ -55,6 +61,51 @@ class TimeZone(click.ParamType[str]):
             return ZoneInfo(value).key if value else ""
         except (KeyError, ValueError, OSError):  # unknown, no name at all, or the name of a folder of zones
             self.fail(f"{value!r} is not a time zone such as America/Phoenix.", param, ctx)
+
+
+class Colour(click.ParamType[str]):
+    """A colour such as `#0b5c8a`; empty for none."""
+
+    name = "colour"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from authsvc.colours import parsed
+
+        try:
+            return parsed(value) if value else ""
+        except ValueError as problem:
+            self.fail(f"{value!r} {problem}.", param, ctx)
+
+
+class Mailbox(click.ParamType[str]):
+    """A mail address that patients may write to; empty for none."""
+
+    name = "address"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from authsvc.flows.practices import support_address
+
+        try:
+            return support_address(value)
+        except ValueError as problem:
+            self.fail(f"{problem}.", param, ctx)
+
+
+class Picture(click.ParamType["Logo"]):
+    """A file that becomes a logo, or `-`. No more of it is read than a logo may have."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Logo:
+        from authsvc.flows.logos import MOST_BYTES, prepared
+
+        try:
+            with click.open_file(value, "rb") as file:
+                return prepared(file.read(MOST_BYTES + 1))
+        except OSError as problem:
+            self.fail(f"{value!r}: {problem.strerror}.", param, ctx)
+        except ValueError as problem:
+            self.fail(f"{value!r} {problem}.", param, ctx)
 
 
 class Span(click.ParamType[int]):

@@ -16,6 +16,7 @@ from PIL import Image, ImageFile
 
 from authsvc.errors import UnknownName
 from authsvc.flows.logos import FITS, MOST_BYTES, MOST_PIXELS, NO_LOGO, Logo, prepared
+from authsvc.flows.practices import support_address
 from authsvc.model import Practice
 from tests.flows.conftest import House
 from tests.pictures import TEAL, bomb, chunks, moving, picture, with_chunk
@@ -243,6 +244,24 @@ def test_a_logo_is_read_once_in_a_while(house: House, monkeypatch: pytest.Monkey
     practice = branded(house, prepared(picture()))
     asked: list[Any] = []
     call = house.service.store.call
-    monkeypatch.setattr(house.service.store, "call", lambda act: (asked.append(act), call(act))[1])
+
+    def counted(act: Any) -> Any:
+        asked.append(act)
+        return call(act)
+
+    monkeypatch.setattr(house.service.store, "call", counted)
     assert house.service.logos.get(practice) == house.service.logos.get(practice)
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("address", ["", "help@maple.example", "Help@straße.example"])
+def test_an_address_for_support_stays_as_it_was_written(address: str) -> None:
+    assert support_address(f" {address} ") == address
+
+
+@pytest.mark.parametrize(
+    "address, reason", [("help", "has no @"), ("hilfé@maple.example", "the part before the @ is not ASCII")]
+)
+def test_an_address_for_support_that_mails_could_not_carry_is_refused(address: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        support_address(address)
