@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apispec.ext.marshmallow import MarshmallowPlugin
@@ -11,6 +11,7 @@ from marshmallow import Schema
 from authsvc.web import gateway, oauth, oauth_errors, operations
 from authsvc.web.bodies import FORM_TYPE, JSON_TYPE
 from authsvc.web.calls import Operation, Success
+from authsvc.web.credentials import JWT_BEARER
 from authsvc.web.problems import KINDS, PROBLEM_TYPE
 
 ALWAYS = {
@@ -25,6 +26,21 @@ MEDIA = {
     "/keys/{kid}.pem": "application/x-pem-file",
 }
 """Where the answer isn't plain JSON."""
+
+_NEEDED = {oauth.CODE: ("code", "redirect_uri", "code_verifier"), oauth.REFRESH: ("refresh_token",)}
+"""What each grant type comes with."""
+
+_WAYS_CONFIDENTIAL = (
+    "The client authenticates in the one way that it is registered for: HTTP Basic (`client_secret_basic`), or a "
+    "signed assertion in the form (`private_key_jwt`, RFC 7523)."
+)
+_WAYS = f"{_WAYS_CONFIDENTIAL} A public client sends its `client_id` in the form (`none`)."
+_IN_FORM = {
+    "client_id": "Of a public client; beside another way, the same client.",
+    "client_assertion_type": "Of a client that signs.",
+    "client_assertion": "A JWT signed by a registered key: `iss` and `sub` are the client's id, `aud` is the issuer "
+    "and nothing else, `exp` at most five minutes ahead, a `jti` that is used once.",
+}
 
 _ON_STATUS = {
     401: ("WWW-Authenticate",),
@@ -41,9 +57,15 @@ class Described:
         self._plugin = plugin
         self._operation = operation
 
+    @property
+    def _at_oauth(self) -> bool:
+        return self._operation.path.startswith(oauth.GUARDED)
+
     def document(self) -> dict[str, Any]:
         operation = self._operation
         told = [operation.detail] if operation.detail else []
+        if self._at_oauth:
+            told.append(_WAYS if operation.permission is None else _WAYS_CONFIDENTIAL)
         if operation.permission:
             told.append(f"Needs the permission `{operation.permission}`.")
         said: dict[str, Any] = {
@@ -54,6 +76,8 @@ class Described:
             "responses": self._responses(),
             "security": [{operation.security: []}] if operation.security else [],
         }
+        if self._at_oauth:
+            said["security"].append({})  # OpenAPI has no scheme for a credential in a form: its members say it
         parameters = self._parameters()
         if parameters:
             said["parameters"] = parameters
@@ -84,13 +108,31 @@ class Described:
                 media["example"] = operation.example
             return {"required": True, "content": {JSON_TYPE: media}}
         if operation.form is not None:
-            names = {name: {"type": "string", "description": told} for name, told in operation.form.items()}
-            required = [name for name in operation.form if name in ("grant_type", "refresh_token", "token")]
-            if "grant_type" in names:
-                names["grant_type"]["enum"] = list(oauth.GRANTS)  # type: ignore[assignment]
-            schema = {"type": "object", "required": required, "properties": names}
-            return {"required": True, "content": {FORM_TYPE: {"schema": schema}}}
+            return {"required": True, "content": {FORM_TYPE: {"schema": self._form(operation.form)}}}
         return None
+
+    def _form(self, form: Mapping[str, str]) -> dict[str, Any]:
+        """A form of /oauth2, with the credentials that may stand in it."""
+        names: dict[str, dict[str, Any]] = {
+            name: {"type": "string", "description": told} for name, told in {**form, **_IN_FORM}.items()
+        }
+        names["client_assertion_type"]["const"] = JWT_BEARER
+        schema: dict[str, Any] = {
+            "type": "object",
+            "required": [name for name in form if name in ("grant_type", "token")],
+            "properties": names,
+            "dependentRequired": {
+                "client_assertion": ["client_assertion_type"],
+                "client_assertion_type": ["client_assertion"],
+            },
+        }
+        if "grant_type" in form:
+            names["grant_type"]["enum"] = list(oauth.GRANTS)
+            schema["oneOf"] = [
+                {"properties": {"grant_type": {"const": grant}}, "required": list(needs)}
+                for grant, needs in _NEEDED.items()
+            ]
+        return schema
 
     # --- answers --------------------------------------------------------------------------------------------------
 
@@ -101,7 +143,7 @@ class Described:
             by_status.setdefault(success.status, []).append(success)
         for status, successes in by_status.items():
             responses[str(status)] = self._success(status, successes)
-        if self._operation.path.startswith(oauth.GUARDED):
+        if self._at_oauth:
             statuses = [500, *(told[0] for told in oauth_errors.TABLE.values())]
             responses |= {str(status): self._oauth_error(status) for status in statuses}
         else:

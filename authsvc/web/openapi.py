@@ -116,7 +116,13 @@ def document(public_url: str, catalogue: Catalogue | None = None) -> dict[str, A
     spec.components.schema("Problem", _PROBLEM)
     spec.components.schema("OAuthError", _OAUTH_ERROR)
     spec.components.security_scheme(
-        "client", {"type": "http", "scheme": "basic", "description": "Client id and secret, each form-url-encoded."}
+        "client",
+        {
+            "type": "http",
+            "scheme": "basic",
+            "description": "Client id and secret, each form-url-encoded. For clients with a secret; what the others do "
+            "at /oauth2 is told there.",
+        },
     )
     spec.components.security_scheme("patient", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
     for path, here in operations.by_path(OPERATIONS).items():

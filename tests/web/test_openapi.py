@@ -27,7 +27,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from authsvc import workflows
-from authsvc.web import docs_page, openapi
+from authsvc.web import docs_page, oauth, openapi
 from authsvc.web.problems import KINDS
 from tests.web.conftest import Web
 
@@ -85,6 +85,32 @@ def test_workflows_are_those_of_the_catalogue(described: dict[str, Any]) -> None
     names = described["components"]["schemas"]["IssueLink"]["properties"]["workflow"]["enum"]
     assert names == ["pay-invoice", "update-payment-info", "accept-agreement", "portal"]
     assert "enum" not in openapi.document("https://x")["components"]["schemas"]["IssueLink"]["properties"]["workflow"]
+
+
+def test_the_oauth_calls_tell_each_way_of_authentication(described: dict[str, Any]) -> None:
+    for path, public in {"token": True, "revoke": True, "introspect": False}.items():
+        call = described["paths"][f"/oauth2/{path}"]["post"]
+        assert call["security"] == [{"client": []}, {}]
+        assert ("(`none`)" in call["description"]) == public
+        schema = call["requestBody"]["content"]["application/x-www-form-urlencoded"]["schema"]
+        assert {"client_id", "client_assertion", "client_assertion_type"} <= schema["properties"].keys()
+        assert "client_secret" not in schema["properties"]
+    for path, item in described["paths"].items():
+        if path.startswith("/v1/practices"):
+            assert all(call["security"] == [{"client": []}] for name, call in item.items() if name != "parameters")
+
+
+def test_each_grant_tells_what_it_comes_with(described: dict[str, Any]) -> None:
+    body = described["paths"]["/oauth2/token"]["post"]["requestBody"]["content"]
+    schema = body["application/x-www-form-urlencoded"]["schema"]
+    told = {one["properties"]["grant_type"]["const"]: one["required"] for one in schema["oneOf"]}
+    assert list(told) == schema["properties"]["grant_type"]["enum"] == list(oauth.GRANTS)
+    assert {name for needed in told.values() for name in needed} <= schema["properties"].keys()
+
+
+def test_both_discovery_documents_are_described(described: dict[str, Any]) -> None:
+    for name in ("oauth-authorization-server", "openid-configuration"):
+        assert described["paths"][f"/.well-known/{name}"]["get"]["security"] == []
 
 
 # --- the service does what it says --------------------------------------------------------------------------------
