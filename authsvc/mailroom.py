@@ -1,6 +1,7 @@
-"""What `authsvc worker` does: empties the outbox, and seals the audit trail behind the acts.
+"""What `authsvc worker` does: empties the outbox, tells clients of ended sessions, and seals the audit trail behind the
+acts.
 
-It is wired here rather than in `wiring`, because nothing that answers a request needs a mail host.
+It is wired here rather than in `wiring`, because nothing that answers a request needs a mail host or calls a client.
 """
 
 from __future__ import annotations
@@ -10,16 +11,18 @@ from collections.abc import Mapping
 from typing import Final
 
 from authsvc.crypto import addresses
+from authsvc.delivery.backchannel import BackchannelSender
 from authsvc.delivery.email import EmailSender
 from authsvc.delivery.senders import sender_for
 from authsvc.delivery.worker import Worker, run_workers
 from authsvc.errors import Fault, InvalidInput
 from authsvc.flows.follow import Follower
+from authsvc.flows.logouts import Logouts
 from authsvc.model import Message, Practice
 from authsvc.ratelimit import Limits
 from authsvc.seams import Sender
 from authsvc.store.inbox import Inbox
-from authsvc.store.outbox import MailCap
+from authsvc.store.outbox import LOGOUTS, MailCap, Outbox
 from authsvc.wiring import Service
 
 SENDERS: Final = 2  # mails under way at once: each has a connection of its own; more processes give more
@@ -30,11 +33,15 @@ TEST_LIFE_MS: Final = 60_000
 def work(service: Service, stop: threading.Event) -> bool:
     """Send and seal until `stop`; True when what was in hand could be finished. Raises SettingsInvalid."""
     sealing = Follower(SEAL_EVERY_S, trail=service.trails.seal_all)
-    sealing.start()
+    following = Follower(service.settings.ring_poll_s, keys=service.keys.refresh)  # logouts are signed
+    following.look()
+    for follower in (sealing, following):
+        follower.start()
     try:
-        return run_workers([_worker(service) for _ in range(SENDERS)], stop)
+        return run_workers([*(_worker(service) for _ in range(SENDERS)), _teller(service)], stop)
     finally:
-        sealing.stop()
+        for follower in (sealing, following):
+            follower.stop()
 
 
 def probe(service: Service) -> str:
@@ -85,6 +92,21 @@ def _worker(service: Service) -> Worker:
         practice_cap=_cap(service.limits, "mails-practice"),
         site_cap=_cap(service.limits, "mails-all"),
         on_event=lambda name, facts: _count(service, name, facts),
+    )
+
+
+def _teller(service: Service, sender: Sender | None = None) -> Worker:
+    """The worker of the logouts. One is enough for all clients: one that doesn't answer is left alone for a while."""
+    logouts = Logouts(service.clients, service.keys, service.clock, service.settings)
+    return Worker(
+        Outbox(service.store, service.settings.delivery_record_life_s, LOGOUTS),
+        {"backchannel": sender or BackchannelSender(service.clock)},
+        logouts.open_entry,
+        service.practices.get,
+        service.clock,
+        service.entropy,
+        on_event=lambda name, _: service.metrics.count("logouts", state=name.removeprefix("logout_")),
+        carries="logout",
     )
 
 

@@ -59,6 +59,9 @@ EVENTS: Mapping[str, Event] = {
         kind=_KINDS,
         state=("queued", "sent", "deferred", "refused", "too_late", "void"),
     ),
+    "logouts": _event(
+        "Clients told that a session has ended, by how it went.", state=("sent", "deferred", "refused", "too_late")
+    ),
     "links_opened": _event("Link pages shown (nothing is spent by that).", state=("live", "gone", "unknown")),
     "links_refused": _event("Links not exchanged, and why.", reason=_LINK),
     "codes_refused": _event(

@@ -327,7 +327,8 @@ class Message:
 
     `kind`: `code` (code set), `access-link` (url set: opens the sign-in), `link` (url and workflow set: one simple
     thing), `address-changed` (notice to the old and the new address), `new-link` (a dead link's successor, as `link`).
-    `expires_at_ms` is when code or link end, `until_ms` after which the message must not be sent any more.
+    `expires_at_ms` is when code or link end, `until_ms` after which the message must not be sent any more. A `logout`
+    goes to a client: `token` is what it is told, `url` where.
     """
 
     id: str
@@ -342,6 +343,7 @@ class Message:
     code: str = field(default="", repr=False)
     url: str = field(default="", repr=False)
     workflow: str = ""
+    token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)

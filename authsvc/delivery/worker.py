@@ -8,6 +8,9 @@ A message is tried until it is taken, refused, or of no use: never after the end
 and never for longer than a weekend. The pauses between tries grow, with full jitter, so that a mail host that comes
 back isn't met by everything at once.
 
+Logouts, which clients are told, have a queue and a worker of their own (`backchannel.py`); all of this holds for them,
+but they aren't mails: nothing counts or brakes them.
+
 When the store is away the worker waits; what it had sent but could not note is kept in memory and noted later, so that
 a patient doesn't get the mail twice for that.
 """
@@ -42,8 +45,8 @@ GRACE_S: Final = 12.0  # to finish what is in hand at SIGTERM; `worker` must hav
 LOG: Final = logging.getLogger("authsvc.delivery")
 
 Event = Callable[[str, Mapping[str, str | int]], None]
-"""Told `mail_sent`, `mail_deferred`, `mail_refused`, `mail_too_late` with practice, patient, kind, channel, message_id,
-attempts and waited_ms. It must not raise."""
+"""Told `mail_sent`, `mail_deferred`, `mail_refused`, `mail_too_late` (or `logout_…`) with practice, patient, kind,
+channel, message_id, attempts and waited_ms. It must not raise."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,13 @@ class Worker:
         clock: Clock,
         entropy: Entropy,
         *,
-        practice_cap: MailCap,
-        site_cap: MailCap,
+        practice_cap: MailCap | None = None,
+        site_cap: MailCap | None = None,
         on_event: Event | None = None,
+        carries: str = "mail",
     ) -> None:
-        """`senders` by channel; `open_entry` unseals (ValueError when it can't); `practice` looks one up by id."""
+        """`senders` by channel; `open_entry` unseals (ValueError when it can't); `practice` looks one up by id. Without
+        caps nothing is counted. What it `carries` begins the names of its events."""
         self._outbox = outbox
         self._senders = senders
         self._open_entry = open_entry
@@ -81,6 +86,7 @@ class Worker:
         self._practice_cap = practice_cap
         self._site_cap = site_cap
         self._on_event = on_event
+        self._carries = carries
         self._consumer = entropy.token_bytes(12).hex()
         self._swept_ms: int | None = None
         self._waiting: set[str] = set()  # practices that may have more
@@ -137,6 +143,8 @@ class Worker:
 
     def _count(self, practice_id: str | None, mails: int) -> None:
         cap = self._site_cap if practice_id is None else self._practice_cap
+        if cap is None:
+            return
         brake = self._outbox.count(practice_id, mails, cap, self._clock.now_ms())
         if not brake:
             self._braked.discard(practice_id)
@@ -209,7 +217,7 @@ class Worker:
             "message_id": entry.message_id,
             "attempts": entry.tries + 1,
         }
-        name = f"mail_{outcome.state}"
+        name = f"{self._carries}_{outcome.state}"
         level = logging.INFO if outcome.state == "sent" else logging.WARNING
         LOG.log(level, name, extra={**facts, "state": outcome.state, "reason": outcome.detail})
         if self._on_event is not None:

@@ -170,7 +170,12 @@ class Grants:
             redirect=redirect_uri,
             challenge=s256(verifier),
             idle_ms=settings.session_idle_s * 1000,
-            session={"id": sid, "nonce": mint.digest(mint.b64u(nonce)), "aud": client.audience},
+            session={
+                "id": sid,
+                "nonce": mint.digest(mint.b64u(nonce)),
+                "aud": client.audience,
+                "tell": bool(client.backchannel_logout_uri),
+            },
             jti=jti,
             token_until=self._acts.clock.now_ms() + settings.access_token_life_s * 1000,
         )

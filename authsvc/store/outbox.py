@@ -5,9 +5,12 @@ exist. From there the worker owns it: `take` leases messages, `begin` makes sure
 `defer` say how it went. A message leaves the stream, with its sealed body, when it is final. Delivery is at least once:
 a worker that vanishes between the mail host's answer and `finish` leads to a second mail with the same Message-ID.
 
-Keys, per practice: `outbox`, `outbox:cursor`, `outbox:due`, `outbox:held` (see outbox_take.lua), `delivery:<message>`,
-`deliveries:<patient>`, `mails` and `brake` (outbox_count.lua). For the site: the doorbell `authsvc:{@outbox}:bell`, and
-`mails` and `brake` under `authsvc:{@site}:`.
+What clients are told of ended sessions lies in a queue of its own, `logouts`, that works alike and has workers of its
+own: a client that doesn't answer can't keep a patient's code waiting.
+
+Keys, per practice: `outbox`, `outbox:cursor`, `outbox:due`, `outbox:held` (see outbox_take.lua), the same of `logouts`,
+`delivery:<message>`, `deliveries:<patient>`, `mails` and `brake` (outbox_count.lua). For the site: the doorbell
+`authsvc:{@outbox}:bell`, and `mails` and `brake` under `authsvc:{@site}:`.
 """
 
 from __future__ import annotations
@@ -22,6 +25,9 @@ from authsvc.store.connection import Store, practice_prefix, site_prefix
 BELL: Final = f"{site_prefix('outbox')}bell"
 PRACTICES: Final = f"{site_prefix('practices')}all"
 SITE: Final = site_prefix("site")
+
+MAILS: Final = "outbox"
+LOGOUTS: Final = "logouts"
 
 BELL_RINGS: Final = 1000  # kept while no worker listens; a practice whose ring is lost is found by the sweep
 SHOWN: Final = 100  # deliveries of a patient, newest first
@@ -74,9 +80,10 @@ class MailCap:
 class Outbox:
     """The messages of all practices. `practice` is an id everywhere; every call may raise `Unavailable`."""
 
-    def __init__(self, store: Store, record_life_s: int) -> None:
+    def __init__(self, store: Store, record_life_s: int, queue: str = MAILS) -> None:
         self._store = store
         self._record_ms = record_life_s * 1000
+        self._queue = queue
 
     def ring(self, practice: str) -> None:
         """Tell a worker to look at this practice now."""
@@ -88,7 +95,12 @@ class Outbox:
         self._store.call(push)
 
     def rung(self) -> set[str]:
-        """The practices that rang since the last look. It never blocks: a socket's time-out may be short."""
+        """The practices that rang since the last look. It never blocks: a socket's time-out may be short.
+
+        Nobody rings for logouts: no patient waits for one, and the sweep finds it within two seconds.
+        """
+        if self._queue != MAILS:
+            return set()
         return set(self._store.call(lambda client: client.lpop(BELL, BELL_RINGS)) or ())
 
     def practices(self) -> set[str]:
@@ -184,4 +196,4 @@ class Outbox:
         return "err" not in answer
 
     def _run(self, step: str, practice: str, **args: Any) -> dict[str, Any]:
-        return self._store.run(f"outbox_{step}", practice_prefix(practice), args)
+        return self._store.run(f"outbox_{step}", practice_prefix(practice), {"queue": self._queue, **args})

@@ -1,7 +1,8 @@
 -- Redeem an authorization code, once: a client session under the browser's sign-in, or what a link gives.
 --
 --   limits; code (digest), client, redirect, challenge (S256 of the verifier); idle_ms
---   session {id, nonce (digest), aud}; jti of the token that a link would give, token_until (ms)
+--   session {id, nonce (digest), aud, tell (whether the client wants to be told of its end)}; jti of the token that a
+--   link would give, token_until (ms)
 --   audit redeemed, reused, refused, session_ended, limited
 -- Returns {session, nonce, scope} | {link = {id, p, w, r, ch}, nonce, scope} | err: rate-limited, invalid-grant (reason)
 --
@@ -46,7 +47,8 @@ local parent = hash(key('session', g.v))
 if not alive(parent, a.idle_ms) then return no('ended') end
 call('HSET', k, 'st', a.session.id)
 local s = keep_session(a.session.id, {p = parent.p, c = a.client, a = a.session.aud, m = parent.m,
-  o = tonumber(parent.o), l = now, g = 0, gm = now, n = a.session.nonce, e = tonumber(parent.e), s = g.s, v = g.v})
+  o = tonumber(parent.o), l = now, g = 0, gm = now, n = a.session.nonce, e = tonumber(parent.e), s = g.s, v = g.v,
+  b = a.session.tell and '1' or nil})
 call('SADD', key('children', g.v), s.id)
 keep_until(key('children', g.v), tonumber(s.e))
 record(a.audit.redeemed, {patient = s.p, sid = s.id})

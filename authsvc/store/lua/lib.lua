@@ -196,6 +196,39 @@ local function eligible_on(idx, since)
   return found
 end
 
+-- Outbox -------------------------------------------------------------------------------------------------------------
+-- Two queues, outbox (mails) and logouts, each with workers of its own: a client that doesn't answer delays no code.
+-- m = {id, kind, channel, patient, to, body, locale, until_ms, void}; the worker owns the entry from here on.
+
+local function push(queue, m, record_ms)
+  local void = m.void and '1' or '0'
+  call('XADD', key(queue), '*', 'id', m.id, 'kind', m.kind, 'channel', m.channel, 'patient', m.patient, 'to', m.to,
+    'body', m.body, 'locale', m.locale, 'until', int(m.until_ms), 'queued', int(now), 'void', void)
+  write_hash(key('delivery', m.id), {patient = m.patient, kind = m.kind, channel = m.channel, state = 'queued',
+    queued_ms = now, at_ms = now, attempts = 0, detail = ''})
+  call('PEXPIRE', key('delivery', m.id), int(record_ms))
+end
+
+local function enqueue(m)
+  push('outbox', m, a.delivery_ttl_ms)
+  call('ZADD', key('deliveries', m.patient), int(now), m.id)
+  call('PEXPIRE', key('deliveries', m.patient), int(a.delivery_ttl_ms))
+end
+
+-- A client is told that its session is over (OpenID Connect Back-Channel Logout 1.0). `to` is the client's id, `body`
+-- the session's: both stand readable in the session's own record, so nothing is sealed. The address isn't in it, but
+-- looked up at each try. The record counts tries only: a logout is no mail, so staff finds none among the mails.
+--
+-- A client may keep a session of its own and ask us nothing, so it is told for as long as ours could have lasted, and
+-- for ten minutes at least: the longest life of a token that it may hold.
+local LOGOUT_MS = 600000
+
+local function enqueue_logout(sid, s)
+  local until_ms = math.max(tonumber(s.e), now + LOGOUT_MS)
+  push('logouts', {id = sid, kind = 'logout', channel = 'backchannel', patient = s.p, to = s.c, body = sid, locale = '',
+    until_ms = until_ms, void = false}, until_ms - now + SLACK_MS)
+end
+
 -- Sessions -----------------------------------------------------------------------------------------------------------
 
 -- The feed for verifiers that never call back: "<kind>:<id>" by the instant it was revoked, as long as a token could
@@ -213,16 +246,19 @@ end
 
 -- session:<sid> hash: p patient, c client ('' for a sign-in at the hosted pages), a audience, m channel (amr),
 --   o opened = auth_time, l last used, g generation, gm when that generation began, n digest of the nonce (of a sign-in:
---   of its cookie's secret), e absolute end, s scope; of a client session that a sign-in opened: v the sign-in's sid
+--   of its cookie's secret), e absolute end, s scope; of a client session that a sign-in opened: v the sign-in's sid,
+--   b '1' where the client wants to be told of its end
 -- sessions:<patient> sorted set of sids by absolute end; those that a sign-in opened are in children:<sid> instead
 
--- A sign-in takes the client sessions that it opened along.
-local function end_session(sid, patient, reason)
-  local parent = call('HGET', key('session', sid), 'v')
+-- A sign-in takes the client sessions that it opened along. `by`: the client that gives its own session back (or nil),
+-- which needn't be told.
+local function end_session(sid, patient, reason, by)
+  local s = hash(key('session', sid))
   call('DEL', key('session', sid))
   call('ZREM', key('sessions', patient), sid)
-  if parent then call('SREM', key('children', parent), sid) end
+  if s.v then call('SREM', key('children', s.v), sid) end
   feed('s', sid)
+  if s.b and s.c ~= by then enqueue_logout(sid, s) end
   if a.audit.session_ended then
     record(a.audit.session_ended, {patient = patient, sid = sid, reason = reason})
   end
@@ -346,20 +382,6 @@ local function end_link(id, reason)
   feed('l', id)
   if a.audit and a.audit.link_ended then record(a.audit.link_ended, {patient = l.p, link = id, reason = reason}) end
   return true
-end
-
--- Outbox -------------------------------------------------------------------------------------------------------------
--- m = {id, kind, channel, patient, to, body, locale, until_ms, void}; the worker owns the entry from here on.
-
-local function enqueue(m)
-  local void = m.void and '1' or '0'
-  call('XADD', key('outbox'), '*', 'id', m.id, 'kind', m.kind, 'channel', m.channel, 'patient', m.patient, 'to', m.to,
-    'body', m.body, 'locale', m.locale, 'until', int(m.until_ms), 'queued', int(now), 'void', void)
-  write_hash(key('delivery', m.id), {patient = m.patient, kind = m.kind, channel = m.channel, state = 'queued',
-    queued_ms = now, at_ms = now, attempts = 0, detail = ''})
-  call('PEXPIRE', key('delivery', m.id), int(a.delivery_ttl_ms))
-  call('ZADD', key('deliveries', m.patient), int(now), m.id)
-  call('PEXPIRE', key('deliveries', m.patient), int(a.delivery_ttl_ms))
 end
 
 -- Guess budgets of a mailbox -----------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 -- Hand a worker the messages it should see to now.
 --
--- a: consumer  id of one worker, unique for its life
+-- a: queue     outbox | logouts; below, outbox stands for either
+--    consumer  id of one worker, unique for its life
 --    lease_ms  for how long nobody else gets what is handed out here
 --    count     at most so many new messages, and as many again that are tried once more
 -- Returns {entries = {{stream id, tries so far, {field, value, ...}}, ...}, fresh = how many are new and for somebody,
@@ -15,8 +16,8 @@
 -- Leases by the caller's clock instead of a consumer group's idle time: one clock, no pending list that a thousand
 -- deferred messages would clog, and a worker that lost an answer simply gets the same messages again.
 
-local stream, cursor = key('outbox'), key('outbox', 'cursor')
-local due, held = key('outbox', 'due'), key('outbox', 'held')
+local stream, cursor = key(a.queue), key(a.queue, 'cursor')
+local due, held = key(a.queue, 'due'), key(a.queue, 'held')
 local entries, fresh, full = {}, 0, 0
 
 local function hand_out(entry, flat)

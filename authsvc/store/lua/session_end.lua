@@ -13,5 +13,5 @@ local s = hash(key('session', a.sid))
 if not s.p or (a.client and s.c ~= a.client) or (a.patient and s.p ~= resolve(a.patient)) then
   return reply({ended = 0})
 end
-end_session(a.patient and s.v or a.sid, s.p, a.reason)
+end_session(a.patient and s.v or a.sid, s.p, a.reason, a.client)
 return reply({ended = 1})
