@@ -17,7 +17,18 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 
 from authsvc.errors import InvalidInput, NotFound
-from authsvc.web import discovery, gateway, guards, health, oauth, operations, revocations
+from authsvc.web import (
+    authorize,
+    discovery,
+    gateway,
+    guards,
+    health,
+    logout,
+    oauth,
+    operations,
+    revocations,
+    userinfo,
+)
 from authsvc.web.brand import Brand
 from authsvc.web.calls import SEEN, Environ, Operation, Reply
 from authsvc.web.discovery import Discovery
@@ -32,6 +43,7 @@ from authsvc.web.paper import Paper
 from authsvc.web.peers import Peers
 from authsvc.web.problems import Problems
 from authsvc.web.revocations import Revocations
+from authsvc.web.trouble import Trouble
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service
@@ -74,7 +86,15 @@ def create_app(service: Service) -> Flask:
     feeds = Revocations(service)
     _route(app, revocations.PATH, _view(revocations.PATH, failures, feeds.feed))
     paper = Paper(urlsplit(service.settings.public_url).path.rstrip("/"))
-    pages = {**Pages(service, peers, failures).routes(), **paper.routes(), **Brand(service).routes()}
+    trouble = Trouble(service, failures)
+    pages = {
+        authorize.PATH: authorize.Authorize(service, peers, trouble).answer,
+        logout.PATH: logout.Logout(service, peers, trouble).answer,
+        userinfo.PATH: userinfo.UserinfoEndpoint(service).answer,
+        **Pages(service, peers, failures).routes(),
+        **paper.routes(),
+        **Brand(service).routes(),
+    }
     for path, page in pages.items():
         _route(app, path, _view(path, failures, page))
 

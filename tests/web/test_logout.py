@@ -1,0 +1,137 @@
+"""RP-initiated logout: at once for whom the ID token names, else only when the patient says so; back to known places."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlencode
+
+import pytest
+from werkzeug.test import TestResponse
+
+from tests.web.conftest import Web
+from tests.web.relying import GOODBYE, Party, party, sent_to, sign_in
+
+PATH = "/oauth2/logout"
+
+
+@pytest.fixture
+def app(web: Web) -> Party:
+    return party(web)
+
+
+def leave(web: Web, **fields: str) -> TestResponse:
+    return web.bare("GET", f"{PATH}?{urlencode(fields)}")
+
+
+def signed_in(web: Web, app: Party) -> bool:
+    return sent_to(app.authorize(prompt="none"))[1].get("error") is None
+
+
+def confirm(web: Web, page: TestResponse, **changes: str) -> TestResponse:
+    """Press the button of the page that asks."""
+    html = page.get_data(as_text=True)
+    fields = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', html)) | changes
+    return web.bare("POST", PATH, data={name: value.replace("&amp;", "&") for name, value in fields.items()})
+
+
+def test_with_an_id_token_of_this_sign_in_it_is_done_at_once(web: Web, app: Party) -> None:
+    sign_in(web)
+    tokens = app.tokens()
+    answer = leave(
+        web, id_token_hint=tokens["id_token"], post_logout_redirect_uri=GOODBYE, state="s&t=4", client_id="app"
+    )
+    assert sent_to(answer) == (GOODBYE, {"state": "s&t=4"})
+    assert not signed_in(web, app)
+    assert web.house.introspected(tokens["access_token"]) == {"active": False}
+    assert "cache" in answer.headers["Clear-Site-Data"]
+    assert "Max-Age=0" in answer.headers["Set-Cookie"]
+
+
+def test_an_id_token_whose_time_has_passed_still_does(web: Web, app: Party) -> None:
+    sign_in(web)
+    hint = app.tokens()["id_token"]
+    web.clock.advance_s(1200)
+    assert sent_to(leave(web, id_token_hint=hint)) == ("/p/maple/signed-out", {})
+    assert not signed_in(web, app)
+
+
+def test_without_an_id_token_the_patient_is_asked(web: Web, app: Party) -> None:
+    sign_in(web)
+    page = leave(web, client_id="app", post_logout_redirect_uri=GOODBYE, state="s")
+    assert page.status_code == 200
+    assert f"form-action 'self' {GOODBYE.removesuffix('/goodbye')};" in page.headers["Content-Security-Policy"]
+    assert signed_in(web, app)
+    assert sent_to(confirm(web, page)) == (GOODBYE, {"state": "s"})
+    assert not signed_in(web, app)
+
+
+def test_an_id_token_of_another_patient_asks_too(web: Web, app: Party) -> None:
+    web.house.patient("p2", "ben@example.org")
+    sign_in(web)
+    hint = app.tokens()["id_token"]
+    sign_in(web, "ben@example.org")
+    assert leave(web, id_token_hint=hint).status_code == 200
+    assert signed_in(web, app)
+
+
+def test_whoever_is_signed_out_already_just_goes_on(web: Web, app: Party) -> None:
+    assert sent_to(leave(web, client_id="app", post_logout_redirect_uri=GOODBYE)) == (GOODBYE, {})
+    assert sent_to(leave(web, client_id="app")) == ("/p/maple/signed-out", {})
+
+
+def test_attack_forged_logout_by_get_changes_nothing(web: Web, app: Party) -> None:
+    sign_in(web)
+    for _ in range(3):
+        assert leave(web, client_id="app").status_code == 200
+    assert signed_in(web, app)
+
+
+def test_attack_forged_logout_by_post_only_leads_to_the_question(web: Web, app: Party) -> None:
+    sign_in(web)
+    page = leave(web, client_id="app")
+    for forged in ("", "x" * 43):
+        where, _ = sent_to(confirm(web, page, csrf=forged))
+        assert where == PATH
+    assert signed_in(web, app)
+
+
+@pytest.mark.parametrize(
+    "address", ["https://evil.example/", GOODBYE + "/", GOODBYE + "?x", "//evil.example", "javascript:alert(1)"]
+)
+def test_attack_open_redirect_after_logout(web: Web, app: Party, address: str) -> None:
+    sign_in(web)
+    hint = app.tokens()["id_token"]
+    answer = leave(web, id_token_hint=hint, post_logout_redirect_uri=address)
+    assert (answer.status_code, "Location" in answer.headers) == (400, False)
+    assert signed_in(web, app)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"client_id": "nobody"}, {"client_id": "portal"}, {"id_token_hint": "junk"}, {"client_id": "x" * 99}],
+)
+def test_what_does_not_fit_together_is_told_on_a_page(web: Web, app: Party, fields: dict[str, str]) -> None:
+    answer = leave(web, **fields)
+    assert (answer.status_code, "Location" in answer.headers) == (400, False)
+
+
+def test_a_hint_of_one_client_is_not_anothers(web: Web, app: Party) -> None:
+    party(web, "other", callback="https://other.example/cb")
+    sign_in(web)
+    assert leave(web, id_token_hint=app.tokens()["id_token"], client_id="other").status_code == 400
+
+
+def test_a_repeated_parameter_is_refused(web: Web, app: Party) -> None:
+    assert web.bare("GET", f"{PATH}?client_id=app&client_id=app").status_code == 400
+
+
+def test_other_methods_are_refused_by_name(web: Web) -> None:
+    answer = web.bare("PUT", PATH)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, POST")
+
+
+def test_while_the_store_is_away_nothing_is_decided(web: Web, app: Party) -> None:
+    sign_in(web)
+    leave(web, client_id="app")
+    web.stop_the_store()
+    assert leave(web, client_id="app").status_code == 503

@@ -1,0 +1,86 @@
+"""The userinfo endpoint: three members, for a token that stands and was asked for with `openid`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.web.conftest import Web
+from tests.web.relying import party, press, sign_in
+
+PATH = "/oauth2/userinfo"
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_it_says_who_whose_and_in_which_language_and_nothing_more(web: Web, method: str) -> None:
+    app = party(web)
+    sign_in(web)
+    answer = web.bare(method, PATH, headers=bearer(app.tokens()["access_token"]))
+    assert answer.json == {"sub": "maple:p1", "practice": "maple", "locale": "en"}
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_the_language_is_the_patients_own_where_there_is_one(web: Web) -> None:
+    app = party(web)
+    act = web.house.act()
+    web.house.patients.put(act, "p1", email="ann@example.org", label="Ann", locale="es", portal_access=True)
+    sign_in(web)
+    assert web.bare("GET", PATH, headers=bearer(app.tokens()["access_token"])).json["locale"] == "es"
+
+
+def test_a_links_token_tells_as_much(web: Web) -> None:
+    app = party(web)
+    token = app.tokens(login_hint=press(web, patient="visitor"))["access_token"]
+    assert web.bare("GET", PATH, headers=bearer(token)).json["sub"] == "maple:visitor"
+
+
+def test_a_token_without_openid_does_not_reach(web: Web) -> None:
+    answer = web.bare("GET", PATH, headers=bearer(web.sign_in()["access_token"]))
+    assert answer.status_code == 403
+    assert 'error="insufficient_scope"' in answer.headers["WWW-Authenticate"]
+
+
+def test_after_sign_out_the_token_is_nothing(web: Web) -> None:
+    app = party(web)
+    entered = sign_in(web)
+    token = app.tokens()["access_token"]
+    assert web.service.signins.sign_out(web.service.act(web.house.practice), entered.cookie)
+    answer = web.bare("GET", PATH, headers=bearer(token))
+    assert (answer.status_code, answer.json["error"]) == (401, "invalid_token")
+
+
+@pytest.mark.parametrize("header", ["", "Basic x", "Bearer", "Bearer junk"])
+def test_without_a_good_token_it_asks_for_one(web: Web, header: str) -> None:
+    answer = web.bare("GET", PATH, headers={"Authorization": header} if header else {})
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_attack_an_id_token_is_no_access_token(web: Web) -> None:
+    app = party(web)
+    sign_in(web)
+    assert web.bare("GET", PATH, headers=bearer(app.tokens()["id_token"])).status_code == 401
+
+
+def test_attack_a_token_in_the_address_is_not_read(web: Web) -> None:
+    app = party(web)
+    sign_in(web)
+    token = app.tokens()["access_token"]
+    assert web.bare("GET", f"{PATH}?access_token={token}").status_code == 401
+    assert web.bare("POST", PATH, data={"access_token": token}).status_code == 401
+
+
+def test_other_methods_are_refused_by_name(web: Web) -> None:
+    answer = web.bare("DELETE", PATH)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD, POST")
+
+
+def test_a_practice_that_is_gone_has_no_patients(web: Web) -> None:
+    app = party(web)
+    sign_in(web)
+    token = app.tokens()["access_token"]
+    web.service.practices.remove("maple", actor="cli:test")
+    assert web.bare("GET", PATH, headers=bearer(token)).status_code == 401
