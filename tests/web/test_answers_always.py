@@ -111,7 +111,7 @@ def test_the_table_and_the_error_classes_are_equal() -> None:
 
 def test_an_error_that_has_no_row_reveals_nothing() -> None:
     told = problems.Problems("https://auth.example.org")
-    for error in (errors.AlreadyExists("client billing"), ValueError("secret"), oauth):
+    for error in (errors.AlreadyExists("client billing"), ValueError("secret"), oauth_errors):
         reply = told.reply(error)  # type: ignore[arg-type]
         assert reply.status == 500
         assert b"billing" not in reply.body

@@ -143,7 +143,7 @@ def test_oauth_paths_ask_who_calls_first_in_their_own_words(shared: Web, path: s
 
 
 def test_unknown_oauth_paths_are_404_and_other_methods_405_for_clients(shared: Web) -> None:
-    assert shared.call("POST", "/oauth2/authorize").status_code == 404
+    assert shared.call("POST", "/oauth2/devices").status_code == 404
     for method in ("GET", "HEAD", "PUT", "OPTIONS"):
         answer = shared.call(method, "/oauth2/token")
         assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")

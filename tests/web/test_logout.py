@@ -1,4 +1,4 @@
-"""RP-initiated logout: at once for whom the ID token names, else only when the patient says so; back to known places."""
+"""RP-initiated logout: at once for whom the ID token names, else when the patient says so; back to known places."""
 
 from __future__ import annotations
 
