@@ -13,6 +13,7 @@ from typing import Any
 from authsvc import logs, wiring
 from authsvc.app import create_admin_app, create_app
 from authsvc.web import openapi
+from authsvc.web import preview as previews
 from authsvc.wiring import Service
 from authsvc.workflows import Catalogue
 
@@ -49,3 +50,8 @@ def app() -> App:
 def describe(public_url: str, catalogue: Catalogue) -> dict[str, Any]:
     """The OpenAPI document, as the admin address shows it."""
     return openapi.document(public_url, catalogue)
+
+
+def preview(service: Service, practice_id: str) -> dict[str, bytes]:
+    """Every hosted page of a practice, as files: path → content. Raises UnknownName, Unavailable."""
+    return previews.preview(service, service.practices.known(practice_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -86,6 +87,28 @@ def list_() -> None:
             [(each.id, each.name, each.phone, each.locale, each.portal_url) for each in found],
             "No practices yet; `authsvc practices add` adds one.",
         ),
+    )
+
+
+@practices.command()
+@click.argument("practice_id", metavar="ID", type=shapes.PRACTICE)
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Where to.  [preview-ID, here]"
+)
+def preview(practice_id: str, out: Path | None) -> None:
+    """Write every hosted page of the practice ID as a file, in each language, light and dark. Open its index.html."""
+    from authsvc import wsgi
+
+    files = wsgi.preview(open_service(), practice_id)
+    folder = (out or Path(f"preview-{practice_id}")).absolute()
+    for name, content in files.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    index = folder / "index.html"
+    tell(
+        {"practice": practice_id, "folder": str(folder), "index": str(index), "files": list(files)},
+        f"{len(files)} files; open {index}",
     )
 
 

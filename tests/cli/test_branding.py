@@ -120,3 +120,30 @@ def test_attack_a_header_in_the_sender_name(maple: Authsvc, name: str) -> None:
 def test_a_support_address_in_a_domain_of_other_letters_is_taken(maple: Authsvc) -> None:
     assert maple("practices", "set", "maple", "--support-email", "hilfe@straße.example").code == 0
     assert listed(maple)["support_email"] == "hilfe@straße.example"
+
+
+# --- the preview --------------------------------------------------------------------------------------------------
+
+
+def test_a_preview_is_written_where_it_is_asked_for(maple: Authsvc, logo: Path, tmp_path: Path) -> None:
+    assert maple("practices", "set", "maple", "--logo", str(logo), "--colour", "#ffd400").code == 0
+    told = maple("practices", "preview", "maple", "--out", str(tmp_path / "a" / "b"), "--json").document
+    assert (told["practice"], told["index"]) == ("maple", str(tmp_path / "a" / "b" / "index.html"))
+    written = {str(file.relative_to(told["folder"])) for file in Path(told["folder"]).rglob("*") if file.is_file()}
+    assert written == set(told["files"])
+    assert (tmp_path / "a/b/light/logo.png").read_bytes().startswith(b"\x89PNG")
+    assert "#846d00" in (tmp_path / "a/b/light/brand.css").read_text()
+
+
+def test_a_preview_is_written_here_by_default(maple: Authsvc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = maple("practices", "preview", "maple")
+    assert ran.code == 0
+    assert str(tmp_path / "preview-maple" / "index.html") in ran.out
+    assert "Maple Clinic" in (tmp_path / "preview-maple/dark/es/sign-in.html").read_text(encoding="utf-8")
+    assert maple("practices", "preview", "maple").code == 0
+
+
+def test_there_is_no_preview_of_an_unknown_practice(maple: Authsvc, tmp_path: Path) -> None:
+    assert maple("practices", "preview", "oak", "--out", str(tmp_path / "oak")).code == 1
+    assert not (tmp_path / "oak").exists()

@@ -18,6 +18,7 @@ from authsvc.wiring import Service, bootstrap
 from tests.cli.conftest import store_address
 from tests.cli.test_key_howtos import HOWTO, Admin
 from tests.conftest import Backends
+from tests.pictures import picture
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,13 +64,14 @@ def operator(servers: Backends, tmp_path: Path) -> Operator:
         client.flushall()
     operator = Operator(url, tmp_path)
     operator.start_service()
+    (tmp_path / "maple.png").write_bytes(picture())
     return operator
 
 
 @pytest.fixture
 def onboarded(operator: Operator) -> Operator:
     """After the first steps of `onboard-a-practice.md`."""
-    for block in range(4):
+    for block in range(5):
         operator.follow("onboard-a-practice.md", block)
     return operator
 
@@ -78,19 +80,21 @@ def test_onboard_a_practice(operator: Operator) -> None:
     page = "onboard-a-practice.md"
     added = operator.follow(page, 0)
     assert "Maple Family Practice" in added
-    secrets = re.findall(r"acs_[A-Za-z0-9_-]{43}", operator.follow(page, 1))
+    assert str(operator.folder / "preview-maple" / "index.html") in operator.follow(page, 1)
+    assert operator.service.practices.known("maple").logo
+    secrets = re.findall(r"acs_[A-Za-z0-9_-]{43}", operator.follow(page, 2))
     clients = operator.clients()
     assert set(clients) == {"maple-billing", "maple-portal", "maple-desk"}
     for client, secret in zip(("maple-billing", "maple-portal", "maple-desk"), secrets, strict=True):
         assert operator.authenticates(client, secret)
     assert not any("codes:reveal" in client.permissions for client in clients.values())
-    assert "Sent" in operator.follow(page, 2)
-    shown = operator.follow(page, 3)
+    assert "Sent" in operator.follow(page, 3)
+    shown = operator.follow(page, 4)
     assert operator.patient("pat_1").portal_access
     assert "ada@example.org" in shown
-    looked = operator.follow(page, 4)
+    looked = operator.follow(page, 5)
     assert all(word in looked for word in ("maple-desk", "client.added", "patient.granted"))
-    operator.follow(page, 5)
+    operator.follow(page, 6)
     assert operator.clients() == {}
     assert operator.service.practices.list() == []
     assert "patient.granted" in (operator.folder / "maple-trail.jsonl").read_text()
