@@ -8,6 +8,7 @@ from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from tests.fakes import FakeClock
@@ -31,6 +32,9 @@ class Signer:
             "EdDSA": ed25519.Ed25519PrivateKey.generate,
         }[alg]()
         self._count = 0
+
+    def private_pem(self) -> str:
+        return str(self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
 
     def jwk(self, **changes: Any) -> dict[str, Any]:
         """The public key."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from authlib.oauth2.rfc7523 import private_key_jwt_sign
+from joserfc.jwk import import_key
 from werkzeug.test import TestResponse
 
 from authsvc.web.credentials import JWT_BEARER
@@ -67,6 +69,16 @@ def test_a_client_that_signs_still_needs_its_permission(web: Web) -> None:
     poor = Signer("poor", web.clock)
     web.house.new_client("poor", jwks=poor.jwks(), permissions=NONE)
     assert said(ask(web, "introspect", **asserted(poor.sign()))) == (403, "unauthorized_client")
+
+
+@pytest.mark.parametrize("alg", ["ES256", "RS256", "PS256"])
+def test_assertions_of_an_independent_client_library_are_understood(web: Web, alg: str) -> None:
+    signer = Signer("ledger", web.clock, alg)
+    web.house.new_client("ledger", jwks=signer.jwks())
+    key = import_key(signer.private_pem(), "EC" if alg == "ES256" else "RSA")
+    now_s, issuer = web.clock.now_ms() // 1000, web.service.settings.public_url
+    token = private_key_jwt_sign(key, "ledger", issuer, alg, issued_at=now_s, expires_in=60)
+    assert said(ask(web, "introspect", **asserted(token))) == LET_IN["introspect"]
 
 
 # --- who is not ---------------------------------------------------------------------------------------------------
