@@ -18,6 +18,8 @@ from authsvc.wiring import Service, bootstrap
 from tests.cli.conftest import store_address
 from tests.cli.test_key_howtos import HOWTO, Admin
 from tests.conftest import Backends
+from tests.fakes import FakeClock
+from tests.flows.signers import Signer
 from tests.pictures import picture
 
 ROOT = Path(__file__).parents[2]
@@ -139,7 +141,14 @@ def test_rotate_client_secrets(onboarded: Operator) -> None:
     assert [onboarded.authenticates("maple-billing", one) for one in (second, third, fourth)] == [False, True, True]
     onboarded.link("pat_1", "invoice:inv_1")
     onboarded.run("authsvc audit export maple")
-    ends = json.loads(onboarded.follow(page, 4))["clients"]
+    old, new = (Signer("maple-reports", FakeClock(), kid=kid) for kid in ("old", "new"))
+    for name, keys in {"old": old.jwks(), "both": old.jwks(new), "new": new.jwks()}.items():
+        (onboarded.folder / f"{name}.json").write_text(keys)
+    added = "authsvc clients add maple-reports --practice maple --allow tokens:introspect --jwks old.json"
+    assert onboarded.run(added).returncode == 0
+    onboarded.follow(page, 4)
+    assert [key["kid"] for key in onboarded.clients()["maple-reports"].jwks] == ["new"]
+    ends = json.loads(onboarded.follow(page, 5))["clients"]
     assert all(one["expires_at"] for client in ends for one in client["secrets"])
 
 
