@@ -23,6 +23,7 @@ from authsvc.web import (
     gateway,
     guards,
     health,
+    hosted,
     logout,
     oauth,
     operations,
@@ -38,7 +39,6 @@ from authsvc.web.failures import Failures, below
 from authsvc.web.gateway import ForwardAuth
 from authsvc.web.guards import Guards
 from authsvc.web.health import Health
-from authsvc.web.pages import Pages
 from authsvc.web.paper import Paper
 from authsvc.web.peers import Peers
 from authsvc.web.problems import Problems
@@ -91,7 +91,7 @@ def create_app(service: Service) -> Flask:
         authorize.PATH: authorize.Authorize(service, peers, trouble).answer,
         logout.PATH: logout.Logout(service, peers, trouble).answer,
         userinfo.PATH: userinfo.UserinfoEndpoint(service).answer,
-        **Pages(service, peers, failures).routes(),
+        **hosted.routes(service, peers, failures, trouble),
         **paper.routes(),
         **Brand(service).routes(),
     }

@@ -36,6 +36,7 @@ from authsvc.flows.revocations import Revocations
 from authsvc.flows.sessions import Sessions
 from authsvc.flows.signins import SignIns
 from authsvc.flows.site import Site
+from authsvc.flows.targets import Targets
 from authsvc.flows.tokens import Issuing
 from authsvc.flows.trails import Trails
 from authsvc.flows.userinfo import Userinfo
@@ -126,6 +127,7 @@ class Service:
         self.practices = Practices(Registry(store, "practices"), pictures, site, clock)
         self.logos = Logos(pictures)
         self.clients = Clients(self.acts, Registry(store, "clients"), site)
+        self.targets = Targets(self.clients)
         self.patients = Patients(self.acts, self.outbox)
         issuing = Issuing(self.acts, self.keys)
         queue = HashQueue(settings.code_hash_slots, settings.code_hash_queue)

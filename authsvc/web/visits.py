@@ -1,0 +1,223 @@
+"""One visit to a hosted page, read once: at which practice, what a client asks, which browser, in which language.
+
+GET and HEAD show, POST acts; and a POST acts only if this very browser was shown the form. What stands in the way is
+told on a page.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urlsplit
+
+from authsvc.errors import InvalidInput, MethodNotAllowed, NotFound
+from authsvc.model import Act, Asked, Practice
+from authsvc.web import asking, bodies
+from authsvc.web.asking import Declined, NotOurs
+from authsvc.web.browsers import Browser, Browsers
+from authsvc.web.calls import SEEN, Environ, Reply
+from authsvc.web.failures import Failures
+from authsvc.web.fields import PRACTICE
+from authsvc.web.finish import Finish
+from authsvc.web.language import LANGUAGES
+from authsvc.web.paper import Page
+from authsvc.web.peers import Peers
+from authsvc.web.sheets import Sheets, language_of
+from authsvc.web.trouble import Trouble
+
+if TYPE_CHECKING:
+    from authsvc.wiring import Service
+
+BOTH = ("GET", "HEAD", "POST")
+READS = ("GET", "HEAD")
+
+_PRACTICE = re.compile(PRACTICE, re.ASCII)
+_LOCALES = re.compile(r"[A-Za-z0-9-]{1,35}( [A-Za-z0-9-]{1,35}){0,9}")
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One request. `query` is what every address of the way in carries along: the client's request, or at least the
+    language that was asked for. `form` is what a POST of ours sent."""
+
+    environ: Environ
+    practice: Practice
+    browser: Browser
+    act: Act
+    query: str = ""
+    asked: Asked | None = None
+    form: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def posted(self) -> bool:
+        return bool(self.environ["REQUEST_METHOD"] == "POST")
+
+    @property
+    def chosen_locale(self) -> str | None:
+        """The language that was asked for by name, for the mails too: the same for whoever is meant."""
+        wished = dict(bodies.parse_pairs(self.query)).get("ui_locales", "")
+        return language_of(self.environ, self.practice) if wished else None
+
+
+Handler = Callable[[Visit, Mapping[str, str]], Reply]
+
+
+class Visits:
+    """Makes pages of handlers."""
+
+    def __init__(self, service: Service, peers: Peers, failures: Failures, trouble: Trouble) -> None:
+        self.service = service
+        self.failures = failures
+        self.trouble = trouble
+        self.browsers = Browsers(service)
+        self.finish = Finish(service)
+        self._peers = peers
+        self._sheets = Sheets(service)
+        self._base = urlsplit(service.settings.public_url).path.rstrip("/")
+
+    def page(
+        self,
+        run: Handler,
+        *,
+        methods: tuple[str, ...] = BOTH,
+        asks: bool = False,
+        anyone: bool = False,
+        told: bool = True,
+    ) -> Page:
+        """`asks`: the address may carry a client's request. `anyone`: its forms aren't about who is signed in. Unless
+        `told` on a page, what goes wrong is raised."""
+
+        def answer(environ: Environ, path: Mapping[str, str]) -> Reply:
+            practice = None
+            try:
+                practice = self._practice(path["practice"])
+                environ[SEEN].practice = practice.id
+                if environ["REQUEST_METHOD"] not in methods:
+                    raise MethodNotAllowed(methods)
+                visit = self._visit(environ, practice, asks=asks)
+                # Who isn't signed in has nothing to lose on the pages of those who are.
+                acts = visit.posted and (anyone or visit.browser.sign_in)
+                if acts and not self.browsers.meant(environ, practice.id, visit.form, anyone=anyone):
+                    return self.say(visit, 403, "stale")
+                return run(visit, path)
+            except Declined as declined:
+                return self.finish.declined(declined)
+            except Exception as error:
+                if not told:
+                    raise
+                return self.trouble.reply(error, environ, practice)
+
+        return answer
+
+    def _practice(self, practice_id: str) -> Practice:
+        practice = self.service.practices.get(practice_id) if _PRACTICE.fullmatch(practice_id) else None
+        if practice is None:
+            raise NotFound
+        return practice
+
+    def _visit(self, environ: Environ, practice: Practice, *, asks: bool) -> Visit:
+        posted = environ["REQUEST_METHOD"] == "POST"
+        asked, query = self._asked(environ, practice) if asks else (None, _wish(_lenient(environ)))
+        return Visit(
+            environ=environ,
+            practice=practice,
+            browser=self.browsers.of(environ, practice.id),
+            act=self.service.act(
+                practice, client_ip=self._peers.of(environ), request_id=environ[SEEN].request_id
+            ),
+            query=query,
+            asked=asked,
+            form=_form(environ) if posted else {},
+        )
+
+    def _asked(self, environ: Environ, practice: Practice) -> tuple[Asked | None, str]:
+        """The client's request in this address, checked anew, and the query string to go on with."""
+        try:
+            pairs = bodies.parse_pairs(environ.get("QUERY_STRING", ""))
+        except ValueError:
+            raise NotOurs("encoding") from None
+        if not any(name == "client_id" for name, _ in pairs):
+            return None, _wish(pairs)
+        asked = asking.parse(self.service, pairs)
+        if asked.practice.id != practice.id:
+            raise NotOurs("client_id")
+        environ[SEEN].client = asked.client.id
+        return asked, asked.query
+
+    # --- answers ----------------------------------------------------------------------------------------------------
+
+    def show(
+        self,
+        visit: Visit,
+        status: int,
+        template: str,
+        *,
+        own: str = "",
+        anyone: bool = False,
+        targets: Iterable[str] = (),
+        retry_s: int = 0,
+        cookies: Iterable[str] = (),
+        **values: Any,
+    ) -> Reply:
+        """A page with a form of ours that leads back to its own address. `own` is the patient's language, where it is
+        proven who it is."""
+        reply = self._sheets.reply(
+            visit.environ,
+            status,
+            template,
+            visit.practice,
+            lang=language_of(visit.environ, visit.practice, own),
+            targets=targets,
+            cookies=[*visit.browser.cookies, *cookies],
+            # A query alone: the path, which may hold a link's token, isn't written into the page.
+            action=f"?{visit.query}",
+            csrf=self.browsers.form_token(visit.browser, visit.practice.id, anyone=anyone),
+            **values,
+        )
+        if retry_s:
+            reply.headers.append(("Retry-After", str(retry_s)))
+        return reply
+
+    def say(self, visit: Visit, status: int, kind: str, **values: Any) -> Reply:
+        """A page that only tells something."""
+        lang = language_of(visit.environ, visit.practice)
+        return self._sheets.reply(visit.environ, status, "message.html", visit.practice, lang=lang, kind=kind, **values)
+
+    def path(self, visit: Visit, page: str, query: str = "") -> str:
+        """The address of another page of this practice; nothing of it comes from the Host header."""
+        return f"{self._base}/p/{visit.practice.id}/{page}" + (f"?{query}" if query else "")
+
+    def go(self, where: str, cookies: Iterable[str] = ()) -> Reply:
+        """303, so that what was posted isn't posted again (RFC 9110 §15.4.4)."""
+        return Reply(303, [("Location", where), *(("Set-Cookie", cookie) for cookie in cookies)])
+
+    def authorize(self, visit: Visit) -> str:
+        """Where a client's request is decided again."""
+        return f"{self._base}/oauth2/authorize?{visit.query}"
+
+    def span(self, visit: Visit, span_s: int, own: str = "") -> str:
+        return LANGUAGES[language_of(visit.environ, visit.practice, own)].span(span_s)
+
+
+def _wish(pairs: Iterable[tuple[str, str]]) -> str:
+    """The language that was asked for, as a query string; nothing else that may stand there."""
+    wished = dict(pairs).get("ui_locales", "")
+    return urlencode({"ui_locales": wished}) if _LOCALES.fullmatch(wished) else ""
+
+
+def _lenient(environ: Environ) -> list[tuple[str, str]]:
+    """Mail programs and trackers add to the addresses of links what they like: none of it may break one."""
+    try:
+        return bodies.parse_pairs(environ.get("QUERY_STRING", ""))
+    except ValueError:
+        return []
+
+
+def _form(environ: Environ) -> Mapping[str, str]:
+    """What was sent; something that no page of ours sends is as good as nothing. Raises TooLarge."""
+    try:
+        return bodies.parse_form(bodies.read(environ), environ)
+    except InvalidInput:
+        return {}
