@@ -87,6 +87,6 @@ def read_hint(token: str, keys: Mapping[str, SigningKey], issuer: str) -> dict[s
             issuer=issuer,
             options={"require": ["sub", "aud"], "verify_exp": False, "verify_aud": False, "verify_iat": False},
         )
-    except jwt.PyJWTError:
+    except (jwt.PyJWTError, RecursionError):  # older PyJWT lets a header that is nested too deep come through
         raise ValueError("not an ID token of ours") from None
     return claims

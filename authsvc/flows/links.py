@@ -126,7 +126,8 @@ class Links:
         return self._issuing.for_link(act.client, act.practice.id, {**link, "id": mint.link_id(token)}, workflow)
 
     def spend(self, act: Act, token: str, landing: Mapping[str, Any]) -> None:
-        """Use an instant link at its hosted page; `landing` is what waits for its client. Raises as `exchange`."""
+        """Use an instant link at its hosted page; `landing` is what waits for its client. Raises as `exchange`; an
+        access link is none, so LinkUnknown."""
         self._acts.run(
             act,
             "link_exchange",
@@ -134,7 +135,7 @@ class Links:
             durable=True,
             limits=self._acts.callers(act, "exchange-network"),
             landing=landing,
-            **_named(token),
+            **{**_named(token), "k": _kind(False)},
         )
 
     def peek(self, act: Act, token: str) -> LinkView:

@@ -13,7 +13,7 @@ from typing import Any
 from authsvc.audit import Event
 from authsvc.crypto import mint
 from authsvc.crypto.addresses import canonical, hint
-from authsvc.errors import NotFound
+from authsvc.errors import NotFound, PatientNotFound
 from authsvc.flows.acts import Acts
 from authsvc.flows.codes import Codes
 from authsvc.flows.sessions import Sessions
@@ -98,7 +98,7 @@ class SignIns:
         """End one of this patient's sign-ins, from any of them. One that is over already is just that."""
         try:
             self._sessions.end(act, here.patient, sid)
-        except NotFound:
+        except (NotFound, PatientNotFound):
             return
 
     def end_others(self, act: Act, here: SignIn) -> int:

@@ -38,9 +38,10 @@ if tonumber(g.e) <= now then return no('expired') end
 if g.l then
   local dead = why_dead(hash(key('link', g.l)))
   if dead and dead ~= 'expired' and dead ~= 'used_up' then return no('revoked') end
+  local patient = resolve(g.p)
   call('HSET', k, 'st', a.jti)
-  record(a.audit.redeemed, {patient = g.p, link = g.l})
-  return reply({link = {id = g.l, p = g.p, w = g.w, r = g.x, ch = g.ch}, nonce = g.n, scope = g.s})
+  record(a.audit.redeemed, {patient = patient, link = g.l})
+  return reply({link = {id = g.l, p = patient, w = g.w, r = g.x, ch = g.ch}, nonce = g.n, scope = g.s})
 end
 
 local parent = hash(key('session', g.v))
