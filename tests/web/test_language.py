@@ -204,7 +204,8 @@ def test_a_template_speaks_the_language_of_its_page_and_escapes_what_it_is_given
 
 
 def test_plurals_are_those_of_the_language() -> None:
-    text = "{% trans count=n %}You have {{ count }} try left.{% pluralize %}You have {{ count }} tries left.{% endtrans %}"
+    one, many = "You have {{ count }} try left.", "You have {{ count }} tries left."
+    text = f"{{% trans count=n %}}{one}{{% pluralize %}}{many}{{% endtrans %}}"
     assert [rendered(text, "es", n=n) for n in (1, 4)] == ["Le queda 1 intento.", "Le quedan 4 intentos."]
     assert [rendered(text, "en", n=n) for n in (1, 4)] == ["You have 1 try left.", "You have 4 tries left."]
 
