@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from authsvc.wiring import Service
 
 GRACE_S = 13.0  # a mail under way may take this long after SIGTERM; it is sent again if it can't be finished
+LOOK_S = 0.5  # how late a signal may be noticed
 
 log = logging.getLogger("authsvc.worker")
 
@@ -68,7 +69,9 @@ def run(service: Service) -> None:
     thread.start()
     log.info("working")
     try:
-        stop.wait()
+        # In steps: a signal that the system gives to another thread doesn't wake this one, which has to handle it.
+        while not stop.wait(LOOK_S):
+            pass
         thread.join(GRACE_S)
     finally:
         for number, handler in before.items():
