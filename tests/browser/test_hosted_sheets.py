@@ -1,0 +1,217 @@
+"""Every hosted page in a real browser, in every state, language and colour scheme: nothing keeps anybody out.
+
+Pages are rendered as they ship and handed to the browser with their own headers, so their policy holds here too; what
+they lead to is walked elsewhere. Pictures go to the folder that SCREENSHOTS names, for people to look at.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from authsvc.web import paper
+from authsvc.web.calls import Reply
+from authsvc.web.edge import ALWAYS
+from authsvc.web.language import LANGUAGES
+from authsvc.web.sheets import Sheets
+from tests.web.every_page import PRACTICE, every_page
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome") or ""
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+)
+ORIGIN = "https://pages.test"
+WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+SMALLEST_BUTTON_PX = 48
+SMALLEST_TEXT_PX = 18
+STATIC = {
+    paper.CSS_PATH: paper.CSS,
+    paper.ICON_PATH: paper.ICON,
+    paper.SCRIPT_PATH: paper.SCRIPT,
+}
+
+
+class Settings:
+    public_url = ORIGIN
+
+
+class Mounted:
+    settings = Settings
+
+
+SHEETS = Sheets(Mounted())  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="NO PLAYWRIGHT HERE: the browser tests don't run")
+    if not CHROMIUM:
+        pytest.skip("NO CHROMIUM HERE: the browser tests don't run")
+    with warnings.catch_warnings(), playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Reader:
+    """One browser window. What it is served is rendered here; what it complains of is kept."""
+
+    def __init__(self, chromium: Any, width_px: int = 1100, scheme: str = "light", **more: Any) -> None:
+        self.context = chromium.new_context(
+            viewport={"width": width_px, "height": 800}, color_scheme=scheme, base_url=ORIGIN, **more
+        )
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(15_000)
+        self.complaints: list[str] = []
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.state: dict[str, Any] | None = None
+        self._reply = Reply(200, [])
+        self.page.route("**/*", self._answer)
+
+    def read(self, template: str, lang: str, **values: Any) -> None:
+        self._reply = SHEETS.reply({}, 200, template, PRACTICE, lang=lang, **values)
+        self.page.goto("/p/maple/here")
+
+    def _answer(self, route: Any) -> None:
+        path = route.request.url.removeprefix(ORIGIN)
+        if path.endswith("/session/state"):
+            if self.state is None:
+                route.abort()
+            else:
+                body = json.dumps(self.state)
+                route.fulfill(status=200, content_type="application/json", body=body)
+            return
+        status, headers, body = STATIC.get(path, self._reply)
+        route.fulfill(status=status, headers=dict([*ALWAYS, *headers]), body=body)
+
+    def picture(self, name: str) -> None:
+        folder = os.environ.get("SCREENSHOTS")
+        if folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self.page.screenshot(path=f"{folder}/{name}.png", full_page=True)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_axe_finds_nothing_on_any_page(chromium: Any, lang: str, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="NO AXE HERE: contrast isn't judged")
+    reader, judge = Reader(chromium, scheme=scheme, bypass_csp=True), axe.Axe()
+    for name, template, values in every_page(lang):
+        reader.read(template, lang, **values)
+        found = judge.run(reader.page, options=WCAG)
+        assert found.violations_count == 0, f"{name}: {found.generate_report()}"
+    reader.context.close()
+
+
+@pytest.mark.parametrize("width_px,scheme", [(320, "light"), (390, "dark"), (1100, "light")])
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_every_page_fits_and_can_be_read_and_pressed(chromium: Any, lang: str, width_px: int, scheme: str) -> None:
+    """320 px is a desktop window of 1280 px at 400 % (WCAG 1.4.10)."""
+    reader = Reader(chromium, width_px, scheme)
+    for name, template, values in every_page(lang):
+        reader.read(template, lang, **values)
+        assert reader.page.evaluate("document.documentElement.scrollWidth") <= width_px, name
+        for html, high in reader.page.locator("button:visible, a.button, a.quiet, input:visible").evaluate_all(
+            "all => all.map(one => [one.outerHTML, (one.closest('label') ?? one).offsetHeight])"
+        ):
+            assert high >= SMALLEST_BUTTON_PX, (name, html)
+        smallest = reader.page.locator("body *:not([type=hidden], [type=radio], code)").evaluate_all(
+            "all => Math.min(...all.map(one => parseFloat(getComputedStyle(one).fontSize)))"
+        )
+        assert smallest >= SMALLEST_TEXT_PX, name
+        reader.picture(f"{name}-{lang}-{width_px}-{scheme}")
+    assert reader.complaints == []  # the policy lets through all that a page loads
+    reader.context.close()
+
+
+def test_nobody_has_to_know_that_text_may_grow(chromium: Any) -> None:
+    """Twice the text in a narrow window (WCAG 1.4.4), and the longest names there may be."""
+    reader = Reader(chromium, 320)
+    for name, template, values in every_page("es"):
+        reader.read(template, "es", **values)
+        reader.page.evaluate("document.documentElement.style.fontSize = '225%'")
+        assert reader.page.evaluate("document.documentElement.scrollWidth") <= 320, name
+    long = replace(PRACTICE, name="Kieferorthopädische" * 5, support_email=f"{'a' * 64}@{'b' * 63}.example")
+    reader._reply = SHEETS.reply({}, 200, "message.html", long, lang="en", kind="away")
+    reader.page.goto("/p/maple/here")
+    assert reader.page.evaluate("document.documentElement.scrollWidth") <= 320
+    reader.context.close()
+
+
+# --- the idle warning ---------------------------------------------------------------------------------------------
+
+
+STATE = "**/p/maple/session/state"
+
+
+@pytest.fixture
+def signed_in(chromium: Any) -> Iterator[Reader]:
+    """At the session page with half an hour left, on a clock that the test moves."""
+    reader = Reader(chromium)
+    reader.page.clock.install()
+    reader.state = {"signed_in": True, "idle_in": 1800, "ends_in": 36000}
+    values = next(values for name, _, values in every_page("en") if name == "session")
+    with reader.page.expect_response(STATE):
+        reader.read("session.html", "en", script=True, **values)
+    yield reader
+    assert [one for one in reader.complaints if "ERR_FAILED" not in one] == []
+    reader.context.close()
+
+
+def come_back(reader: Reader) -> None:
+    """To the tab, after a while elsewhere."""
+    reader.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def test_the_warning_comes_two_minutes_before_the_end_and_counts_down(signed_in: Reader) -> None:
+    page, warning = signed_in.page, signed_in.page.locator("[data-warning]")
+    assert warning.is_hidden()
+    signed_in.state = {"signed_in": True, "idle_in": 119, "ends_in": 36000}
+    with page.expect_response(STATE):
+        page.clock.run_for(31_000)
+    warning.wait_for()
+    assert "less than two minutes" in page.get_by_role("status").inner_text()
+    page.clock.run_for(10_000)
+    page.get_by_text("1:4").wait_for()
+    assert page.get_by_role("status").get_by_role("button", name="Stay signed in").is_visible()
+    signed_in.picture("session-warning-en-1100-light")
+    signed_in.state = {"signed_in": True, "idle_in": 1800, "ends_in": 36000}  # extended in another tab
+    with page.expect_response(STATE):
+        page.clock.run_for(31_000)
+    warning.wait_for(state="hidden")
+
+
+def test_at_the_absolute_end_no_button_promises_more(signed_in: Reader) -> None:
+    signed_in.state = {"signed_in": True, "idle_in": 1800, "ends_in": 60}
+    come_back(signed_in)
+    signed_in.page.locator("[data-warning]").wait_for()
+    assert signed_in.page.get_by_role("status").get_by_role("button").count() == 0
+
+
+def test_who_was_signed_out_meanwhile_is_told(signed_in: Reader) -> None:
+    signed_in.state = {"signed_in": False}
+    come_back(signed_in)
+    signed_in.page.wait_for_url("**/p/maple/signed-out")
+
+
+def test_without_network_the_page_stays_and_asks_again(signed_in: Reader) -> None:
+    signed_in.state = None
+    with signed_in.page.expect_event("requestfailed"):
+        come_back(signed_in)
+    assert signed_in.page.url.endswith("/here")
+    signed_in.state = {"signed_in": True, "idle_in": 30, "ends_in": 36000}
+    with signed_in.page.expect_response(STATE):
+        signed_in.page.clock.run_for(31_000)
+    signed_in.page.locator("[data-warning]").wait_for()
