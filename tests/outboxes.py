@@ -10,6 +10,7 @@ import redis
 from authsvc.store.connection import practice_prefix
 
 WEEK_MS = 7 * 86_400_000
+PRELUDE = (resources.files("authsvc.store") / "lua" / "lib.lua").read_text(encoding="utf-8")
 
 
 def enqueue(client: redis.Redis, message_id: str, *, now_ms: int, practice: str = "maple", **changes: object) -> None:
@@ -25,7 +26,6 @@ def enqueue(client: redis.Redis, message_id: str, *, now_ms: int, practice: str 
         "until_ms": now_ms + 600_000,
         "void": False,
     } | changes
-    prelude = (resources.files("authsvc.store") / "lua" / "lib.lua").read_text(encoding="utf-8")
     args = {"now": now_ms, "delivery_ttl_ms": WEEK_MS, "m": message}
-    client.eval(f"{prelude}\nenqueue(a.m)\nreturn answer({{}})", 1, practice_prefix(practice), json.dumps(args))
+    client.eval(f"{PRELUDE}\nenqueue(a.m)\nreturn answer({{}})", 1, practice_prefix(practice), json.dumps(args))
     client.sadd("authsvc:{@practices}:all", practice)

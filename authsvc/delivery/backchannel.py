@@ -80,13 +80,15 @@ class BackchannelSender:
             )
             # What else the client says is not read: the status is all that there is to know.
             with call.getresponse() as answer:
-                return answer.status
+                status = answer.status
         except (OSError, HTTPException):
-            if call.cut_off:
-                raise TimeoutError from None
-            raise
+            if not call.cut_off:
+                raise
         finally:
             call.close()
+        if call.cut_off:  # the library takes half an answer for a whole one
+            raise TimeoutError
+        return status
 
 
 class _Call(HTTPConnection):
