@@ -84,6 +84,7 @@ def _serve(stack: ExitStack, port: int) -> NoReturn:
     ]
     stack.callback(end_all, children)
     settings = provision.practice_and_client(environ, service_url, site_url)
+    by_hand = provision.by_hand(environ, settings.practice)
     _wait_until_ready(service_port, children)
     records = state.maple_clinic()
     try:
@@ -92,7 +93,7 @@ def _serve(stack: ExitStack, port: int) -> NoReturn:
         raise DemoFailed(f"the service answered {error} to its first call. {children[0].last_words()}") from None
     _serve_site(stack, site_socket, settings, records, Inbox(kept).mails)
 
-    _write_env(folder / "env", environ, settings)
+    _write_env(folder / "env", environ, service_url, by_hand)
     click.echo(_welcome(store, site_url, service_url, admin_port, folder))
     while True:
         for child in children:
@@ -182,10 +183,10 @@ def _free_ports(*wanted: int) -> list[int]:
         return [probe.getsockname()[1] for probe in held]
 
 
-def _write_env(path: Path, environ: Mapping[str, str], settings: clinic.Settings) -> None:
-    """For a second terminal: the service's settings for the command line, the client's credentials for curl."""
+def _write_env(path: Path, environ: Mapping[str, str], service_url: str, credentials: str) -> None:
+    """For a second terminal: the service's settings for the command line, a client's credentials for curl."""
     lines = [f"export {name}='{value}'" for name, value in environ.items() if name.startswith("AUTHSVC_")]
-    lines += [f"export URL='{settings.authsvc_url}'", f"export CLIENT='{settings.client_id}:{settings.client_secret}'"]
+    lines += [f"export URL='{service_url}'", f"export CLIENT='{credentials}'"]
     path.touch(mode=0o600)
     path.write_text("\n".join([*lines, ""]))
 

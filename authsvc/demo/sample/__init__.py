@@ -1,11 +1,16 @@
 """Maple Clinic: a small practice as an integrator would build it, on authsvc's public API and `authsvc.verifier` alone.
 
-Read it by story: `billing.py` sends links, `links.py` opens them, `signin.py` asks for codes, `portal.py` is what a
-code opens. `tokens.py` is the gate before every handler, `refusals.py` every "no" in words, `api.py` the client for
-authsvc, `visits.py` what a browser holds, `state.py` the clinic's own data.
+Patients sign in at authsvc's hosted pages; what an integrator writes is the rest. Read it by story: `billing.py` sends
+links, `signin.py` is the way in and out, `links.py` what a link opens, `portal.py` what a code opens. `tokens.py` is
+the gate before every handler, `refusals.py` every "no" in words, `oidc.py` the OpenID Connect client, `api.py` the
+client for everything else, `visits.py` what a browser holds, `state.py` the clinic's own data.
 """
 
 from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from functools import partial
 
 from flask import Flask, Response
 
@@ -14,24 +19,28 @@ from authsvc.demo.sample.api import Authsvc
 from authsvc.demo.sample.billing import billing
 from authsvc.demo.sample.clinic import Clinic, Settings
 from authsvc.demo.sample.links import links
+from authsvc.demo.sample.oidc import Oidc
 from authsvc.demo.sample.portal import portal
+from authsvc.demo.sample.refusals import wanted_page
 from authsvc.demo.sample.signin import signin
 from authsvc.demo.sample.state import Records
-from authsvc.demo.sample.visits import Visits
+from authsvc.demo.sample.visits import Visits, visit
 from authsvc.verifier import Verifier
 
 MOST_BODY_BYTES = 16 * 1024
 
+CSP = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' {authsvc}; "
+    "base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
+)
+"""Signing out is a form of ours that leads to authsvc, and browsers hold `form-action` against redirects too."""
+
 HEADERS = {
     "Cache-Control": "no-store",  # the back button after sign-out shows nothing
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
-        "base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
-    ),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Referrer-Policy": "no-referrer",  # a link's token in our address goes nowhere
+    "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "X-Robots-Tag": "noindex",
@@ -39,14 +48,29 @@ HEADERS = {
 
 
 def create_app(settings: Settings, records: Records) -> Flask:
+    https = settings.url.startswith("https:")
     app = Flask(__name__)
-    app.config["MAX_CONTENT_LENGTH"] = MOST_BODY_BYTES
-    authsvc = Authsvc(settings.authsvc_url, settings.practice, settings.client_id, settings.client_secret)
-    verifier = Verifier(settings.authsvc_url, settings.audience, settings.practice)
-    visits = Visits(https=settings.url.startswith("https:"))
-    app.extensions["clinic"] = Clinic(settings, authsvc, verifier, records, visits)
-    app.context_processor(lambda: {"practice": settings})
-    app.after_request(_headers)
+    app.config.update(
+        MAX_CONTENT_LENGTH=MOST_BODY_BYTES,
+        # Flask's signed cookie holds only what Authlib notes of sign-ins under way, never a token. Several processes
+        # would have to share its key, and the visits.
+        SECRET_KEY=secrets.token_bytes(32),
+        SESSION_COOKIE_NAME="__Host-signing-in" if https else "signing-in",
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=https,
+    )
+    visits, policy = Visits(https), CSP.format(authsvc=settings.authsvc_url)
+    app.extensions["clinic"] = Clinic(
+        settings,
+        Authsvc(settings.authsvc_url, settings.practice, settings.client_id, settings.client_secret),
+        Oidc(app, settings.authsvc_url, settings.client_id, settings.client_secret, settings.url),
+        Verifier(settings.authsvc_url, settings.audience, settings.practice),
+        records,
+        visits,
+        policy,
+    )
+    app.context_processor(lambda: {"practice": settings, "inside": visit().portal, "page_name": wanted_page()})
+    app.after_request(partial(_add, HEADERS | {"Content-Security-Policy": policy}))
     visits.attach(app)
     refusals.attach(app)
     for pages in (billing, links, signin, portal):
@@ -54,7 +78,7 @@ def create_app(settings: Settings, records: Records) -> Flask:
     return app
 
 
-def _headers(response: Response) -> Response:
-    for name, value in HEADERS.items():
+def _add(headers: Mapping[str, str], response: Response) -> Response:
+    for name, value in headers.items():
         response.headers.setdefault(name, value)
     return response

@@ -1,8 +1,8 @@
-"""A thin client for authsvc: one method a call, plain `urllib`, nothing hidden.
+"""What the clinic's services ask of authsvc, besides signing patients in: one method a call, plain `urllib`.
 
-Copy this file as a start for your own. Three habits matter. Send the *patient's* network address as `client_ip`, never
-your own, so that limits hit the right network. Send an `Idempotency-Key` with whatever causes a mail, so that a double
-click sends one. And tell "no" from "not now": `Refusal` is an answer, `Away` means that nothing was decided.
+Copy this file as a start for your own. Two habits matter. Send an `Idempotency-Key` with whatever causes a mail, so
+that a double click sends one. And tell "no" from "not now": `Refusal` is an answer, `Away` means that nothing was
+decided.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import quote, urlencode
@@ -37,36 +36,6 @@ class Away(Exception):
     def __init__(self, why: str, retry_after_s: int = 5) -> None:
         super().__init__(why)
         self.retry_after_s = retry_after_s
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """A token response. `session` and `refresh_token` come with a code sign-in only."""
-
-    access_token: str
-    expires_in_s: int
-    patient: str
-    refresh_token: str | None
-    workflow: str | None
-    resource: str | None
-
-
-@dataclass(frozen=True)
-class Started:
-    """A code is on its way; `challenge` is what the answer to it needs, so keep it on the server."""
-
-    challenge: str
-    expires_in_s: int
-    resend_in_s: int
-    email_hint: str | None
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The code was right and several patients share the mailbox."""
-
-    challenge: str
-    patients: tuple[tuple[str, str], ...]
 
 
 class _NoRedirect(HTTPRedirectHandler):
@@ -105,52 +74,11 @@ class Authsvc:
             body["resource"] = resource
         return str(self._call("POST", f"{self._practice}/links", body, once)["id"])
 
-    def exchange(self, token: str, client_ip: str | None) -> Tokens | Started:
-        """A pressed link becomes an access token, or for an access link a code that is on its way."""
-        body = _given(token=token, client_ip=client_ip)
-        answer = self._call("POST", f"{self._practice}/links/exchange", body)
-        return _started(answer) if "challenge" in answer else _tokens(answer)
-
-    def resend_link(self, token: str) -> None:
-        self._call("POST", f"{self._practice}/links/resend", {"token": token})
-
     def revoke_links(self, resource: str) -> None:
         """The thing is done (the invoice is paid): its links end."""
         self._call("DELETE", f"{self._practice}/links?{urlencode({'resource': resource})}")
 
-    # --- codes ------------------------------------------------------------------------------------------------------
-
-    def code_to_address(self, email: str, once: str, client_ip: str | None) -> Started:
-        """To an address that somebody typed. The answer never tells whether anybody has it."""
-        body = _given(email=email, client_ip=client_ip)
-        return _started(self._call("POST", f"{self._practice}/codes", body, once))
-
-    def code_to_patient(self, patient: str, once: str, client_ip: str | None) -> Started:
-        """To a patient whom we know already, at the address on file."""
-        body = _given(patient=patient, client_ip=client_ip)
-        return _started(self._call("POST", f"{self._practice}/codes", body, once))
-
-    def resend_code(self, challenge: str, once: str, client_ip: str | None) -> Started:
-        body = _given(challenge=challenge, client_ip=client_ip)
-        return _started(self._call("POST", f"{self._practice}/codes/resend", body, once))
-
-    def verify_code(self, challenge: str, code: str, client_ip: str | None) -> Tokens | Choice:
-        body = _given(challenge=challenge, code=code, client_ip=client_ip)
-        answer = self._call("POST", f"{self._practice}/codes/verify", body)
-        if "choose" in answer:
-            named = tuple((one["patient"], one["label"]) for one in answer["choose"])
-            return Choice(answer["challenge"], named)
-        return _tokens(answer)
-
-    def choose(self, challenge: str, patient: str, client_ip: str | None) -> Tokens:
-        body = _given(challenge=challenge, patient=patient, client_ip=client_ip)
-        return _tokens(self._call("POST", f"{self._practice}/codes/choose", body))
-
     # --- sessions ---------------------------------------------------------------------------------------------------
-
-    def refresh(self, refresh_token: str) -> Tokens:
-        """RFC 6749 §6: the answer holds the next refresh token; the one sent is spent."""
-        return _tokens(self._form("/oauth2/token", grant_type="refresh_token", refresh_token=refresh_token))
 
     def sign_out(self, refresh_token: str) -> None:
         """RFC 7009: ends the session behind the token."""
@@ -187,28 +115,9 @@ class Authsvc:
             raise Away(type(error).__name__) from None
 
 
-def _given(**members: str | None) -> dict[str, str]:
-    return {name: value for name, value in members.items() if value is not None}
-
-
 def _json(raw: bytes) -> dict[str, Any]:
     try:
         body = json.loads(raw or b"{}")
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
-
-
-def _started(answer: Mapping[str, Any]) -> Started:
-    return Started(answer["challenge"], answer["expires_in"], answer["resend_in"], answer.get("email_hint"))
-
-
-def _tokens(answer: Mapping[str, Any]) -> Tokens:
-    return Tokens(
-        answer["access_token"],
-        answer["expires_in"],
-        answer["patient"],
-        answer.get("refresh_token"),
-        answer.get("workflow"),
-        answer.get("resource"),
-    )

@@ -1,16 +1,26 @@
-"""What the pages share: settings, the client for authsvc, the verifier, the clinic's records."""
+"""What the pages share: settings, the two clients for authsvc, the verifier, the clinic's records."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import cast
 
-from flask import current_app, request
+from flask import current_app
 
 from authsvc.demo.sample.api import Authsvc
+from authsvc.demo.sample.oidc import Oidc
 from authsvc.demo.sample.state import Records
 from authsvc.demo.sample.visits import Visits
 from authsvc.verifier import Verifier
+
+PAGES = {
+    "home": "/portal",
+    "invoices": "/portal/invoices",
+    "contact": "/portal/contact",
+    "membership": "/portal/membership",
+    "payment-methods": "/portal/payment-methods",
+}
+"""Where a sign-in may lead. A name from this table travels along, never an address."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +35,7 @@ class Settings:
     audience: str = "practice-services"
     name: str = "Maple Clinic"
     phone: str = "555 0199"
+    idle_s: int = 1800  # as authsvc's `session_idle`
     nav: tuple[tuple[str, str], ...] = ()  # (text, address) of the strip on top of every page
 
 
@@ -32,16 +43,13 @@ class Settings:
 class Clinic:
     settings: Settings
     authsvc: Authsvc
+    oidc: Oidc
     verifier: Verifier
     records: Records
     visits: Visits
+    csp: str  # the Content-Security-Policy of every page
 
 
 def clinic() -> Clinic:
     """The clinic of the app that serves this request."""
     return cast(Clinic, current_app.extensions["clinic"])
-
-
-def patient_ip() -> str | None:
-    """The patient's network address, for authsvc's limits. Behind a proxy, tell Flask so (werkzeug's ProxyFix)."""
-    return request.remote_addr

@@ -1,8 +1,7 @@
-"""Emailed links: a page with one button, then exactly the one thing, without a login.
+"""Pages for exactly one thing, which an emailed link opens without a login.
 
-GET never asks authsvc anything, so mail scanners that open links spend nothing. The press (POST) exchanges the link's
-token, keeps what comes back on the server and answers 303 to an address without the token. Each handler then proves
-its own act with the verifier: this scope, this resource.
+The link itself leads to authsvc's page, whose button sends the browser to `/open` (signin.py); what comes back is a
+token for this one invoice or agreement. Each handler proves its own act with the verifier: this scope, this resource.
 """
 
 from __future__ import annotations
@@ -11,43 +10,13 @@ from flask import Blueprint, abort, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from authsvc.demo.sample import tokens
-from authsvc.demo.sample.api import Started
-from authsvc.demo.sample.clinic import clinic, patient_ip
+from authsvc.demo.sample.clinic import clinic
 from authsvc.demo.sample.forms import CARD_FIELDS, Form, try_again
-from authsvc.demo.sample.refusals import page
-from authsvc.demo.sample.signin import wait_for_code
+from authsvc.demo.sample.signin import PAYMENT_INFO
 from authsvc.demo.sample.state import Agreement, Invoice
 from authsvc.demo.sample.visits import visit
 
 links = Blueprint("links", __name__)
-
-PAYMENT_INFO = "update-payment-info"  # the workflow without a resource
-
-
-@links.get("/go/<token>")
-def landing(token: str) -> str:
-    return render_template("landing.html", token=token)
-
-
-@links.post("/go/<token>")
-def press(token: str) -> Response:
-    answer = clinic().authsvc.exchange(token, patient_ip())
-    if isinstance(answer, Started):  # an access link: it says who is meant, a code must prove it
-        wait_for_code(answer, "link", token, "home")
-        return redirect("/sign-in/code", 303)
-    clinic().visits.renew()
-    thing = answer.resource or str(answer.workflow)
-    visit().instant[thing] = tokens.granted(answer)
-    kind, _, number = thing.partition(":")
-    return redirect("/payment-info" if thing == PAYMENT_INFO else f"/{kind}/{number}", 303)
-
-
-@links.post("/go/<token>/again")
-def send_again(token: str) -> Response:
-    clinic().authsvc.resend_link(token)
-    text = "If this link can be renewed, a new one is on its way to the email address we have on file for you."
-    return page("Please look in your email", text, 202)
-
 
 @links.get("/invoice/<number>")
 def invoice(number: str) -> str:

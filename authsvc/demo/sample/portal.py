@@ -1,7 +1,8 @@
 """The patient portal: four extra workflows, each behind a typed code.
 
 Every handler asks for its own scope with `acr=extra`. A visitor who only pressed a link meets RFC 9470's challenge
-here, and a page that offers a code.
+here, and a page that offers a code. Its pages, and no others, carry a small script that warns before the session ends
+for want of a click; all they say and do works without it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from authsvc.demo.sample import tokens
-from authsvc.demo.sample.clinic import clinic
+from authsvc.demo.sample.clinic import PAGES, clinic
 from authsvc.demo.sample.forms import CARD_FIELDS, CONTACT_FIELDS, DEPENDENT_FIELDS, Form, try_again
 from authsvc.demo.sample.state import PLANS, Invoice, Person, money, today
 from authsvc.demo.sample.visits import visit
@@ -20,6 +21,28 @@ from authsvc.demo.sample.visits import visit
 portal = Blueprint("portal", __name__, url_prefix="/portal")
 
 MONTHS = (1, 3, 12)
+
+
+@portal.after_request
+def allow_script(response: Response) -> Response:
+    response.headers["Content-Security-Policy"] = f"{clinic().csp}; script-src 'self'; connect-src 'self'"
+    return response
+
+
+@portal.get("/still-there")
+def still_there() -> dict[str, object]:
+    """For the script: how long the session lives on. To ask is no click, so it doesn't keep the session awake."""
+    idle_in_s = tokens.idle_in_s()
+    return {"signed_in": idle_in_s is not None, "idle_in": idle_in_s or 0}
+
+
+@portal.post("/stay")
+def stay() -> Response:
+    """The one act that begins the idle time anew without going anywhere."""
+    if not tokens.stay():
+        raise tokens.SignInNeeded
+    name = request.form.get("page", "")
+    return redirect(PAGES.get(name, PAGES["home"]), 303)
 
 
 @portal.get("")

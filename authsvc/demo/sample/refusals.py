@@ -1,6 +1,6 @@
-"""Every "no" in words that help: one table from authsvc's problem to a sentence, one page to show it on.
+"""Every "no" in words that help: from what authsvc or the verifier said to a sentence, and a page to show it on.
 
-A page of this kind says what happened, that nothing was lost, and what to do now: one button, or the telephone. After a
+A page of this kind says what happened, that nothing was lost, and what to do now: one link, or the telephone. After a
 form it waits in the visit and is opened by GET at `/message`, so that the Back button can come to it again.
 """
 
@@ -13,25 +13,30 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from authsvc.demo.sample.api import Away, Refusal
+from authsvc.demo.sample.clinic import PAGES
+from authsvc.demo.sample.oidc import Declined
 from authsvc.demo.sample.tokens import LinkClosed, SignInNeeded
 from authsvc.demo.sample.visits import Said, visit
 from authsvc.verifier import AccessRefused, NoCredentials
 
-GONE = {
-    "expired": "This link has reached its end date.",
-    "used_up": "This link has been used as often as it can be.",
-    "revoked": "This link is no longer needed. Perhaps the invoice has been paid already.",
-    "address_changed": "This link was sent to an earlier email address.",
-}
+SIGN_IN = "Sign in"
+WITH_A_CODE = "Go on with a code"
 
-WORDS = {
-    "link-unknown": ("We do not know this link", "Perhaps a part of it got lost. Try to open it from the email again."),
-    "challenge-gone": ("Let us send you a new code", "The code you had can no longer be used."),
-    "invalid-code": ("Let us send you a new code", "That was the last try for this code."),
-    "rate-limited": ("Please wait a little", "We had too many tries just now."),
-    "patient-not-found": ("Please call us", "The online portal is not open for you yet."),
-    "no-portal-access": ("Please call us", "The online portal is not open for you yet."),
+DECLINED = {
+    "access_denied": ("You are not signed in", "You went back before the end. Nothing is lost.", SIGN_IN),
+    "unmet_authentication_requirements": (
+        "This page needs a code",
+        "Your link opens one thing only. To see this page too, type a code from an email. You need no password.",
+        WITH_A_CODE,
+    ),
+    "login_required": (
+        "Let us try that again",
+        "Did you press a link in an email? Please press it once more. Or sign in here.",
+        SIGN_IN,
+    ),
+    "invalid_grant": ("Let us try that again", "That took a little too long. Nothing is lost.", SIGN_IN),
 }
+"""What authsvc may answer to a sign-in (RFC 6749 §4.1.2.1, OpenID Connect Core §3.1.2.6), and the words on the link."""
 
 NONE: Mapping[str, str] = {}
 NO_TOKEN = {"WWW-Authenticate": NoCredentials("no_token_in_this_visit").www_authenticate}
@@ -42,23 +47,13 @@ OURS = ("That did not work", "The mistake is ours. Please try again later, or ca
 
 def attach(app: Flask) -> None:
     app.register_error_handler(Refusal, refused)
+    app.register_error_handler(Declined, declined)
     app.register_error_handler(Away, away)
     app.register_error_handler(SignInNeeded, sign_in_needed)
     app.register_error_handler(LinkClosed, link_closed)
     app.register_error_handler(AccessRefused, access_refused)
     app.register_error_handler(HTTPException, plain)
     app.add_url_rule("/message", view_func=message)
-
-
-def in_words(refusal: Refusal) -> str:
-    """One sentence beside the field for the code."""
-    if refusal.kind == "invalid-code":
-        left = refusal.body.get("attempts_left")
-        tries = "try" if left == 1 else "tries"
-        return f"That is not the code we sent. Please look again. You have {left} {tries} left."
-    if refusal.kind == "rate-limited":
-        return f"There were too many tries. Please try again {wait_words(refusal.retry_after_s)}."
-    return "A code has six digits, like 123456. Please look at the email again."
 
 
 def wait_words(seconds: int | None) -> str:
@@ -69,21 +64,19 @@ def wait_words(seconds: int | None) -> str:
 
 
 def refused(refusal: Refusal) -> Response:
-    if refusal.kind in ("unauthenticated", "forbidden", "not-found", "invalid_client"):
-        return page(*OURS, 500)  # it is we who aren't let in: a wrong secret, a missing permission
-    cut_off = refusal.kind == "invalid-request" and request.endpoint == "links.press"  # not even a token's length
-    title, text = WORDS.get("link-unknown" if cut_off else refusal.kind, ("That did not work", "Please try again."))
-    button = None
-    if refusal.kind == "link-gone":
-        reason = str(refusal.body.get("reason"))
-        title, text = "This link no longer works", GONE.get(reason, "")
-        if reason in ("expired", "used_up") and request.endpoint == "links.press":
-            button = (request.path + "/again", "Email me a new link")
-    elif refusal.kind in ("challenge-gone", "invalid-code"):
-        button = ("/sign-in/again", "Email me a new code")
-    elif refusal.kind == "rate-limited":
-        text += f" Please try again {wait_words(refusal.retry_after_s)}. Nothing is lost."
-    return page(title, text, refusal.status, button, _retry_after(refusal.retry_after_s))
+    """The API's no. Apart from a limit it is we who did something wrong: a wrong secret, a missing permission."""
+    if refusal.kind != "rate-limited":
+        return page(*OURS, 500)
+    text = f"There were too many tries just now. Please try again {wait_words(refusal.retry_after_s)}. Nothing is lost."
+    return page("Please wait a little", text, 429, None, _retry_after(refusal.retry_after_s))
+
+
+def declined(no: Declined) -> Response:
+    """A sign-in that came to nothing."""
+    if no.error not in DECLINED:
+        return page(*OURS, 500)
+    title, text, words = DECLINED[no.error]
+    return page(title, text, 403, sign_in_link(no.wanted, words))
 
 
 def away(error: Away) -> Response:
@@ -106,7 +99,7 @@ def access_refused(refusal: AccessRefused) -> Response:
     if refusal.status == 401:
         return say(Said("step_up.html", {"page": wanted_page()}, 401, challenge))
     text = "Your link opens one thing only, and this is another one. With a code you see all that is yours."
-    return page("This is not open here", text, 403, ("/sign-in/step-up", "Email me a code"), challenge)
+    return page("This is not open here", text, 403, sign_in_link(words=WITH_A_CODE), challenge)
 
 
 def plain(error: HTTPException) -> Response:
@@ -120,10 +113,14 @@ def plain(error: HTTPException) -> Response:
 
 
 def page(
-    title: str, text: str, status: int, button: tuple[str, str] | None = None, headers: Mapping[str, str] = NONE
+    title: str, text: str, status: int, onward: tuple[str, str] | None = None, headers: Mapping[str, str] = NONE
 ) -> Response:
-    """The page for this answer; `button` is (where it leads by POST, its words)."""
-    return say(_message(title, text, status, button, headers))
+    """The page for this answer; `onward` is (where its link leads, the words on it)."""
+    return say(_message(title, text, status, onward, headers))
+
+
+def sign_in_link(wanted: str = "", words: str = SIGN_IN) -> tuple[str, str]:
+    return f"/sign-in?to={wanted or 'home'}", words
 
 
 def say(said: Said) -> Response:
@@ -137,13 +134,13 @@ def say(said: Said) -> Response:
 def message() -> Response:
     """The last answer to a form, as often as it is asked for. Its status is that of what happened."""
     said = visit().said
-    return _rendered(said) if said else redirect("/sign-in", 303)
+    return _rendered(said) if said else redirect(PAGES["home"], 303)
 
 
 def _message(
-    title: str, text: str, status: int, button: tuple[str, str] | None = None, headers: Mapping[str, str] = NONE
+    title: str, text: str, status: int, onward: tuple[str, str] | None = None, headers: Mapping[str, str] = NONE
 ) -> Said:
-    return Said("message.html", {"title": title, "text": text, "button": button}, status, headers)
+    return Said("message.html", {"title": title, "text": text, "onward": onward}, status, headers)
 
 
 def _rendered(said: Said) -> Response:
@@ -155,5 +152,5 @@ def _retry_after(seconds: int | None) -> dict[str, str]:
 
 
 def wanted_page() -> str:
-    """The portal page that was asked for, by its name in the table of `signin.PAGES`."""
-    return request.path.rpartition("/")[2] if request.path.startswith("/portal/") else "home"
+    """The portal page that was asked for, by its name."""
+    return next((name for name, path in PAGES.items() if path == request.path), "home")

@@ -1,178 +1,108 @@
-"""Signing in with a code: by a typed address, by an access link, or as the step up from a link to the portal.
+"""In and out: to authsvc's pages, back with tokens, and out everywhere.
 
-The challenge stays on the server with the visit, so a code can only be used in the browser that asked for it. Nothing
-here says whether an address is known: authsvc answers alike, and so do these pages.
+/sign-in leads in from our own pages, /open when a link of ours was pressed (OpenID Connect Core §4), and /signed-in is
+where both come back. /sign-out leads out; and at /backchannel-logout authsvc itself tells us, without a browser, that a
+session is over.
 """
 
 from __future__ import annotations
 
-from flask import Blueprint, redirect, render_template, request
+from urllib.parse import quote
+
+from flask import Blueprint, abort, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from authsvc.demo.sample import tokens
-from authsvc.demo.sample.api import Away, Choice, Refusal, Started, Tokens
-from authsvc.demo.sample.clinic import clinic, patient_ip
-from authsvc.demo.sample.forms import last_slip, try_again
-from authsvc.demo.sample.refusals import in_words, wait_words
-from authsvc.demo.sample.visits import Pending, visit
+from authsvc.demo.sample.api import Away, Refusal
+from authsvc.demo.sample.clinic import PAGES, clinic
+from authsvc.demo.sample.oidc import BACK, BYE, NotALogout, Stray
+from authsvc.demo.sample.refusals import page, sign_in_link
+from authsvc.demo.sample.visits import visit
 
 signin = Blueprint("signin", __name__)
 
-# Where a sign-in may lead. A name from this table travels through the forms, never an address.
-PAGES = {
-    "home": "/portal",
-    "invoices": "/portal/invoices",
-    "contact": "/portal/contact",
-    "membership": "/portal/membership",
-    "payment-methods": "/portal/payment-methods",
-}
+LINKED = {"invoice": "/invoice/", "agreement": "/agreement/"}  # where a link for such a resource leads
+PAYMENT_INFO = "update-payment-info"  # the workflow without a resource
+
+MORE_THAN_A_LINK = {"acr_values": "extra"}  # RFC 9470 §4: a typed code, not only a pressed link
 
 
 @signin.get("/sign-in")
-def ask_address() -> Response | str:
+def sign_in() -> Response:
+    """Straight on to authsvc, which asks for a code, or knows this browser and sends it back at once."""
+    wanted = _known(request.args.get("to"))
     if tokens.portal_grant():
-        return redirect(PAGES["home"], 303)
-    slip, page = last_slip(), _page(request.args.get("to"))
-    return render_template("sign_in.html", page=page, email=slip.typed.get("email", ""), wrong=slip.wrong.get("email"))
+        return redirect(PAGES[wanted], 303)
+    return clinic().oidc.start(wanted, **(MORE_THAN_A_LINK if tokens.newest_link_grant() else {}))
 
 
-@signin.post("/sign-in")
-def send_to_address() -> Response:
-    email, page = request.form.get("email", "").strip(), _page(request.form.get("page"))
+@signin.get("/open")
+def opened() -> Response:
+    """A link was pressed. `login_hint` fetches what it opens, in the browser that pressed and in no other."""
+    if request.args.get("iss") != clinic().settings.authsvc_url:
+        abort(404)  # nobody else may start a sign-in here
+    hint = request.args.get("login_hint", "")
+    wanted = _at(request.args.get("target_link_uri", ""))
+    return clinic().oidc.start(wanted, **({"login_hint": hint} if hint else {}))
+
+
+@signin.get(BACK)
+def signed_in() -> Response:
     try:
-        start("email", email, page)
-    except Refusal as refusal:
-        if refusal.kind != "invalid-request":
-            raise
-        wrong = "Please write your whole email address, like name@example.com."
-        return try_again(f"/sign-in?to={page}", {"email": wrong}, {"email": email})
-    return redirect("/sign-in/code", 303)
-
-
-@signin.post("/sign-in/step-up")
-def step_up() -> Response:
-    """From a link to the portal: the code goes to the patient whom the verified token names, at the address on file."""
-    start("patient", tokens.linked_patient(), _page(request.form.get("page")))
-    return redirect("/sign-in/code", 303)
-
-
-@signin.post("/sign-in/again")
-def start_again() -> Response:
-    """A new code after the old one is gone, without typing the address again."""
-    pending = visit().pending
-    if pending is None:
-        return redirect("/sign-in", 303)
-    start(pending.how, pending.who, pending.page)
-    return redirect("/sign-in/code", 303)
-
-
-@signin.get("/sign-in/code")
-def ask_code() -> Response | str:
-    pending = visit().pending
-    if pending is None:
-        return redirect("/sign-in", 303)
-    notice, visit().notice = visit().notice, ""
-    return render_template("code.html", pending=pending, notice=notice, wrong=last_slip().wrong.get("code"))
-
-
-@signin.post("/sign-in/resend")
-def resend() -> Response:
-    pending = visit().pending
-    if pending is None:
-        return redirect("/sign-in", 303)
-    try:
-        clinic().authsvc.resend_code(pending.challenge, request.form["once"], patient_ip())
-    except Refusal as refusal:
-        if refusal.kind != "rate-limited":
-            raise
-        wait = wait_words(refusal.retry_after_s)
-        visit().notice = f"A code is on its way already. You can ask for another {wait}."
-    else:
-        visit().notice = "We have sent another code. The earlier one still works too."
-    return redirect("/sign-in/code", 303)
-
-
-@signin.post("/sign-in/code")
-def check_code() -> Response:
-    pending = visit().pending
-    if pending is None:
-        return redirect("/sign-in", 303)
-    try:
-        answer = clinic().authsvc.verify_code(pending.challenge, request.form.get("code", ""), patient_ip())
-    except Refusal as refusal:
-        if refusal.kind not in ("invalid-code", "invalid-request", "rate-limited") or _was_last(refusal):
-            raise
-        return try_again("/sign-in/code", {"code": in_words(refusal)}, {})  # what was typed is not worth keeping
-    if isinstance(answer, Choice):
-        pending.challenge, pending.choose = answer.challenge, answer.patients
-        return redirect("/sign-in/who", 303)
-    return signed_in(answer, pending.page)
-
-
-@signin.get("/sign-in/who")
-def ask_who() -> Response | str:
-    pending = visit().pending
-    if pending is None or not pending.choose:
-        return redirect("/sign-in", 303)
-    return render_template("who.html", patients=pending.choose)
-
-
-@signin.post("/sign-in/who")
-def choose() -> Response:
-    pending = visit().pending
-    if pending is None or not pending.choose:
-        return redirect("/sign-in", 303)
-    answer = clinic().authsvc.choose(pending.challenge, request.form.get("patient", ""), patient_ip())
-    return signed_in(answer, pending.page)
+        token, wanted = clinic().oidc.finish()
+    except Stray:
+        if tokens.portal_grant():  # the page was loaded again
+            return redirect(PAGES["home"], 303)
+        text = "This sign-in was started elsewhere, or is finished already. Nothing is lost."
+        return page("Please sign in once more", text, 400, sign_in_link())
+    grant = tokens.granted(token)
+    clinic().visits.renew()
+    visit().instant = {thing: held for thing, held in visit().instant.items() if held.patient == grant.patient}
+    if "workflow" not in token:
+        visit().portal = grant
+        return redirect(PAGES[wanted], 303)
+    thing = str(token.get("resource") or token["workflow"])
+    visit().instant[thing] = grant
+    if thing == PAYMENT_INFO:
+        return redirect("/payment-info", 303)
+    kind, _, number = thing.partition(":")
+    return redirect((LINKED.get(kind) or abort(404)) + quote(number, safe=""), 303)
 
 
 @signin.post("/sign-out")
 def sign_out() -> Response:
-    """Ends the session at authsvc first. Whatever it answers, this browser holds nothing afterwards."""
+    """Here first, whatever authsvc says; then our session there; then, with the browser, everywhere."""
     held = visit().portal
     clinic().visits.forget()
-    if held and held.refresh_token:
-        try:
-            clinic().authsvc.sign_out(held.refresh_token)
-        except Away:
-            return redirect("/signed-out?only=here", 303)
-    return redirect("/signed-out", 303)
+    if held is None:
+        return redirect(BYE, 303)
+    try:
+        clinic().authsvc.sign_out(held.refresh_token)
+        return redirect(clinic().oidc.farewell(held.id_token), 303)
+    except (Away, Refusal):
+        return redirect(f"{BYE}?only=here", 303)
 
 
-@signin.get("/signed-out")
+@signin.get(BYE)
 def signed_out() -> str:
     return render_template("signed_out.html", only_here="only" in request.args)
 
 
-def start(how: str, who: str, page: str) -> None:
-    """Have a code sent, by whichever way this sign-in began."""
-    authsvc, ip, once = clinic().authsvc, patient_ip(), request.form["once"]
-    if how == "link":
-        answer = authsvc.exchange(who, ip)
-        if isinstance(answer, Tokens):
-            raise TypeError("an access link never gives tokens")
-    elif how == "patient":
-        answer = authsvc.code_to_patient(who, once, ip)
-    else:
-        answer = authsvc.code_to_address(who, once, ip)
-    wait_for_code(answer, how, who, page)
+@signin.post("/backchannel-logout")
+def ended() -> tuple[dict[str, str], int]:
+    """From authsvc's worker: the token is all that proves it, so there is no CSRF token (visits.py lets it through)."""
+    try:
+        sid = clinic().oidc.ended(request.form.get("logout_token", ""))
+    except NotALogout:
+        return {"error": "invalid_request"}, 400
+    clinic().visits.end(sid)
+    return {}, 200
 
 
-def wait_for_code(started: Started, how: str, who: str, page: str) -> None:
-    shown = started.email_hint or (who if how == "email" else "")
-    visit().slips.clear()  # what was said of an earlier code is past
-    visit().pending = Pending(started.challenge, how, who, shown, started.expires_in_s // 60, page)
-
-
-def signed_in(answer: Tokens, page: str) -> Response:
-    clinic().visits.renew()
-    visit().portal, visit().pending = tokens.granted(answer), None
-    return redirect(PAGES[page], 303)
-
-
-def _page(name: str | None) -> str:
+def _known(name: str | None) -> str:
     return name if name in PAGES else "home"
 
 
-def _was_last(refusal: Refusal) -> bool:
-    return refusal.kind == "invalid-code" and refusal.body.get("attempts_left") == 0
+def _at(address: str) -> str:
+    """Which of our pages this is. Nobody outside chooses an address for us: at most one of those in the table."""
+    return next((name for name, path in PAGES.items() if address == clinic().settings.url + path), "home")

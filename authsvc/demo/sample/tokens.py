@@ -8,14 +8,18 @@ says what is missing (RFC 6750, RFC 9470), and that answer leads the patient to 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
-from authsvc.demo.sample.api import Away, Refusal, Tokens
+from authsvc.demo.sample.api import Away
 from authsvc.demo.sample.clinic import clinic
-from authsvc.demo.sample.visits import Grant, visit
+from authsvc.demo.sample.oidc import Declined
+from authsvc.demo.sample.visits import Grant, Visit, visit
 from authsvc.verifier import InvalidToken, KeysUnavailable
 
-REFRESH_BEFORE_S = 60  # an access token with less than this to live is renewed first
+RENEW_AFTER_S = 120
+"""A click with an older token renews it first. Only that tells authsvc that somebody is there, so the idle time begins
+anew with every click, to within two minutes."""
 
 
 class SignInNeeded(Exception):
@@ -26,9 +30,18 @@ class LinkClosed(Exception):
     """The link's token has ended, as it does after ten minutes; the link in the mail opens it again."""
 
 
-def granted(tokens: Tokens) -> Grant:
-    ends = time.monotonic() + tokens.expires_in_s
-    return Grant(tokens.access_token, ends, tokens.patient, tokens.refresh_token)
+def granted(token: Mapping[str, Any]) -> Grant:
+    """What to keep of a token response."""
+    now = time.monotonic()
+    return Grant(
+        access_token=token["access_token"],
+        began=now,
+        ends=now + token["expires_in"],
+        patient=token["userinfo"]["sub"].partition(":")[2],  # `sub` is practice:patient
+        refresh_token=token.get("refresh_token", ""),
+        id_token=token["id_token"],
+        sid=token["userinfo"].get("sid", ""),
+    )
 
 
 def one_thing(scope: str, thing: str, resource: str | None = None) -> str:
@@ -49,18 +62,34 @@ def portal(scope: str) -> str:
 
 
 def portal_grant() -> Grant | None:
-    """The portal's token, renewed when it nears its end. The lock lets two tabs share one renewal."""
+    """The portal's token, for a click of the patient's: renewed if it isn't fresh, which keeps the session awake. The
+    lock lets two tabs share one renewal."""
     here = visit()
     with here.lock:
         grant = here.portal
-        if grant and grant.refresh_token and grant.ends - time.monotonic() < REFRESH_BEFORE_S:
+        if grant and time.monotonic() >= min(grant.began + RENEW_AFTER_S, grant.ends):
             try:
-                here.portal = granted(clinic().authsvc.refresh(grant.refresh_token))
-            except Refusal as refusal:
-                if refusal.kind != "invalid_grant":
-                    raise
-                here.portal = None  # idle too long, signed out elsewhere, or access withdrawn
+                _renew(here, grant)
+            except Away:
+                if not _alive(grant):
+                    raise  # undecided; until its end the token at hand does
         return here.portal
+
+
+def stay() -> bool:
+    """Begin the idle time anew; whether there still was a session. Raises Away."""
+    here = visit()
+    with here.lock:
+        if here.portal:
+            _renew(here, here.portal)
+        return here.portal is not None
+
+
+def idle_in_s() -> int | None:
+    """How long the session lives on if nothing is done; None if it is over. To ask changes nothing."""
+    grant = visit().portal
+    left_s = grant.began + clinic().settings.idle_s - time.monotonic() if grant else 0.0
+    return int(left_s) if left_s > 0 else None
 
 
 def newest_link_grant() -> Grant | None:
@@ -68,12 +97,13 @@ def newest_link_grant() -> Grant | None:
     return max(alive, key=lambda grant: grant.ends, default=None)
 
 
-def linked_patient() -> str:
-    """Whom a link's token names: who gets the code when a portal page asks for more."""
-    grant = newest_link_grant()
-    if grant is None:
-        raise LinkClosed
-    return str(_verified(grant)["patient"])
+def _renew(here: Visit, grant: Grant) -> None:
+    try:
+        here.portal = granted(clinic().oidc.renew(grant.refresh_token))
+    except Declined as declined:
+        if declined.error != "invalid_grant":
+            raise
+        here.portal = None  # idle too long, signed out elsewhere, or access withdrawn
 
 
 def _alive(grant: Grant) -> bool:

@@ -1,8 +1,8 @@
 """What one browser holds here: a cookie with 256 random bits, and behind it, on the server only, its tokens.
 
-No token of authsvc ever reaches the browser. A GET stores nothing: until the first POST the cookie is only a random
-number, from which the CSRF token of every form is derived, so a mail scanner that opens links leaves no trace. The
-cookie's value changes whenever its power grows (sign-in, a link pressed), which ends session fixation.
+Its tokens never lie in the browser. Until something is to be kept (a form, a sign-in) the cookie is only a random
+number, from which the CSRF token of every form is derived, so whoever only looks around leaves no trace. The cookie's
+value changes whenever its power grows (sign-in, a link pressed), which ends session fixation.
 """
 
 from __future__ import annotations
@@ -21,29 +21,20 @@ from flask import Flask, Response, abort, g, request
 LIFE_S = 12 * 3600  # as long as authsvc keeps a session at most
 MOST_VISITS = 10_000  # the oldest go first; a demo's bound on memory
 COOKIE_CHARS = 43
+WITHOUT_BROWSER = frozenset({"signin.ended"})  # POSTs that come from authsvc, which has no form of ours
 
 
 @dataclass
 class Grant:
-    """A token from authsvc and when it ends (by our own monotonic clock)."""
+    """Tokens from authsvc, when they came and when they end (by our own monotonic clock)."""
 
     access_token: str
+    began: float
     ends: float
     patient: str
-    refresh_token: str | None = None
-
-
-@dataclass
-class Pending:
-    """A sign-in that waits for its code. `how` and `who` say how to start it anew, so nothing is typed twice."""
-
-    challenge: str
-    how: str  # "email", "patient" or "link"
-    who: str
-    shown: str  # what the page says the code was sent to
-    minutes: int
-    page: str  # the portal page that was wanted
-    choose: tuple[tuple[str, str], ...] = ()
+    refresh_token: str  # empty for a link's
+    id_token: str
+    sid: str  # authsvc's name of the session; empty for a link's
 
 
 @dataclass(frozen=True)
@@ -70,7 +61,6 @@ class Visit:
 
     instant: dict[str, Grant] = field(default_factory=dict)  # by resource, or by workflow where there is none
     portal: Grant | None = None
-    pending: Pending | None = None
     notice: str = ""
     slips: dict[str, Slip] = field(default_factory=dict)  # by the address of the form's page, which shows it once
     said: Said | None = None  # the last answer to a form that had no page of its own
@@ -101,11 +91,21 @@ class Visits:
         with self._lock:
             self._kept.pop(g.visit_id, None)
         g.visit_id = secrets.token_urlsafe(32)
+        self._keep()
 
     def forget(self) -> None:
         """Sign-out: an empty visit under a new name."""
-        self.renew()
         g.visit = Visit()
+        self.renew()
+
+    def end(self, sid: str) -> None:
+        """authsvc has ended this session: whichever browser held it is signed out."""
+        with self._lock:
+            holding = [kept for _, kept in self._kept.values() if kept.portal and kept.portal.sid == sid]
+        for held in holding:
+            with held.lock:  # should it be renewing just now, what that brings is of this session too
+                if held.portal and held.portal.sid == sid:
+                    held.portal = None
 
     def _open(self) -> None:
         sent = request.cookies.get(self.cookie, "")
@@ -113,7 +113,7 @@ class Visits:
         with self._lock:
             since, visit = self._kept.get(g.visit_id, (0.0, Visit()))
         g.visit = visit if time.monotonic() - since < LIFE_S else Visit()
-        if request.method not in ("GET", "HEAD", "OPTIONS"):
+        if request.method not in ("GET", "HEAD", "OPTIONS") and request.endpoint not in WITHOUT_BROWSER:
             if not hmac.compare_digest(request.form.get("csrf", "").encode(), self.csrf().encode()):
                 abort(400)
             self._keep()
@@ -125,10 +125,9 @@ class Visits:
                 self._kept.popitem(last=False)
 
     def _close(self, response: Response) -> Response:
-        if "visit_id" in g and request.cookies.get(self.cookie) != g.visit_id and request.endpoint != "static":
+        told = "visit_id" not in g or request.cookies.get(self.cookie) == g.visit_id
+        if not told and request.endpoint not in ("static", *WITHOUT_BROWSER):
             response.set_cookie(self.cookie, g.visit_id, httponly=True, samesite="Lax", secure=self._https, path="/")
-            if request.method == "POST":
-                self._keep()
         return response
 
 
