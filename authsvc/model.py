@@ -210,13 +210,15 @@ class LinkInfo:
 class LinkView:
     """What the page of a link needs to know: the holder of its token sees this, and nothing is spent.
 
-    `client` is the id of the client that issued it, `locale` the patient's own; each may be empty.
+    `client` is the id of the client that issued it, `locale` the patient's own; each may be empty. `email_hint` is the
+    masked address that an access link's code would go to.
     """
 
     workflow: str
     access: bool
     locale: str = ""
     client: str = ""
+    email_hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -281,7 +283,6 @@ class Entered:
     cookie: str = field(repr=False)
     sid: str
     patient: str
-    locale: str = ""
 
 
 @dataclass(frozen=True)

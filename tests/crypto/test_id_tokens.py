@@ -1,4 +1,4 @@
-"""ID tokens and logout tokens: what is in them, which of them is taken back as a hint, and that neither opens a door."""
+"""ID tokens and logout tokens: what is in them, which of them comes back as a hint, and that neither opens a door."""
 
 from __future__ import annotations
 
