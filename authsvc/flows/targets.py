@@ -1,4 +1,4 @@
-"""Which client a pressed instant link goes to: the one whose page finishes what the link is about."""
+"""Where the hosted pages may lead: the relying parties of a practice, and the one whose page finishes a link."""
 
 from __future__ import annotations
 
@@ -8,23 +8,28 @@ from authsvc.model import Client
 
 
 class Targets:
-    """Chooses among the clients that have said where they begin (`initiate_login_uri`)."""
+    """Knows the clients that patients sign in for."""
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
         self._cache: Cache[tuple[Client, ...]] = Cache(self._read)
 
     def of(self, practice_id: str, issuing: str) -> Client | None:
-        """The client that issued the link, if it has a page for it; else the practice's first by id; else None.
+        """The client that a pressed link goes to: the one that issued it, if it has said where it begins
+        (`initiate_login_uri`); else the practice's first by id that has; else None.
 
         As registered at most five seconds ago. Raises Unavailable.
         """
         issuer = self._clients.get(issuing) if issuing else None
         if issuer is not None and issuer.initiate_login_uri and issuer.serves(practice_id):
             return issuer
-        return next(iter(self._cache.get(practice_id) or ()), None)
+        return next((client for client in self.relying(practice_id) if client.initiate_login_uri), None)
+
+    def relying(self, practice_id: str) -> tuple[Client, ...]:
+        """The practice's relying parties by id, as registered at most five seconds ago. Raises Unavailable."""
+        return self._cache.get(practice_id) or ()
 
     def _read(self, practice_id: str) -> tuple[Client, ...]:
         """All of the practice's, so that a practice that has none is remembered too."""
-        found = [client for client in self._clients.list() if client.initiate_login_uri and client.serves(practice_id)]
+        found = [client for client in self._clients.list() if client.redirect_uris and client.serves(practice_id)]
         return tuple(sorted(found, key=lambda client: client.id))

@@ -64,9 +64,15 @@ class Finish:
 
     def targets(self, practice: Practice, asked: Asked | None) -> list[str]:
         """The origins to which a form of the sign-in may lead, for `form-action`: browsers hold it against the
-        redirects that follow a form too."""
-        address = asked.redirect_uri if asked else practice.portal_url
-        return [origin(address)] if address else []
+        redirects that follow a form too.
+
+        The portal of a practice comes back to ask for its code, and gets it at whichever address its client has.
+        """
+        addresses = [asked.redirect_uri] if asked else [practice.portal_url] * bool(practice.portal_url)
+        if asked is None and addresses:
+            relying = self._service.targets.relying(practice.id)
+            addresses += [address for client in relying for address in client.redirect_uris]
+        return list(dict.fromkeys(origin(address) for address in addresses))
 
     def _answer(self, redirect_uri: str, members: dict[str, str]) -> Reply:
         issuer = self._service.settings.public_url
