@@ -114,8 +114,8 @@ class Links:
         )
         if access:
             settings = self._acts.settings
-            address = self._acts.unseal(act.practice.id, "address", reply["to"], reply["patient"])
-            return Started(handle, settings.code_life_s, settings.resend_after_s, email_hint=hint(canonical(address)))
+            email_hint = self._hint(act, reply["to"], reply["patient"])
+            return Started(handle, settings.code_life_s, settings.resend_after_s, email_hint=email_hint)
         link = reply["link"]
         workflow = self._catalogue.get(link["w"])
         if workflow is None:
@@ -141,7 +141,8 @@ class Links:
     def peek(self, act: Act, token: str) -> LinkView:
         """What a link leads to; spends nothing, however often it is asked. Raises LinkUnknown, LinkGone."""
         reply = self._acts.run(act, "link_peek", {"opened": Event.LINK_OPENED}, **_named(token))
-        return LinkView(reply["w"], token.startswith(ACCESS), reply["loc"], reply["c"])
+        email_hint = self._hint(act, reply["to"], reply["patient"]) if "to" in reply else ""
+        return LinkView(reply["w"], token.startswith(ACCESS), reply["loc"], reply["c"], email_hint)
 
     def resend(self, act: Act, token: str) -> None:
         """Send a new link in the place of an expired or used-up one; says nothing about it. Raises RateLimited."""
@@ -194,6 +195,9 @@ class Links:
         """End all live links of a patient or for a resource; how many those were."""
         chosen: dict[str, Any] = {"patient": patient} if patient is not None else {"resource": resource}
         return int(self._end(act, **chosen)["revoked"])
+
+    def _hint(self, act: Act, sealed: str, patient: str) -> str:
+        return hint(canonical(self._acts.unseal(act.practice.id, "address", sealed, patient)))
 
     def _end(self, act: Act, **chosen: Any) -> dict[str, Any]:
         return self._acts.run(

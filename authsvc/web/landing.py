@@ -72,6 +72,7 @@ class LandingPage:
             targets=_origins(visit, target) if target else (),
             workflow=seen.workflow,
             access=seen.access,
+            hint=seen.email_hint,
         )
 
     def _dead(self, visit: Visit, status: int, reason: str) -> Reply:
