@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from authsvc.web import paper
+from authsvc.model import Practice
+from authsvc.web import brand, paper
 from authsvc.web.calls import Reply
 from authsvc.web.edge import ALWAYS
 from authsvc.web.language import LANGUAGES
@@ -77,11 +78,12 @@ class Reader:
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.state: dict[str, Any] | None = None
-        self._reply = Reply(200, [])
+        self._reply, self._brand = Reply(200, []), b""
         self.page.route("**/*", self._answer)
 
-    def read(self, template: str, lang: str, **values: Any) -> None:
-        self._reply = SHEETS.reply({}, 200, template, PRACTICE, lang=lang, **values)
+    def read(self, template: str, lang: str, practice: Practice = PRACTICE, **values: Any) -> None:
+        self._reply = SHEETS.reply({}, 200, template, practice, lang=lang, **values)
+        self._brand = brand.stylesheet(practice.colour) if practice.colour else b""
         self.page.goto("/p/maple/here")
 
     def _answer(self, route: Any) -> None:
@@ -92,6 +94,9 @@ class Reader:
             else:
                 body = json.dumps(self.state)
                 route.fulfill(status=200, content_type="application/json", body=body)
+            return
+        if "/brand-" in path:
+            route.fulfill(status=200, content_type="text/css", body=self._brand)
             return
         status, headers, body = STATIC.get(path, self._reply)
         route.fulfill(status=status, headers=dict([*ALWAYS, *headers]), body=body)
@@ -112,6 +117,20 @@ def test_axe_finds_nothing_on_any_page(chromium: Any, lang: str, scheme: str) ->
         reader.read(template, lang, **values)
         found = judge.run(reader.page, options=WCAG)
         assert found.violations_count == 0, f"{name}: {found.generate_report()}"
+    reader.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("colour", ["#ffd400", "#7a2f5f", "#0f0f0f", "#fafafa"])
+def test_a_practices_colour_keeps_nobody_from_reading(chromium: Any, colour: str, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="NO AXE HERE: contrast isn't judged")
+    reader, judge = Reader(chromium, 390, scheme, bypass_csp=True), axe.Axe()
+    for name, template, values in every_page("en"):
+        if name in ("code-invalid", "who-wrong", "session"):
+            reader.read(template, "en", replace(PRACTICE, colour=colour), **values)
+            found = judge.run(reader.page, options=WCAG)
+            assert found.violations_count == 0, f"{name}: {found.generate_report()}"
+            reader.picture(f"{name}-{colour[1:]}-{scheme}")
     reader.context.close()
 
 
@@ -144,8 +163,7 @@ def test_nobody_has_to_know_that_text_may_grow(chromium: Any) -> None:
         reader.page.evaluate("document.documentElement.style.fontSize = '225%'")
         assert reader.page.evaluate("document.documentElement.scrollWidth") <= 320, name
     long = replace(PRACTICE, name="Kieferorthopädische" * 5, support_email=f"{'a' * 64}@{'b' * 63}.example")
-    reader._reply = SHEETS.reply({}, 200, "message.html", long, lang="en", kind="away")
-    reader.page.goto("/p/maple/here")
+    reader.read("message.html", "en", long, kind="away")
     assert reader.page.evaluate("document.documentElement.scrollWidth") <= 320
     reader.context.close()
 
