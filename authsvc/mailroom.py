@@ -95,12 +95,12 @@ def _worker(service: Service) -> Worker:
     )
 
 
-def _teller(service: Service, sender: Sender | None = None) -> Worker:
+def _teller(service: Service) -> Worker:
     """The worker of the logouts. One is enough for all clients: one that doesn't answer is left alone for a while."""
     logouts = Logouts(service.clients, service.keys, service.clock, service.settings)
     return Worker(
         Outbox(service.store, service.settings.delivery_record_life_s, LOGOUTS),
-        {"backchannel": sender or BackchannelSender(service.clock)},
+        {"backchannel": BackchannelSender(service.clock)},
         logouts.open_entry,
         service.practices.get,
         service.clock,
