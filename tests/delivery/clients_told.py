@@ -56,9 +56,9 @@ class _Quiet(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(client: Client | None = None, tls: ssl.SSLContext | None = None) -> Iterator[Client]:
+def serving(given: Client | None = None, tls: ssl.SSLContext | None = None) -> Iterator[Client]:
     """Serve on a free port of loopback."""
-    client = client or Client()
+    client = given or Client()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

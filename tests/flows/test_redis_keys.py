@@ -12,10 +12,11 @@ from authsvc.errors import InvalidCode, RateLimited
 from authsvc.flows.logos import prepared
 from authsvc.model import Choice, Started
 from authsvc.store.inbox import Inbox
-from authsvc.store.outbox import MailCap
+from authsvc.store.outbox import LOGOUTS, MailCap, Outbox
 from bench.memory import Documented, documented, written
 from tests.flows.conftest import House
 from tests.flows.signers import Signer
+from tests.flows.visitors import Portal, enter, page, press
 from tests.pictures import picture
 
 PAGE = Path(__file__).parents[2] / "docs/reference/redis-keys.md"
@@ -34,6 +35,7 @@ def a_days_acts(house: House) -> None:
     house.patient("dan", "daniel@example.org")
     house.patient("ben", "ann@example.org", access=False)
     house.patients.delete(house.act(), "ben")
+    hosted_pages(house)
     house.codes.start(house.act(), email="nobody@example.org")
     with suppress(RateLimited):
         for _ in range(10):
@@ -49,6 +51,7 @@ def a_days_acts(house: House) -> None:
     service.clients.authenticate_assertion(signer.sign(), "", "203.0.113.9")
     now_ms = house.clock.now_ms()
     service.outbox.take("maple", "worker", now_ms, 30_000, 5)
+    Outbox(service.store, 60, LOGOUTS).take("maple", "worker", now_ms, 30_000, 5)
     for practice in ("maple", None):
         service.outbox.count(practice, 10, MailCap(10, 900, 0.8), now_ms)
     service.outbox.ring("maple")
@@ -82,6 +85,15 @@ def links(house: House) -> None:
     house.links.resend(house.act(), used)
     assert isinstance(house.links.exchange(house.act(), house.access_link(patient="ann")), Started)
     house.links.revoke_where(house.act(), resource="invoice:inv_1")
+
+
+def hosted_pages(house: House) -> None:
+    web = Portal(house, "web", backchannel_logout_uri="https://web.example/out")
+    for _ in range(2):
+        entered = enter(house, "daniel@example.org")
+        web.tokens(entered.cookie)
+    house.service.signins.sign_out(page(house), entered.cookie)
+    press(house, web, house.link(patient="ann", resource="invoice:inv_2"))
 
 
 def row_of(key: str) -> Documented | None:
