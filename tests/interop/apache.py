@@ -30,7 +30,7 @@ class SignInApache:
         authority: Authority,
         hasty: bool = False,
     ) -> None:
-        self.url, self.issuer = f"https://localhost:{port}", issuer
+        self.url, self.issuer, self.secret = f"https://localhost:{port}", issuer, secret
         folder.mkdir()
         key = shutil.copy(authority.chain, folder / "portal.pem")
         texts = {

@@ -62,7 +62,7 @@ def clients(house: HttpsHouse, pages: Portal, folder: Path) -> Iterator[dict[str
             at = f"{pages.callback}/{kind}"
             addresses = ["--post-logout-uri", pages.signed_out, "--initiate-login-uri", f"{pages.url}/start/{kind}"]
             addresses += ["--backchannel-logout-uri", f"{pages.hear}/{kind}"]
-            allowed = [] if kind == "public" else ["--allow", "tokens:introspect"]
+            allowed = [] if kind == "public" else ["--allow", "tokens:introspect", "--allow", "links:issue"]
             registered = house.add_relying_party(kind, at, *addresses, *allowed, *words[kind])
             assert ("client_secret" in registered) == (kind == "confidential")
             made[kind] = RelyingParty(

@@ -32,7 +32,7 @@ class RelyingParty:
 
     def __init__(self, installed: Path, ca: Path, **registration: Any) -> None:
         self.id: str = registration["client_id"]
-        self.redirect_uri: str = registration["redirect_uri"]
+        self.secret: str = registration.get("secret") or ""
         self._node = subprocess.Popen(
             ["node", "relying-party.mjs"],
             cwd=installed,

@@ -12,6 +12,7 @@ import pytest
 from tests.interop.house import HttpsHouse, Patient, sign_in, type_code
 from tests.interop.relying_party import Portal, Refused, RelyingParty, parameter
 from tests.interop.visitor import Visitor
+from tests.journeys.house import Client
 from tests.journeys.programs import until
 
 pytestmark = pytest.mark.journey
@@ -167,24 +168,42 @@ def test_a_patient_who_will_not_type_a_code_comes_back_to_the_client(client: Rel
 # --- links ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_pressed_link_reaches_its_client_and_a_code_does_where_it_is_not_enough(
+def press_link(house: HttpsHouse, client: RelyingParty, visitor: Visitor, patient: Patient) -> str:
+    """The `login_hint` with which a pressed link sends the browser to the client that issued it."""
+    issuer = Client(house.url, "maple", client.id, client.secret)
+    issued = issuer.post("links", workflow="pay-invoice", patient=patient.id, resource="invoice:inv_1").json
+    visitor.open(issued["url"])
+    started = visitor.press("Continue").url
+    assert started.endswith(f"/start/{client.id}?{urlsplit(started).query}")
+    assert parameter(started, "iss") == house.issuer
+    return parameter(started, "login_hint")
+
+
+def test_a_pressed_link_reaches_its_client_and_is_for_one_thing(
     house: HttpsHouse, clients: dict[str, RelyingParty], visitor: Visitor, patient: Patient
 ) -> None:
     client = clients["confidential"]
-    issued = house.desk.post("links", workflow="pay-invoice", patient=patient.id, resource="invoice:inv_1").json
-    visitor.open(issued["url"])
-    started = visitor.press("Continue").url
-    assert (parameter(started, "iss"), started.partition("?")[0]) == (house.issuer, visitor.at.url.partition("?")[0])
-    visitor.open(client.begin(scope=SCOPE, login_hint=parameter(started, "login_hint")))
-    tokens = client.finish(visitor.at.url)
+    hint = press_link(house, client, visitor, patient)
+    tokens = client.finish(visitor.open(client.begin(scope=SCOPE, login_hint=hint)).url)
     assert (tokens["claims"]["sub"], tokens["claims"]["acr"]) == (patient.sub, "instant")
     assert "refresh_token" not in tokens
     told = client.introspect(tokens["access_token"])
-    assert (told["resource"], told["scope"]) == ("invoice:inv_1", "invoice:view openid")
-    visitor.open(client.begin(scope=SCOPE, acr_values="extra", login_hint=parameter(started, "login_hint")))
+    assert (told["resource"], set(told["scope"].split())) == ("invoice:inv_1", {"openid", "invoice:view"})
+    assert client.userinfo(tokens)["sub"] == patient.sub
+    again = visitor.open(client.begin(login_hint=hint)).url
+    assert parameter(again, "error") == "login_required"  # nobody has signed in by it
+
+
+def test_whoever_pressed_a_link_proves_by_a_code_what_needs_one_and_types_no_address(
+    house: HttpsHouse, clients: dict[str, RelyingParty], visitor: Visitor, patient: Patient
+) -> None:
+    client = clients["confidential"]
+    hint = press_link(house, client, visitor, patient)
+    page = visitor.open(client.begin(scope=SCOPE, acr_values="extra", login_hint=hint))
+    assert patient.email not in page.html
     visitor.press("Email me a code")
-    raised = client.finish(type_code(visitor, patient))
-    assert (raised["claims"]["sub"], raised["claims"]["acr"]) == (patient.sub, "extra")
+    claims = client.finish(type_code(visitor, patient))["claims"]
+    assert (claims["sub"], claims["acr"]) == (patient.sub, "extra")
 
 
 # --- out --------------------------------------------------------------------------------------------------------------
