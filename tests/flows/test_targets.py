@@ -1,0 +1,51 @@
+"""Which client finishes a pressed link."""
+
+from __future__ import annotations
+
+import pytest
+
+from authsvc.flows.targets import Targets
+from tests.flows.conftest import House
+
+
+@pytest.fixture
+def targets(house: House) -> Targets:
+    """`acorn` and `zebra` have pages at maple, `oak` at another practice; `portal` has none."""
+    house.service.practices.add("oak", name="Oak", actor="cli:test")
+    for name, practice in (("zebra", "maple"), ("acorn", "maple"), ("oak", "oak")):
+        house.new_client(
+            name,
+            practices=(practice,),
+            permissions=frozenset(),
+            redirect_uris=(f"https://{name}.example/cb",),
+            initiate_login_uri=f"https://{name}.example/open",
+        )
+    return Targets(house.service.clients)
+
+
+@pytest.mark.parametrize(
+    "issuing,chosen",
+    [
+        ("zebra", "zebra"),  # its own links
+        ("portal", "acorn"),  # one without a page: the practice's first by name
+        ("oak", "acorn"),  # one that serves the practice no more
+        ("removed", "acorn"),
+        ("", "acorn"),
+    ],
+)
+def test_the_issuer_finishes_its_links_else_the_practices_first(targets: Targets, issuing: str, chosen: str) -> None:
+    found = targets.of("maple", issuing)
+    assert found is not None
+    assert found.id == chosen
+
+
+def test_a_practice_without_such_a_client_has_none(targets: Targets) -> None:
+    assert targets.of("elm", "portal") is None
+
+
+def test_who_can_finish_is_looked_up_once_in_a_few_seconds(targets: Targets, house: House) -> None:
+    assert targets.of("elm", "") is None
+    asked = []
+    house.service.clients.list = lambda: asked.append(1) or []  # type: ignore[method-assign,func-returns-value]
+    assert targets.of("elm", "") is None
+    assert asked == []
