@@ -16,6 +16,7 @@ from authsvc import errors
 from authsvc.errors import Fault, InvalidInput
 from authsvc.model import Client, TokenGrant
 from authsvc.web import answers, bodies, credentials
+from authsvc.web.asking import OF_OPENID
 from authsvc.web.calls import SEEN, Environ, Operation, Reply, Success, json_reply
 from authsvc.web.guards import allowed
 from authsvc.web.oauth_errors import error_reply
@@ -81,6 +82,9 @@ def _refreshed(call: TokenCall) -> TokenGrant:
     scope = call.form.get("scope")
     if scope is not None and not _SCOPE.fullmatch(scope):
         raise InvalidInput(Fault("/scope", "scope is a list of words with single spaces in between"))
+    if scope is not None:
+        # Some clients (mod_auth_openidc) ask again for all that they asked for at first, these included.
+        scope = " ".join(name for name in scope.split() if name not in OF_OPENID)
     return call.service.sessions.refresh(call.client, refresh_token, scope, call.request_id)
 
 

@@ -44,6 +44,7 @@ class SignInApache:
         }
         if hasty:
             texts["BeforeExpiry 60"] = "BeforeExpiry 700"
+            texts['OIDCScope "openid '] = 'OIDCScope "openid profile email offline_access '
         recipe = put(RECIPE, folder, {"8080": service_port, "8090": port}, texts)
         command = apache(folder, recipe, "authz_user", "ssl", "socache_shmcb", "auth_openidc")
         environ = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSVC_")}

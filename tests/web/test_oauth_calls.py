@@ -42,6 +42,13 @@ def test_less_scope_can_be_asked_for_and_more_cannot(web: Web) -> None:
     assert refused(refresh(web, less.json["refresh_token"], scope="invoices:view root")) == (400, "invalid_scope")
 
 
+def test_scopes_of_openid_that_mean_nothing_here_are_passed_over_when_refreshing_too(web: Web) -> None:
+    token = web.sign_in()["refresh_token"]
+    more = refresh(web, token, scope="invoices:view profile email offline_access")
+    assert more.json["scope"] == "invoices:view"
+    assert refused(refresh(web, more.json["refresh_token"], scope="profile email")) == (400, "invalid_scope")
+
+
 @pytest.mark.parametrize("scope", ["a  b", " a", 'a"b', "a\\b", "ä", "a\nb"])
 def test_a_scope_that_is_no_list_of_words_is_an_invalid_request(web: Web, scope: str) -> None:
     assert refused(refresh(web, "art_x", scope=scope)) == (400, "invalid_request")
