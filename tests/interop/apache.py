@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 from tests.delivery.mail_hosts import Authority
 from tests.gateways.recipes import APACHE_MODULES, WHERE, apache, put
+from tests.interop.house import PRACTICE, HttpsHouse, Patient
+from tests.journeys.house import Client
 from tests.journeys.programs import Program, reachable, until
 
 RECIPE = "apache/sign_in.conf"
@@ -17,7 +20,8 @@ CLIENT = "maple-portal"  # as the recipe calls it
 
 
 class SignInApache:
-    """A running Apache under `url`; `hasty`: it refreshes the access token at every request."""
+    """A running Apache under `url`. `hasty`: it refreshes the access token at every request, and asks for scopes that
+    mean nothing here, as many clients do."""
 
     def __init__(
         self,
@@ -28,14 +32,17 @@ class SignInApache:
         secret: str,
         service_port: int,
         authority: Authority,
+        client: str = CLIENT,
+        name: str = "localhost",
         hasty: bool = False,
     ) -> None:
-        self.url, self.issuer, self.secret = f"https://localhost:{port}", issuer, secret
+        self.url, self.issuer, self.client, self.secret = f"https://{name}:{port}", issuer, client, secret
         folder.mkdir()
         key = shutil.copy(authority.chain, folder / "portal.pem")
         texts = {
             "https://portal.example.org": self.url,
-            "portal.example.org": "localhost",
+            "portal.example.org": name,
+            f"OIDCClientID {CLIENT}": f"OIDCClientID {client}",
             "https://auth.example.org": issuer,
             "/etc/ssl/certs/portal.pem": str(key),
             "/etc/ssl/private/portal.key": str(key),
@@ -52,8 +59,38 @@ class SignInApache:
         until(lambda: reachable(f"http://localhost:{port}/") or not self.program.runs, why=self.program.said)
         assert self.program.runs, self.program.said()
 
+    def link(self, house: HttpsHouse, patient: Patient) -> str:
+        """An emailed link to an invoice by this very client, to which it goes when it is pressed."""
+        issuer = Client(house.url, PRACTICE, self.client, self.secret)
+        answer = issuer.post("links", workflow="pay-invoice", patient=patient.id, resource="invoice:inv_1")
+        assert answer.status == 201, answer
+        return str(answer.json["url"])
+
     def stop(self) -> None:
         self.program.discard()
+
+
+def heard(answer: str) -> dict[str, str]:
+    """What reached the service behind it, by header; a name that came twice shown as such."""
+    found: dict[str, str] = {}
+    for name, value in json.loads(answer)["headers"]:
+        shown = name.title().replace("_", "-")
+        found[shown] = f"{found[shown]} AND {value}" if shown in found else value
+    return found
+
+
+def register(house: HttpsHouse, client: str, here: str, *also_at: str) -> str:
+    """As the recipe's head says; its secret."""
+    registered = house.add_relying_party(
+        client,
+        f"{here}/openid",
+        *(word for other in also_at for word in ("--redirect-uri", f"{other}/openid")),
+        *("--post-logout-uri", f"{here}/bye"),
+        *("--initiate-login-uri", f"{here}/openid"),
+        *("--backchannel-logout-uri", f"{here}/openid?logout=backchannel"),
+        *("--allow", "links:issue"),
+    )
+    return str(registered["client_secret"])
 
 
 def require_apache() -> None:

@@ -4,7 +4,6 @@ behind it gets, and what no browser can make it get.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -17,10 +16,9 @@ import pytest
 from authsvc.verifier import Verifier
 from tests.browsing import Page
 from tests.gateways.site import Heard, serving
-from tests.interop.apache import CLIENT, SignInApache, require_apache
+from tests.interop.apache import CLIENT, SignInApache, heard, register, require_apache
 from tests.interop.house import HttpsHouse, Patient, sign_in, type_code
 from tests.interop.visitor import Visitor
-from tests.journeys.house import Client
 from tests.journeys.programs import free_port, until
 
 pytestmark = pytest.mark.gateway
@@ -34,16 +32,7 @@ def apaches(house: HttpsHouse, folder: Path) -> Iterator[dict[str, SignInApache]
     require_apache()
     ports = {"as printed": free_port(), "hasty": free_port()}
     at = {name: f"https://localhost:{port}" for name, port in ports.items()}
-    here = at["as printed"]
-    registered = house.add_relying_party(
-        CLIENT,
-        f"{here}/openid",
-        *("--redirect-uri", f"{at['hasty']}/openid"),
-        *("--post-logout-uri", f"{here}/bye"),
-        *("--initiate-login-uri", f"{here}/openid"),
-        *("--backchannel-logout-uri", f"{here}/openid?logout=backchannel"),
-        *("--allow", "links:issue"),
-    )
+    secret = register(house, CLIENT, at["as printed"], at["hasty"])
     with ExitStack() as stack:
         made = {}
         service_port = stack.enter_context(serving(Heard))
@@ -52,7 +41,7 @@ def apaches(house: HttpsHouse, folder: Path) -> Iterator[dict[str, SignInApache]
                 folder / f"apache-{port}",
                 port=port,
                 issuer=house.issuer,
-                secret=registered["client_secret"],
+                secret=secret,
                 service_port=service_port,
                 authority=house.front.authority,
                 hasty=name == "hasty",
@@ -77,29 +66,17 @@ def verifier(house: HttpsHouse) -> Verifier:
     return Verifier(house.issuer, "practice-services", "maple", jwks_url=f"{house.url}/.well-known/jwks.json")
 
 
-def heard(page: Page) -> dict[str, str]:
-    """What reached the service, by header; a name that came twice shown as such."""
-    assert page.status == 200, (page.url, page.status, page.text[:400])
-    found: dict[str, str] = {}
-    for name, value in json.loads(page.html)["headers"]:
-        shown = name.title().replace("_", "-")
-        found[shown] = f"{found[shown]} AND {value}" if shown in found else value
-    return found
-
-
 def token(page: Page) -> str:
     """The access token that came with the request."""
-    scheme, _, value = heard(page)["Authorization"].partition(" ")
+    scheme, _, value = shown(page)["Authorization"].partition(" ")
     assert scheme == "Bearer"
     return value
 
 
-def link(house: HttpsHouse, apache: SignInApache, patient: Patient, resource: str) -> str:
-    """An emailed link by Apache's own client: pressed, it goes to the client that issued it."""
-    issuer = Client(house.url, "maple", CLIENT, apache.secret)
-    answer = issuer.post("links", workflow="pay-invoice", patient=patient.id, resource=resource)
-    assert answer.status == 201, answer
-    return str(answer.json["url"])
+def shown(page: Page) -> dict[str, str]:
+    """What reached the service, by header."""
+    assert page.status == 200, (page.url, page.status, page.text[:400])
+    return heard(page.html)
 
 
 # --- in -----------------------------------------------------------------------------------------------------------
@@ -110,7 +87,7 @@ def test_a_patient_signs_in_and_the_service_gets_a_token_that_it_can_verify(
 ) -> None:
     visitor.open(apache.url + INVOICE)
     assert sign_in(visitor, patient) == apache.url + INVOICE
-    told = heard(visitor.at)
+    told = shown(visitor.at)
     claims: dict[str, Any] = verifier.verify(token(visitor.at))
     assert (claims["patient"], claims["acr"], claims["client_id"]) == (patient.id, "extra", CLIENT)
     assert {"contact:view", "invoice:view"} <= set(claims["scope"].split())
@@ -128,7 +105,7 @@ def test_who_is_signed_in_at_authsvc_comes_in_without_a_page(
     visitor.open(apache.url + "/")
     sign_in(visitor, patient)
     visitor.jar.clear("localhost.local", "/", "__Host-portal")
-    assert heard(visitor.open(apache.url + CONTACT))["X-Auth-Subject"] == patient.sub
+    assert shown(visitor.open(apache.url + CONTACT))["X-Auth-Subject"] == patient.sub
 
 
 def test_the_browser_gets_no_token_and_the_service_no_cookie_of_apaches(
@@ -140,7 +117,7 @@ def test_the_browser_gets_no_token_and_the_service_no_cookie_of_apaches(
     before = "".join(f"{page.url}{page.headers}{page.html}" for page in visitor.seen[:-1])
     assert secret not in before
     assert "__Host-portal" in [cookie.name for cookie in visitor.jar]
-    assert "__Host-portal" not in heard(visitor.at).get("Cookie", "")
+    assert "__Host-portal" not in shown(visitor.at).get("Cookie", "")
 
 
 def test_a_script_is_told_401_and_sent_nowhere(apache: SignInApache, visitor: Visitor) -> None:
@@ -155,7 +132,7 @@ def test_what_no_route_names_does_not_pass_and_the_page_after_the_sign_out_does(
     sign_in(visitor, patient)
     for path in ("/secrets", f"{CONTACT}/more", "/invoices/", "/invoices/a/b"):
         assert visitor.open(apache.url + path).status == 403, path
-    assert "Authorization" not in heard(visitor.open(apache.url + "/bye"))
+    assert "Authorization" not in shown(visitor.open(apache.url + "/bye"))
 
 
 def test_attack_nothing_that_a_browser_says_about_itself_reaches_the_service(
@@ -163,13 +140,13 @@ def test_attack_nothing_that_a_browser_says_about_itself_reaches_the_service(
 ) -> None:
     visitor.open(apache.url + INVOICE)
     sign_in(visitor, patient)
-    told = heard(visitor.at)
+    told = shown(visitor.at)
     ours = [name for name in told if name.startswith("X-Auth-") or name == "Authorization"]
     for spelled in (str, str.lower, str.upper):
         forged = dict.fromkeys(map(spelled, ours), "forged")
         assert "forged" not in visitor.request("GET", apache.url + "/bye", headers=forged).html
         forged |= dict.fromkeys(map(spelled, ("OIDC_access_token", "OIDC-Access-Token", "TOKEN_sub")), "forged")
-        assert heard(visitor.request("GET", apache.url + INVOICE, headers=forged)) == told
+        assert shown(visitor.request("GET", apache.url + INVOICE, headers=forged)) == told
     for name in ("X_Auth_Subject", "x-auth_acr", "X_AUTH-PRACTICE"):
         for path in (INVOICE, "/bye"):
             assert visitor.request("GET", apache.url + path, headers={name: "forged"}).status == 403
@@ -181,16 +158,16 @@ def test_attack_nothing_that_a_browser_says_about_itself_reaches_the_service(
 def test_a_pressed_link_lands_at_apache_and_a_code_is_asked_for_where_it_is_not_enough(
     house: HttpsHouse, apache: SignInApache, visitor: Visitor, patient: Patient, verifier: Verifier
 ) -> None:
-    visitor.open(link(house, apache, patient, "invoice:inv_1"))
+    visitor.open(apache.link(house, patient))
     page = visitor.press("Continue")
     assert page.url == apache.url + "/"
     claims: dict[str, Any] = verifier.verify(token(page))
     assert (claims["patient"], claims["acr"], claims["resource"]) == (patient.id, "instant", "invoice:inv_1")
-    assert heard(visitor.open(apache.url + INVOICE))["X-Auth-Acr"] == "instant"
+    assert shown(visitor.open(apache.url + INVOICE))["X-Auth-Acr"] == "instant"
     visitor.open(apache.url + CONTACT)
     sign_in(visitor, patient)
     assert visitor.at.url == apache.url + CONTACT
-    assert heard(visitor.at)["X-Auth-Acr"] == "extra"
+    assert shown(visitor.at)["X-Auth-Acr"] == "extra"
 
 
 def test_a_link_may_be_sent_on_to_a_page_of_this_site_and_to_no_other(apache: SignInApache, visitor: Visitor) -> None:
