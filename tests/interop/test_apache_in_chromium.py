@@ -74,7 +74,7 @@ def window(patient: Patient) -> Iterator[Window]:
         context = browser.new_context(java_script_enabled=False, ignore_https_errors=True, locale="en-US")
         page = context.new_page()
         complaints: list[str] = []
-        page.on("console", lambda message: complaints.append(message.text))
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.set_default_timeout(15_000)
         yield Window(page, patient)
         browser.close()
