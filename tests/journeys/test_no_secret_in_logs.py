@@ -83,7 +83,8 @@ def test_no_log_and_no_figure_holds_a_secret_that_was_used(house: House) -> None
 
 
 def what_goes_well(house: House, portal: Client, used: Used) -> None:
-    """A link by mail, its page, a sign-in by access link and one by address, refresh, introspection, sign-out."""
+    """A link by mail, its page, a sign-in there by access link, one by the API and one by address, refresh,
+    introspection, sign-out."""
     house.grant("nora", EMAIL)
     portal.post("links", workflow="pay-invoice", resource="invoice:inv_1", patient="nora", delivery="email")
     url = link_in(house.mailed(EMAIL))
@@ -98,16 +99,23 @@ def what_goes_well(house: House, portal: Client, used: Used) -> None:
     portal.post("links", workflow="portal", patient="nora", delivery="email")
     url = link_in(house.mailed(EMAIL, 2))
     browser.open(url)
-    browser.press(browser.at.forms[0].buttons[0])
+    browser.press("Email me a code")
+    browser.press("Sign in", code=used.keep("code", code_in(house.mailed(EMAIL, 3))))
+    assert "You are signed in" in browser.at.text
+    for page in browser.seen:
+        for name, value in page.headers:
+            if name.lower() == "set-cookie" and "Max-Age=0" not in value:
+                used.keep("cookie", value.partition("=")[2].partition(";")[0])
+    browser.press("Sign out")
     by_link = portal.post("links/exchange", token=used.keep("access link", token_of(url)))
     challenge = used.keep("handle", by_link.json["challenge"])
-    code = used.keep("code", code_in(house.mailed(EMAIL, 3)))
+    code = used.keep("code", code_in(house.mailed(EMAIL, 4)))
     session = portal.post("codes/verify", challenge=challenge, code=code).json
     _kept(session, used)
 
     started = portal.post("codes", email=EMAIL, client_ip="203.0.113.77")
     used.keep("handle", started.json["challenge"])
-    code = used.keep("code", code_in(house.mailed(EMAIL, 4)))
+    code = used.keep("code", code_in(house.mailed(EMAIL, 5)))
     _kept(portal.post("codes/verify", challenge=started.json["challenge"], code=code).json, used)
 
     told = portal.post("codes", patient="nora", delivery="caller").json
