@@ -119,8 +119,11 @@ class Acts:
         return (known.quota, known.window_s)
 
     def callers(self, act: Act, network_policy: str | None = None) -> list[Bucket]:
-        """The buckets of who calls: the client, and the patient's networks where the caller told the address."""
-        buckets = [self.bucket("client-calls", act.client.id)] if act.client else []
+        """The buckets of who calls: the client, and the patient's networks where the caller told the address.
+
+        A public client has none of its own, since anybody can call in its name: its callers were counted one by one.
+        """
+        buckets = [self.bucket("client-calls", act.client.id)] if act.client and not act.client.public else []
         if network_policy is not None:
             buckets += [self.bucket(network_policy, network) for network in self.networks(act)]
         return buckets

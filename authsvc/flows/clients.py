@@ -17,7 +17,7 @@ from authsvc.audit import Event
 from authsvc.crypto import addresses, assertions, mint
 from authsvc.errors import AlreadyExists, Fault, InvalidInput, TokenInvalid, Unauthenticated, UnknownName
 from authsvc.flows import relying
-from authsvc.flows.acts import Acts
+from authsvc.flows.acts import Acts, Bucket
 from authsvc.flows.assertions import Assertions
 from authsvc.flows.cache import Cache
 from authsvc.flows.relying import Addresses, Relying
@@ -76,11 +76,17 @@ class Clients:
 
     def authenticate_public(self, client_id: str, peer_ip: str) -> Client:
         """The public client of this id. It proves nothing: what it asks for must be proof enough (PKCE, a refresh token
-        that is its own). Raises as `authenticate` does."""
+        that is its own). Raises as `authenticate` does.
+
+        Anybody can say its id, so its calls are counted by who makes them: a stranger can't use up what all who have
+        the app share, nor fill the trail.
+        """
         client = self._cache.get(client_id)
         if client is None or client.authentication != "none":
             self.failed(peer_ip, client.id if client else "")
             raise Unauthenticated("wrong")
+        buckets = self._networks("exchange-network", f"@{client.id}", peer_ip)
+        self._acts.charge_failure(buckets, {"limited": Event.LIMITED}, actor="peer", client=client.id)
         return client
 
     def failed(self, peer_ip: str, client_id: str = "", cause: str = "") -> None:
@@ -88,13 +94,15 @@ class Clients:
 
         `client_id` is a registered one: what a stranger wrote in its place may be a secret in the wrong field.
         """
-        key = self._acts.vault.key("address-index")
-        buckets = [
-            self._acts.bucket("auth-failures", addresses.network_index(key, "@", network))
-            for network in addresses.networks(peer_ip)
-        ]
+        buckets = self._networks("auth-failures", "@", peer_ip)
         outcomes = {"limited": Event.LIMITED, "refused": Event.CLIENT_REFUSED}
         self._acts.charge_failure(buckets, outcomes, actor="peer", client=client_id, cause=cause)
+
+    def _networks(self, policy: str, whose: str, peer_ip: str) -> list[Bucket]:
+        """The buckets of the peer's networks; `whose` keeps one set of them apart from another."""
+        key = self._acts.vault.key("address-index")
+        indices = (addresses.network_index(key, whose, network) for network in addresses.networks(peer_ip))
+        return [self._acts.bucket(policy, index) for index in indices]
 
     # --- registration -----------------------------------------------------------------------------------------------
 

@@ -101,11 +101,13 @@ class Sessions:
         practice = self._practices.get(claims["practice"])
         if practice is None or claims["client_id"] != client.id:
             return
+        act = self._act(client, practice, request_id)
         self._acts.run(
-            self._act(client, practice, request_id),
+            act,
             "token_revoke",
             {"revoked": Event.TOKEN_REVOKED},
             durable=True,
+            limits=self._acts.callers(act),
             jti=claims["jti"],
             until=claims["exp"] * 1000,
         )

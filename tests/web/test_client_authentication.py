@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 from authsvc.web.credentials import JWT_BEARER
 from tests.flows.signers import Signer
 from tests.web.conftest import Web, basic
+from tests.web.relying import VERIFIER, Party, code_of, sign_in
 
 ENDPOINTS = ("token", "revoke", "introspect")
 JUNK = {"grant_type": "refresh_token", "refresh_token": "art_x", "token": "art_x"}
@@ -192,6 +193,38 @@ def test_wrong_ways_are_limited_by_network_and_right_ones_never(web: Web, signer
     assert seen == {UNKNOWN, (429, "temporarily_unavailable")}
     assert said(ask(web, "token", client_id="app")) == LET_IN["token"]
     assert said(ask(web, "token", **asserted(signer.sign()))) == LET_IN["token"]
+
+
+def test_attack_a_stranger_who_calls_as_a_public_client_locks_nobody_out_and_fills_no_trail(
+    web: Web, signer: Signer
+) -> None:
+    """Its id stands in every address bar; who asks from elsewhere must not notice who misuses it."""
+    invented = {"grant_type": "authorization_code", "redirect_uri": CALLBACK, "code_verifier": VERIFIER}
+    stranger, before = {"REMOTE_ADDR": "198.51.100.66"}, len(web.house.trail())
+    answers = [
+        web.bare(
+            "POST",
+            "/oauth2/token",
+            data={**invented, "client_id": "app", "code": f"aac_maple.{number}"},
+            environ_base=stranger,
+        )
+        for number in range(300)
+    ]
+    assert (answers[-1].status_code, said(answers[-1])[1]) == (429, "temporarily_unavailable")
+    assert len(web.house.trail()) - before <= 120
+    sign_in(web)
+    app = Party(web, "app", callback=CALLBACK)
+    redeemed = {**invented, "client_id": "app", "code": code_of(app.authorize())}
+    assert web.bare("POST", "/oauth2/token", data=redeemed).status_code == 200
+
+
+def test_attack_one_token_revoked_again_and_again_is_one_entry(web: Web) -> None:
+    token = web.sign_in()["access_token"]
+    for _ in range(50):
+        assert web.call("POST", "/oauth2/revoke", data={"token": token}).status_code == 200
+    assert web.house.events().count("token.revoked") == 1
+    flood = [web.call("POST", "/oauth2/revoke", data={"token": token}).status_code for _ in range(100)]
+    assert flood[-1] == 429
 
 
 def test_without_the_store_nobody_is_believed(web: Web, signer: Signer) -> None:

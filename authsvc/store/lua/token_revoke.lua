@@ -1,8 +1,12 @@
 -- Mark one access token as revoked until it would have expired anyway (RFC 7009).
---   jti, until (ms); audit revoked
--- Returns {}
+--   limits; jti, until (ms); audit revoked, limited
+-- Returns {} | err: rate-limited
 
-call('SET', key('revoked', a.jti), '1', 'PX', int(math.max(a['until'] - now, 1) + SLACK_MS))
-feed('t', a.jti)
-record(a.audit.revoked, {jti = a.jti})
+local refused = take(a.limits)
+if refused then return refused end
+-- Once: who sends the same token again and again fills neither the trail nor the feed.
+if call('SET', key('revoked', a.jti), '1', 'NX', 'PX', int(math.max(a['until'] - now, 1) + SLACK_MS)) then
+  feed('t', a.jti)
+  record(a.audit.revoked, {jti = a.jti})
+end
 return reply({})
