@@ -56,8 +56,12 @@ class SignInApache:
         command = apache(folder, recipe, "authz_user", "ssl", "socache_shmcb", "auth_openidc")
         environ = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSVC_")}
         self.program = Program("apache", command, {**environ, "PATH": WHERE}, folder)
-        until(lambda: reachable(f"http://localhost:{port}/") or not self.program.runs, why=self.program.said)
-        assert self.program.runs, self.program.said()
+        try:
+            until(lambda: reachable(f"http://localhost:{port}/") or not self.program.runs, why=self.program.said)
+            assert self.program.runs, self.program.said()
+        except BaseException:
+            self.stop()
+            raise
 
     def link(self, house: HttpsHouse, patient: Patient) -> str:
         """An emailed link to an invoice by this very client, to which it goes when it is pressed."""

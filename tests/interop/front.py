@@ -101,8 +101,12 @@ class TlsFront:
         self.program = Program("nginx", command, {**os.environ, "PATH": WHERE}, room)
         # Whoever speaks without TLS is told so: that is how it is known to listen.
         plain = f"http://127.0.0.1:{self.port}/"
-        until(lambda: reachable(plain) or not self.program.runs, why=self.program.said)
-        assert self.program.runs, self.program.said()
+        try:
+            until(lambda: reachable(plain) or not self.program.runs, why=self.program.said)
+            assert self.program.runs, self.program.said()
+        except BaseException:
+            self.stop()
+            raise
 
     def url_of(self, name: str) -> str:
         """Where it answers under this name."""

@@ -111,6 +111,15 @@ def test_attack_a_code_that_comes_twice_ends_what_it_gave(
     assert refused.value.error == "invalid_grant"
 
 
+def test_scopes_that_standard_clients_send_and_that_mean_nothing_here_are_passed_over(
+    client: RelyingParty, visitor: Visitor, patient: Patient
+) -> None:
+    visitor.open(client.begin(scope="openid profile email offline_access contact:view"))
+    tokens = client.finish(sign_in(visitor, patient))
+    assert set(tokens["scope"].split()) == {"openid", "contact:view"}
+    assert tokens["refresh_token"]
+
+
 # --- one browser, several clients -------------------------------------------------------------------------------------
 
 
@@ -126,6 +135,20 @@ def test_a_client_may_ask_without_a_page_whether_somebody_is_signed_in(
     first = client.finish(sign_in(visitor, patient))["claims"]
     again = client.finish(visitor.open(client.begin(prompt="none")).url)["claims"]
     assert (again["sub"], again["auth_time"]) == (first["sub"], first["auth_time"])
+
+
+def test_a_client_that_names_its_patient_is_never_given_another(
+    client: RelyingParty, house: HttpsHouse, visitor: Visitor, patient: Patient
+) -> None:
+    elsewhere, other = house.visitor(), house.patient()
+    elsewhere.open(client.begin())
+    named = client.finish(sign_in(elsewhere, other))["id_token"]
+    visitor.open(client.begin())
+    sign_in(visitor, patient)
+    for wanted in ({"prompt": "none"}, {}):
+        answer = visitor.open(client.begin(id_token_hint=named, **wanted)).url
+        assert not parameter(answer, "code")
+    assert visitor.at.url.startswith(f"{house.issuer}/p/maple/sign-in?")
 
 
 def test_one_sign_in_does_for_every_client_of_the_practice(
