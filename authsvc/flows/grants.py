@@ -70,6 +70,10 @@ class Grants:
         practice, _, patient = claims["sub"].partition(":")
         return Hinted(claims["aud"], practice, patient)
 
+    def unproven(self, id_token: str) -> str:
+        """The client that such a token names, whether or not it is ours: worth no more than an id that somebody typed."""
+        return id_tokens.said_audience(id_token)
+
     # --- a pressed link -----------------------------------------------------------------------------------------------
 
     def press(self, act: Act, token: str, browser: str, target: Client) -> str:

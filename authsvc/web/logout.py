@@ -108,12 +108,14 @@ class Logout:
         )
 
     def _leaving(self, form: Mapping[str, str]) -> _Leaving:
-        """Raises NotOurs for whatever doesn't fit together: then there is nowhere to send the browser."""
+        """Raises NotOurs for whatever doesn't fit together: then there is nowhere to send the browser.
+
+        An ID token that we can't check proves nothing, and so the patient is asked: a sign-in may be older than the
+        keys that are left after a rotation, and nobody shall be unable to sign out for that.
+        """
         token, client_id = form.get("id_token_hint", ""), form.get("client_id", "")
         hinted = self._service.grants.hinted(token) if token else None
-        if token and hinted is None:
-            raise asking.NotOurs("id_token_hint")
-        client_id = client_id or (hinted.client if hinted else "")
+        client_id = client_id or (hinted.client if hinted else self._service.grants.unproven(token))
         client = self._service.clients.get(client_id) if CLIENT_ID.fullmatch(client_id) else None
         if client is None or not client.redirect_uris or (hinted and hinted.client != client.id):
             raise asking.NotOurs("client_id")

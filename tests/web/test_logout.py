@@ -65,6 +65,34 @@ def test_without_an_id_token_the_patient_is_asked(web: Web, app: Party) -> None:
     assert not signed_in(web, app)
 
 
+@pytest.mark.parametrize("named", ["app", ""])
+def test_an_id_token_whose_key_is_gone_still_leads_out_but_asks(web: Web, app: Party, named: str) -> None:
+    sign_in(web)
+    hint = app.tokens()["id_token"]
+    web.clock.advance_s(700)
+    web.service.keys.rotate(actor="cli:test")
+    for _ in range(4):
+        web.clock.advance_s(600)
+        assert signed_in(web, app)
+    assert web.service.grants.hinted(hint) is None
+    page = leave(web, id_token_hint=hint, client_id=named, post_logout_redirect_uri=GOODBYE)
+    assert page.status_code == 200
+    assert signed_in(web, app)
+    assert sent_to(confirm(web, page)) == (GOODBYE, {})
+    assert not signed_in(web, app)
+
+
+def test_attack_a_forged_id_token_signs_nobody_out_unasked(web: Web, app: Party) -> None:
+    sign_in(web)
+    header, payload, signature = app.tokens()["id_token"].split(".")
+    for forged in (f"{header}.{payload}.{'A' * len(signature)}", f"e30.{payload}.", "e30.e30.e30"):
+        page = leave(web, id_token_hint=forged, client_id="app", post_logout_redirect_uri=GOODBYE)
+        assert page.status_code == 200
+        evil = leave(web, id_token_hint=forged, client_id="app", post_logout_redirect_uri="https://evil.example/")
+        assert evil.status_code == 400
+        assert signed_in(web, app)
+
+
 def test_an_id_token_of_another_patient_asks_too(web: Web, app: Party) -> None:
     web.house.patient("p2", "ben@example.org")
     sign_in(web)
