@@ -1,4 +1,4 @@
-"""npm's openid-client across clients and time: one sign-in for all, more proof where it is wanted, links, and the end."""
+"""npm's openid-client across clients and time: one sign-in for all, more proof where it is wanted, links, the end."""
 
 from __future__ import annotations
 
