@@ -31,7 +31,7 @@ from werkzeug.wrappers import Request, Response
 from tests.browser.relying_site import BACK, BYE, OPEN, RelyingSite
 from tests.interop.house import HttpsHouse
 from tests.journeys.house import EVERYTHING, Client
-from tests.journeys.programs import until
+from tests.journeys.programs import ask, until
 
 AUTH, PORTAL, MAIL, EVIL = "auth.localhost", "portal.localhost", "mail.localhost", "evil.auth.localhost"
 AWKWARD = "#ffe600"  # white words on it could not be read, nor it on white
@@ -102,6 +102,10 @@ class Clinic(HttpsHouse):
         draw_logo(logo)
         self.cli("practices", "add", practice, "--name", name, *words, "--colour", AWKWARD)
         self.cli("practices", "set", practice, "--logo", str(logo))
+
+    def recover(self) -> None:
+        """Wait until all of it can act again."""
+        until(lambda: ask("GET", f"{self.url}/readyz").status == 200)
 
     # --- addresses ----------------------------------------------------------------------------------------------------
 
@@ -204,8 +208,9 @@ class Mailbox:
     def code(self) -> str:
         """The code in the next mail."""
         self._read += 1
-        found = re.search(r">(\d{6})</p>", self.clinic.html(self.email, self._read))
-        assert found
+        html = self.clinic.html(self.email, self._read)
+        found = re.search(r">(\d{6})</p>", html)
+        assert found, html
         return found[1]
 
 

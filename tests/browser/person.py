@@ -48,7 +48,7 @@ class Person:
     def __init__(
         self, browser: Any, clinic: Clinic, device: str = "desktop", *, javascript: bool = True, **more: Any
     ) -> None:
-        self.clinic, self.touch = clinic, device == "phone"
+        self.clinic, self.touch, self._browser = clinic, device == "phone", browser
         options = {"locale": "en-US", **DEVICES[device], "java_script_enabled": javascript, **more}
         self.context = browser.new_context(**options)
         self.context.set_default_timeout(PATIENCE_MS)
@@ -59,6 +59,13 @@ class Person:
         self.context.on("weberror", lambda error: self.complaints.append(str(error.error)))
         self.context.on("dialog", self._jumped_up)
         self.page = self.context.new_page()
+
+    @contextmanager
+    def another(self) -> Iterator[Person]:
+        """The same person's other browser."""
+        other = Person(self._browser, self.clinic)
+        yield other
+        other.context.close()
 
     def _jumped_up(self, dialog: Any) -> None:
         self.complaints.append(f"a dialog: {dialog.message}")
@@ -119,6 +126,16 @@ class Person:
         with self.page.expect_navigation():
             self.hit(self.page.get_by_role("button", name=words, exact=True).first)
 
+    def submit(self) -> None:
+        """The first button, whatever it is called."""
+        with self.page.expect_navigation():
+            self.hit(self.page.locator("main form button:visible").first)
+
+    def act(self, name: str) -> None:
+        """The button that does this, whatever it is called."""
+        with self.page.expect_navigation():
+            self.hit(self.page.locator(f"main button[name=act][value={name}]:visible").last)
+
     def follow(self, words: str) -> None:
         with self.page.expect_navigation():
             self.hit(self.page.get_by_role("link", name=words, exact=True).first)
@@ -130,14 +147,12 @@ class Person:
             self.hit(self.page.locator("a[href*='/l/']").first)
 
     def ask_for_code(self, email: str) -> None:
-        self.page.get_by_label("email").or_(self.page.get_by_label("correo")).fill(email)
-        with self.page.expect_navigation():
-            self.hit(self.page.locator("main form button").first)
+        self.page.locator("#email").fill(email)
+        self.submit()
 
     def type_code(self, code: str) -> None:
         self.page.locator("#code").fill(code)
-        with self.page.expect_navigation():
-            self.hit(self.page.locator("main form button").first)
+        self.submit()
 
     def sign_in(self, mailbox: Mailbox, *, at: str = "") -> None:
         """At the practice's own pages, or where `at` leads."""
