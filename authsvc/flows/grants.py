@@ -71,7 +71,7 @@ class Grants:
         return Hinted(claims["aud"], practice, patient)
 
     def unproven(self, id_token: str) -> str:
-        """The client that such a token names, whether or not it is ours: worth no more than an id that somebody typed."""
+        """The client that such a token names, ours or not: worth no more than an id that somebody typed."""
         return id_tokens.said_audience(id_token)
 
     # --- a pressed link -----------------------------------------------------------------------------------------------
@@ -114,19 +114,14 @@ class Grants:
         Raises SignInNeeded, RateLimited.
         """
         held = named(cookie) or {"sid": "", "secret": ""}
-        wanted = None if fresh or asked.max_age_s is None else asked.max_age_s * 1000
+        wanted = None if fresh else _max_age_ms(asked)
         return self._issue(
-            act,
-            asked,
-            idle_ms=self._acts.settings.session_idle_s * 1000,
-            max_age_ms=wanted,
-            patient=asked.hinted or None,
-            **held,
+            act, asked, idle_ms=self._acts.settings.session_idle_s * 1000, max_age_ms=wanted, **held
         )
 
     def for_landing(self, act: Act, asked: Asked, browser: str) -> str:
         """A code for the link that this browser has pressed. Raises SignInNeeded, LinkGone, RateLimited."""
-        return self._issue(act, asked, **_landing(asked.login_hint, browser))
+        return self._issue(act, asked, max_age_ms=_max_age_ms(asked), **_landing(asked.login_hint, browser))
 
     def _issue(self, act: Act, asked: Asked, **of: Any) -> str:
         code = mint.token(self._acts.entropy, CODE + act.practice.id + ".")
@@ -142,6 +137,7 @@ class Grants:
             challenge=asked.challenge,
             nonce=asked.nonce,
             scope=" ".join(asked.scopes),
+            patient=asked.hinted or None,
             until=self._acts.clock.now_ms() + CODE_LIFE_MS,
             **of,
         )
@@ -196,12 +192,17 @@ class Grants:
             jti=jti,
             asked=reply["scope"].split(),
             oidc_nonce=reply["nonce"],
+            pressed_ms=int(reply["link"]["o"]),
         )
 
 
 def s256(verifier: str) -> str:
     """PKCE's challenge for a verifier (RFC 7636 §4.2)."""
     return base64.urlsafe_b64encode(sha256(verifier.encode("utf-8", "replace")).digest()).rstrip(b"=").decode("ascii")
+
+
+def _max_age_ms(asked: Asked) -> int | None:
+    return None if asked.max_age_s is None else asked.max_age_s * 1000
 
 
 def _landing(login_hint: str, browser: str) -> dict[str, Any]:

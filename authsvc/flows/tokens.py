@@ -85,11 +85,12 @@ class Issuing:
         jti: str = "",
         asked: Sequence[str] | None = None,
         oidc_nonce: str = "",
+        pressed_ms: int | None = None,
     ) -> TokenGrant:
         """The one token of an instant link: its workflow's scopes for its one resource, and nothing to refresh.
 
         `link` has id, p (patient), r (resource, perhaps empty) and ch (channel). `asked` narrows the scopes, and with
-        `openid` among it there is an ID token too.
+        `openid` among it there is an ID token too. `pressed_ms` is when its button was pressed, if that isn't now.
         """
         resource, asked_for = link["r"] or None, asked or ()
         scopes = [name for name in workflow.scopes if asked is None or name in asked]
@@ -103,7 +104,7 @@ class Issuing:
             scopes=[*scopes, OPENID] if OPENID in asked_for else scopes,
             acr=ACR_INSTANT,
             amr=[link["ch"]],
-            auth_time_ms=now_ms,
+            auth_time_ms=now_ms if pressed_ms is None else pressed_ms,
             now_ms=now_ms,
             expires_ms=now_ms + self._acts.settings.access_token_life_s * 1000,
             jti=jti or mint.short_id(self._acts.entropy),

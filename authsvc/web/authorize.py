@@ -8,14 +8,15 @@ framed or forged here; and nothing but a code, worth nothing without its verifie
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from authsvc.errors import LinkGone, MethodNotAllowed, SignInNeeded
-from authsvc.model import Asked
+from authsvc.model import Act, Asked
 from authsvc.web import asking
 from authsvc.web.asking import Declined
-from authsvc.web.browsers import Browsers
+from authsvc.web.browsers import Browser, Browsers
 from authsvc.web.calls import SEEN, Environ, Reply
 from authsvc.web.finish import Finish
 from authsvc.web.peers import Peers
@@ -65,19 +66,30 @@ class Authorize:
         act = self._service.act(
             asked.practice, client_ip=self._peers.of(environ), request_id=environ[SEEN].request_id
         )
-        if asked.login_hint and asked.acr != "extra":
+        # A maximum age of nothing is prompt=login in other words, whatever the clocks of our instances say.
+        again = bool(asked.prompt & AGAIN) or asked.max_age_s == 0
+        if asked.login_hint and asked.acr != "extra" and not again:
             try:
                 return self._finish.granted(asked, self._service.grants.for_landing(act, asked, browser.id))
-            except (SignInNeeded, LinkGone):
-                raise _declined(asked, "The link was used up on the way: it has to be opened again") from None
-        if not asked.prompt & AGAIN:
+            except (SignInNeeded, LinkGone) as error:
+                if error.reason != "max_age":
+                    raise _declined(asked, "The link was used up on the way: it has to be opened again") from None
+                again = True
+        if not again:
             try:
-                return self._finish.after(act, asked, browser.sign_in)
+                return self._finish.after(act, self._meant(act, asked, browser), browser.sign_in)
             except SignInNeeded:
                 pass
         if "none" in asked.prompt:
             raise _declined(asked, "Somebody has to sign in")
         return self._finish.to_sign_in(asked)
+
+    def _meant(self, act: Act, asked: Asked, browser: Browser) -> Asked:
+        """A pressed link that isn't enough is for its own patient, not for who happens to be signed in here."""
+        landing = self._service.grants.landing(act, asked.login_hint, browser.id)
+        if landing is None or landing.target != asked.client.id or asked.hinted:
+            return asked
+        return replace(asked, hinted=landing.patient)
 
 
 def _declined(asked: Asked, description: str) -> Declined:

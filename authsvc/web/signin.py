@@ -56,11 +56,11 @@ class SignInPage:
 
     def _known(self, visit: Visit, asked: Asked) -> Start | None:
         """Whom a code can be sent to without asking for an address: who has pressed a link that isn't enough for what
-        the client wants, or who is signed in and has to prove it again."""
+        the client wants (else it would have its code already), or who is signed in and has to prove it again."""
         if "select_account" in asked.prompt:
             return None
         found = []
-        if asked.login_hint and asked.acr == "extra":
+        if asked.login_hint:
             landing = self._service.grants.landing(visit.act, asked.login_hint, visit.browser.id)
             if landing and landing.email_hint and landing.target == asked.client.id:
                 found.append(Start("patient", landing.patient, landing.email_hint, landing.locale))

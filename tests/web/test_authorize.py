@@ -8,6 +8,7 @@ import pytest
 
 from tests.web.conftest import Web
 from tests.web.relying import CALLBACK, OPEN, SCOPE, Party, claims, code_of, party, press, s256, sent_to, sign_in
+from tests.web.visitor import Sheet
 
 ISSUER = "http://127.0.0.1:8080"
 
@@ -144,6 +145,49 @@ def test_a_pressed_link_that_asks_for_more_leads_to_a_code(web: Web, app: Party)
     where, said = sent_to(app.authorize(login_hint=press(web), acr_values="extra"))
     assert where == "/p/maple/sign-in"
     assert said["login_hint"].startswith("alh_")
+
+
+@pytest.mark.parametrize("wish", [{"prompt": "login"}, {"prompt": "consent"}, {"max_age": "0"}, {"max_age": "299"}])
+def test_attack_a_pressed_link_does_not_stand_for_a_code_typed_now_or_lately(
+    web: Web, app: Party, wish: dict[str, str]
+) -> None:
+    hint = press(web)
+    web.clock.advance_s(300)
+    assert sent_to(app.authorize(login_hint=hint, prompt="none", max_age="0"))[1]["error"] == "login_required"
+    where, said = sent_to(app.authorize(login_hint=hint, **wish))
+    assert (where, said["login_hint"]) == ("/p/maple/sign-in", hint)
+    page = web.bare("GET", f"{where}?{app.query(login_hint=hint, **wish)}")
+    assert "a•••@e•••.org" in Sheet(page).text  # the code goes to the link's patient
+    assert code_of(app.authorize(login_hint=hint, max_age="300"))
+
+
+def test_the_time_of_a_pressed_link_is_that_of_the_press(web: Web, app: Party) -> None:
+    pressed_s, hint = web.clock.now_ms() // 1000, press(web)
+    web.clock.advance_s(300)
+    tokens = app.tokens(login_hint=hint)
+    assert claims(tokens["id_token"])["auth_time"] == claims(tokens["access_token"])["auth_time"] == pressed_s
+
+
+def test_a_pressed_link_of_another_patient_than_the_hinted_one_gives_no_code(web: Web, app: Party) -> None:
+    web.house.patient("p2", "ben@example.org")
+    sign_in(web, "ben@example.org")
+    hint = app.tokens()["id_token"]
+    assert sent_to(app.authorize(login_hint=press(web), id_token_hint=hint))[1]["error"] == "login_required"
+
+
+def test_a_pressed_link_that_asks_for_more_is_not_answered_for_who_else_is_signed_in(web: Web, app: Party) -> None:
+    web.house.patient("p2", "ben@example.org")
+    sign_in(web, "ben@example.org")
+    hint = press(web)
+    assert sent_to(app.authorize(login_hint=hint, acr_values="extra"))[0] == "/p/maple/sign-in"
+    sign_in(web)
+    assert code_of(app.authorize(login_hint=hint, acr_values="extra"))
+
+
+def test_max_age_zero_always_asks_though_another_instances_clock_is_behind(web: Web, app: Party) -> None:
+    sign_in(web)
+    web.clock.advance_s(-2)
+    assert sent_to(app.authorize(max_age="0"))[0] == "/p/maple/sign-in"
 
 
 def test_attack_a_hint_from_a_log_is_worth_nothing_in_another_browser(web: Web, app: Party) -> None:

@@ -1,13 +1,13 @@
 -- Give a client an authorization code: for the browser's sign-in, or for the link that it has pressed (RFC 6749 §4.1.2).
 --
 --   limits; code (digest), client, redirect, challenge (PKCE), nonce, scope, until (ms)
---   sid, secret (digest of the cookie's), idle_ms; max_age_ms (absent: any age), patient (absent: whoever it is)
---   or landing (digest of the hint), browser (digest)
+--   max_age_ms (absent: any age), patient (absent: whoever it is)
+--   sid, secret (digest of the cookie's), idle_ms; or landing (digest of the hint), browser (digest)
 --   audit issued, limited
 -- Returns {} | err: rate-limited, sign-in-needed (reason: none, other_patient, max_age), link-gone (reason)
 --
 -- grant:<digest of the code> hash: c client, r redirect address, h PKCE challenge, n nonce, s scope, e expires, and of a
--- sign-in v its sid, of a link l, p, w, x (resource), ch; once redeemed st: the sid or the jti that it gave
+-- sign-in v its sid, of a link l, p, w, x (resource), ch, o when it was pressed; once redeemed st: the sid or the jti that it gave
 
 local refused = take(a.limits)
 if refused then return refused end
@@ -26,8 +26,10 @@ if a.landing then
   local dead = why_dead(l)
   -- The press was its use: that time or uses have run out since then takes nothing back.
   if dead and dead ~= 'expired' and dead ~= 'used_up' then return answer({err = 'link-gone', reason = dead}) end
+  if a.patient and resolve(a.patient) ~= resolve(d.p) then return needed('other_patient') end
+  if a.max_age_ms and now - tonumber(d.o) > a.max_age_ms then return needed('max_age') end
   call('DEL', k)
-  g.l, g.p, g.w, g.x, g.ch = d.l, resolve(d.p), d.w, d.r, d.ch
+  g.l, g.p, g.w, g.x, g.ch, g.o = d.l, resolve(d.p), d.w, d.r, d.ch, d.o
   patient = g.p
 else
   local k = key('session', a.sid)

@@ -4,7 +4,7 @@
 --   session {id, nonce (digest), aud, tell (whether the client wants to be told of its end)}; jti of the token that a
 --   link would give, token_until (ms)
 --   audit redeemed, reused, refused, session_ended, limited
--- Returns {session, nonce, scope} | {link = {id, p, w, r, ch}, nonce, scope} | err: rate-limited, invalid-grant (reason)
+-- Returns {session, nonce, scope} | {link = {id, p, w, r, ch, o}, nonce, scope} | err: rate-limited, invalid-grant (reason)
 --
 -- A second use means that somebody copied the code: what the first one gave ends (RFC 6749 §4.1.2). A wrong verifier,
 -- address or client doesn't spend it, so that a thief can't spoil what he can't use.
@@ -41,7 +41,7 @@ if g.l then
   local patient = resolve(g.p)
   call('HSET', k, 'st', a.jti)
   record(a.audit.redeemed, {patient = patient, link = g.l})
-  return reply({link = {id = g.l, p = patient, w = g.w, r = g.x, ch = g.ch}, nonce = g.n, scope = g.s})
+  return reply({link = {id = g.l, p = patient, w = g.w, r = g.x, ch = g.ch, o = g.o}, nonce = g.n, scope = g.s})
 end
 
 local parent = hash(key('session', g.v))
