@@ -25,6 +25,7 @@ class Form:
     action: str
     fields: dict[str, str] = field(default_factory=dict)
     buttons: list[str] = field(default_factory=list)
+    acts: dict[str, dict[str, str]] = field(default_factory=dict)  # what a button sends itself, by its words
 
 
 class Page(HTMLParser):
@@ -42,6 +43,7 @@ class Page(HTMLParser):
         self._open: list[str] = []
         self._href = ""
         self._words = ""
+        self._act: dict[str, str] = {}
         self.feed(self.html)
         self.text = " ".join(self.text.split())
 
@@ -66,6 +68,7 @@ class Page(HTMLParser):
             self.forms[-1].fields[given["name"]] = given.get("value", "")
         elif tag in ("a", "button"):
             self._href, self._words = given.get("href", ""), ""
+            self._act = {given["name"]: given.get("value", "")} if "name" in given else {}
         if tag in ("title", "style"):
             self._open.append(tag)
 
@@ -75,6 +78,7 @@ class Page(HTMLParser):
             self.links[words] = self._href
         elif tag == "button":
             self.forms[-1].buttons.append(words)
+            self.forms[-1].acts[words] = self._act
         if self._open and self._open[-1] == tag:
             self._open.pop()
 
@@ -104,7 +108,8 @@ class Browser:
     def press(self, words: str, **fields: str) -> Page:
         """Press the button that begins with these words, its form filled with these fields."""
         form = self.at.form(words)
-        return self._go(form.method, form.action, form.fields | fields)
+        act = next(act for button, act in form.acts.items() if button.startswith(words))
+        return self._go(form.method, form.action, form.fields | act | fields)
 
     def submit(self, url: str, fields: Mapping[str, str]) -> Page:
         """Send a form that the page at hand doesn't show."""
@@ -120,7 +125,10 @@ class Browser:
         page = Page(target, self._transport(method, target, headers, body), method)
         for name, value in page.headers:
             if name.lower() == "set-cookie":
-                self.cookies |= {key: morsel.value for key, morsel in SimpleCookie(value).items()}
+                for key, morsel in SimpleCookie(value).items():
+                    self.cookies[key] = morsel.value
+                    if morsel["max-age"] == "0":
+                        del self.cookies[key]
         self.seen.append(page)
         return page
 
@@ -143,6 +151,17 @@ def flask_transport(app: Flask, address: str) -> Transport:
         client.environ_base["REMOTE_ADDR"] = address
         answer = client.open(url, method=method, headers=headers, data=body)
         return answer.status_code, list(answer.headers), answer.data
+
+    return send
+
+
+def by_host(applications: Mapping[str, Flask], address: str) -> Transport:
+    """Requests straight into whichever application lives at the address: `http://host:port` → application."""
+    ways = {origin: flask_transport(app, address) for origin, app in applications.items()}
+
+    def send(method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
+        parts = urlsplit(url)
+        return ways[f"{parts.scheme}://{parts.netloc}"](method, url, headers, body)
 
     return send
 

@@ -1,4 +1,7 @@
-"""The sample practice before the real service: authsvc on a loopback port over a real store, its worker running."""
+"""The sample practice before the real service: both on loopback ports over a real store, the worker running.
+
+Browsers go straight into the two applications; what the applications say to each other goes over the wire.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,16 @@ from werkzeug.serving import make_server
 
 from authsvc import mailroom, wiring
 from authsvc.app import create_app
-from authsvc.demo.provision import PERMISSIONS
+from authsvc.demo.provision import COLOUR, PERMISSIONS
+from authsvc.demo.sample import oidc
 from authsvc.demo.sample.clinic import Clinic, Settings
 from authsvc.demo.sample.state import maple_clinic
+from authsvc.demo.sample.visits import Grant, visit
 from authsvc.demo.walk import demo_site
 from authsvc.store.inbox import Inbox
-from tests.browsing import Browser, flask_transport
+from tests.browsing import Browser, by_host
 
 ARRIVES_WITHIN_S = 10.0
-
 
 INVOICE = {"workflow": "pay-invoice", "patient": "anna", "resource": "invoice:inv_1001"}
 AGREEMENT = {"workflow": "accept-agreement", "patient": "anna", "resource": "agreement:agr_anna"}
@@ -31,8 +35,8 @@ class Maple:
     """One running demo. Every browser comes from a network of its own, so that limits don't meet."""
 
     def __init__(self, store_url: str) -> None:
-        listening = make_server("127.0.0.1", 0, lambda environ, start: [], threaded=True)
-        self.url = f"http://127.0.0.1:{listening.server_port}"
+        self._listening = [make_server("127.0.0.1", 0, lambda environ, start: [], threaded=True) for _ in range(2)]
+        self.url, self.site_url = (f"http://127.0.0.1:{one.server_port}" for one in self._listening)
         environ = {
             "AUTHSVC_ENV": "development",
             "AUTHSVC_PUBLIC_URL": self.url,
@@ -43,23 +47,27 @@ class Maple:
         }
         self.service = wiring.bootstrap(*wiring.load(environ))
         self.service.start()
-        listening.app = create_app(self.service)
         self.practice = self.service.practices.add(
-            "maple", actor="test", name="Maple Clinic", phone="555 0199", link_url="http://localhost/go/{token}"
-        )
+            "maple", actor="test", name="Maple Clinic", phone="555 0199", colour=COLOUR,
+            portal_url=f"{self.site_url}/sign-in",
+        )  # fmt: skip
         _, secret = self.service.clients.add(
-            "sample", actor="test", practices=("maple",), permissions=frozenset(PERMISSIONS), audience=None
-        )
+            "portal", actor="test", practices=("maple",), permissions=frozenset(PERMISSIONS), audience=None,
+            redirect_uris=(self.site_url + oidc.BACK,), post_logout_uris=(self.site_url + oidc.BYE,),
+            initiate_login_uri=f"{self.site_url}/open", backchannel_logout_uri=f"{self.site_url}/backchannel-logout",
+        )  # fmt: skip
         self.records = maple_clinic()
         self._inbox = Inbox(self.service.store)
-        settings = Settings("http://localhost", self.url, "maple", "sample", secret)
+        settings = Settings(self.site_url, self.url, "maple", "portal", secret)
         self.site = demo_site(settings, self.records, self._inbox.mails)
         self.clinic: Clinic = self.site.extensions["clinic"]
+        self._applications = {self.url: create_app(self.service), self.site_url: self.site}
+        for listening, app in zip(self._listening, self._applications.values(), strict=True):
+            listening.app = app
         self._addresses = (f"203.0.113.{number}" for number in itertools.count(1))
         self._stop = threading.Event()
-        self._listening = listening
         self._threads = [
-            threading.Thread(target=listening.serve_forever),
+            *(threading.Thread(target=listening.serve_forever) for listening in self._listening),
             threading.Thread(target=mailroom.work, args=(self.service, self._stop)),
         ]
         for thread in self._threads:
@@ -68,9 +76,20 @@ class Maple:
             self.clinic.authsvc.put_patient(person.id, person.email, person.name, portal_access=True)
 
     def browser(self) -> Browser:
-        browser = Browser(flask_transport(self.site, next(self._addresses)))
-        browser.open("http://localhost/")
+        browser = Browser(by_host(self._applications, next(self._addresses)))
+        browser.open(f"{self.site_url}/")
         return browser
+
+    def kept(self, browser: Browser) -> Grant | None:
+        """What the clinic's server keeps of the portal for this browser."""
+        with self.site.test_request_context("/", headers={"Cookie": f"visit={browser.cookies['visit']}"}):
+            self.site.preprocess_request()
+            return visit().portal
+
+    def held(self, browser: Browser) -> Grant:
+        grant = self.kept(browser)
+        assert grant
+        return grant
 
     def mails(self) -> list[dict[str, str]]:
         return [json.loads(mail) for mail in self._inbox.mails()]
@@ -92,10 +111,12 @@ class Maple:
 
     def stop(self) -> None:
         self._stop.set()
-        self._listening.shutdown()
+        for listening in self._listening:
+            listening.shutdown()
         for thread in self._threads:
             thread.join()
-        self._listening.server_close()
+        for listening in self._listening:
+            listening.server_close()
         self.service.stop()
 
 
@@ -121,16 +142,14 @@ def mailed(maple: Maple, workflow: str, patient: str, resource: str | None = Non
     answer = desk.request("POST", form.action, form.fields)
     assert (answer.status, answer.header("Location")) == (303, "/billing")
     assert f"is on its way to {maple.records.people[patient].name}" in desk.open("/billing").text
-    found = re.search(r"http://localhost/go/\S+", maple.arrived(before)["text"])
-    assert found
-    return found.group()
+    return link_of(maple, maple.arrived(before))
 
 
 def opened(maple: Maple, address: str) -> Browser:
     """Somebody who pressed the link."""
     browser = maple.browser()
     browser.open(address)
-    browser.press("Open")
+    browser.press("Continue")
     return browser
 
 
@@ -139,9 +158,15 @@ def asked(maple: Maple, email: str = "anna@example.com") -> tuple[Browser, str]:
     browser, before = maple.browser(), len(maple.mails())
     browser.open("/sign-in")
     browser.press("Email me a code", email=email)
-    assert browser.at.url.endswith("/sign-in/code"), browser.at.text
+    assert "/p/maple/code/" in browser.at.url, browser.at.text
     known = any(person.email == email for person in maple.records.people.values())
     return browser, code_of(maple.arrived(before)) if known else ""
+
+
+def link_of(maple: Maple, mail: dict[str, str]) -> str:
+    found = re.search(rf"{maple.url}/p/maple/l/\S+", mail["text"])
+    assert found, mail
+    return found.group()
 
 
 def code_of(mail: dict[str, str]) -> str:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
-import pytest
+from urllib.parse import urlsplit
 
 from authsvc.demo.sample import HEADERS
-from tests.demo.maple import AGREEMENT, CARD, INVOICE, Maple, mailed, opened
+from authsvc.demo.sample.visits import visit
+from tests.demo.maple import AGREEMENT, CARD, INVOICE, Maple, link_of, mailed, opened
 
 
 def test_an_invoice_is_seen_and_paid_without_a_login(maple: Maple) -> None:
     browser = opened(maple, mailed(maple, **INVOICE))
-    assert browser.at.url == "http://localhost/invoice/inv_1001"
+    assert browser.at.url == f"{maple.site_url}/invoice/inv_1001"
     assert "$120.00" in browser.at.text
 
     browser.press("Pay $120.00")
@@ -25,10 +24,9 @@ def test_a_paid_invoice_ends_its_links(maple: Maple) -> None:
     browser = opened(maple, address)
     browser.press("Pay")
 
-    again = opened(maple, address)
-    assert again.at.status == 410
-    assert "no longer needed" in again.at.text
-    assert not again.at.forms  # a link that was ended on purpose is not renewed
+    again = maple.browser().open(address)
+    assert again.status == 410
+    assert not again.forms  # a link that was ended on purpose is not renewed
 
 
 def test_an_invoice_is_paid_once_however_often_the_button_is_pressed(maple: Maple) -> None:
@@ -41,7 +39,7 @@ def test_an_invoice_is_paid_once_however_often_the_button_is_pressed(maple: Mapl
 
 def test_a_card_is_put_in_and_none_is_shown(maple: Maple) -> None:
     browser = opened(maple, mailed(maple, "update-payment-info", "anna"))
-    assert browser.at.url == "http://localhost/payment-info"
+    assert browser.at.url == f"{maple.site_url}/payment-info"
     assert "4242" not in browser.at.text.replace("like 4242", "")
 
     browser.press("Save this card", **CARD | {"last4": "54"})
@@ -71,25 +69,30 @@ def test_opening_a_link_changes_nothing(maple: Maple) -> None:
     assert opened(maple, address).at.status == 200
 
 
-def test_the_token_leaves_the_address_and_never_comes_back(maple: Maple) -> None:
+def test_no_token_of_any_kind_is_in_an_address_or_page_of_ours(maple: Maple) -> None:
     address = mailed(maple, **INVOICE)
     token = address.rpartition("/")[2]
     browser = opened(maple, address)
-    after = [page for page in browser.seen if token not in page.url]
-    assert browser.at in after
-    for page in after:
-        assert token not in page.html + str(page.headers)
-    assert "eyJ" not in "".join(page.html + str(page.headers) for page in browser.seen)  # nor any access token
+    ours = [page for page in browser.seen if page.url.startswith(maple.site_url)]
+    assert browser.at in ours
+    for page in ours:
+        assert token not in page.url + page.html + str(page.headers)
+        assert "eyJ" not in page.html + page.url  # nor an access token, nor an ID token
+    assert "eyJ" not in "".join(browser.cookies.values())
 
 
 def test_every_page_of_a_link_is_private(maple: Maple) -> None:
     browser = opened(maple, mailed(maple, **INVOICE))
-    assert len(browser.seen) == 4  # the walk, the landing page, the press, the invoice
-    for page in browser.seen:
+    ours = [page for page in browser.seen if page.url.startswith(maple.site_url)]
+    assert [urlsplit(page.url).path for page in ours] == ["/", "/open", "/signed-in", "/invoice/inv_1001"]
+    for page in ours:
         for name, value in HEADERS.items():
             assert page.header(name) == value, page.url
-    for page in browser.seen:
-        for tag, attrs in page.elements:
+        policy = page.header("Content-Security-Policy")
+        assert "default-src 'none'" in policy
+        assert "script-src" not in policy
+        assert f"form-action 'self' {maple.url};" in policy
+        for tag, attrs in page.elements if page.status != 303 else ():
             for name in ("src", "href", "action"):
                 assert not attrs.get(name, "").startswith(("http", "//")), (tag, attrs)
             assert not {"style", "onclick", "onload"} & attrs.keys()
@@ -98,13 +101,12 @@ def test_every_page_of_a_link_is_private(maple: Maple) -> None:
 
 def test_pressing_gives_the_browser_a_new_cookie(maple: Maple) -> None:
     browser = maple.browser()
-    before = dict(browser.cookies)
+    before = browser.cookies["visit"]
     browser.open(mailed(maple, **INVOICE))
-    browser.press("Open")
-    assert browser.cookies.keys() == before.keys()
-    assert browser.cookies != before
-    [said] = [page.header("Set-Cookie") for page in browser.seen[-2:] if page.header("Set-Cookie")]
-    assert {"HttpOnly", "Path=/", "SameSite=Lax"} <= set(said.split("; "))
+    browser.press("Continue")
+    assert browser.cookies["visit"] != before
+    said = [part for page in browser.seen for name, part in page.headers if name == "Set-Cookie" and "visit=" in part]
+    assert {"HttpOnly", "Path=/", "SameSite=Lax"} <= set(said[-1].split("; "))
 
 
 def test_attack_a_link_for_one_invoice_opens_no_other(maple: Maple) -> None:
@@ -112,7 +114,8 @@ def test_attack_a_link_for_one_invoice_opens_no_other(maple: Maple) -> None:
     other = browser.open("/invoice/inv_1002")
     assert other.status == 403
     assert 'error="insufficient_scope"' in other.header("WWW-Authenticate")
-    form = {"csrf": browser.at.form("Email me a code").fields["csrf"]}
+    assert browser.at.links["Go on with a code"] == "/sign-in?to=home"
+    form = browser.open("/invoice/inv_1001").form("Pay").fields
     for path in ("/invoice/inv_1002/pay", "/agreement/agr_anna/accept"):
         assert browser.submit(path, form).status == 403
         assert "Your link opens one thing only" in browser.at.text
@@ -122,8 +125,7 @@ def test_attack_a_link_for_one_invoice_opens_no_other(maple: Maple) -> None:
 def test_attack_a_form_without_its_token_is_refused(maple: Maple) -> None:
     browser = opened(maple, mailed(maple, **INVOICE))
     stranger = maple.browser()
-    stranger.open("/sign-in")
-    foreign = stranger.at.form("Email me a code").fields["csrf"]
+    foreign = stranger.open("/billing").form("Ask for an update").fields["csrf"]
     for fields in ({}, {"csrf": ""}, {"csrf": "é"}, {"csrf": foreign}):
         assert browser.request("POST", "/invoice/inv_1001/pay", fields).status == 400
     assert maple.records.invoices["inv_1001"].paid_on is None
@@ -135,32 +137,36 @@ def test_a_used_up_link_offers_a_new_one(maple: Maple) -> None:
         patient="anna", workflow="pay-invoice", resource="invoice:inv_1001", max_uses=1,
     )  # fmt: skip
     opened(maple, issued.url)
-    late = opened(maple, issued.url)
-    assert late.at.status == 410
-    assert "as often as it can be" in late.at.text
+    late = maple.browser()
+    assert late.open(issued.url).status == 410
 
     before = len(maple.mails())
-    late.press("Email me a new link")
-    assert late.at.status == 202
-    assert "look in your email" in late.at.text
-    renewed = re.search(r"http://localhost/go/\S+", maple.arrived(before)["text"])
-    assert renewed
-    assert opened(maple, renewed.group()).at.url.endswith("/invoice/inv_1001")
+    submit = late.at.forms[0]
+    late.press(submit.buttons[0])
+    assert "/p/maple/sent" in late.at.url
+    assert opened(maple, link_of(maple, maple.arrived(before))).at.url.endswith("/invoice/inv_1001")
 
 
-@pytest.mark.parametrize("token", ["al_" + "x" * 43, "short"])
-def test_a_broken_link_is_said_to_be_one(maple: Maple, token: str) -> None:
-    browser = opened(maple, f"http://localhost/go/{token}")
-    assert browser.at.status in (400, 404)
-    assert "email" in browser.at.text
+def test_a_press_is_worth_nothing_in_another_browser(maple: Maple) -> None:
+    browser = opened(maple, mailed(maple, **INVOICE))
+    [there] = [page.url for page in browser.seen if "/open?" in page.url]
+    thief = maple.browser()
+    assert thief.open(there).status == 403
+    assert "Please press it once more" in thief.at.text
+    assert maple.kept(thief) is None
+
+
+def test_a_press_is_fetched_once(maple: Maple) -> None:
+    browser = opened(maple, mailed(maple, **INVOICE))
+    [there] = [page.url for page in browser.seen if "/open?" in page.url]
+    assert browser.open(there).status == 403  # the Back button, say
+    assert browser.open(f"{maple.site_url}/invoice/inv_1001").status == 200  # and nothing is lost by it
 
 
 def test_a_page_left_open_closes_after_the_token_ends(maple: Maple) -> None:
     browser = opened(maple, mailed(maple, **INVOICE))
     with maple.site.test_request_context("/", headers={"Cookie": f"visit={browser.cookies['visit']}"}):
         maple.site.preprocess_request()
-        from authsvc.demo.sample.visits import visit
-
         visit().instant["invoice:inv_1001"].ends = 0
     assert browser.open("/invoice/inv_1001").status == 401
     assert "Press the link in our email" in browser.at.text

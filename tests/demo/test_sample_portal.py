@@ -6,7 +6,10 @@ import dataclasses
 
 import pytest
 
-from authsvc.demo.sample.api import Authsvc
+from authsvc.demo.sample.api import Authsvc, Refusal
+from authsvc.demo.sample.oidc import Oidc
+from authsvc.demo.sample.refusals import refused
+from authsvc.demo.sample.tokens import RENEW_AFTER_S
 from authsvc.verifier import Verifier
 from tests.browsing import Browser
 from tests.demo.maple import CARD, INVOICE, Maple, asked, mailed, opened, signed_in
@@ -95,8 +98,12 @@ def test_attack_names_are_shown_as_they_are(maple: Maple) -> None:
     browser = signed_in(maple)
     browser.open("/portal/membership")
     browser.press("Add this person", dependent='"><script>alert(1)</script>')
-    assert "<script" not in browser.at.html
+    assert "<script>" not in browser.at.html
     assert "<script>alert(1)</script>" in browser.at.text
+
+
+def nowhere(maple: Maple, url: str = NOWHERE, secret: str = "x") -> Oidc:
+    return Oidc(maple.site, url, "portal", secret, maple.site_url)
 
 
 def away(maple: Maple, **changes: object) -> None:
@@ -112,18 +119,21 @@ def back_again(maple: Maple) -> object:
 
 @pytest.mark.usefixtures("back_again")
 def test_authsvc_away_is_not_now_and_never_no(maple: Maple) -> None:
-    browser, code = asked(maple)
-    inside = signed_in(maple)
-    away(maple, authsvc=Authsvc(NOWHERE, "maple", "sample", "x"))
-    for words, fields in (("Sign in", {"code": code}), ("Send another code", {})):
-        browser.open("/sign-in/code")
-        answer = browser.press(words, **fields)
-        assert answer.status == 503
-        assert "Nothing is lost" in answer.text
-        assert int(answer.header("Retry-After")) > 0
-    assert inside.open("/portal/invoices").status == 200  # tokens verify without authsvc
-    inside.press("Sign out") if "Sign out" in inside.at.text else None
+    inside, outside = signed_in(maple), maple.browser()
+    away(maple, authsvc=Authsvc(NOWHERE, "maple", "portal", "x"), oidc=nowhere(maple))
+    answer = outside.open("/sign-in")
+    assert answer.status == 503
+    assert "Nothing is lost" in answer.text
+    assert int(answer.header("Retry-After")) > 0
+    maple.held(inside).began -= 10 * RENEW_AFTER_S
+    assert inside.open("/portal/invoices").status == 200  # tokens verify without authsvc, and do until their end
+    maple.held(inside).ends = 0
+    assert inside.open("/portal/invoices").status == 503
+    assert maple.kept(inside)
+    inside.open("/")
+    inside.press("Sign out")
     assert "on this device" in inside.at.text
+    assert maple.kept(inside) is None
 
 
 @pytest.mark.usefixtures("back_again")
@@ -143,12 +153,25 @@ def test_a_token_of_another_issuer_opens_nothing(maple: Maple) -> None:
 
 @pytest.mark.usefixtures("back_again")
 def test_wrong_credentials_are_our_own_mistake(maple: Maple) -> None:
-    away(maple, authsvc=Authsvc(maple.url, "maple", "sample", "acs_" + "x" * 43))
-    browser = maple.browser()
-    browser.open("/sign-in")
-    browser.press("Email me a code", email="anna@example.com")
-    assert browser.at.status == 500
-    assert "The mistake is ours" in browser.at.text
+    secret = "acs_" + "x" * 43
+    away(maple, authsvc=Authsvc(maple.url, "maple", "portal", secret), oidc=nowhere(maple, maple.url, secret))
+    desk = maple.browser()
+    desk.open("/billing")
+    desk.press("Ask for an update")
+    assert (desk.at.status, "The mistake is ours" in desk.at.text) == (500, True)
+    browser, code = asked(maple)
+    browser.press("Sign in", code=code)
+    assert (browser.at.status, "The mistake is ours" in browser.at.text) == (500, True)
+
+
+def test_too_many_links_are_told_when_to_come_back(maple: Maple) -> None:
+    refusal = Refusal(429, "rate-limited", {}, 61)
+    with maple.site.test_request_context("/billing"):
+        maple.site.preprocess_request()
+        answer = refused(refusal)
+    assert answer.status_code == 429
+    assert b"Please try again in 61 seconds" in answer.data
+    assert answer.headers["Retry-After"] == "61"
 
 
 def test_an_unknown_page_and_a_wrong_method_are_said_kindly(maple: Maple) -> None:

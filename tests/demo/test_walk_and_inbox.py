@@ -26,7 +26,7 @@ HOSTILE = {
 
 @pytest.fixture
 def inbox() -> Browser:
-    settings = Settings("http://localhost", "http://127.0.0.1:9", "maple", "sample", "x")
+    settings = Settings("http://localhost", "http://127.0.0.1:9", "maple", "portal", "x")
     site = demo_site(settings, maple_clinic(), lambda: [json.dumps(HOSTILE)])
     browser = Browser(flask_transport(site, "203.0.113.1"))
     browser.open("http://localhost/inbox")
@@ -41,7 +41,7 @@ def test_the_walk_names_every_workflow_and_sends_to_the_inbox(maple: Maple) -> N
     maple.arrived(before)
     browser.open("/inbox?still")
     assert "anna@example.com" in browser.at.text
-    assert any("/go/al_" in address for address in browser.at.links.values())
+    assert any("/p/maple/l/al_" in address for address in browser.at.links.values())
 
 
 def test_the_list_reloads_itself_and_stands_still_when_told(inbox: Browser) -> None:
@@ -76,7 +76,7 @@ def test_a_mail_that_is_gone_is_not_found(inbox: Browser) -> None:
 
 
 def test_an_empty_inbox_says_what_to_do(inbox: Browser) -> None:
-    settings = Settings("http://localhost", "http://127.0.0.1:9", "maple", "sample", "x")
+    settings = Settings("http://localhost", "http://127.0.0.1:9", "maple", "portal", "x")
     site = demo_site(settings, maple_clinic(), list)
     assert "No mail yet" in Browser(flask_transport(site, "203.0.113.1")).open("http://localhost/inbox").text
 

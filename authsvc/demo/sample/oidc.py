@@ -151,9 +151,10 @@ class Oidc:
         events = token.claims.get("events")
         if token.header.get("typ") != "logout+jwt" or not isinstance(events, Mapping) or LOGOUT_EVENT not in events:
             raise NotALogout("another kind of token")
-        if "nonce" in token.claims:  # then it is an ID token in disguise
-            raise NotALogout("a nonce")
-        return str(token.claims["sid"])
+        sid = token.claims["sid"]
+        if "nonce" in token.claims or not isinstance(sid, str):  # with a nonce it is an ID token in disguise
+            raise NotALogout("a nonce, or no session")
+        return sid
 
     def _decoded(self, token: str) -> jwt.Token:
         algs = self._client.load_server_metadata()["id_token_signing_alg_values_supported"]
