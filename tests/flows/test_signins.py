@@ -395,6 +395,35 @@ def test_no_client_session_outlives_its_sign_in(house: House, portal: Portal) ->
     assert portal.refresh(grant).expires_in_s == 300
 
 
+def test_a_redeemed_code_keeps_it_in_use_so_that_nothing_wakes_it_once_it_is_over(
+    house: House, portal: Portal
+) -> None:
+    entered = enter(house)
+    code = portal.code(entered.cookie)
+    house.clock.advance_s(50)
+    grant = portal.redeem(code)
+    house.clock.advance_ms(IDLE_MS)
+    assert here(house, entered)
+    house.clock.advance_ms(1)
+    assert look(house, entered) is None
+    assert not portal.works(grant)
+
+
+def test_attack_sent_round_and_round_a_client_leaves_no_pile_of_sessions(wide: House) -> None:
+    portal, other = Portal(wide), Portal(wide, "other")
+    wide.patient()
+    entered = enter(wide)
+    stays = other.tokens(entered.cookie)
+    grants = []
+    for _ in range(30):
+        grants.append(portal.tokens(entered.cookie))
+        wide.clock.advance_ms(1000)
+        grants[0] = portal.refresh(grants[0])  # the first one is the one in use
+    assert [portal.works(grant) for grant in grants] == [True] + [False] * 10 + [True] * 19
+    assert wide.redis.scard(f"authsvc:{{maple}}:children:{entered.sid}") == 21
+    assert other.works(stays)
+
+
 def test_staff_that_ends_a_clients_session_ends_the_sign_in_that_it_came_from(house: House, portal: Portal) -> None:
     """Else the browser, which is still signed in, would simply open the next."""
     entered = enter(house)

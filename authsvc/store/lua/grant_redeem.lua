@@ -9,6 +9,10 @@
 -- A second use means that somebody copied the code: what the first one gave ends (RFC 6749 §4.1.2). A wrong verifier,
 -- address or client doesn't spend it, so that a thief can't spoil what he can't use.
 
+-- A client that sends its patients round again for each page leaves sessions behind, and all of them end in one script.
+-- So many of a client's under one sign-in are kept; then the one goes that was used longest ago.
+local SIBLINGS_MAX = 20
+
 local refused = take(a.limits)
 if refused then return refused end
 local k = key('grant', a.code)
@@ -44,9 +48,25 @@ if g.l then
   return reply({link = {id = g.l, p = patient, w = g.w, r = g.x, ch = g.ch, o = g.o}, nonce = g.n, scope = g.s})
 end
 
+local function make_room(index, patient)
+  local kept, oldest, used = 0, nil, nil
+  local children = call('SMEMBERS', index)
+  table.sort(children)
+  for _, child in ipairs(children) do
+    local s = call('HMGET', key('session', child), 'c', 'l')
+    if s[1] == a.client then
+      kept = kept + 1
+      if not oldest or tonumber(s[2]) < used then oldest, used = child, tonumber(s[2]) end
+    end
+  end
+  if kept >= SIBLINGS_MAX then end_session(oldest, patient, 'too_many') end
+end
+
 local parent = hash(key('session', g.v))
 if not alive(parent, a.idle_ms) then return no('ended') end
+make_room(key('children', g.v), parent.p)
 call('HSET', k, 'st', a.session.id)
+call('HSET', key('session', g.v), 'l', int(now))  -- else it could end before what is opened here, and be woken by that
 local s = keep_session(a.session.id, {p = parent.p, c = a.client, a = a.session.aud, m = parent.m,
   o = tonumber(parent.o), l = now, g = 0, gm = now, n = a.session.nonce, e = tonumber(parent.e), s = g.s, v = g.v,
   b = a.session.tell and '1' or nil})
