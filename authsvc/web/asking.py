@@ -33,6 +33,7 @@ UNSUPPORTED = {
     "request": "request_not_supported",
     "request_uri": "request_uri_not_supported",
     "registration": "registration_not_supported",
+    "authorization_details": "invalid_authorization_details",  # RFC 9396 §5: what a link opens is the link's to say
 }
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # 256 bits in base64url: no other length can be a SHA-256

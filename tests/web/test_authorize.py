@@ -293,6 +293,7 @@ def test_attack_host_header_poisoning(web: Web, app: Party) -> None:
         ("request_not_supported", {"request": "x.y.z"}),
         ("request_uri_not_supported", {"request_uri": "https://evil.example/"}),
         ("registration_not_supported", {"registration": "{}"}),
+        ("invalid_authorization_details", {"authorization_details": '[{"type": "invoice"}]'}),
     ],
 )
 def test_what_is_wrong_is_told_to_the_client_with_iss(
