@@ -175,7 +175,9 @@ def the_rest(day: Day) -> None:
     day.put("dan")
     day.browse("dan@example.org", 1)
     service.signins.sign_out(day.page(), day.browse("dan@example.org", 100).cookie)
-    service.grants.press(day.page(), day.mail_link("ann"), "B" * 22, day.portal)
+    link = day.mail_link("ann")
+    service.links.peek(day.page(), link)
+    service.grants.press(day.page(), link, "B" * 22, day.portal)
     Outbox(service.store, 60, LOGOUTS).take("maple", "0123456789abcdef01234567", now_ms, 30_000, 10)
     service.outbox.take("maple", "0123456789abcdef01234567", now_ms, 30_000, 10)
     for practice in ("maple", None):

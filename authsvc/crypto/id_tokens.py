@@ -97,7 +97,7 @@ def said_audience(token: str) -> str:
     can't be read."""
     try:
         said = jwt.decode(token[:HINT_CHARS_MAX], options={"verify_signature": False})
-    except (jwt.PyJWTError, RecursionError):
+    except (jwt.PyJWTError, RecursionError, UnicodeEncodeError):
         return ""
     audience = said.get("aud")
     return audience if isinstance(audience, str) else ""

@@ -9,11 +9,11 @@ from typing import Any
 
 import jwt
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from authsvc.crypto import id_tokens, keys, tokens
-from authsvc.crypto.id_tokens import id_claims, logout_claims, read_hint
+from authsvc.crypto.id_tokens import id_claims, logout_claims, read_hint, said_audience
 from authsvc.crypto.keys import SigningKey
 from authsvc.crypto.mint import b64u
 from authsvc.errors import TokenInvalid
@@ -184,6 +184,28 @@ def test_attack_a_deep_or_a_large_one_costs_nothing() -> None:
 def test_attack_any_text_is_refused_as_a_value_and_nothing_breaks(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - whichever word, it is refused
         read(text)
+
+
+# --- as hearsay -----------------------------------------------------------------------------------------------------
+
+
+def test_whom_a_token_was_for_can_be_read_when_its_key_is_gone() -> None:
+    assert said_audience(signed(claims(expires_s=1), key=keys.generate("ES256"))) == "portal-web"
+
+
+@pytest.mark.parametrize("aud", [None, 7, ["portal-web"], {"a": "b"}])
+def test_an_audience_that_is_no_name_is_none(aud: object) -> None:
+    assert said_audience(signed({**claims(), "aud": aud})) == ""
+    assert said_audience(signed({"iss": ISSUER})) == ""
+
+
+@given(st.text(max_size=300) | st.from_regex(r"[A-Za-z0-9_-]{0,99}(\.[A-Za-z0-9_-]{0,99}){0,4}", fullmatch=True))
+@example("[" * 2900 + ".e30.AA")
+@example(base64.urlsafe_b64encode(b"[" * 2900).decode().rstrip("=") + ".e30.AA")
+@example(signed(claims()) + "A" * id_tokens.HINT_CHARS_MAX)
+@example("\ud800.\ud800.\ud800")
+def test_attack_any_text_names_nobody_and_nothing_breaks(text: str) -> None:
+    assert said_audience(text) in ("", "portal-web")
 
 
 # --- as a key -----------------------------------------------------------------------------------------------------

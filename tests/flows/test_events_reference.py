@@ -10,6 +10,7 @@ import pytest
 from authsvc.audit import Event
 from authsvc.errors import AuthsvcError
 from tests.flows.conftest import House
+from tests.flows.visitors import Portal, enter, page, press
 from tests.flows.test_redis_keys import a_days_acts
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/events.md").read_text(encoding="utf-8")
@@ -27,6 +28,30 @@ def test_every_event_has_its_row() -> None:
 
 
 NOT_SEEN = {"key.imported", "key.rewrapped"}
+
+
+def codes_and_sign_ins(house: House) -> None:
+    house.patient("fay", "fay@example.org")
+    web, entered = Portal(house, "fays"), enter(house, "fay@example.org")
+    assert house.service.signins.extend(page(house), entered.cookie)
+    token = house.link(patient="fay")
+    house.links.peek(page(house), token)
+    pressed = web.landed(press(house, web, token))
+    signed_in, revoked, ended = web.code(entered.cookie), web.landed(press(house, web, token)), web.code(entered.cookie)
+    web.refused("aac_maple.A")
+    Portal(house, "guys").refused(signed_in)
+    for code in (pressed, signed_in):
+        web.refused(code, verifier="A" * 43)
+        web.refused(code, redirect_uri="https://evil.example/in")
+        web.redeem(code)
+        web.refused(code)
+    again = enter(house, "fay@example.org", before=entered.cookie)
+    web.refused(ended)
+    house.links.revoke_where(house.act(), patient="fay")
+    web.refused(revoked)
+    late = web.code(again.cookie)
+    house.clock.advance_s(60)
+    web.refused(late)
 
 
 def what_rarely_happens(house: House) -> None:
@@ -62,16 +87,20 @@ def what_rarely_happens(house: House) -> None:
 
 
 def test_no_entry_of_a_whole_day_says_more_than_the_page_tells(house: House) -> None:
+    codes_and_sign_ins(house)
     what_rarely_happens(house)
     a_days_acts(house)
-    seen = set()
+    seen, causes = set(), set()
     for trail in TRAILS:
         for entry in house.service.trails.tail(trail, 1000):
             seen.add(entry["event"])
             assert entry.keys() - ALWAYS <= SAYS[entry["event"]], entry
             if "cause" in entry:
                 assert entry["cause"] in SAYS[entry["event"]], entry
+            causes.add((entry["event"], entry.get("cause")))
     assert seen == {event.value for event in Event} - NOT_SEEN
+    told = {cause for event, cause in causes if event == "grant.refused"}
+    assert told == SAYS["grant.refused"] - {"cause", "sid", "link"}
 
 
 def test_an_operators_reason_and_the_services_own_cause_stand_side_by_side(house: House) -> None:

@@ -29,10 +29,10 @@ def landing(house: House, hint: str, browser: str = BROWSER) -> Landing | None:
     return house.service.grants.landing(page(house), hint, browser)
 
 
-def refused(portal: Portal, hint: str, browser: str = BROWSER) -> str:
+def refused(portal: Portal, hint: str, browser: str = BROWSER, **asked: Any) -> str:
     """Why there is no code for a pressed link."""
     try:
-        portal.landed(hint, browser)
+        portal.landed(hint, browser, **asked)
     except (SignInNeeded, LinkGone) as error:
         return f"{type(error).__name__} {error.reason}"
     pytest.fail("there was a code")
@@ -136,6 +136,31 @@ def test_its_id_token_says_exactly_this(house: House, portal: Portal) -> None:
         "practice": "maple",
         "nonce": "n-0S6_WzA2Mj",
     }
+
+
+def test_its_patient_was_there_when_the_button_was_pressed(house: House, portal: Portal) -> None:
+    hint = press(house, portal, house.link())
+    house.clock.advance_s(300)
+    code = portal.landed(hint)
+    house.clock.advance_s(30)
+    claims = house.introspected(portal.redeem(code).access_token)
+    assert (claims["auth_time"], claims["iat"]) == (NINE_O_CLOCK_MS // 1000, NINE_O_CLOCK_MS // 1000 + 330)
+
+
+def test_a_press_older_than_the_client_allows_does_not_do(house: House, portal: Portal) -> None:
+    hint = press(house, portal, house.link())
+    house.clock.advance_ms(60_001)
+    assert refused(portal, hint, max_age_s=60) == "SignInNeeded max_age"
+    portal.landed(hint, max_age_s=61)
+
+
+def test_a_client_that_hints_at_another_patient_gets_nothing_for_this_one(house: House, portal: Portal) -> None:
+    house.patient("p2", "bob@example.org")
+    first, second = press(house, portal, house.link()), press(house, portal, house.link())
+    assert refused(portal, first, hinted="p2") == "SignInNeeded other_patient"
+    portal.landed(first, hinted="p1")
+    house.patients.merge(house.act(), "p1", "p2")
+    portal.landed(second, hinted="p1")  # who is p2 now, as the link's patient is
 
 
 def test_what_is_asked_for_narrows_it(house: House, portal: Portal) -> None:

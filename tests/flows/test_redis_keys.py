@@ -93,7 +93,9 @@ def hosted_pages(house: House) -> None:
         entered = enter(house, "daniel@example.org")
         web.tokens(entered.cookie)
     house.service.signins.sign_out(page(house), entered.cookie)
-    press(house, web, house.link(patient="ann", resource="invoice:inv_2"))
+    token = house.link(patient="ann", resource="invoice:inv_2")
+    house.links.peek(page(house), token)
+    press(house, web, token)
 
 
 def row_of(key: str) -> Documented | None:
