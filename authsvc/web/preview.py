@@ -112,9 +112,9 @@ def _pages(service: Service, practice: Practice, speak: Language) -> Iterator[Sh
         yield Shown(f"link-{reason}", "dead_link.html", _FORM | {"reason": reason, "resendable": resendable})
 
     again = {"onward": "sign-in.html", "onward_words": "again"}
-    for kind in ("sent", "contact", "busy", "away", "stale", "request", "finished", "not_found"):
+    for kind in ("sent", "contact", "request", "finished", "not_found"):
         yield Shown(f"message-{kind}", "message.html", {"kind": kind})
-    for kind in ("signed_out", "gone"):
+    for kind in ("signed_out", "gone", "stale", "busy", "away"):
         yield Shown(f"message-{kind}", "message.html", {"kind": kind, **again})
 
     me = SignIn("s1", "p1", "Ann Ortiz", speak.tag, hint, 0, 0, 0, 0)

@@ -118,11 +118,19 @@ def language_of(environ: Environ, practice: Practice | None, own: str = "") -> s
     return language.choose(asked.get("ui_locales", ""), own, accept, practice.locale if practice else "")
 
 
+def again(environ: Environ) -> str:
+    """This same page, asked for once more: a query alone, so the path stays as the browser has it."""
+    return "?" + urlencode(_query(environ))
+
+
 def _switch(environ: Environ) -> list[tuple[language.Language, str]]:
-    """Every language with the way to this same page in it: a query alone, so the path stays as the browser has it."""
-    pairs = parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True, errors="replace")
-    kept = [(name, value) for name, value in pairs if name != "ui_locales"]
+    """Every language with the way to this same page in it, in the same manner."""
+    kept = [(name, value) for name, value in _query(environ) if name != "ui_locales"]
     return [(one, "?" + urlencode([*kept, ("ui_locales", one.tag)])) for one in language.LANGUAGES.values()]
+
+
+def _query(environ: Environ) -> list[tuple[str, str]]:
+    return parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True, errors="replace")
 
 
 # --- in templates -------------------------------------------------------------------------------------------------

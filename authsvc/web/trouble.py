@@ -13,7 +13,7 @@ from authsvc.web import language
 from authsvc.web.asking import NotOurs
 from authsvc.web.calls import Environ, Reply
 from authsvc.web.failures import Failures
-from authsvc.web.sheets import Sheets, language_of
+from authsvc.web.sheets import Sheets, again, language_of
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service
@@ -39,11 +39,11 @@ class Trouble:
             case RateLimited():
                 self._failures.told(error, environ)
                 wait = language.LANGUAGES[lang].span(error.retry_after_s)
-                reply = self._say(environ, 429, "busy", practice, lang, wait=wait)
+                reply = self._say(environ, 429, "busy", practice, lang, wait=wait, **_once_more(environ, practice))
                 return _with_retry(reply, error.retry_after_s)
             case Unavailable() | KeyRingUnusable():
                 self._failures.told(error, environ)
-                reply = self._say(environ, 503, "away", practice, lang)
+                reply = self._say(environ, 503, "away", practice, lang, **_once_more(environ, practice))
                 return _with_retry(reply, getattr(error, "retry_after_s", RETRY_S))
         raise error
 
@@ -51,6 +51,13 @@ class Trouble:
         self, environ: Environ, status: int, kind: str, practice: Practice | None, lang: str, **values: Any
     ) -> Reply:
         return self._sheets.reply(environ, status, "message.html", practice, lang=lang, kind=kind, **values)
+
+
+def _once_more(environ: Environ, practice: Practice | None) -> dict[str, str]:
+    """A button back to the same page: to reload it would be to send a form again. A practice's pages can all be asked
+    for; of the endpoints, only what was asked for without a form."""
+    asked_for = practice or environ["REQUEST_METHOD"] in ("GET", "HEAD")
+    return {"onward": again(environ), "onward_words": "again"} if asked_for else {}
 
 
 def _with_retry(reply: Reply, seconds: int) -> Reply:

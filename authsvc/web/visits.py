@@ -24,7 +24,7 @@ from authsvc.web.finish import Finish
 from authsvc.web.language import LANGUAGES
 from authsvc.web.paper import Page
 from authsvc.web.peers import Peers
-from authsvc.web.sheets import Sheets, language_of
+from authsvc.web.sheets import Sheets, again, language_of
 from authsvc.web.trouble import Trouble
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Visits:
                 # Who isn't signed in has nothing to lose on the pages of those who are.
                 acts = visit.posted and (anyone or visit.browser.sign_in)
                 if acts and not self.browsers.meant(environ, practice.id, visit.form, anyone=anyone):
-                    return self.say(visit, 403, "stale")
+                    return self.say(visit, 403, "stale", onward=again(environ), onward_words="again")
                 return run(visit, path)
             except Declined as declined:
                 return self.finish.declined(declined)

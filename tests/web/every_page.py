@@ -72,7 +72,8 @@ def every_page(lang: str, said: Said | None = None) -> Iterator[tuple[str, str, 
         "stale": {"onward": "/p/maple/here", "onward_words": "again"},
         "finished": {"onward": "https://portal.maple.example/", "onward_words": "portal"},
         "request": {"problem": given.problem},
-        "busy": {"wait": speak.span(90)},
+        "busy": {"wait": speak.span(90), "onward": "?client_id=portal", "onward_words": "again"},
+        "away": {"onward": "?client_id=portal", "onward_words": "again"},
     }
     for kind in KINDS:
         yield f"message-{kind}", "message.html", {"kind": kind} | more.get(kind, {})
