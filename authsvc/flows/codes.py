@@ -200,6 +200,8 @@ class Codes:
             patient=patient,
             session=self._new_session(act, challenge),
             before=before,
+            replay_ms=self._acts.limits.replay_window_s * 1000,
+            replays=self._acts.limits.replays,
             **self._chooser(act, challenge),
         )
         return dict(reply["session"])

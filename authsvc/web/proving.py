@@ -161,6 +161,8 @@ class ProvingPages:
                 except InvalidInput:
                     pass  # somebody who isn't on the list: it is shown again
             choice = self._service.codes.choices(visit.act, waiting.challenge)
+            if not choice.patients:  # nobody of them may sign in any more
+                return self._gone(visit, waiting)
         except ChallengeGone as gone:
             if gone.reason == "unproven":
                 return self._visits.go(self._visits.path(visit, f"code/{waiting.page}", visit.query))

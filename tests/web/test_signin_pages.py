@@ -273,6 +273,38 @@ def test_nobody_but_those_on_the_list_can_be_chosen(ann: Visitor, shared_mailbox
     assert not ann.signed_in
 
 
+def test_a_second_click_on_the_choice_gets_the_same_sign_in(ann: Visitor, shared_mailbox: str) -> None:
+    sheet, early = ann.look(shared_mailbox), Visitor(ann.web)
+    for name, value in ann.cookies().items():
+        early.plant(name, value)
+    first = ann.press(shared_mailbox, sheet=sheet, patient="p2")
+    second = early.press(shared_mailbox, sheet=sheet, patient="p2")
+    assert second.status_code == 303
+    assert first.headers.getlist("Set-Cookie")[0] == second.headers.getlist("Set-Cookie")[0]
+    assert early.signed_in
+    assert len(ann.web.house.sessions.list(ann.web.house.act(), "p2")) == 1
+
+
+@pytest.mark.parametrize("late_s", [0, 6])
+def test_attack_a_choice_that_is_made_opens_nobody_else_and_nothing_later(
+    ann: Visitor, shared_mailbox: str, late_s: int
+) -> None:
+    sheet, other = ann.look(shared_mailbox), Visitor(ann.web)
+    for name, value in ann.cookies().items():
+        other.plant(name, value)
+    ann.press(shared_mailbox, sheet=sheet, patient="p2")
+    ann.web.clock.advance_s(late_s)
+    assert other.press(shared_mailbox, sheet=sheet, patient="p2" if late_s else "p1").status_code == 410
+    assert not other.signed_in
+
+
+def test_a_choice_of_nobody_any_more_starts_again(ann: Visitor, shared_mailbox: str) -> None:
+    for patient in ("p1", "p2"):
+        ann.web.house.patient(patient, "ann@example.org", access=False)
+    sheet = ann.look(shared_mailbox)
+    assert (sheet.status, sheet.acts) == (410, ["again"])
+
+
 def test_a_choice_that_took_too_long_starts_again_with_one_button(ann: Visitor, shared_mailbox: str) -> None:
     sheet = ann.look(shared_mailbox)
     ann.web.clock.advance_s(301)

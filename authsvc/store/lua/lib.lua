@@ -415,7 +415,8 @@ end
 -- challenge:<digest of the handle> hash: c client, k kind (typed | patient | link), x mailbox, p patient, l link,
 --   n networks at the start, q pepper id, f profile, z salt, t1..t3 live codes ("tag|expires", newest first),
 --   e expires, a attempts used, r last mail, rn resends, s epoch at start, ch channel, loc locale, st state
---   ('' open | choose | won), v '1' for an unknown mailbox; once won: w winning tag, wm when, sid, rp replays
+--   ('' open | choose | won), v '1' for an unknown mailbox; once won: wt winning tag, wm when,
+--   wp patient chosen, sid, rp replays
 
 -- Start a challenge and queue its mail. c holds what the script found out: kind, idx, patient (table or nil for an
 -- unknown mailbox), link, typed_out (this mail spends the typed budget). Everything else comes from `a`.
