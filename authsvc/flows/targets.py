@@ -12,7 +12,7 @@ class Targets:
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
-        self._cache: Cache[tuple[Client, ...]] = Cache(self._read)
+        self._cache: Cache[tuple[Client, ...]] = Cache(lambda _: self._read())
 
     def of(self, practice_id: str, issuing: str) -> Client | None:
         """The client that a pressed link goes to: the one that issued it, if it has said where it begins
@@ -27,9 +27,10 @@ class Targets:
 
     def relying(self, practice_id: str) -> tuple[Client, ...]:
         """The practice's relying parties by id, as registered at most five seconds ago. Raises Unavailable."""
-        return self._cache.get(practice_id) or ()
+        return tuple(client for client in self._cache.get("") or () if client.serves(practice_id))
 
-    def _read(self, practice_id: str) -> tuple[Client, ...]:
-        """All of the practice's, so that a practice that has none is remembered too."""
-        found = [client for client in self._clients.list() if client.redirect_uris and client.serves(practice_id)]
+    def _read(self) -> tuple[Client, ...]:
+        """Those of every practice at once: else whoever asks for one practice's page after the other has all clients
+        read for each of them."""
+        found = [client for client in self._clients.list() if client.redirect_uris]
         return tuple(sorted(found, key=lambda client: client.id))

@@ -82,7 +82,7 @@ class Finish:
 
 def with_query(address: str, members: dict[str, str]) -> str:
     """The address with these members added to its query."""
-    return f"{address}{'&' if urlsplit(address).query else '?'}{urlencode(members)}"
+    return f"{address}{'&' if '?' in address else '?'}{urlencode(members)}"
 
 
 def origin(address: str) -> str:

@@ -49,3 +49,12 @@ def test_who_can_finish_is_looked_up_once_in_a_few_seconds(targets: Targets, hou
     house.service.clients.list = lambda: asked.append(1) or []  # type: ignore[method-assign,func-returns-value]
     assert targets.of("elm", "") is None
     assert asked == []
+
+
+def test_attack_asking_for_one_practices_page_after_the_other_reads_the_clients_once(
+    targets: Targets, house: House
+) -> None:
+    assert targets.relying("maple")
+    house.service.clients.list = lambda: pytest.fail("read again")  # type: ignore[method-assign,func-returns-value]
+    assert [client.id for client in targets.relying("oak")] == ["oak"]
+    assert targets.relying("elm") == ()

@@ -68,6 +68,15 @@ def test_a_request_by_post_is_made_a_get_so_that_the_browsers_cookies_come_along
     assert code_of(web.bare("GET", answer.headers["Location"]))
 
 
+@pytest.mark.parametrize("query", ["?", "?tenant=maple", "?a=1&b=%3F"])
+def test_an_address_with_a_query_of_its_own_keeps_it(web: Web, query: str) -> None:
+    other = party(web, "other", callback=CALLBACK + query)
+    sign_in(web)
+    answer = other.authorize()
+    assert answer.headers["Location"].startswith(f"{CALLBACK}{query}&code=aac_maple.")
+    assert other.redeem(code_of(answer)).status_code == 200
+
+
 def test_prompt_none_is_answered_without_a_page(web: Web, app: Party) -> None:
     where, said = sent_to(app.authorize(prompt="none"))
     assert (where, said["error"], said["iss"]) == (CALLBACK, "login_required", ISSUER)
