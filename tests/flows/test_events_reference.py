@@ -10,8 +10,8 @@ import pytest
 from authsvc.audit import Event
 from authsvc.errors import AuthsvcError
 from tests.flows.conftest import House
-from tests.flows.visitors import Portal, enter, page, press
 from tests.flows.test_redis_keys import a_days_acts
+from tests.flows.visitors import Portal, enter, page, press
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/events.md").read_text(encoding="utf-8")
 SAYS = {

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from authsvc.errors import AuthsvcError, ChallengeGone, InvalidCode
-from authsvc.model import Choice, Started, TokenGrant
+from authsvc.errors import AuthsvcError, ChallengeGone, InvalidCode, InvalidGrant, LinkGone, SignInNeeded
+from authsvc.model import Choice, Entered, Started, TokenGrant
 from tests.flows.conftest import House
+from tests.flows.visitors import BROWSER, Portal, ended_in_feed, enter, here, look, page, press
 
 
 def together(count: int, act: Callable[[int], Any]) -> list[Any]:
@@ -138,6 +139,174 @@ def test_parallel_unions_of_sealing_workers_seal_each_entry_once(wide: House) ->
     together(8, lambda _: wide.service.trails.seal("maple"))
     verdict = wide.service.trails.verify("maple")
     assert (verdict.faults, verdict.unsealed) == ((), 0)
+
+
+# --- the hosted pages -----------------------------------------------------------------------------------------------
+
+
+def test_a_double_click_on_the_right_code_is_one_sign_in(wide: House) -> None:
+    wide.patient()
+    before = enter(wide)
+    kept = Portal(wide).tokens(before.cookie)
+    started = wide.start(act=page(wide), email="ann@example.org")
+    results = together(
+        20, lambda _: wide.service.signins.verify(page(wide), started.challenge, "314159", before.cookie)
+    )
+    entered = {result for result in results if isinstance(result, Entered)}
+    assert len(entered) == 1
+    assert all(isinstance(other, Entered | ChallengeGone) for other in results)
+    assert look(wide, before) is None
+    (winner,) = entered
+    assert wide.redis.smembers(f"authsvc:{{maple}}:children:{winner.sid}") == {kept.session}
+    assert len(wide.sessions.list(wide.act(), "p1")) == 1
+
+
+def test_two_tabs_that_sign_in_anew_leave_each_client_session_with_one_of_them(wide: House) -> None:
+    wide.patient()
+    before, portal = enter(wide), Portal(wide)
+    kept = [portal.tokens(before.cookie) for _ in range(5)]
+    tabs = [wide.start(act=page(wide), email="ann@example.org") for _ in range(4)]
+    results = together(
+        4, lambda n: wide.service.signins.verify(page(wide), tabs[n].challenge, "314159", before.cookie)
+    )
+    under = [wide.redis.smembers(f"authsvc:{{maple}}:children:{entered.sid}") for entered in results]
+    assert sorted(map(len, under)) == [0, 0, 0, 5]
+    assert all(portal.works(grant) for grant in kept)
+    for entered in results:
+        wide.service.signins.sign_out(page(wide), entered.cookie)
+    assert not any(portal.works(grant) for grant in kept)
+
+
+def test_attack_parallel_choices_at_the_pages_sign_in_one_patient(wide: House) -> None:
+    wide.patient("ann")
+    wide.patient("bob")
+    before = enter_as(wide, "ann")
+    challenge = proven(wide)
+    results = together(
+        20,
+        lambda n: wide.service.signins.choose(page(wide), challenge, ("ann", "bob")[n % 2], before.cookie),
+    )
+    entered = [result for result in results if isinstance(result, Entered)]
+    assert 1 <= len(entered) <= 6  # the first, and five repeats of the same choice: a double click
+    assert len(set(entered)) == 1
+    assert look(wide, before) is None
+    assert len(wide.redis.keys("authsvc:{maple}:session:*")) == 1
+    assert wide.events().count("session.ended") == 1
+
+
+def proven(house: House) -> str:
+    started = house.start(act=page(house), email="ann@example.org")
+    assert isinstance(house.service.signins.verify(page(house), started.challenge, "314159"), Choice)
+    return started.challenge
+
+
+def enter_as(house: House, patient: str) -> Entered:
+    return house.service.signins.choose(page(house), proven(house), patient)
+
+
+def test_attack_fifty_parallel_redemptions_of_a_code_give_tokens_once_and_these_end(wide: House) -> None:
+    """RFC 6749 §4.1.2: who redeems a code twice has shared it with somebody, and we can't tell with whom."""
+    wide.patient()
+    portal, entered = Portal(wide), enter(wide)
+    code = portal.code(entered.cookie)
+    results = together(50, lambda _: portal.redeem(code))
+    (grant,) = grants(results)
+    assert {error.reason for error in results if isinstance(error, InvalidGrant)} == {"reused"}
+    assert not portal.works(grant)
+    assert ended_in_feed(wide) == [grant.session]
+    assert (wide.events().count("grant.redeemed"), wide.events().count("grant.reused")) == (1, 49)
+    assert look(wide, entered)
+
+
+def test_attack_fifty_parallel_redemptions_of_a_links_code_give_one_token_and_that_ends(wide: House) -> None:
+    wide.patient()
+    portal = Portal(wide)
+    code = portal.landed(press(wide, portal, wide.link()))
+    results = together(50, lambda _: portal.redeem(code))
+    (grant,) = grants(results)
+    assert wide.introspected(grant.access_token) == {"active": False}
+    assert len(ended_in_feed(wide, "t")) == 1
+
+
+def test_fifty_wrong_verifiers_beside_the_right_one_spoil_nothing(wide: House) -> None:
+    wide.patient()
+    portal = Portal(wide)
+    code = portal.code(enter(wide).cookie)
+    results = together(51, lambda n: portal.redeem(code) if n == 25 else portal.redeem(code, verifier="A" * 43))
+    (grant,) = grants(results)
+    assert portal.works(grant)
+
+
+def test_attack_a_hundred_parallel_presses_of_a_link_for_one_use_leave_one_landing(wide: House) -> None:
+    wide.patient()
+    portal, token = Portal(wide), wide.link(max_uses=1)
+    results = together(100, lambda _: press(wide, portal, token))
+    assert sum(isinstance(result, str) for result in results) == 1
+    assert {error.reason for error in results if isinstance(error, LinkGone)} == {"used_up"}
+    assert len(wide.redis.keys("authsvc:{maple}:landing:*")) == 1
+
+
+def test_attack_a_landing_is_fetched_once_however_many_ask(wide: House) -> None:
+    wide.patient()
+    portal = Portal(wide)
+    hint = press(wide, portal, wide.link())
+    look_at = wide.service.grants.landing
+    results = together(50, lambda n: portal.landed(hint) if n % 2 else look_at(page(wide), hint, BROWSER))
+    codes = [result for result in results if isinstance(result, str)]
+    assert len(codes) == 1
+    assert sum(isinstance(result, SignInNeeded) for result in results) == 24
+    assert wide.events().count("grant.issued") == 1
+
+
+def test_codes_for_one_sign_in_are_each_their_own(wide: House) -> None:
+    wide.patient()
+    portal, entered = Portal(wide), enter(wide)
+    codes = together(20, lambda _: portal.code(entered.cookie))
+    got = together(20, lambda n: portal.redeem(codes[n]))
+    assert len({grant.session for grant in grants(got)}) == 20
+    assert wide.redis.scard(f"authsvc:{{maple}}:children:{entered.sid}") == 20
+
+
+def test_saying_often_at_once_that_somebody_is_there_changes_nothing_but_that(wide: House) -> None:
+    wide.patient()
+    entered = enter(wide)
+    began = here(wide, entered)
+    wide.clock.advance_s(600)
+    results = together(30, lambda _: wide.service.signins.extend(page(wide), entered.cookie))
+    assert results == [True] * 30
+    now = here(wide, entered)
+    assert (now.ends_ms, now.last_used_ms) == (began.ends_ms, began.last_used_ms + 600_000)
+
+
+def test_attack_nothing_of_a_sign_in_outlives_a_sign_out_that_runs_beside_it(wide: House) -> None:
+    """Codes issued, redeemed and refreshed at the moment of the sign-out."""
+    wide.patient()
+    portal, entered = Portal(wide), enter(wide)
+    codes, held = [portal.code(entered.cookie) for _ in range(20)], portal.tokens(entered.cookie)
+
+    def act(number: int) -> Any:
+        match number:
+            case 20:
+                return wide.service.signins.sign_out(page(wide), entered.cookie)
+            case 21:
+                return portal.refresh(held)
+            case 22:
+                return wide.service.signins.extend(page(wide), entered.cookie)
+            case 23:
+                return portal.code(entered.cookie)
+        return portal.redeem(codes[number])
+
+    results = together(24, act)
+    assert look(wide, entered) is None
+    assert not any(portal.works(grant) for grant in [held, *grants(results)])
+    assert wide.redis.keys("authsvc:{maple}:session:*") == []
+    assert wide.redis.keys("authsvc:{maple}:children:*") == []
+
+
+def test_a_link_that_is_opened_often_at_once_is_noted_once(wide: House) -> None:
+    token = wide.link()
+    together(30, lambda _: wide.links.peek(page(wide), token))
+    assert wide.events().count("link.opened") == 1
 
 
 @pytest.mark.parametrize("times", [2])

@@ -30,9 +30,8 @@ if g.r ~= a.redirect then return no('redirect') end
 if g.st ~= '' then
   local s = hash(key('session', g.st))
   if s.p then end_session(g.st, s.p, 'reused') end
-  if g.l then
-    call('SET', key('revoked', g.st), '1', 'PX', int(math.max(a.token_until - now, 1) + SLACK_MS))
-    feed('t', g.st)
+  if g.l and call('SET', key('revoked', g.st), '1', 'NX', 'PX', int(math.max(a.token_until - now, 1) + SLACK_MS)) then
+    feed('t', g.st)  -- once: who sends the same code again and again doesn't fill the feed
   end
   record(a.audit.reused, {sid = g.v and g.st, jti = g.l and g.st})
   return reply({err = 'invalid-grant', reason = 'reused'})
