@@ -287,11 +287,13 @@ class Entered:
 
 @dataclass(frozen=True)
 class Hinted:
-    """Whom an ID token of ours names (`id_token_hint`), and the client that it was given to."""
+    """Whom an ID token of ours names (`id_token_hint`), the client that it was given to, and that client's session; a
+    link opens none."""
 
     client: str
     practice: str
     patient: str
+    sid: str = ""
 
 
 @dataclass(frozen=True)

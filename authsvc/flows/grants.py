@@ -68,7 +68,7 @@ class Grants:
         except ValueError:
             return None
         practice, _, patient = claims["sub"].partition(":")
-        return Hinted(claims["aud"], practice, patient)
+        return Hinted(claims["aud"], practice, patient, claims.get("sid", ""))
 
     def unproven(self, id_token: str) -> str:
         """The client that such a token names, ours or not: worth no more than an id that somebody typed."""

@@ -18,7 +18,7 @@ from authsvc.flows.acts import Acts
 from authsvc.flows.codes import Codes
 from authsvc.flows.sessions import Sessions
 from authsvc.flows.tokens import Issuing
-from authsvc.model import Act, Choice, Entered, SessionInfo, SignIn
+from authsvc.model import Act, Choice, Entered, Hinted, SessionInfo, SignIn
 
 _COOKIE = re.compile(r"([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{22})")
 
@@ -94,10 +94,11 @@ class SignIns:
 
     # --- out --------------------------------------------------------------------------------------------------------
 
-    def end(self, act: Act, here: SignIn, sid: str) -> None:
-        """End one of this patient's sign-ins, from any of them. One that is over already is just that."""
+    def end(self, act: Act, whose: SignIn | Hinted, sid: str) -> None:
+        """End one of this patient's sign-ins, from any of them, or by a client's session under it. One that is over
+        already is just that."""
         try:
-            self._sessions.end(act, here.patient, sid)
+            self._sessions.end(act, whose.patient, sid)
         except (NotFound, PatientNotFound):
             return
 

@@ -75,12 +75,13 @@ class Logout:
         if environ["REQUEST_METHOD"] == "POST" and not self._browsers.meant(environ, practice.id, form):
             # From another site it comes without our cookies (SameSite=Lax): as a GET they are there.
             return Reply(303, [("Location", f"{self._base}{PATH}?{urlencode(leaving.fields)}")])
-        if here is None:
-            return self._gone(leaving)
-        known = leaving.hinted is not None and leaving.hinted.patient == here.patient
-        if known or environ["REQUEST_METHOD"] == "POST":
-            return self._sign_out(act, browser, leaving)
-        return self._ask(environ, browser, leaving)
+        known = here is None or (leaving.hinted is not None and leaving.hinted.patient == here.patient)
+        if not known and environ["REQUEST_METHOD"] != "POST":
+            return self._ask(environ, browser, leaving)
+        if leaving.hinted and leaving.hinted.sid:
+            # The browser may have lost its cookie, or be signed in anew: what the client has rests on an older sign-in.
+            self._service.signins.end(act, leaving.hinted, leaving.hinted.sid)
+        return self._gone(leaving) if here is None else self._sign_out(act, browser, leaving)
 
     def _sign_out(self, act: Act, browser: Browser, leaving: _Leaving) -> Reply:
         self._service.signins.sign_out(act, browser.sign_in)

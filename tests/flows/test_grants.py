@@ -357,7 +357,7 @@ def test_an_id_token_of_any_age_names_its_client_and_patient(house: House, porta
     grant = portal.tokens(entered.cookie)
     house.service.signins.sign_out(page(house), entered.cookie)
     house.clock.advance_s(86_400 * 365)
-    assert house.service.grants.hinted(grant.id_token or "") == Hinted("web", "maple", "p1")
+    assert house.service.grants.hinted(grant.id_token or "") == Hinted("web", "maple", "p1", grant.session or "")
 
 
 def test_attack_nothing_else_of_ours_is_a_hint(house: House, portal: Portal, entered: Entered) -> None:

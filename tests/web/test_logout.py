@@ -9,7 +9,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from tests.web.conftest import Web
-from tests.web.relying import GOODBYE, Party, party, sent_to, sign_in
+from tests.web.relying import GOODBYE, Party, party, press, sent_to, sign_in
 
 PATH = "/oauth2/logout"
 
@@ -91,6 +91,37 @@ def test_attack_a_forged_id_token_signs_nobody_out_unasked(web: Web, app: Party)
         evil = leave(web, id_token_hint=forged, client_id="app", post_logout_redirect_uri="https://evil.example/")
         assert evil.status_code == 400
         assert signed_in(web, app)
+
+
+def test_the_client_is_signed_out_though_the_browser_has_lost_its_cookie(web: Web, app: Party) -> None:
+    """It was closed meanwhile. The portal's own cookie may live longer, and other clients are open too."""
+    billing = party(web, "billing", callback="https://billing.maple.example/cb")
+    sign_in(web)
+    tokens, others = app.tokens(), billing.tokens()
+    web.public.delete_cookie("authsvc-maple")
+    assert sent_to(leave(web, id_token_hint=tokens["id_token"], post_logout_redirect_uri=GOODBYE))[0] == GOODBYE
+    for token in (tokens["access_token"], others["access_token"]):
+        assert web.house.introspected(token) == {"active": False}
+    refreshed = billing.redeem(grant_type="refresh_token", refresh_token=others["refresh_token"])
+    assert refreshed.json["error"] == "invalid_grant"
+
+
+def test_both_sign_ins_end_where_the_browser_was_signed_in_anew_meanwhile(web: Web, app: Party) -> None:
+    sign_in(web)
+    tokens = app.tokens()
+    sign_in(web)  # without the cookie of the one before
+    assert sent_to(leave(web, id_token_hint=tokens["id_token"]))[0] == "/p/maple/signed-out"
+    assert not signed_in(web, app)
+    assert web.house.introspected(tokens["access_token"]) == {"active": False}
+
+
+def test_attack_the_id_token_of_a_link_ends_no_sign_in_elsewhere(web: Web, app: Party) -> None:
+    sign_in(web)
+    tokens = app.tokens()
+    hint = app.tokens(login_hint=press(web))["id_token"]
+    web.public.delete_cookie("authsvc-maple")
+    assert sent_to(leave(web, id_token_hint=hint))[0] == "/p/maple/signed-out"
+    assert web.house.introspected(tokens["access_token"])["active"]
 
 
 def test_an_id_token_of_another_patient_asks_too(web: Web, app: Party) -> None:
