@@ -16,7 +16,7 @@ STARTS_WITHIN_S = 60
 ENDS_WITHIN_S = 15
 ARRIVES_WITHIN_S = 20
 
-LINK = r'href="(http://[^"]+/go/[^"]+)"'
+LINK = r'href="(http://[^"]+/p/maple/l/[^"]+)"'
 CODE = r"(?m)^(\d{6})$"
 """How an emailed link and a code look on the inbox page."""
 
@@ -44,6 +44,7 @@ class Demo:
         found = re.search(r"Open this page: +(http://\S+)", self.said)
         assert found, self.said
         self.url = found.group(1)
+        self.service_url = re.findall(r"the service +(http://\S+)", self.said)[0]
         self.env = next(folder.glob("authsvc-demo-*/env"))
 
     def browser(self) -> Browser:
