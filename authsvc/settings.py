@@ -62,7 +62,11 @@ class Settings:
         "How mail leaves: smtp:// (STARTTLS), smtps://; in development also file:///dir, console:, inbox:. "
         "For a private authority add ?ca=FILE.",
     ] = field(repr=False)
-    mail_from: Annotated[str, MAIL_FROM, "The sender that patients see; replies and bounces go there."]
+    mail_from: Annotated[
+        str,
+        MAIL_FROM,
+        "The sender that patients see; bounces go there, and replies where the practice has no support address.",
+    ]
     trusted_proxies: Annotated[
         tuple[Network, ...],
         NETWORKS,
@@ -100,7 +104,7 @@ class Settings:
     session_idle_s: Annotated[
         int,
         seconds(60, 3_600),
-        "A session ends after this long without a refresh: automatic logoff (45 CFR 164.312(a)(2)(iii)).",
+        "A session ends after this long without use: automatic logoff (45 CFR 164.312(a)(2)(iii)).",
     ] = 1_800
     session_absolute_s: Annotated[
         int,

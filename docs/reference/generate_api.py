@@ -27,7 +27,8 @@ Made by `docs/reference/generate_api.py`.
 
 Every error is a problem document (RFC 9457): `application/problem+json` with `type`, `title`, `status` and `detail`.
 `type` is the address of a page of the service that says what this page says. Programs decide by `type`; `detail` is for
-people and may change. The calls under `/oauth2` answer with RFC 6749 errors instead: see [the HTTP API](http-api.md).
+people and may change. The calls under `/oauth2` answer with RFC 6749 errors instead, and hosted pages with a page: see
+[the HTTP API](http-api.md).
 
 Every answer has an `X-Request-Id`; the log has the same id. What a caller is told is coarser than what the audit trail
 records: an expired, a spent and an unknown challenge look alike from outside.
