@@ -360,6 +360,14 @@ def test_an_id_token_of_any_age_names_its_client_and_patient(house: House, porta
     assert house.service.grants.hinted(grant.id_token or "") == Hinted("web", "maple", "p1", grant.session or "")
 
 
+def test_a_token_that_is_no_hint_any_more_still_says_which_client_it_was_for(
+    house: House, portal: Portal, entered: Entered
+) -> None:
+    grant = portal.tokens(entered.cookie)
+    assert house.service.grants.unproven(grant.id_token or "") == "web"
+    assert house.service.grants.unproven("junk") == ""
+
+
 def test_attack_nothing_else_of_ours_is_a_hint(house: House, portal: Portal, entered: Entered) -> None:
     grant = portal.tokens(entered.cookie)
     head, body, signature = (grant.id_token or "").split(".")

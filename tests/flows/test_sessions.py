@@ -18,6 +18,7 @@ from authsvc.errors import (
 )
 from authsvc.model import TokenGrant
 from tests.flows.conftest import House
+from tests.flows.visitors import Portal, enter, look
 
 INACTIVE = {"active": False}
 
@@ -223,6 +224,41 @@ def test_attack_a_session_does_not_end_under_another_patients_name(house: House,
     refresh(house, grant)
 
 
+def test_sign_ins_at_the_hosted_pages_are_listed_and_ended_with_the_others(house: House, grant: TokenGrant) -> None:
+    """They have no client; what their clients have isn't listed, for it is the sign-in that staff ends."""
+    entered, portal = enter(house), Portal(house)
+    under = portal.tokens(entered.cookie)
+    listed = {session.id: session.client for session in house.sessions.list(house.act(), "p1")}
+    assert listed == {grant.session: "portal", entered.sid: ""}
+    assert house.sessions.end_all(house.act(), "p1", keep=grant.session) == 1
+    assert (look(house, entered), portal.works(under)) == (None, False)
+    refresh(house, grant)
+
+
+def test_staff_may_end_a_sign_in_by_its_own_id_or_that_of_a_client_under_it(house: House, grant: TokenGrant) -> None:
+    portal = Portal(house)
+    for by_client in (False, True):
+        entered = enter(house)
+        under = portal.tokens(entered.cookie)
+        sid = (under.session or "") if by_client else entered.sid
+        house.sessions.end(house.act(), "p1", sid)
+        assert (look(house, entered), portal.works(under)) == (None, False)
+        with pytest.raises(NotFound):
+            house.sessions.end(house.act(), "p1", sid)
+
+
+def test_attack_a_clients_session_under_a_sign_in_does_not_end_under_another_patients_name(
+    house: House, grant: TokenGrant
+) -> None:
+    house.patient("p2", "bob@example.org")
+    entered, portal = enter(house), Portal(house)
+    under = portal.tokens(entered.cookie)
+    with pytest.raises(NotFound):
+        house.sessions.end(house.act(), "p2", under.session or "")
+    assert portal.works(under)
+    assert look(house, entered)
+
+
 # --- RFC 7009 -------------------------------------------------------------------------------------------------------
 
 
@@ -236,6 +272,12 @@ def test_revoking_an_access_token_ends_that_token_only(house: House, grant: Toke
     house.sessions.revoke(house.client, grant.access_token, "")
     assert house.introspected(grant.access_token) == INACTIVE
     assert house.introspected(refresh(house, grant).access_token)["active"]
+
+
+def test_revoking_the_same_access_token_again_adds_nothing(house: House, grant: TokenGrant) -> None:
+    for _ in range(5):
+        house.sessions.revoke(house.client, grant.access_token, "")
+    assert house.events().count("token.revoked") == 1
 
 
 def test_attack_another_clients_tokens_are_not_revoked(house: House, grant: TokenGrant) -> None:

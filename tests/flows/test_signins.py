@@ -111,6 +111,27 @@ def test_who_shares_a_mailbox_is_asked_who_it_is(house: House, portal: Portal) -
     assert gone(house, challenge) == "spent"
 
 
+def test_a_second_click_on_a_name_gets_the_same_cookie_for_a_few_seconds(house: House, portal: Portal) -> None:
+    challenge = shared(house)
+    first = house.service.signins.choose(page(house), challenge, "p2")
+    house.clock.advance_s(house.service.limits.replay_window_s)
+    assert house.service.signins.choose(page(house), challenge, "p2") == first
+    with pytest.raises(ChallengeGone, match="spent"):
+        house.service.signins.choose(page(house), challenge, "p1")  # a second thought comes too late
+    house.clock.advance_ms(1)
+    with pytest.raises(ChallengeGone, match="spent"):
+        house.service.signins.choose(page(house), challenge, "p2")
+    assert look(house, first)
+
+
+def test_attack_a_repeated_choice_does_not_open_a_sign_in_that_was_left(house: House, portal: Portal) -> None:
+    challenge = shared(house)
+    entered = house.service.signins.choose(page(house), challenge, "p2")
+    house.service.signins.sign_out(page(house), entered.cookie)
+    with pytest.raises(ChallengeGone, match="spent"):
+        house.service.signins.choose(page(house), challenge, "p2")
+
+
 def test_the_choice_is_between_those_who_may_sign_in_now(house: House, portal: Portal) -> None:
     challenge = shared(house)
     house.patients.withdraw(house.act(), "p1")
@@ -403,7 +424,7 @@ def test_a_redeemed_code_keeps_it_in_use_so_that_nothing_wakes_it_once_it_is_ove
     house.clock.advance_s(50)
     grant = portal.redeem(code)
     house.clock.advance_ms(IDLE_MS)
-    assert here(house, entered)
+    assert look(house, entered)
     house.clock.advance_ms(1)
     assert look(house, entered) is None
     assert not portal.works(grant)
