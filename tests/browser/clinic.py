@@ -139,15 +139,18 @@ class Clinic(HttpsHouse):
         assert answer.status == 201, answer
         return Mailbox(self, practice, name, members["email"])
 
+    def mails_to(self, email: str) -> int:
+        """How many have come so far."""
+        return len(self._come(email))
+
+    def _come(self, email: str) -> list[bytes]:
+        mine = [each.content for each in self.mail.envelopes if each.rcpt_tos == [email]]
+        return [content for content in mine if isinstance(content, bytes)]
+
     def html(self, email: str, number: int) -> str:
         """What the mail with this number to this address looks like, once it is there."""
-
-        def come() -> list[bytes]:
-            mine = [each.content for each in self.mail.envelopes if each.rcpt_tos == [email]]
-            return [content for content in mine if isinstance(content, bytes)]
-
-        until(lambda: len(come()) >= number, why=lambda: f"{len(come())} mails to {email}")
-        part = message_from_bytes(come()[number - 1], policy=default).get_body(("html",))
+        until(lambda: self.mails_to(email) >= number, why=lambda: f"{self.mails_to(email)} mails to {email}")
+        part = message_from_bytes(self._come(email)[number - 1], policy=default).get_body(("html",))
         assert part is not None
         return str(part.get_content())
 

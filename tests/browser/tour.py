@@ -162,9 +162,9 @@ def _trouble(person: Person, clinic: Clinic, practice: str) -> Iterator[Stop]:
         yield Stop("request", "A website asked for something that isn't registered: nobody is sent anywhere.")
         person.open(clinic.page("sign-in", "nobody"))
         yield Stop("not-found", "No such practice.")
+        person.open(clinic.page("sign-in"))
         clinic.store.stop()
         try:
-            person.open(clinic.page("sign-in"))
             person.ask_for_code("ann@example.org")
             yield Stop("away", "The store is down: nothing is decided, and the page says so.")
         finally:

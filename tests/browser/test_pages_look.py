@@ -1,0 +1,76 @@
+"""Every page of the tour, on the real service: read by axe in both colour schemes, squeezed to 320 px and to a window at
+400 %, its letters spaced out. A practice's awkward colour and its logo keep nobody from reading either.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.browser.clinic import Clinic
+from tests.browser.conftest import Window
+from tests.browser.person import Person
+from tests.browser.tour import tour
+
+pytestmark = pytest.mark.browser
+
+WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+AT_400_PERCENT = {"width": 320, "height": 256}  # a window of 1280 × 1024 (WCAG 1.4.10)
+SMALLEST_TARGET_PX = 24  # WCAG 2.5.8
+
+SPACED = """
+    const sheet = new CSSStyleSheet()  // WCAG 1.4.12
+    sheet.replaceSync(`* { line-height: 1.5 !important; letter-spacing: 0.12em !important;
+                           word-spacing: 0.16em !important } p { margin-block-end: 2em !important }`)
+    document.adoptedStyleSheets = spaced ? [sheet] : []
+"""
+CUT_OFF = """
+    () => [...document.querySelectorAll('h1, h2, p, li, label, legend, a, button, .initial')].filter(one => {
+        if (!one.getClientRects().length || one.querySelector('.unseen')) return false
+        const text = document.createRange()
+        text.selectNodeContents(one)
+        const [inner, outer] = [text.getBoundingClientRect(), one.getBoundingClientRect()]
+        const hides = ['hidden', 'clip'].includes(getComputedStyle(one).overflowX)
+        return inner.left < -1 || inner.right > innerWidth + 1
+            || hides && (inner.width > outer.width + 1 || inner.height > outer.height + 1)
+            || one.tagName == 'BUTTON' && (inner.height > outer.height || inner.width > outer.width)
+    }).map(one => one.outerHTML)
+"""
+TARGETS = """
+    all => all.map(one => [one.outerHTML, (one.closest('label.choice') ?? one).getBoundingClientRect()])
+              .map(([html, box]) => [html, Math.min(box.width, box.height)])
+"""
+
+
+@pytest.mark.parametrize("practice,locale", [("maple", "en-US"), ("maple", "es-MX"), ("oak", "es")])
+def test_no_page_keeps_anybody_out(window: Window, clinic: Clinic, practice: str, locale: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="NO AXE HERE: contrast isn't judged")
+    person = window(locale=locale)
+    judge, seen = axe.Axe(), []
+    for stop in tour(person, clinic, practice):
+        seen.append(stop.name)
+        assert person.page.locator("html").get_attribute("lang") == locale[:2], stop.name
+        assert person.page.locator("h1").count() == 1, stop.name
+        for scheme in ("light", "dark"):
+            person.page.emulate_media(color_scheme=scheme)
+            found = judge.run(person.page, options=WCAG)
+            assert found.violations_count == 0, f"{stop.name}, {scheme}: {found.generate_report()}"
+        _squeeze(person, stop.name)
+    assert len(seen) == len(set(seen))
+    assert {"code-wrong", "who-wrong", "session", "dead-moved", "sign-out", "stale"} < set(seen)
+
+
+def _squeeze(person: Person, name: str) -> None:
+    page: Any = person.page
+    wide, words = page.viewport_size, page.locator("body").inner_text().split()
+    page.set_viewport_size(AT_400_PERCENT)
+    assert person.fits(AT_400_PERCENT["width"]), name
+    assert page.locator("body").inner_text().split() == words, name  # nothing went into hiding
+    for html, smallest in page.locator("a:visible, button:visible, input:visible").evaluate_all(TARGETS):
+        assert smallest >= SMALLEST_TARGET_PX, (name, html)
+    page.evaluate(f"spaced => {{ {SPACED} }}", True)
+    assert person.fits(AT_400_PERCENT["width"]), name
+    assert page.evaluate(CUT_OFF) == [], name
+    page.evaluate(f"spaced => {{ {SPACED} }}", False)
+    page.set_viewport_size(wide)
