@@ -199,6 +199,20 @@ def test_max_age_zero_always_asks_though_another_instances_clock_is_behind(web: 
     assert sent_to(app.authorize(max_age="0"))[0] == "/p/maple/sign-in"
 
 
+def test_attack_a_website_that_sends_its_visitors_here_by_the_hundred_locks_none_of_them_out(
+    web: Web, app: Party
+) -> None:
+    """By images: without our cookies (SameSite=Lax), but from the visitor's network."""
+    for hint in (None, "alh_" + "A" * 43):
+        for _ in range(150):
+            answer = app.authorize(prompt="none", login_hint=hint)
+            assert sent_to(answer)[1]["error"] == "login_required"
+    assert code_of(app.authorize(login_hint=press(web)))
+    sign_in(web)
+    answers = [app.authorize().status_code for _ in range(150)]
+    assert answers[-1] == 429  # codes themselves are counted
+
+
 def test_attack_a_hint_from_a_log_is_worth_nothing_in_another_browser(web: Web, app: Party) -> None:
     hint = press(web)
     web.public.set_cookie("authsvc", "C" * 22)

@@ -9,9 +9,8 @@
 -- grant:<digest of the code> hash: c client, r redirect address, h PKCE challenge, n nonce, s scope, e expires, and of a
 -- sign-in v its sid, of a link l, p, w, x (resource), ch, o when it was pressed; once redeemed st: the sid or the jti that it gave
 
-local refused = take(a.limits)
-if refused then return refused end
-
+-- Counted is what gives a code. Who has nothing to show isn't: any website can send a visitor's browser here, without
+-- our cookies, as often as it likes, and would use up what that network has for links.
 local function needed(reason)
   return answer({err = 'sign-in-needed', reason = reason})
 end
@@ -28,6 +27,8 @@ if a.landing then
   if dead and dead ~= 'expired' and dead ~= 'used_up' then return answer({err = 'link-gone', reason = dead}) end
   if a.patient and resolve(a.patient) ~= resolve(d.p) then return needed('other_patient') end
   if a.max_age_ms and now - tonumber(d.o) > a.max_age_ms then return needed('max_age') end
+  local refused = take(a.limits)
+  if refused then return refused end
   call('DEL', k)
   g.l, g.p, g.w, g.x, g.ch, g.o = d.l, resolve(d.p), d.w, d.r, d.ch, d.o
   patient = g.p
@@ -37,6 +38,8 @@ else
   if s.c ~= '' or s.n ~= a.secret or not alive(s, a.idle_ms) then return needed('none') end
   if a.patient and resolve(a.patient) ~= s.p then return needed('other_patient') end
   if a.max_age_ms and now - tonumber(s.o) > a.max_age_ms then return needed('max_age') end
+  local refused = take(a.limits)
+  if refused then return refused end
   call('HSET', k, 'l', int(now))
   g.v, patient = a.sid, s.p
 end
