@@ -107,13 +107,15 @@ def walk(servers: Backends, tmp_path: Path) -> Iterator[Walk]:
 
 
 def test_the_first_walk_goes_as_the_readme_says(walk: Walk) -> None:
-    define, put, start, verify, issue, exchange, jwks, forward = steps()
+    define, put, discover, start, verify, issue, exchange, jwks, forward = steps()
     assert define.startswith("call()")
     assert walk.answers(put)["portal_access"] is True
+    assert walk.answers(discover)["authorization_endpoint"] == f"{walk.url}/oauth2/authorize"
     challenge = walk.answers(start)["challenge"]
     session = walk.answers(verify.replace("ach_…", challenge).replace("123456", walk.code()))
     assert {"access_token", "session", "refresh_token"} <= session.keys()
     link = walk.answers(issue)
+    assert link["url"].startswith(f"{walk.url}/p/maple/l/al_")
     token = link["url"].rpartition("/")[2]
     granted = walk.answers(exchange.replace("al_…", token))
     assert granted["resource"] == "invoice:inv_1"

@@ -9,11 +9,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.journeys.programs import free_port, reachable, until
 from tests.running_demo import CODE, Demo, arrived
 
 pytestmark = pytest.mark.journey
@@ -50,20 +52,23 @@ def test_every_command_of_the_tutorial_answers_as_printed(demo: Demo, tmp_path: 
     seen: set[str] = set()
     folder = tmp_path / "terminal"
     (folder / ".venv" / "bin").mkdir(parents=True)
-    program = folder / ".venv" / "bin" / "authsvc"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m authsvc "$@"\n')
-    program.chmod(0o755)
-    (folder / ".venv" / "bin" / "activate").write_text(f'PATH="{program.parent}:$PATH"\n')
+    programs = folder / ".venv" / "bin"
+    for name, words in {"authsvc": "-m authsvc", "python": ""}.items():
+        (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
+        (programs / name).chmod(0o755)
+    (programs / "activate").write_text(f'PATH="{programs}:$PATH"\n')
+    port = str(free_port())
     environ = os.environ | {"PYTHONPATH": str(TUTORIAL.parents[1])}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with subprocess.Popen(["sh"], cwd=folder, env=environ, text=True, **pipes) as terminal:
+    with subprocess.Popen(["sh"], cwd=folder, env=environ, text=True, **pipes) as terminal, ExitStack() as stack:
         assert terminal.stdin
         assert terminal.stdout
+        stack.callback(terminal.stdin.write, "kill $RUNNING 2> portal.gone\n")  # should the tutorial stop halfway
         for commands, kind, answer in blocks():
             mine = re.sub(r"^\. /tmp/authsvc-demo-\w+/env", f". {demo.env}", commands, flags=re.MULTILINE)
             if "CODE=" in mine:
                 mine = re.sub(r"^CODE=\d{6}", lambda _: f"CODE={arrived(demo, CODE, seen)}", mine)
-            terminal.stdin.write(mine + END)
+            terminal.stdin.write(mine.replace("8090", port) + END)
             terminal.stdin.flush()
             said = "".join(iter(terminal.stdout.readline, "<<<end>>>\n")).strip()
             if kind == "json":
@@ -83,4 +88,16 @@ def test_every_command_of_the_tutorial_answers_as_printed(demo: Demo, tmp_path: 
                     assert word in said, (word, said)
             else:
                 assert said == "", said
-        terminal.stdin.close()
+            if "RUNNING=$!" in commands:
+                signs_in(demo, f"http://127.0.0.1:{port}/", seen, folder / "portal.log")
+
+
+def signs_in(demo: Demo, portal: str, seen: set[str], log: Path) -> None:
+    """What the reader does in the browser with a portal of her own."""
+    until(lambda: reachable(f"{portal}favicon.ico"), why=log.read_text)
+    dora = demo.browser()
+    dora.open(portal)
+    dora.press("Email me a code", email="dora@example.com")
+    dora.press("Sign in", code=arrived(demo, CODE, seen))
+    assert dora.at.url == portal
+    assert dora.at.text == "Hello dora, you may: openid invoices:view"
