@@ -105,6 +105,17 @@ def test_onboard_a_practice(operator: Operator) -> None:
     assert operator.patient("pat_1").email == "ada@example.org"
 
 
+def test_plug_in_a_portal(onboarded: Operator) -> None:
+    page = "plug-in-a-portal.md"
+    assert re.search(r"acs_[A-Za-z0-9_-]{43}", onboarded.follow(page, 0))
+    portal = onboarded.clients()["portal"]
+    assert portal.redirect_uris == ("https://portal.maple.example/signed-in",)
+    assert portal.initiate_login_uri == "https://portal.maple.example/open"
+    (told,) = re.findall(r"`(authsvc practices set [^`]*)`", (HOWTO / page).read_text(encoding="utf-8"))
+    assert onboarded.run(told).returncode == 0
+    assert onboarded.service.practices.known("maple").portal_url == "https://portal.maple.example/"
+
+
 def test_help_a_patient(onboarded: Operator) -> None:
     page = "help-a-patient.md"
     onboarded.run("authsvc patients grant maple pat_1_old --email ada@example.org")
