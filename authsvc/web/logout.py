@@ -70,7 +70,7 @@ class Logout:
         practice = leaving.practice
         environ[SEEN].practice, environ[SEEN].client = practice.id, leaving.client.id
         browser = self._browsers.of(environ, practice.id)
-        act = self._service.act(practice, client_ip=self._peers.of(environ), request_id=environ[SEEN].request_id)
+        act = self._act(environ, practice)
         here = self._service.signins.look(act, browser.sign_in)
         if environ["REQUEST_METHOD"] == "POST" and not self._browsers.meant(environ, practice.id, form):
             # From another site it comes without our cookies (SameSite=Lax): as a GET they are there.
@@ -81,7 +81,11 @@ class Logout:
         if leaving.hinted and leaving.hinted.sid:
             # The browser may have lost its cookie, or be signed in anew: what the client has rests on an older sign-in.
             self._service.signins.end(act, leaving.hinted, leaving.hinted.sid)
+            act = self._act(environ, practice)  # an act ends one thing: the same id again would only be told so
         return self._gone(leaving) if here is None else self._sign_out(act, browser, leaving)
+
+    def _act(self, environ: Environ, practice: Practice) -> Act:
+        return self._service.act(practice, client_ip=self._peers.of(environ), request_id=environ[SEEN].request_id)
 
     def _sign_out(self, act: Act, browser: Browser, leaving: _Leaving) -> Reply:
         self._service.signins.sign_out(act, browser.sign_in)

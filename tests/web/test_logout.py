@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from urllib.parse import urlencode
 
@@ -113,6 +114,19 @@ def test_both_sign_ins_end_where_the_browser_was_signed_in_anew_meanwhile(web: W
     assert sent_to(leave(web, id_token_hint=tokens["id_token"]))[0] == "/p/maple/signed-out"
     assert not signed_in(web, app)
     assert web.house.introspected(tokens["access_token"]) == {"active": False}
+
+
+def test_a_client_that_gave_its_session_back_first_still_signs_the_browser_out(web: Web, app: Party) -> None:
+    """Careful ones do (RFC 7009): the browser might never get here."""
+    entered = sign_in(web)
+    tokens = app.tokens()
+    basic = base64.b64encode(f"{app.name}:{app.secret}".encode()).decode()
+    form = {"token": tokens["refresh_token"]}
+    assert web.bare("POST", "/oauth2/revoke", data=form, headers={"Authorization": f"Basic {basic}"}).status_code == 200
+    assert signed_in(web, app)
+    leave(web, id_token_hint=tokens["id_token"])
+    web.public.set_cookie("authsvc-maple", entered.cookie)  # a copy of the cookie is worth nothing either
+    assert not signed_in(web, app)
 
 
 def test_attack_the_id_token_of_a_link_ends_no_sign_in_elsewhere(web: Web, app: Party) -> None:
