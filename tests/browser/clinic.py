@@ -4,7 +4,8 @@ webmail and somebody with bad intentions.
     https://auth.localhost:PORT        authsvc, behind nginx
     https://portal.localhost:PORT      the portal (relying_site.py)
     https://mail.localhost:PORT        shows mails as they arrived: /{address}/{number}
-    https://evil.auth.localhost:PORT   a sub-domain that shares authsvc's cookie domain; /{name} is `evil[name]`
+    https://elsewhere.localhost:PORT   somebody with bad intentions; /{name} is `evil[name]`
+    https://evil.auth.localhost:PORT   the same on a sub-domain, which shares authsvc's cookie domain
 
 To Chromium each is this machine, and each but the last is a site of its own.
 """
@@ -33,7 +34,8 @@ from tests.interop.house import HttpsHouse
 from tests.journeys.house import EVERYTHING, Client
 from tests.journeys.programs import ask, until
 
-AUTH, PORTAL, MAIL, EVIL = "auth.localhost", "portal.localhost", "mail.localhost", "evil.auth.localhost"
+AUTH, PORTAL, MAIL = "auth.localhost", "portal.localhost", "mail.localhost"
+ELSEWHERE, BELOW = "elsewhere.localhost", "evil.auth.localhost"
 AWKWARD = "#ffe600"  # white words on it could not be read, nor it on white
 PHONE, HELP = "+1 480 555 0100", "help@maple.example"
 
@@ -54,9 +56,9 @@ class Clinic(HttpsHouse):
     def __init__(self, folder: Path, **settings: str) -> None:
         limits = folder / "limits.toml"
         limits.write_text(LIMITS)
-        self.evil: dict[str, Callable[[Request], Response]] = {}
+        self.evil: dict[str, Callable[[], Response]] = {}
         self._server = make_server("127.0.0.1", 0, self._beside_us, threaded=True, request_handler=_Quiet)
-        beside = dict.fromkeys((PORTAL, MAIL, EVIL), self._server.server_port)
+        beside = dict.fromkeys((PORTAL, MAIL, ELSEWHERE, BELOW), self._server.server_port)
         settings = {"AUTHSVC_LIMITS_FILE": str(limits), "AUTHSVC_RESEND_AFTER_S": "10", **settings}
         super().__init__(folder, (AUTH,), beside, **settings)
 
@@ -107,15 +109,18 @@ class Clinic(HttpsHouse):
         """Wait until all of it can act again."""
         until(lambda: ask("GET", f"{self.url}/readyz").status == 200)
 
+    def lure(self, html: str, site: str = ELSEWHERE, headers: Iterable[tuple[str, str]] = ()) -> str:
+        """The address of a page that an attacker has made."""
+        name = f"lure-{next(_NUMBERS)}"
+        given = list(headers)
+        self.evil[name] = lambda: Response(html, headers=given, content_type="text/html; charset=utf-8")
+        return f"https://{site}:{self._tls_port}/{name}"
+
     # --- addresses ----------------------------------------------------------------------------------------------------
 
     @property
     def portal_url(self) -> str:
         return f"https://{PORTAL}:{self._tls_port}"
-
-    @property
-    def evil_url(self) -> str:
-        return f"https://{EVIL}:{self._tls_port}"
 
     def page(self, path: str, practice: str = "maple") -> str:
         return f"{self.issuer}/p/{practice}/{path}"
@@ -166,7 +171,7 @@ class Clinic(HttpsHouse):
             answer = Response(self.html(email, int(number)), content_type="text/html; charset=utf-8")
         else:
             make = self.evil.get(request.path.strip("/"))
-            answer = make(request) if make else Response("", 404)
+            answer = make() if make else Response("", 404)
         return answer(environ, start_response)
 
     def _stop_beside(self, thread: threading.Thread) -> None:

@@ -1,5 +1,5 @@
-"""Every page of the tour, on the real service: read by axe in both colour schemes, squeezed to 320 px and to a window at
-400 %, its letters spaced out. A practice's awkward colour and its logo keep nobody from reading either.
+"""Every page of the tour, on the real service: read by axe in both colour schemes, squeezed into a window at 400 %,
+its letters spaced out. A practice's awkward colour and its logo keep nobody from reading either.
 """
 
 from __future__ import annotations

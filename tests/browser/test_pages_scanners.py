@@ -49,10 +49,10 @@ def _scanned(clinic: Clinic, window: Window, url: str) -> None:
     rendering.open(url)
     rendering.page.wait_for_timeout(LOOKS_FOR_MS)  # it watches what scripts do by themselves
     assert rendering.page.url == url
-    page = rendering.page.evaluate(
-        "[...document.querySelectorAll('[href], [src]')].map(one => one.getAttribute('href') ?? one.getAttribute('src'))"
+    written = rendering.page.locator("[href], [src]").evaluate_all(
+        "all => all.map(one => one.getAttribute('href') ?? one.getAttribute('src'))"
     )
-    addresses = {urljoin(url, found) for found in page}
+    addresses = {urljoin(url, found) for found in written}
     assert len(addresses) >= 4
     for found in sorted(addresses):
         if urlsplit(found).scheme == "https":

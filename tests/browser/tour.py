@@ -1,5 +1,5 @@
-"""A tour of the hosted pages: one browser is led to every page, in every state that a patient may meet, on a service that
-really is in that state. At each stop something can be looked at: `Stop.name` names it, `Stop.says` tells what it is.
+"""A tour of the hosted pages: one browser is led to every page, in every state that a patient may meet, on a service
+that really is in that state. At each stop it can be looked at; `Stop.name` names it, `Stop.says` tells what it is.
 
     for stop in tour(person, clinic, "maple"):
         ... person.page ...
