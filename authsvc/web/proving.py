@@ -22,7 +22,7 @@ from authsvc.errors import (
     NotFound,
     RateLimited,
 )
-from authsvc.model import Choice, Entered
+from authsvc.model import Choice, Entered, SignIn
 from authsvc.web.browsers import PAGE_ID
 from authsvc.web.calls import Reply
 from authsvc.web.fields import PATIENT, Code
@@ -199,11 +199,19 @@ class ProvingPages:
     def _over(self, visit: Visit) -> Reply:
         """Nothing waits here any more, or never did in this browser. A second click on what has just succeeded goes
         where the first one went."""
-        if self._service.signins.look(visit.act, visit.browser.sign_in):
+        here = self._service.signins.look(visit.act, visit.browser.sign_in)
+        if here and visit.asked and visit.posted and self._just_now(here):
+            # What the client wants to be new is: to ask it anew would be to ask for another code.
+            return self._visits.finish.after(visit.act, visit.asked, visit.browser.sign_in, fresh=True)
+        if here:
             onward = self._visits.authorize(visit) if visit.asked else self._visits.path(visit, "session")
             return self._visits.go(onward)
         again = self._visits.path(visit, "sign-in", visit.query)
         return self._visits.say(visit, 410, "gone", onward=again, onward_words="again")
+
+    def _just_now(self, here: SignIn) -> bool:
+        age_ms = self._service.clock.now_ms() - here.auth_time_ms
+        return age_ms <= self._service.limits.replay_window_s * 1000
 
     def _again(self, visit: Visit, waiting: Waiting) -> Reply:
         try:

@@ -140,9 +140,26 @@ def test_a_second_click_gets_the_same_sign_in(ann: Visitor, app: Party) -> None:
     second = early.press(where, sheet=sheet, code=CODE)
     assert first.headers.getlist("Set-Cookie")[0] == second.headers.getlist("Set-Cookie")[0]
     late = ann.press(where, sheet=sheet, code=CODE)  # and this one after it
-    assert sent_to(late)[0] == "/oauth2/authorize"
-    assert sent_to(ann.open("GET", late.headers["Location"]))[0] == CALLBACK
+    assert sent_to(late)[0] == CALLBACK
+    ann.web.clock.advance_s(6)
+    last = ann.press(where, sheet=sheet, code=CODE)
+    assert sent_to(last)[0] == "/oauth2/authorize"
+    assert sent_to(ann.open("GET", last.headers["Location"]))[0] == CALLBACK
     assert len(ann.web.house.sessions.list(ann.web.house.act(), "p1")) == 1
+
+
+@pytest.mark.parametrize("wish", [{"prompt": "login"}, {"max_age": "0"}])
+def test_a_second_click_on_a_code_that_had_to_be_new_asks_for_no_other_one(
+    ann: Visitor, app: Party, wish: dict[str, str]
+) -> None:
+    where = ann.ask(query=app.query(**wish))
+    sheet = ann.look(where)
+    assert sent_to(ann.press(where, sheet=sheet, code=CODE))[0] == CALLBACK
+    assert sent_to(ann.open("GET", where))[0] == "/oauth2/authorize"  # looking is no click
+    assert sent_to(ann.press(where, sheet=sheet, code=CODE))[0] == CALLBACK
+    ann.web.clock.advance_s(6)
+    asked_anew = ann.press(where, sheet=sheet, code=CODE).headers["Location"]
+    assert sent_to(ann.open("GET", asked_anew))[0] == SIGN_IN
 
 
 def test_after_the_back_button_a_finished_page_leads_on(ann: Visitor) -> None:
