@@ -1,8 +1,9 @@
-"""What a browser brings along and takes home: three kinds of cookie, and proof that a form is ours.
+"""What a browser brings along and takes home: four kinds of cookie, and proof that a form is ours.
 
   authsvc                 the browser's id: forms, waiting sign-ins and pressed links belong to it
   authsvc-{practice}      its sign-in there; without Max-Age, for the server alone decides when it ends
   authsvc-{practice}-{t}  one sign-in that waits for its code, sealed; `t` is also in the address of its page
+  authsvc-{practice}.slip what a form of this page was refused for, sealed, until the page has said so
 
 By https each has the prefix `__Host-`, so that no other host of the practice's domain can set it (RFC 6265bis
 §4.1.3.2). A name that comes twice was set by somebody else too, for another path: neither is believed.
@@ -25,6 +26,10 @@ NAME = "authsvc"
 BROWSER_LIFE_S = 86_400  # begins anew with every form that is shown
 PENDING_MOST = 4  # sign-ins that wait in one browser at one practice: that many tabs
 PENDING_BYTES = 3072  # of all practices together: gunicorn takes 8190 in a header, and others need room too
+
+SLIP = "slip"
+SLIP_LIFE_S = 60  # the browser comes for it at once
+SLIP_BYTES = 2048  # a longer one is told in the answer to the form itself
 
 PAGE_ID = re.compile(r"[A-Za-z0-9_-]{8}")
 _BROWSER = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -123,6 +128,28 @@ class Browsers:
 
     def forget_pending(self, practice_id: str, page: str) -> str:
         return self._set(f"{self._name}-{practice_id}-{page}", "", 0)
+
+    # --- slips ------------------------------------------------------------------------------------------------------
+
+    def keep_slip(self, browser: Browser, practice_id: str, path: str, fields: Mapping[str, Any]) -> str:
+        """The cookie with which the page at `path` says, when it is loaded again, what was wrong; empty if too long."""
+        kept = {"at": self._clock.now_ms(), **fields}
+        sealed = self._sealing.seal(practice_id, browser.id, SLIP + path, kept)
+        return self._set(self._slip(practice_id), sealed, SLIP_LIFE_S) if len(sealed) <= SLIP_BYTES else ""
+
+    def slip(self, browser: Browser, practice_id: str, path: str) -> dict[str, Any] | None:
+        """What this browser's last form on this page was refused for, if the page hasn't said so yet."""
+        sealed = _shaped(_SEALED, browser.jar.get(self._slip(practice_id), ""))
+        kept = self._sealing.open(practice_id, browser.id, SLIP + path, sealed) if sealed else None
+        fresh = kept is not None and kept["at"] + SLIP_LIFE_S * 1000 > self._clock.now_ms()
+        return kept if fresh else None
+
+    def forget_slip(self, practice_id: str) -> str:
+        return self._set(self._slip(practice_id), "", 0)
+
+    def _slip(self, practice_id: str) -> str:
+        """A dot is in no practice's id, so this is nobody's sign-in."""
+        return f"{self._name}-{practice_id}.{SLIP}"
 
     def _waiting(self, browser: Browser, but: str) -> list[tuple[int, str, str]]:
         """(since when, name of the cookie, practice) of all that waits. What doesn't open is as old as can be."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from authsvc.errors import InvalidInput, MethodNotAllowed, NotFound
 from authsvc.model import Act, Asked, Practice
@@ -101,7 +101,7 @@ class Visits:
                 acts = visit.posted and (anyone or visit.browser.sign_in)
                 if acts and not self.browsers.meant(environ, practice.id, visit.form, anyone=anyone):
                     return self.say(visit, 403, "stale", onward=again(environ), onward_words="again")
-                return run(visit, path)
+                return self._slipped(visit) or run(visit, path)
             except Declined as declined:
                 return self.finish.declined(declined)
             except Exception as error:
@@ -162,7 +162,17 @@ class Visits:
         **values: Any,
     ) -> Reply:
         """A page with a form of ours that leads back to its own address. `own` is the patient's language, where it is
-        proven who it is."""
+        proven who it is.
+
+        In answer to a form it is shown by a 303 to the same address, like everything that comes after a POST: else the
+        back button would one day ask whether to send the form again.
+        """
+        if visit.posted:
+            said = {"own": own, "anyone": anyone, "targets": list(targets), "retry_s": retry_s, **values}
+            slip = self._keep_slip(visit, {"status": status, "template": template, "said": said})
+            if slip:
+                here = self._base + quote(visit.environ["PATH_INFO"].encode("latin-1")) + (f"?{visit.query}" if visit.query else "")
+                return self.go(here, [*visit.browser.cookies, *cookies, slip])
         reply = self._sheets.reply(
             visit.environ,
             status,
@@ -179,6 +189,19 @@ class Visits:
         if retry_s:
             reply.headers.append(("Retry-After", str(retry_s)))
         return reply
+
+    def _keep_slip(self, visit: Visit, slip: Mapping[str, Any]) -> str:
+        return self.browsers.keep_slip(visit.browser, visit.practice.id, visit.environ["PATH_INFO"], slip)
+
+    def _slipped(self, visit: Visit) -> Reply | None:
+        """What the form was refused for, said once."""
+        if visit.environ["REQUEST_METHOD"] != "GET":
+            return None
+        slip = self.browsers.slip(visit.browser, visit.practice.id, visit.environ["PATH_INFO"])
+        if slip is None:
+            return None
+        told = [self.browsers.forget_slip(visit.practice.id)]
+        return self.show(visit, slip["status"], slip["template"], cookies=told, **slip["said"])
 
     def say(self, visit: Visit, status: int, kind: str, **values: Any) -> Reply:
         """A page that only tells something."""

@@ -32,6 +32,47 @@ def wrong_code(visitor: Visitor, where: str, code: str = "271828") -> TestRespon
     return visitor.press(where, code=code)
 
 
+# --- after a slip -------------------------------------------------------------------------------------------------
+
+
+def test_whatever_was_wrong_is_said_after_a_redirect_once_and_to_this_browser_alone(ann: Visitor) -> None:
+    where = ann.ask()
+    csrf = ann.look(where).csrf
+    posted = ann.open("POST", where, data={"csrf": csrf, "code": "271828"})
+    assert (posted.status_code, posted.headers["Location"]) == (303, where.removesuffix("?"))
+    thief = Visitor(ann.web)
+    for name, value in ann.cookies().items():
+        if name != "authsvc":
+            thief.plant(name, value)
+    assert thief.look(where).status == 410
+    assert ann.open("HEAD", where).status_code == 200  # a look ahead leaves it to be said
+    said = ann.look(where)
+    assert (said.status, "4 tries left" in said.text) == (400, True)
+    again = ann.look(where)
+    assert (again.status, "tries left" in again.text) == (200, False)
+
+
+def test_a_slip_that_nobody_came_for_is_forgotten(ann: Visitor) -> None:
+    where = ann.ask()
+    ann.open("POST", where, data={"csrf": ann.look(where).csrf, "code": "271828"})
+    ann.web.clock.advance_s(60)
+    assert ann.look(where).status == 200
+
+
+def test_attack_a_slip_of_one_page_says_nothing_on_another(ann: Visitor) -> None:
+    where = ann.ask()
+    ann.open("POST", where, data={"csrf": ann.look(where).csrf, "code": "271828"})
+    assert "tries left" not in ann.look(SIGN_IN).text
+
+
+def test_what_is_too_long_to_be_kept_is_said_at_once(ann: Visitor) -> None:
+    for number in range(60):
+        ann.web.house.patient(f"child{number:02}", "ann@example.org", label=f"A child with a long name, number {number}")
+    where = ann.press(ann.ask(), code=CODE).headers["Location"]
+    posted = ann.open("POST", where, data={"csrf": ann.look(where).csrf, "patient": ""})
+    assert (posted.status_code, "number 59" in posted.get_data(as_text=True)) == (400, True)
+
+
 # --- the way in ---------------------------------------------------------------------------------------------------
 
 
