@@ -106,8 +106,8 @@ class Clinic(HttpsHouse):
         self.cli("practices", "set", practice, "--logo", str(logo))
 
     def recover(self) -> None:
-        """Wait until all of it can act again."""
-        until(lambda: ask("GET", f"{self.url}/readyz").status == 200)
+        """Wait until every process can act again: whichever is asked."""
+        until(lambda: {ask("GET", f"{self.url}/readyz").status for _ in range(20)} == {200})
 
     def lure(self, html: str, site: str = ELSEWHERE, headers: Iterable[tuple[str, str]] = ()) -> str:
         """The address of a page that an attacker has made."""
@@ -138,8 +138,9 @@ class Clinic(HttpsHouse):
 
     def newcomer(self, label: str = "Ann Ortiz", *, practice: str = "maple", shared: str = "", **more: Any) -> Mailbox:
         """A new patient with portal access, at the address `shared` or at one of their own."""
-        name = f"p{next(_NUMBERS)}"
-        members = {"email": shared or f"{name}@example.org", "label": label, "portal_access": True, **more}
+        number = next(_NUMBERS)
+        name, first = f"p{number}", re.sub(r"[^a-z]", "", label.partition(" ")[0].lower())
+        members = {"email": shared or f"{first}{number}@example.org", "label": label, "portal_access": True, **more}
         answer = self.desks[practice].call("PUT", f"patients/{name}", **members)
         assert answer.status == 201, answer
         return Mailbox(self, practice, name, members["email"])

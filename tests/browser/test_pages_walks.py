@@ -77,7 +77,7 @@ def test_where_a_link_alone_is_not_enough_nothing_is_typed_but_the_code(
     ann = clinic.newcomer()
     person.from_mail(ann.mailed_link("pay-invoice", resource="invoice:inv_7"))
     person.press("Continue")
-    assert person.reads("Maple Clinic will send an email to p")
+    assert person.reads("Maple Clinic will send an email to a")
     assert not person.page.get_by_label("email").count()  # it is known who came
     person.press("Email me a code")
     person.type_code(ann.code())

@@ -92,7 +92,7 @@ def _dead_links(person: Person, clinic: Clinic, practice: str) -> Iterator[Stop]
 def _by_address(person: Person, clinic: Clinic, practice: str) -> Iterator[Stop]:
     ann = clinic.newcomer("Ann Ortiz", practice=practice)
     clinic.newcomer("Mia Ortiz", practice=practice, shared=ann.email)
-    clinic.newcomer("", practice=practice, shared=ann.email)
+    clinic.newcomer("Leo Ortiz", practice=practice, shared=ann.email)
     begin = f"{clinic.portal_url}/sign-in" if practice == "maple" else clinic.page("sign-in", practice)
     person.open(begin)
     yield Stop("sign-in", "One field for the address.")
