@@ -64,8 +64,8 @@ class ClientSecret:
 class Client:
     """A practice service's credential.
 
-    With `redirect_uris` it is also a relying party (OpenID Connect): patients sign in for it at the hosted pages, and it
-    serves one practice. A `public` one has no secret; one with `jwks` (public keys, RFC 7517) signs its calls.
+    With `redirect_uris` it is also a relying party (OpenID Connect): patients sign in for it at the hosted pages, and
+    it serves one practice. A `public` one has no secret; one with `jwks` (public keys, RFC 7517) signs its calls.
     `initiate_login_uri` is where a pressed link sends the browser (OpenID Connect Core §4), `backchannel_logout_uri`
     where it hears of a session's end.
     """

@@ -101,3 +101,13 @@ def said_audience(token: str) -> str:
         return ""
     audience = said.get("aud")
     return audience if isinstance(audience, str) else ""
+
+
+def said_kid(token: str) -> str:
+    """The key that a token names, believed by nobody. Empty for what can't be read."""
+    try:
+        header = jwt.get_unverified_header(token[:HINT_CHARS_MAX])
+    except (jwt.PyJWTError, RecursionError, UnicodeError):
+        return ""
+    kid = header.get("kid")
+    return kid if isinstance(kid, str) and header.get("typ") == ID_TYPE else ""

@@ -75,6 +75,14 @@ class SignIns:
             ends_ms=ends_ms,
         )
 
+    def reach(self, act: Act, patient: str) -> tuple[str, str] | None:
+        """The masked address that a patient's code would go to, and the patient's language; None where none could."""
+        found = self._acts.run(act, "patient_reach", {}, patient=patient)
+        if "to" not in found:
+            return None
+        address = self._acts.unseal(act.practice.id, "address", found["to"], found["patient"])
+        return hint(canonical(address)), found["locale"]
+
     def extend(self, act: Act, cookie: str) -> bool:
         """The patient is still there: the idle time begins anew, the absolute end stays. False when it was too late.
 

@@ -32,5 +32,5 @@ class Userinfo:
         act = Act(
             id=self._acts.new_id(), actor=f"client:{claims['client_id']}", practice=practice, request_id=request_id
         )
-        found = self._acts.run(act, "patient_locale", {}, patient=claims["patient"])
+        found = self._acts.run(act, "patient_reach", {}, patient=claims["patient"])
         return {"sub": claims["sub"], "practice": practice.id, "locale": found["locale"] or practice.locale}

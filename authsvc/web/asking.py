@@ -97,7 +97,7 @@ def parse(service: Service, sent_pairs: Iterable[tuple[str, str]]) -> Asked:
         scopes = _scopes(service, sent)
         prompt = _prompt(sent)
         acr = _acr(sent)
-        hinted = _hinted(service, sent, client)
+        hinted = _hinted(service, sent, client, silent="none" in prompt)
     except _Wrong as wrong:
         raise declined(wrong.error, wrong.description) from None
     login_hint, locales = sent.first("login_hint"), sent.first("ui_locales")
@@ -220,11 +220,17 @@ def _acr(sent: _Sent) -> str:
     return known[0] if known else ""
 
 
-def _hinted(service: Service, sent: _Sent, client: Client) -> str:
+def _hinted(service: Service, sent: _Sent, client: Client, *, silent: bool) -> str:
+    """The patient whom the hint names. One whose key has gone since, as keys do after a rotation, names nobody: then
+    somebody has to be asked, and where nobody may be, the answer is that."""
     token = sent.first("id_token_hint")
     if not token:
         return ""
     hinted = service.grants.hinted(token)
+    if hinted is None and service.grants.outlived(token, client):
+        if silent:
+            raise _Wrong("login_required", "The key of id_token_hint has gone: somebody has to sign in")
+        return ""
     if hinted is None or hinted.client != client.id:
         raise _Wrong("invalid_request", "id_token_hint is not an ID token that this client was given")
     return hinted.patient

@@ -35,6 +35,7 @@ UNSAID: dict[str, Any] = {
     "known": "",
     "masked": False,
     "notice": "",
+    "once": "",
     "onward": "",
     "onward_words": "",
     "other": "",

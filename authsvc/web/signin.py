@@ -56,7 +56,8 @@ class SignInPage:
 
     def _known(self, visit: Visit, asked: Asked) -> Start | None:
         """Whom a code can be sent to without asking for an address: who has pressed a link that isn't enough for what
-        the client wants (else it would have its code already), or who is signed in and has to prove it again."""
+        the client wants (else it would have its code already), who is signed in and has to prove it again, or whom an
+        ID token of the client's names."""
         if "select_account" in asked.prompt:
             return None
         found = []
@@ -68,6 +69,10 @@ class SignInPage:
             here = self._service.signins.look(visit.act, visit.browser.sign_in)
             if here:
                 found.append(Start("patient", here.patient, here.hint, here.locale))
+        if asked.hinted:
+            reached = self._service.signins.reach(visit.act, asked.hinted)
+            if reached:
+                found.append(Start("patient", asked.hinted, *reached))
         return next((start for start in found if asked.hinted in ("", start.subject)), None)
 
     def _shown(

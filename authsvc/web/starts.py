@@ -5,11 +5,13 @@ or by an emailed link. What was begun waits in the browser, sealed, for its code
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
-from authsvc.errors import NoPortalAccess, PatientNotFound
+from authsvc.errors import IdempotencyConflict, NoPortalAccess, PatientNotFound
 from authsvc.model import Asked, Started
 from authsvc.web.asking import Declined
+from authsvc.web.browsers import PAGE_ID
 from authsvc.web.calls import Reply
 from authsvc.web.visits import Visit, Visits
 
@@ -72,6 +74,18 @@ class Starts:
             if not isinstance(started, Started):
                 raise TypeError("an instant link doesn't begin a sign-in")
             return started
+        once = visit.form.get("once", "")
+        if PAGE_ID.fullmatch(once):
+            # A double click sends the same form twice: one mail, and the same sign-in for both.
+            visit.act.idempotency_key = f"{visit.browser.id}.{once}"
+            visit.act.fingerprint = sha256(f"{start.how}\n{start.subject}\n{visit.chosen_locale}".encode()).digest()
+        try:
+            return self._code(visit, start)
+        except IdempotencyConflict:
+            visit.act.idempotency_key = None  # typed anew on a page that came from the browser's own memory
+            return self._code(visit, start)
+
+    def _code(self, visit: Visit, start: Start) -> Started:
         return self._service.codes.start(visit.act, **{start.how: start.subject}, locale=visit.chosen_locale)
 
     # --- with the browser -------------------------------------------------------------------------------------------

@@ -171,7 +171,8 @@ class Visits:
             said = {"own": own, "anyone": anyone, "targets": list(targets), "retry_s": retry_s, **values}
             slip = self._keep_slip(visit, {"status": status, "template": template, "said": said})
             if slip:
-                here = self._base + quote(visit.environ["PATH_INFO"].encode("latin-1")) + (f"?{visit.query}" if visit.query else "")
+                here = self._base + quote(visit.environ["PATH_INFO"].encode("latin-1"))
+                here += f"?{visit.query}" if visit.query else ""
                 return self.go(here, [*visit.browser.cookies, *cookies, slip])
         reply = self._sheets.reply(
             visit.environ,
@@ -184,6 +185,7 @@ class Visits:
             # A query alone: the path, which may hold a link's token, isn't written into the page.
             action=f"?{visit.query}",
             csrf=self.browsers.form_token(visit.browser, visit.practice.id, anyone=anyone),
+            once=self.browsers.new_page(),
             **values,
         )
         if retry_s:

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from authsvc.crypto import id_tokens, keys, tokens
-from authsvc.crypto.id_tokens import id_claims, logout_claims, read_hint, said_audience
+from authsvc.crypto.id_tokens import id_claims, logout_claims, read_hint, said_audience, said_kid
 from authsvc.crypto.keys import SigningKey
 from authsvc.crypto.mint import b64u
 from authsvc.errors import TokenInvalid
@@ -206,6 +206,13 @@ def test_an_audience_that_is_no_name_is_none(aud: object) -> None:
 @example("\ud800.\ud800.\ud800")
 def test_attack_any_text_names_nobody_and_nothing_breaks(text: str) -> None:
     assert said_audience(text) in ("", "portal-web")
+    assert said_kid(text) in ("", key_of().kid)
+
+
+def test_which_key_a_token_names_can_be_read_of_id_tokens_alone() -> None:
+    other = keys.generate("ES256")
+    assert said_kid(signed(claims(), key=other)) == other.kid
+    assert said_kid(signed(claims(), "at+jwt", key=other)) == ""
 
 
 # --- as a key -----------------------------------------------------------------------------------------------------

@@ -398,3 +398,16 @@ def test_another_installations_id_token_is_no_hint(house: House, portal: Portal,
     grant = portal.tokens(entered.cookie)
     house.service.acts.settings = settings
     assert house.service.grants.hinted(grant.id_token or "") is None
+
+
+def test_an_id_token_that_has_outlived_its_key_still_says_whose_it_was_and_no_more(house: House) -> None:
+    house.patient()
+    portal = Portal(house)
+    token = portal.tokens(enter(house).cookie).id_token or ""
+    grants, other = house.service.grants, house.client
+    assert not grants.outlived(token, portal.client)  # its key is there
+    house.service.keys.revoke(house.service.keys.signer().kid, actor="cli:test")
+    assert grants.hinted(token) is None
+    assert grants.outlived(token, portal.client)
+    assert not grants.outlived(token, other)
+    assert not grants.outlived("junk", portal.client)

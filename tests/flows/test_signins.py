@@ -505,3 +505,16 @@ def test_what_ends_sessions_ends_sign_ins_and_all_under_them(house: House, porta
         (grant.session, cause.get(end, "signed_out")),
     ]
     assert look(house, bob)
+
+
+# --- who could be asked -------------------------------------------------------------------------------------------
+
+
+def test_where_a_patients_code_would_go_is_told_masked_and_only_for_who_may_sign_in(house: House) -> None:
+    house.patient("p1")
+    house.patient("p2", "ben@example.org", access=False)
+    before = everything(house)
+    assert house.service.signins.reach(page(house), "p1") == ("a•••@e•••.org", "")
+    assert house.service.signins.reach(page(house), "p2") is None
+    assert house.service.signins.reach(page(house), "nobody") is None
+    assert everything(house) == before

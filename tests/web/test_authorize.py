@@ -127,6 +127,22 @@ def test_a_hint_of_another_patient_asks_who_it_is(web: Web, app: Party) -> None:
     assert sent_to(app.authorize(id_token_hint=hint, prompt="none"))[1]["error"] == "login_required"
 
 
+def test_a_hint_whose_key_has_gone_since_names_nobody(web: Web, app: Party) -> None:
+    """ID tokens are kept for as long as a session lasts, keys for minutes after a rotation."""
+    sign_in(web)
+    hint = app.tokens()["id_token"]
+    web.clock.advance_s(700)
+    web.service.keys.rotate(actor="cli:test")
+    for _ in range(4):
+        web.clock.advance_s(600)
+        assert code_of(app.authorize(prompt="none"))
+    assert web.service.grants.hinted(hint) is None
+    assert code_of(app.authorize(id_token_hint=hint))
+    assert sent_to(app.authorize(id_token_hint=hint, prompt="none"))[1]["error"] == "login_required"
+    other = party(web, "other", callback="https://other.example/cb")
+    assert sent_to(other.authorize(id_token_hint=hint))[1]["error"] == "invalid_request"
+
+
 def test_scopes_are_what_was_asked_and_the_habits_of_standard_clients_are_ignored(web: Web, app: Party) -> None:
     sign_in(web)
     assert app.tokens(scope="profile openid email offline_access contact:view")["scope"] == "openid contact:view"
