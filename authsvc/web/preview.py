@@ -111,8 +111,8 @@ def _pages(service: Service, practice: Practice, speak: Language) -> Iterator[Sh
         resendable = reason in ("expired", "used_up")
         yield Shown(f"link-{reason}", "dead_link.html", _FORM | {"reason": reason, "resendable": resendable})
 
-    again = {"onward": "sign-in.html", "onward_words": "again"}
-    for kind in ("sent", "contact", "request", "finished", "not_found"):
+    again = {"onward": "sign-in.html"}
+    for kind in ("sent", "contact", "request", "not_found"):
         yield Shown(f"message-{kind}", "message.html", {"kind": kind})
     for kind in ("signed_out", "gone", "stale", "busy", "away"):
         yield Shown(f"message-{kind}", "message.html", {"kind": kind, **again})

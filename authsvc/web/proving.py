@@ -207,7 +207,7 @@ class ProvingPages:
             onward = self._visits.authorize(visit) if visit.asked else self._visits.path(visit, "session")
             return self._visits.go(onward)
         again = self._visits.path(visit, "sign-in", visit.query)
-        return self._visits.say(visit, 410, "gone", onward=again, onward_words="again")
+        return self._visits.say(visit, 410, "gone", onward=again)
 
     def _just_now(self, here: SignIn) -> bool:
         age_ms = self._service.clock.now_ms() - here.auth_time_ms
@@ -219,7 +219,7 @@ class ProvingPages:
         except (LinkUnknown, LinkGone) as dead:
             self._visits.failures.told(dead, visit.environ)
             again = self._visits.path(visit, "sign-in", visit.query)
-            return self._visits.say(visit, 410, "gone", onward=again, onward_words="again")
+            return self._visits.say(visit, 410, "gone", onward=again)
 
     def _gone(self, visit: Visit, waiting: Waiting) -> Reply:
         """One button starts again, with the address that is known already."""

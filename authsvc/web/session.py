@@ -115,7 +115,7 @@ class SessionPages:
         def page(visit: Visit, _: Mapping[str, str]) -> Reply:
             again: dict[str, Any] = {}
             if kind == "signed_out":
-                again = {"onward": self._visits.path(visit, "sign-in", visit.query), "onward_words": "again"}
+                again = {"onward": self._visits.path(visit, "sign-in", visit.query)}
             return self._visits.say(visit, 200, kind, **again)
 
         return page

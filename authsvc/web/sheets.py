@@ -37,7 +37,6 @@ UNSAID: dict[str, Any] = {
     "notice": "",
     "once": "",
     "onward": "",
-    "onward_words": "",
     "other": "",
     "problem": "",
     "resendable": False,

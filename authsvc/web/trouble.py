@@ -57,7 +57,7 @@ def _once_more(environ: Environ, practice: Practice | None) -> dict[str, str]:
     """A button back to the same page: to reload it would be to send a form again. A practice's pages can all be asked
     for; of the endpoints, only what was asked for without a form."""
     asked_for = practice or environ["REQUEST_METHOD"] in ("GET", "HEAD")
-    return {"onward": again(environ), "onward_words": "again"} if asked_for else {}
+    return {"onward": again(environ)} if asked_for else {}
 
 
 def _with_retry(reply: Reply, seconds: int) -> Reply:

@@ -20,7 +20,7 @@ PRACTICE = Practice(
 FORM = {"action": "/p/maple/here?client_id=portal&state=x", "csrf": "csrf-of-this-browser"}
 WORKFLOWS = ("pay-invoice", "update-payment-info", "accept-agreement", "lab-results")
 REASONS = ("expired", "used_up", "revoked", "address_changed", "unknown")
-KINDS = ("sent", "signed_out", "contact", "busy", "away", "stale", "gone", "request", "finished", "not_found")
+KINDS = ("sent", "signed_out", "contact", "busy", "away", "stale", "gone", "request", "not_found")
 SIGNED_IN_MS = 1_795_000_000_000
 
 
@@ -67,13 +67,12 @@ def every_page(lang: str, said: Said | None = None) -> Iterator[tuple[str, str, 
         yield f"link-{reason}", "dead_link.html", FORM | {"reason": reason, "resendable": resendable}
 
     more: dict[str, dict[str, Any]] = {
-        "signed_out": {"onward": "/p/maple/sign-in", "onward_words": "again"},
-        "gone": {"onward": "/p/maple/sign-in", "onward_words": "again"},
-        "stale": {"onward": "/p/maple/here", "onward_words": "again"},
-        "finished": {"onward": "https://portal.maple.example/", "onward_words": "portal"},
+        "signed_out": {"onward": "/p/maple/sign-in"},
+        "gone": {"onward": "/p/maple/sign-in"},
+        "stale": {"onward": "/p/maple/here"},
         "request": {"problem": given.problem},
-        "busy": {"wait": speak.span(90), "onward": "?client_id=portal", "onward_words": "again"},
-        "away": {"onward": "?client_id=portal", "onward_words": "again"},
+        "busy": {"wait": speak.span(90), "onward": "?client_id=portal"},
+        "away": {"onward": "?client_id=portal"},
     }
     for kind in KINDS:
         yield f"message-{kind}", "message.html", {"kind": kind} | more.get(kind, {})
