@@ -26,9 +26,10 @@ import idna
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
+from authsvc.colours import LIGHT, readable
 from authsvc.delivery import wording
 from authsvc.errors import DeliveryRefused
-from authsvc.model import Message
+from authsvc.model import Message, Practice
 
 KINDS: Final = ("code", "access-link", "link", "new-link", "address-changed", "test")
 """The kinds of message that there are templates for."""
@@ -36,6 +37,7 @@ KINDS: Final = ("code", "access-link", "link", "new-link", "address-changed", "t
 LINE_CHARS: Final = 76  # text is wrapped here; a URL or code stands on a line of its own and is never broken
 LOCAL_PART_BYTES: Final = 64  # RFC 5321 §4.5.3.1.1
 ADDRESS_BYTES: Final = 254  # RFC 5321 §4.5.3.1.3, erratum 1690
+COLOUR: Final = "#0b4a7d"  # of a practice that has none
 DIALLED_DIGITS: Final = 5  # anything shorter is no number to dial, and might be found inside other words
 HARD_LINE_BYTES: Final = 998  # RFC 5322 §2.1.1
 
@@ -145,14 +147,16 @@ def _render(message: Message, lang: str) -> tuple[str, str, str]:
     footer = _paragraphs(_TEMPLATES.get_template(f"{lang}/footer.txt").render(words))
     subject = first.removeprefix("Subject: ")
     lines = [_fill(paragraph, practice.phone) for paragraph in [*paragraphs, *footer]]
+    colour = readable(practice.colour, LIGHT) if practice.colour else COLOUR
     html = _TEMPLATES.get_template("layout.html").render(
         words,
+        colour=colour,
         lang=lang,
         subject=subject,
         paragraphs=paragraphs,
         footer=footer,
         label=wording.purpose("portal" if message.kind == "access-link" else message.workflow, lang).label,
-        linked=lambda paragraph: _linked(paragraph, practice.phone, practice.support_email),
+        linked=lambda paragraph: _linked(paragraph, practice, colour),
     )
     return subject, "\n\n".join(lines) + "\n", html + "\n"
 
@@ -169,24 +173,25 @@ def _fill(paragraph: str, phone: str) -> str:
     return textwrap.fill(tied, LINE_CHARS, break_long_words=False, break_on_hyphens=False).replace(_TIE, " ")
 
 
-def _linked(paragraph: str, phone: str, support: str) -> Markup:
+def _linked(paragraph: str, practice: Practice, colour: str) -> Markup:
     """The paragraph as HTML, where phone number and support address can be tapped. What stands between two addresses is
     looked at for numbers, never the address itself: there may be one in it."""
+    phone, support = practice.phone, practice.support_email
     if not support:
-        return _with_phone(paragraph, phone)
+        return _with_phone(paragraph, phone, colour)
     where = quote(mailbox(support).addr_spec, safe="@")  # or `?` and `&` would add headers to the letter (RFC 6068 §2)
-    link = Markup('<a href="mailto:{}" style="color:#0b4a7d">{}</a>').format(where, support)
-    return link.join(_with_phone(part, phone) for part in paragraph.split(support))
+    link = Markup('<a href="mailto:{}" style="color:{}">{}</a>').format(where, colour, support)
+    return link.join(_with_phone(part, phone, colour) for part in paragraph.split(support))
 
 
-def _with_phone(paragraph: str, phone: str) -> Markup:
+def _with_phone(paragraph: str, phone: str, colour: str) -> Markup:
     """The paragraph as HTML, with the practice's phone number as a link that dials it."""
     safe = escape(paragraph)
     digits = re.sub(r"[^0-9+]", "", re.split(r"[A-Za-z]", phone)[0])  # up to an extension
     if len(digits) < DIALLED_DIGITS:
         return safe
     shown = escape(phone)
-    link = Markup('<a href="tel:{}" style="color:#0b4a7d; white-space:nowrap">{}</a>').format(digits, shown)
+    link = Markup('<a href="tel:{}" style="color:{}; white-space:nowrap">{}</a>').format(digits, colour, shown)
     return safe.replace(shown, link)
 
 

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as some
 
+from authsvc.colours import LIGHT, contrast, readable
 from authsvc.delivery import wording
 from authsvc.delivery.compose import KINDS, Composer, mailbox
 from authsvc.delivery.sinks import html_of, text_of
@@ -60,6 +61,16 @@ def test_a_practice_with_a_support_address_says_so_at_the_foot(lang: str, phone:
     mail = compose(message(locale=lang, practice=dataclasses.replace(BRANDED, phone=phone)))
     approved = (GOLDEN / f"{lang}-foot{'-no-phone' * (not phone)}.txt").read_text(encoding="utf-8")
     assert text_of(mail).endswith(f"\n\n{approved}")
+
+
+@pytest.mark.parametrize("colour", ["#0b5c8a", "#ffe600", "#7a2f5f"])
+def test_a_mail_has_the_practices_colour_where_it_can_be_read(colour: str) -> None:
+    practice = dataclasses.replace(BRANDED, colour=colour)
+    html = html_of(compose(message("link", practice=practice)))
+    plain = set(re.findall("#[0-9a-f]{6}", html_of(compose(message("link", practice=BRANDED)))))
+    own = set(re.findall("#[0-9a-f]{6}", html)) - plain
+    assert own == {readable(colour, LIGHT)}
+    assert contrast(*own, "#ffffff") >= 4.5
 
 
 def test_every_language_has_every_template_and_no_other() -> None:
