@@ -106,10 +106,13 @@ def _more(browser: Any, clinic: Clinic) -> Iterator[str]:
 
 
 def _take(person: Person, name: str) -> None:
+    """The colours that cover most stay as they are; between them there are only the edges of letters."""
     taken = Image.open(BytesIO(person.page.screenshot(full_page=True, animations="disabled", caret="hide")))
-    # By coverage, or what is small (a mark in a logo, the ring of the focus) would lose its colour.
-    small = taken.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    small.save(PICTURES / f"{name}.png", optimize=True)
+    full = taken.convert("RGB")
+    often = sorted(full.getcolors(full.width * full.height), reverse=True)[:COLOURS]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([part for _, colour in often for part in colour])
+    full.quantize(palette=palette, dither=Image.Dither.NONE).save(PICTURES / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":
