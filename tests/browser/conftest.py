@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.browser.clinic import Clinic
-from tests.browser.person import CHROMIUM, Person, chromium_for
+from tests.browser.person import CHROMIUM, FLAGS, Person, chromium_for
 
 Window = Callable[..., Person]
 
@@ -28,6 +28,18 @@ def clinic() -> Iterator[Clinic]:
         clinic.open()
         yield clinic
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A browser that knows nobody's certificate, for what is served in the clear or by the test itself."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="NO PLAYWRIGHT HERE: the browser tests don't run")
+    if not CHROMIUM:
+        pytest.skip("NO CHROMIUM HERE: the browser tests don't run")
+    with warnings.catch_warnings(), playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,11 +18,6 @@ from tests.running_demo import CARD, CODE, LINK, Demo
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome") or ""
-FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-)
 SMALLEST_TARGET_PX = 24  # WCAG 2.5.8
 SIZES = {"wide": (1100, "light"), "narrow": (320, "light"), "dark": (800, "dark")}  # 320 px: WCAG 1.4.10
 
@@ -33,17 +26,6 @@ SIZES = {"wide": (1100, "light"), "narrow": (320, "light"), "dark": (800, "dark"
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     with Demo(tmp_path_factory.mktemp("demo")) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="NO PLAYWRIGHT HERE: the browser tests don't run")
-    if not CHROMIUM:
-        pytest.skip("NO CHROMIUM HERE: the browser tests don't run")
-    with warnings.catch_warnings(), playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 class Person:

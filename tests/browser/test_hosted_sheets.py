@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,11 +25,6 @@ from tests.web.every_page import PRACTICE, every_page
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome") or ""
-FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-)
 ORIGIN = "https://pages.test"
 WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 SMALLEST_BUTTON_PX = 48
@@ -52,17 +45,6 @@ class Mounted:
 
 
 SHEETS = Sheets(Mounted())  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="NO PLAYWRIGHT HERE: the browser tests don't run")
-    if not CHROMIUM:
-        pytest.skip("NO CHROMIUM HERE: the browser tests don't run")
-    with warnings.catch_warnings(), playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 class Reader:

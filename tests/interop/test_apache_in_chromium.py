@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.browser.test_demo_browser import CHROMIUM, FLAGS
+from tests.browser.person import CHROMIUM, FLAGS
 from tests.gateways.site import Heard, serving
 from tests.interop.apache import SignInApache, heard, register, require_apache
 from tests.interop.house import HttpsHouse, Patient
