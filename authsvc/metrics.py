@@ -63,6 +63,7 @@ EVENTS: Mapping[str, Event] = {
         "Clients told that a session has ended, by how it went.", state=("sent", "deferred", "refused", "too_late")
     ),
     "links_opened": _event("Link pages shown (nothing is spent by that).", state=("live", "gone", "unknown")),
+    "forms_refused": _event("Forms of the pages that came from elsewhere, or after the browser had lost its cookie."),
     "links_refused": _event("Links not exchanged, and why.", reason=_LINK),
     "codes_refused": _event(
         "Codes not accepted: `wrong` and the like by the code, `gone_*` by its challenge.",

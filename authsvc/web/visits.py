@@ -100,6 +100,7 @@ class Visits:
                 # Who isn't signed in has nothing to lose on the pages of those who are.
                 acts = visit.posted and (anyone or visit.browser.sign_in)
                 if acts and not self.browsers.meant(environ, practice.id, visit.form, anyone=anyone):
+                    self.service.metrics.count("forms_refused")
                     return self.say(visit, 403, "stale", onward=again(environ))
                 return self._slipped(visit) or run(visit, path)
             except Declined as declined:

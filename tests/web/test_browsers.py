@@ -228,10 +228,12 @@ def test_attack_a_form_that_this_browser_was_never_shown_does_nothing(ann: Visit
     ],
 )
 def test_attack_a_form_sent_from_another_site_does_nothing(ann: Visitor, headers: dict[str, str]) -> None:
-    for path, fields in pages(ann).values():
+    every = pages(ann)
+    for path, fields in every.values():
         csrf = ann.look(path).csrf
         assert ann.post(path, {**fields, "csrf": csrf}, **headers).status_code == 403
     assert not ann.signed_in
+    assert f"authsvc_forms_refused_total {len(every)}.0" in ann.web.service.metrics.render()[0].decode()
 
 
 def test_our_own_origin_and_browsers_that_say_nothing_are_let_through_by_the_token(ann: Visitor) -> None:
