@@ -215,8 +215,7 @@ class Codes:
         }
 
     def _choice(self, act: Act, challenge: str, reply: Mapping[str, Any]) -> Choice:
-        found = reply.get("choose", ())
-        return Choice(challenge, tuple((p, self._label(act, p, sealed)) for p, sealed in found))
+        return Choice(challenge, tuple((p, self._label(act, p, label)) for p, label in reply.get("choose", ())))
 
     def _check_delivery(self, act: Act, delivery: str, patient: str | None) -> None:
         if delivery == "caller":
