@@ -177,7 +177,7 @@ def the_rest(day: Day) -> None:
     service.signins.sign_out(day.page(), day.browse("dan@example.org", 100).cookie)
     link = day.mail_link("ann")
     service.links.peek(day.page(), link)
-    service.grants.press(day.page(), link, "B" * 22, day.portal)
+    service.grants.press(day.page(), link, "B" * 22, day.portal.id)
     Outbox(service.store, 60, LOGOUTS).take("maple", "0123456789abcdef01234567", now_ms, 30_000, 10)
     service.outbox.take("maple", "0123456789abcdef01234567", now_ms, 30_000, 10)
     for practice in ("maple", None):

@@ -81,23 +81,25 @@ class Grants:
 
     # --- a pressed link -----------------------------------------------------------------------------------------------
 
-    def press(self, act: Act, token: str, browser: str, target: Client) -> str:
-        """Spend one use of an instant link; the hint with which `target` may fetch it through this browser.
+    def press(self, act: Act, token: str, browser: str, target: str) -> tuple[str, str]:
+        """Spend one use of an instant link: the hint with which the client `target` may fetch it through this browser,
+        and that client. Under the same Idempotency-Key both are the first press's, and nothing more is spent.
 
-        Raises LinkUnknown, LinkGone, RateLimited.
+        Raises LinkUnknown, LinkGone, RateLimited, IdempotencyConflict.
         """
         waits = mint.token(self._acts.entropy, HINT)
-        self._links.spend(
+        pressed = self._links.spend(
             act,
             token,
             landing={
                 "id": mint.digest(waits),
                 "browser": mint.digest(browser),
-                "target": target.id,
+                "target": target,
                 "until": self._acts.clock.now_ms() + LANDING_LIFE_MS,
             },
+            answer={"hint": waits, "target": target},
         )
-        return waits
+        return pressed["hint"], pressed["target"]
 
     def landing(self, act: Act, login_hint: str, browser: str) -> Landing | None:
         """What a pressed link waits for, to this browser; None when there is nothing. Changes nothing."""

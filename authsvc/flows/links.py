@@ -6,6 +6,7 @@ token. An instant link leads to one token for one resource. An access link leads
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -90,15 +91,17 @@ class Links:
     def exchange(self, act: Act, token: str) -> TokenGrant | Started:
         """Redeem a link's token: a token for an instant link, a started challenge for an access link.
 
-        Raises LinkUnknown, LinkGone, RateLimited.
+        An Idempotency-Key brings an access link's answer again, but for the hint at the address.
+
+        Raises LinkUnknown, LinkGone, RateLimited, IdempotencyConflict.
         """
         access = token.startswith(ACCESS)
         args: dict[str, Any] = {}
-        handle = ""
+        answer = Started("", self._acts.settings.code_life_s, self._acts.settings.resend_after_s)
         if access:
             filler = self._acts.seal(act, "address", "nobody@nowhere.invalid")
             made = self._challenges.new(act, channel="email", locale="", filler=filler)
-            args, handle = made.args, made.handle
+            args, answer = made.args, dataclasses.replace(answer, challenge=made.handle)
         limits = self._acts.callers(act, "exchange-network")
         if access:
             limits += [self._acts.bucket("issue-network", network) for network in self._acts.networks(act)]
@@ -110,12 +113,14 @@ class Links:
             mails=access,
             limits=limits,
             by_patient=self._acts.rate("issue-patient"),
+            idem=self._acts.idempotent(act, vars(answer)) if access else None,
             **{**args, **_named(token)},
         )
+        before = self._acts.answered_before(act, reply)
+        if before is not None:
+            return Started(**before)
         if access:
-            settings = self._acts.settings
-            email_hint = self._hint(act, reply["to"], reply["patient"])
-            return Started(handle, settings.code_life_s, settings.resend_after_s, email_hint=email_hint)
+            return dataclasses.replace(answer, email_hint=self._hint(act, reply["to"], reply["patient"]))
         link = reply["link"]
         workflow = self._catalogue.get(link["w"])
         if workflow is None:
@@ -125,18 +130,20 @@ class Links:
             raise ValueError("a link is exchanged by a client; at the hosted page it is pressed")
         return self._issuing.for_link(act.client, act.practice.id, {**link, "id": mint.link_id(token)}, workflow)
 
-    def spend(self, act: Act, token: str, landing: Mapping[str, Any]) -> None:
-        """Use an instant link at its hosted page; `landing` is what waits for its client. Raises as `exchange`; an
-        access link is none, so LinkUnknown."""
-        self._acts.run(
+    def spend(self, act: Act, token: str, landing: Mapping[str, Any], answer: Mapping[str, str]) -> dict[str, str]:
+        """Use an instant link at its hosted page; `landing` is what waits for its client. Gives `answer`, or what the
+        act's Idempotency-Key was answered before. Raises as `exchange`; an access link is none, so LinkUnknown."""
+        reply = self._acts.run(
             act,
             "link_exchange",
             {"exchanged": Event.LINK_EXCHANGED, "refused": Event.LINK_REFUSED},
             durable=True,
             limits=self._acts.callers(act, "exchange-network"),
             landing=landing,
+            idem=self._acts.idempotent(act, answer),
             **{**_named(token), "k": _kind(False)},
         )
+        return self._acts.answered_before(act, reply) or dict(answer)
 
     def peek(self, act: Act, token: str) -> LinkView:
         """What a link leads to; spends nothing, however often it is asked. Raises LinkUnknown, LinkGone."""

@@ -20,7 +20,7 @@ from authsvc.web.calls import Reply
 from authsvc.web.fields import SECRET
 from authsvc.web.finish import origin, with_query
 from authsvc.web.paper import Page
-from authsvc.web.starts import Start, Starts
+from authsvc.web.starts import Start, Starts, once_only
 from authsvc.web.visits import Visit, Visits
 
 LINK = "/p/{practice}/l/{token}"
@@ -49,8 +49,9 @@ class LandingPage:
             if visit.form.get("act") == "resend":
                 self._service.links.resend(visit.act, token)
                 return self._visits.go(self._visits.path(visit, "sent", visit.query))
-            seen = self._service.links.peek(visit.act, token)
-            return self._pressed(visit, token, seen) if visit.posted else self._shown(visit, seen)
+            if visit.posted:
+                return self._pressed(visit, token)
+            return self._shown(visit, self._service.links.peek(visit.act, token))
         except LinkUnknown:
             self._service.metrics.count("links_opened", state="unknown")
             return self._dead(visit, 404, "unknown")
@@ -82,17 +83,31 @@ class LandingPage:
 
     # --- pressing ---------------------------------------------------------------------------------------------------
 
-    def _pressed(self, visit: Visit, token: str, seen: LinkView) -> Reply:
+    def _pressed(self, visit: Visit, token: str) -> Reply:
+        once_only(visit, "press", token)
+        try:
+            seen = self._service.links.peek(visit.act, token)
+        except LinkGone as gone:
+            if gone.reason != "used_up":
+                raise
+            # The other half of a double click may have used it up just now: then it goes where that one went.
+            return self._onward(visit, *self._service.grants.press(visit.act, token, visit.browser.id, ""))
         if seen.access:
-            return self._starts.begin(visit, Start("link", token, locale=seen.locale))
+            return self._starts.begin(visit, Start("link", token, seen.email_hint, seen.locale))
         target = self._target(visit, seen)
         if target is None:
             return self._visits.go(self._visits.path(visit, "contact", visit.query))
-        hint = self._service.grants.press(visit.act, token, visit.browser.id, target)
+        return self._onward(visit, *self._service.grants.press(visit.act, token, visit.browser.id, target.id))
+
+    def _onward(self, visit: Visit, hint: str, target_id: str) -> Reply:
+        """To the client's page, which begins its sign-in with the hint."""
+        target = self._service.clients.get(target_id)
+        if target is None:
+            return self._visits.go(self._visits.path(visit, "contact", visit.query))
         said = {
             "iss": self._service.settings.public_url,
             "login_hint": hint,
-            "target_link_uri": _onward(visit, target),
+            "target_link_uri": _home(visit, target),
         }
         return self._visits.go(with_query(target.initiate_login_uri, said))
 
@@ -100,7 +115,7 @@ class LandingPage:
         return self._service.targets.of(visit.practice.id, seen.client)
 
 
-def _onward(visit: Visit, target: Client) -> str:
+def _home(visit: Visit, target: Client) -> str:
     """Where the client shall go once it knows who it is: the practice's portal, if that is the client's own site. Some
     clients want this parameter (mod_auth_openidc does), and none should be led away from its site."""
     home = origin(target.initiate_login_uri)

@@ -69,23 +69,20 @@ class Starts:
         return self._visits.go(self._visits.path(visit, f"code/{page}", visit.query), cookies)
 
     def _started(self, visit: Visit, start: Start) -> Started:
+        """A double click sends the same form twice: one mail, and the same sign-in for both."""
+        once_only(visit, start.how, start.subject, visit.chosen_locale or "")
+        try:
+            return self._sent(visit, start)
+        except IdempotencyConflict:
+            visit.act.idempotency_key = None  # typed anew on a page that came from the browser's own memory
+            return self._sent(visit, start)
+
+    def _sent(self, visit: Visit, start: Start) -> Started:
         if start.how == "link":
             started = self._service.links.exchange(visit.act, start.subject)
             if not isinstance(started, Started):
                 raise TypeError("an instant link doesn't begin a sign-in")
             return started
-        once = visit.form.get("once", "")
-        if PAGE_ID.fullmatch(once):
-            # A double click sends the same form twice: one mail, and the same sign-in for both.
-            visit.act.idempotency_key = f"{visit.browser.id}.{once}"
-            visit.act.fingerprint = sha256(f"{start.how}\n{start.subject}\n{visit.chosen_locale}".encode()).digest()
-        try:
-            return self._code(visit, start)
-        except IdempotencyConflict:
-            visit.act.idempotency_key = None  # typed anew on a page that came from the browser's own memory
-            return self._code(visit, start)
-
-    def _code(self, visit: Visit, start: Start) -> Started:
         return self._service.codes.start(visit.act, **{start.how: start.subject}, locale=visit.chosen_locale)
 
     # --- with the browser -------------------------------------------------------------------------------------------
@@ -106,6 +103,14 @@ class Starts:
         subject = fields["s"]
         start = Start(fields["how"], subject, fields.get("shown", subject), fields.get("loc", ""))
         return Waiting(page, fields["h"], start, fields["r"])
+
+
+def once_only(visit: Visit, *said: str) -> None:
+    """Let this act happen once for the form that was shown, however often it is sent. `said` is what it says."""
+    once = visit.form.get("once", "")
+    if PAGE_ID.fullmatch(once):
+        visit.act.idempotency_key = f"{visit.browser.id}.{once}"
+        visit.act.fingerprint = sha256("\n".join(said).encode()).digest()
 
 
 def unmet(asked: Asked, description: str) -> Declined:

@@ -8,8 +8,8 @@ from typing import Any
 import jwt
 import pytest
 
-from authsvc.errors import InvalidGrant, LinkGone, LinkUnknown, RateLimited, SignInNeeded
-from authsvc.model import Landing, TokenGrant
+from authsvc.errors import IdempotencyConflict, InvalidGrant, LinkGone, LinkUnknown, RateLimited, SignInNeeded
+from authsvc.model import Landing, Started, TokenGrant
 from authsvc.workflows import Catalogue
 from tests.fakes import NINE_O_CLOCK_MS
 from tests.flows.conftest import House
@@ -100,8 +100,41 @@ def test_attack_pressing_is_limited_by_network(house: House, portal: Portal) -> 
         for _ in range(1000):
             with pytest.raises(LinkUnknown):
                 house.service.grants.press(
-                    page(house, client_ip="192.0.2.7"), "al_" + "A" * 43, BROWSER, portal.client
+                    page(house, client_ip="192.0.2.7"), "al_" + "A" * 43, BROWSER, portal.client.id
                 )
+
+
+def test_a_double_click_spends_one_use_and_gets_the_same_hint(house: House, portal: Portal) -> None:
+    house.patient()
+    token = house.link(max_uses=1)
+
+    def click(fingerprint: bytes = b"form") -> tuple[str, str]:
+        act = page(house, idempotency_key="browser.form", fingerprint=fingerprint)
+        return house.service.grants.press(act, token, BROWSER, portal.client.id)
+
+    first = click()
+    assert first[1] == portal.client.id
+    assert click() == first
+    assert house.links.list(house.act(), "p1")[0].uses == 1
+    with pytest.raises(IdempotencyConflict):
+        click(b"another")
+    with pytest.raises(LinkGone):
+        press(house, portal, token)
+
+
+def test_a_double_click_on_an_access_link_sends_one_code(house: House) -> None:
+    house.patient()
+    token, before = house.access_link(), len(house.outbox())
+
+    def click() -> Started:
+        started = house.links.exchange(page(house, idempotency_key="browser.form", fingerprint=b"form"), token)
+        assert isinstance(started, Started)
+        return started
+
+    first, second = click(), click()
+    assert first.challenge == second.challenge
+    assert (first.email_hint, second.email_hint) == ("a•••@e•••.org", None)
+    assert len(house.outbox()) == before + 1
 
 
 # --- fetching -------------------------------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ def here(house: House, entered: Entered) -> SignIn:
 
 def press(house: House, portal: Portal, token: str, browser: str = BROWSER) -> str:
     """Press an instant link; the hint that comes of it."""
-    return house.service.grants.press(page(house), token, browser, portal.client)
+    return house.service.grants.press(page(house), token, browser, portal.client.id)[0]
 
 
 def everything(house: House) -> dict[str, bytes]:

@@ -95,7 +95,7 @@ def press(web: Web, browser: str = "B" * 22, **link: Any) -> str:
     """A pressed instant link; the hint that its client is given."""
     web.public.set_cookie(BROWSER, browser)
     act = web.service.act(web.house.practice)
-    return web.service.grants.press(act, web.link(**link), browser, web.service.clients.known("app"))
+    return web.service.grants.press(act, web.link(**link), browser, "app")[0]
 
 
 def sent_to(answer: TestResponse) -> tuple[str, dict[str, str]]:

@@ -288,3 +288,38 @@ def test_hostile_names_are_inert(ann: Visitor) -> None:
     assert (sheet.scripts, sheet.inline) == ([], 0)
     assert "<b>" not in sheet.html
     assert "{{ 7*7 }}" in sheet.text
+
+
+# --- double clicks ------------------------------------------------------------------------------------------------
+
+
+def test_a_double_click_on_a_link_for_one_use_goes_where_the_first_half_went(web: Web) -> None:
+    party(web)
+    ann = Visitor(web)
+    where = f"/p/maple/l/{web.link(max_uses=1)}"
+    sheet = ann.look(where)
+    first, second = (ann.press(where, sheet=sheet) for _ in range(2))
+    assert sent_to(first)[1]["login_hint"].startswith("alh_")
+    assert second.headers["Location"] == first.headers["Location"]
+    assert ann.look(where).status == 410
+
+
+def test_a_double_click_on_an_access_link_sends_one_code_and_both_pages_take_it(web: Web) -> None:
+    ann = Visitor(web)
+    where = f"/p/maple/l/{web.link(workflow='portal', resource=None)}"
+    sheet = ann.look(where)
+    web.entropy.next_below(int(CODE))
+    pages = [ann.press(where, sheet=sheet).headers["Location"] for _ in range(2)]
+    assert len(web.house.outbox()) == 1
+    assert all("a•••@e•••.org" in ann.look(page).text for page in pages)
+    assert ann.press(pages[0], code=CODE).status_code == 303
+
+
+def test_a_client_that_was_removed_between_the_halves_is_not_gone_to(web: Web) -> None:
+    party(web)
+    ann = Visitor(web)
+    where = f"/p/maple/l/{web.link(max_uses=1)}"
+    sheet = ann.look(where)
+    ann.press(where, sheet=sheet)
+    web.service.clients.remove("app", actor="cli:test")
+    assert sent_to(ann.press(where, sheet=sheet))[0] == "/p/maple/contact"

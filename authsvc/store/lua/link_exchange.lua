@@ -3,9 +3,12 @@
 --   limits, client; id, d (public id and digest of the token); k kind the token's prefix claims
 --   for access links all of challenge_start's handle … mail, and by_patient {quota, window_s}
 --   for instant links at the hosted page: landing {id (digest of the hint), browser (digest), target, until (ms)}
---   audit exchanged, refused, started, limited
--- Returns {link = {...}} | {to = sealed address, patient} | err: rate-limited, link-unknown, link-gone (reason)
+--   idem (absent: every exchange is one of its own); audit exchanged, refused, started, limited
+-- Returns {link = {...}} | {to = sealed address, patient} | {again} | err: rate-limited, link-unknown,
+--   link-gone (reason), idempotency-conflict
 
+local again = seen_before()
+if again then return again end
 local refused = take(a.limits)
 if refused then return refused end
 local l = hash(key('link', a.id))
@@ -30,6 +33,7 @@ if l.k == 'access' then
   mail_challenge('link', p.idx, p, false)
   record(a.audit.exchanged, {link = a.id, patient = l.p, workflow = l.w})
   record(a.audit.started, {patient = patient_id ~= '' and patient_id or nil, mail = 'code'})
+  remember()
   return reply({to = p.to, patient = p.id})
 end
 
@@ -44,4 +48,5 @@ if a.landing then
     o = now, e = a.landing['until']})
   keep_until(k, a.landing['until'])
 end
+remember()
 return reply({link = {p = l.p, w = l.w, r = l.r, ch = l.ch}})
