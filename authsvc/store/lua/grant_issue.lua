@@ -7,7 +7,8 @@
 -- Returns {} | err: rate-limited, sign-in-needed (reason: none, other_patient, max_age), link-gone (reason)
 --
 -- grant:<digest of the code> hash: c client, r redirect address, h PKCE challenge, n nonce, s scope, e expires, and of a
--- sign-in v its sid, of a link l, p, w, x (resource), ch, o when it was pressed; once redeemed st: the sid or the jti that it gave
+-- sign-in v its sid, of a link l, p, w, x (resource), ch, o when it was pressed; once redeemed st: the sid or the jti
+-- that it gave
 
 -- Counted is what gives a code. Who has nothing to show isn't: any website can send a visitor's browser here, without
 -- our cookies, as often as it likes, and would use up what that network has for links.

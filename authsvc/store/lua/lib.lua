@@ -334,8 +334,8 @@ end
 -- link:<id> hash: d (digest of the token), p patient ('' when the mailbox itself is meant), x mailbox (access links),
 --   w workflow, k kind (instant | access), r resource, t issued, e expires, u uses, m max uses ('' none),
 --   s epoch at issue, reg ('1': the patient was on file), b misses of codes born from it, st reason it was ended,
---   ch channel that carries it, c client that issued it, root lineage, n resends in the lineage (on the root), at last resend (on the root),
---   life in ms
+--   ch channel that carries it, c client that issued it, root lineage, n resends in the lineage (on the root), at last
+--   resend (on the root), life in ms
 -- links-of:<patient>, links-for:<resource>: sets of link ids
 
 local MISSES_END_LINK = 'revoked'

@@ -41,7 +41,8 @@ l.u = call('HINCRBY', key('link', a.id), 'u', '1')
 l.p = resolve(l.p)
 record(a.audit.exchanged, {link = a.id, patient = l.p, workflow = l.w})
 -- landing:<digest of the hint> hash: what the practice's own page fetches with an authorization code, by this browser
--- alone: l link, p patient, w workflow, r resource, ch channel, b browser, c the client it waits for, o pressed, e expires
+-- alone: l link, p patient, w workflow, r resource, ch channel, b browser, c the client it waits for, o pressed,
+-- e expires
 if a.landing then
   local k = key('landing', a.landing.id)
   write_hash(k, {l = a.id, p = l.p, w = l.w, r = l.r, ch = l.ch, b = a.landing.browser, c = a.landing.target,
