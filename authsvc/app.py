@@ -17,20 +17,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 
 from authsvc.errors import InvalidInput, NotFound
-from authsvc.web import (
-    authorize,
-    discovery,
-    gateway,
-    guards,
-    health,
-    hosted,
-    logout,
-    oauth,
-    operations,
-    revocations,
-    userinfo,
-)
-from authsvc.web.brand import Brand
+from authsvc.web import discovery, gateway, guards, health, oauth, operations, revocations
 from authsvc.web.calls import SEEN, Environ, Operation, Reply
 from authsvc.web.discovery import Discovery
 from authsvc.web.docs_page import DocsPage
@@ -39,11 +26,14 @@ from authsvc.web.failures import Failures, below
 from authsvc.web.gateway import ForwardAuth
 from authsvc.web.guards import Guards
 from authsvc.web.health import Health
+from authsvc.web.openid import authorize, logout, userinfo
+from authsvc.web.pages import hosted
+from authsvc.web.pages.brand import Brand
+from authsvc.web.pages.trouble import Trouble
 from authsvc.web.paper import Paper
 from authsvc.web.peers import Peers
 from authsvc.web.problems import Problems
 from authsvc.web.revocations import Revocations
-from authsvc.web.trouble import Trouble
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service

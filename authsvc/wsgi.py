@@ -13,7 +13,7 @@ from typing import Any
 from authsvc import logs, wiring
 from authsvc.app import create_admin_app, create_app
 from authsvc.web import openapi
-from authsvc.web import preview as previews
+from authsvc.web.pages import preview as previews
 from authsvc.wiring import Service
 from authsvc.workflows import Catalogue
 

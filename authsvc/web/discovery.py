@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 from authsvc.errors import KeyRingUnusable, MethodNotAllowed, NotFound
 from authsvc.web.calls import Environ, Headers, Operation, Reply, Success, json_bytes
-from authsvc.web.language import LANGUAGES
 from authsvc.web.oauth import REFRESH
+from authsvc.web.pages.language import LANGUAGES
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service

@@ -16,10 +16,10 @@ from authsvc import errors
 from authsvc.errors import Fault, InvalidInput
 from authsvc.model import Client, TokenGrant
 from authsvc.web import answers, bodies, credentials
-from authsvc.web.asking import OF_OPENID
 from authsvc.web.calls import SEEN, Environ, Operation, Reply, Success, json_reply
 from authsvc.web.guards import allowed
 from authsvc.web.oauth_errors import error_reply
+from authsvc.web.openid.asking import OF_OPENID
 from authsvc.web.peers import Peers
 
 if TYPE_CHECKING:

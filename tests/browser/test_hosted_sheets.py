@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 
 from authsvc.model import Practice
-from authsvc.web import brand, paper
+from authsvc.web import paper
 from authsvc.web.calls import Reply
 from authsvc.web.edge import ALWAYS
-from authsvc.web.language import LANGUAGES
-from authsvc.web.sheets import Sheets
+from authsvc.web.pages import brand
+from authsvc.web.pages.language import LANGUAGES
+from authsvc.web.pages.sheets import Sheets
 from tests.web.every_page import PRACTICE, every_page
 
 pytestmark = pytest.mark.browser

@@ -114,8 +114,9 @@ def test_a_copy_without_a_checkout_finds_its_own_defaults(installed: Path, tmp_p
 
 def test_a_copy_without_a_checkout_has_its_pages_in_every_language(installed: Path, tmp_path: Path) -> None:
     program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from authsvc.web import paper, sheets; "
-        "from authsvc.web.language import LANGUAGES; assert sheets.__file__.startswith(sys.argv[1]); "
+        "import sys; sys.path.insert(0, sys.argv[1]); from authsvc.web import paper; "
+        "from authsvc.web.pages import sheets; from authsvc.web.pages.language import LANGUAGES; "
+        "assert sheets.__file__.startswith(sys.argv[1]); "
         "assert LANGUAGES['es'].translations.gettext('Sign in') != 'Sign in'; "
         "assert len(sheets.PAGES.list_templates()) == 9; assert paper.CSS.body and paper.SCRIPT.body"
     )

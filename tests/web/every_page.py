@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from authsvc.model import Practice, SignIn
-from authsvc.web.language import LANGUAGES
+from authsvc.web.pages.language import LANGUAGES
 
 PRACTICE = Practice(
     "maple",

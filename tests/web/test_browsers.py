@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from authsvc.web.browsers import PENDING_BYTES, Browsers
+from authsvc.web.pages.browsers import PENDING_BYTES, Browsers
 from tests.web.conftest import Web
 from tests.web.relying import OPEN, Party, party
 from tests.web.visitor import CODE, SIGN_IN, Sheet, Visitor

@@ -14,8 +14,8 @@ from babel.messages.pofile import PoFileError, read_po
 from jinja2 import Environment
 from jinja2.ext import babel_extract
 
-from authsvc.web import language
-from authsvc.web.language import LANGUAGES, choose
+from authsvc.web.pages import language
+from authsvc.web.pages.language import LANGUAGES, choose
 
 LOCALE = Path(str(resources.files("authsvc.web") / "locale"))
 PAGES = Path(str(resources.files("authsvc.web") / "templates" / "pages"))

@@ -9,9 +9,9 @@ from pathlib import PurePosixPath
 import pytest
 
 from authsvc.flows.logos import prepared
-from authsvc.web import preview as previews
-from authsvc.web.language import LANGUAGES
-from authsvc.web.preview import preview
+from authsvc.web.pages import preview as previews
+from authsvc.web.pages.language import LANGUAGES
+from authsvc.web.pages.preview import preview
 from tests.pictures import picture
 from tests.web.conftest import Web
 

@@ -11,10 +11,11 @@ import pytest
 from jinja2 import UndefinedError
 
 from authsvc.model import Practice, SignIn
-from authsvc.web import paper, sheets
+from authsvc.web import paper
 from authsvc.web.calls import Reply
-from authsvc.web.language import LANGUAGES
-from authsvc.web.sheets import Sheets, language_of
+from authsvc.web.pages import sheets
+from authsvc.web.pages.language import LANGUAGES
+from authsvc.web.pages.sheets import Sheets, language_of
 from tests.web.conftest import Web
 from tests.web.every_page import FORM, PRACTICE, Said, every_page
 

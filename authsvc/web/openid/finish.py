@@ -12,8 +12,8 @@ from urllib.parse import urlencode, urlsplit
 
 from authsvc.errors import SignInNeeded
 from authsvc.model import Act, Asked, Practice
-from authsvc.web.asking import Declined
 from authsvc.web.calls import Reply
+from authsvc.web.openid.asking import Declined
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service

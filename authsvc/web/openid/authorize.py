@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 
 from authsvc.errors import LinkGone, MethodNotAllowed, SignInNeeded
 from authsvc.model import Act, Asked
-from authsvc.web import asking
-from authsvc.web.asking import Declined
-from authsvc.web.browsers import Browser, Browsers
 from authsvc.web.calls import SEEN, Environ, Reply
-from authsvc.web.finish import Finish
+from authsvc.web.openid import asking
+from authsvc.web.openid.asking import Declined
+from authsvc.web.openid.finish import Finish
+from authsvc.web.pages.browsers import Browser, Browsers
+from authsvc.web.pages.trouble import Trouble
 from authsvc.web.peers import Peers
-from authsvc.web.trouble import Trouble
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service

@@ -17,9 +17,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from authsvc.model import Practice
-from authsvc.web import language, paper
-from authsvc.web.brand import brand_css_path, logo_path
+from authsvc.web import paper
 from authsvc.web.calls import Environ, Headers, Reply
+from authsvc.web.pages import language
+from authsvc.web.pages.brand import brand_css_path, logo_path
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service

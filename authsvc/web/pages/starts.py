@@ -10,10 +10,10 @@ from typing import Any
 
 from authsvc.errors import IdempotencyConflict, NoPortalAccess, PatientNotFound
 from authsvc.model import Asked, Started
-from authsvc.web.asking import Declined
-from authsvc.web.browsers import PAGE_ID
 from authsvc.web.calls import Reply
-from authsvc.web.visits import Visit, Visits
+from authsvc.web.openid.asking import Declined
+from authsvc.web.pages.browsers import PAGE_ID
+from authsvc.web.pages.visits import Visit, Visits
 
 
 @dataclass(frozen=True)

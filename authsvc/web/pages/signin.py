@@ -13,9 +13,9 @@ from authsvc.errors import InvalidInput, RateLimited
 from authsvc.model import Asked
 from authsvc.web import bodies
 from authsvc.web.calls import Reply
+from authsvc.web.pages.starts import Start, Starts, unmet
+from authsvc.web.pages.visits import Visit, Visits
 from authsvc.web.paper import Page
-from authsvc.web.starts import Start, Starts, unmet
-from authsvc.web.visits import Visit, Visits
 
 SIGN_IN = "/p/{practice}/sign-in"
 SHOWN_CHARS = 254  # of what was typed: no address is longer

@@ -14,14 +14,14 @@ from urllib.parse import urlencode, urlsplit
 
 from authsvc.errors import MethodNotAllowed
 from authsvc.model import Act, Client, Hinted, Practice
-from authsvc.web import asking
-from authsvc.web.browsers import Browser, Browsers
 from authsvc.web.calls import SEEN, Environ, Headers, Reply
 from authsvc.web.credentials import CLIENT_ID
-from authsvc.web.finish import origin, with_query
+from authsvc.web.openid import asking
+from authsvc.web.openid.finish import origin, with_query
+from authsvc.web.pages.browsers import Browser, Browsers
+from authsvc.web.pages.sheets import Sheets, language_of
+from authsvc.web.pages.trouble import Trouble
 from authsvc.web.peers import Peers
-from authsvc.web.sheets import Sheets, language_of
-from authsvc.web.trouble import Trouble
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from authsvc.colours import DARK, LIGHT, Scheme, readable
 from authsvc.model import Practice, SignIn
 from authsvc.web import paper
-from authsvc.web.brand import brand_css_path, logo_path, stylesheet
-from authsvc.web.language import LANGUAGES, Language
-from authsvc.web.sheets import Sheets
+from authsvc.web.pages.brand import brand_css_path, logo_path, stylesheet
+from authsvc.web.pages.language import LANGUAGES, Language
+from authsvc.web.pages.sheets import Sheets
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service

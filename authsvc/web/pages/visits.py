@@ -14,18 +14,19 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from authsvc.errors import InvalidInput, MethodNotAllowed, NotFound
 from authsvc.model import Act, Asked, Practice
-from authsvc.web import asking, bodies
-from authsvc.web.asking import Declined, NotOurs
-from authsvc.web.browsers import Browser, Browsers
+from authsvc.web import bodies
 from authsvc.web.calls import SEEN, Environ, Reply
 from authsvc.web.failures import Failures
 from authsvc.web.fields import PRACTICE
-from authsvc.web.finish import Finish
-from authsvc.web.language import LANGUAGES
+from authsvc.web.openid import asking
+from authsvc.web.openid.asking import Declined, NotOurs
+from authsvc.web.openid.finish import Finish
+from authsvc.web.pages.browsers import Browser, Browsers
+from authsvc.web.pages.language import LANGUAGES
+from authsvc.web.pages.sheets import Sheets, again, language_of
+from authsvc.web.pages.trouble import Trouble
 from authsvc.web.paper import Page
 from authsvc.web.peers import Peers
-from authsvc.web.sheets import Sheets, again, language_of
-from authsvc.web.trouble import Trouble
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service

@@ -12,11 +12,11 @@ from typing import Any
 
 from authsvc.model import SessionInfo, SignIn
 from authsvc.web.calls import Reply, json_reply
-from authsvc.web.language import LANGUAGES, Language
-from authsvc.web.logout import SIGNED_OUT
+from authsvc.web.openid.logout import SIGNED_OUT
+from authsvc.web.pages.language import LANGUAGES, Language
+from authsvc.web.pages.sheets import language_of
+from authsvc.web.pages.visits import READS, Handler, Visit, Visits
 from authsvc.web.paper import Page
-from authsvc.web.sheets import language_of
-from authsvc.web.visits import READS, Handler, Visit, Visits
 
 SESSION = "/p/{practice}/session"
 STATE = "/p/{practice}/session/state"

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from authsvc.errors import KeyRingUnusable, NotFound, RateLimited, Unavailable
 from authsvc.model import Practice
-from authsvc.web import language
-from authsvc.web.asking import NotOurs
 from authsvc.web.calls import Environ, Reply
 from authsvc.web.failures import Failures
-from authsvc.web.sheets import Sheets, again, language_of
+from authsvc.web.openid.asking import NotOurs
+from authsvc.web.pages import language
+from authsvc.web.pages.sheets import Sheets, again, language_of
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service

@@ -18,10 +18,10 @@ from authsvc.errors import LinkGone, LinkUnknown
 from authsvc.model import Client, LinkView
 from authsvc.web.calls import Reply
 from authsvc.web.fields import SECRET
-from authsvc.web.finish import origin, with_query
+from authsvc.web.openid.finish import origin, with_query
+from authsvc.web.pages.starts import Start, Starts, once_only
+from authsvc.web.pages.visits import Visit, Visits
 from authsvc.web.paper import Page
-from authsvc.web.starts import Start, Starts, once_only
-from authsvc.web.visits import Visit, Visits
 
 LINK = "/p/{practice}/l/{token}"
 RESENDABLE = ("expired", "used_up")

@@ -23,13 +23,13 @@ from authsvc.errors import (
     RateLimited,
 )
 from authsvc.model import Choice, Entered, SignIn
-from authsvc.web.browsers import PAGE_ID
 from authsvc.web.calls import Reply
 from authsvc.web.fields import PATIENT, Code
+from authsvc.web.pages.browsers import PAGE_ID
+from authsvc.web.pages.signin import other
+from authsvc.web.pages.starts import Starts, Waiting, unmet
+from authsvc.web.pages.visits import Visit, Visits
 from authsvc.web.paper import Page
-from authsvc.web.signin import other
-from authsvc.web.starts import Starts, Waiting, unmet
-from authsvc.web.visits import Visit, Visits
 
 CODE = "/p/{practice}/code/{page}"
 WHO = "/p/{practice}/who/{page}"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from authsvc.web.failures import Failures
-from authsvc.web.landing import LandingPage
+from authsvc.web.pages.landing import LandingPage
+from authsvc.web.pages.proving import ProvingPages
+from authsvc.web.pages.session import SessionPages
+from authsvc.web.pages.signin import SignInPage
+from authsvc.web.pages.starts import Starts
+from authsvc.web.pages.trouble import Trouble
+from authsvc.web.pages.visits import Visits
 from authsvc.web.paper import Page
 from authsvc.web.peers import Peers
-from authsvc.web.proving import ProvingPages
-from authsvc.web.session import SessionPages
-from authsvc.web.signin import SignInPage
-from authsvc.web.starts import Starts
-from authsvc.web.trouble import Trouble
-from authsvc.web.visits import Visits
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service

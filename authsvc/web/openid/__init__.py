@@ -1,0 +1,1 @@
+"""The OpenID Provider's endpoints that a browser or a bearer token comes to."""

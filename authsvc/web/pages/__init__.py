@@ -1,0 +1,1 @@
+"""The hosted pages: where patients sign in, open links, and see where they are signed in."""
