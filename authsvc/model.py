@@ -107,8 +107,8 @@ class LimitState:
 
 @dataclass
 class Act:
-    """One call from outside, on its way through a use case: who, where, and why. Mutable in one way only: the use
-    case appends to `limits` what the answer's RateLimit fields shall say.
+    """One call from outside, on its way through a use case: who, where, and why. The use case appends to `limits` what
+    the answer's RateLimit fields shall say; the pages add the Idempotency-Key once they have read the form.
 
     `id` is 128 random bits (base64url), minted per call and reused by our own retries only, so that every script can
     be repeated safely. `actor` is what the audit says: `client:billing`, `cli:anna`. `client_ip` is the patient's
@@ -126,6 +126,11 @@ class Act:
     idempotency_key: str | None = None
     fingerprint: bytes = b""
     limits: list[LimitState] = field(default_factory=list)
+
+    @classmethod
+    def of_client(cls, act_id: str, client: Client, practice: Practice, request_id: str) -> Act:
+        """A client's act at /oauth2, where the token or code that it brings tells the practice."""
+        return cls(act_id, f"client:{client.id}", practice, client, request_id=request_id)
 
 
 @dataclass(frozen=True)

@@ -156,13 +156,7 @@ class Grants:
         practice = self._practices.get(practice_id) if code.startswith(CODE) else None
         if practice is None or not client.serves(practice.id):
             raise InvalidGrant("unknown")
-        act = Act(
-            id=self._acts.new_id(),
-            actor=f"client:{client.id}",
-            practice=practice,
-            client=client,
-            request_id=request_id,
-        )
+        act = Act.of_client(self._acts.new_id(), client, practice, request_id)
         settings, sid = self._acts.settings, mint.short_id(self._acts.entropy)
         nonce = self._issuing.nonce(practice.id, code, sid)
         jti = mint.short_id(self._acts.entropy)

@@ -152,13 +152,7 @@ class Sessions:
         return self._acts.run(act, "token_state", {}, limits=self._acts.callers(act), idle_ms=idle_ms, **of)
 
     def _act(self, client: Client, practice: Practice, request_id: str) -> Act:
-        return Act(
-            id=self._acts.new_id(),
-            actor=f"client:{client.id}",
-            practice=practice,
-            client=client,
-            request_id=request_id,
-        )
+        return Act.of_client(self._acts.new_id(), client, practice, request_id)
 
     # --- who is signed in -------------------------------------------------------------------------------------------
 
