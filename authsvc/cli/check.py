@@ -22,7 +22,7 @@ HIDDEN = "(set; not shown)"
 
 
 @click.command(cls=Act)
-@click.option("--live", is_flag=True, help="Also try the store, the keys and the mail host.")
+@click.option("--live", is_flag=True, help="Also try the store, the keys, the clients and the mail host.")
 @click.pass_context
 def check(ctx: click.Context, live: bool) -> None:
     """Check settings, limits and the guess bound; exit 1 with every fault at once."""
@@ -33,7 +33,7 @@ def check(ctx: click.Context, live: bool) -> None:
     found = [*_settings(settings), _guesses(settings, limits)]
     if live:
         service = wiring.bootstrap(settings, catalogue, limits)
-        found += [*_store(service), findings.keys(service), findings.mail(service)]
+        found += [*_store(service), findings.keys(service), findings.clients(service), findings.mail(service)]
     good = not any(finding.verdict == FAULT for finding in found)
     tell(
         {"ok": good, "findings": [dataclasses.asdict(finding) for finding in found]},

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from authsvc.errors import DeliveryDeferred, KeyRingUnusable, Unavailable
+from authsvc.flows import relying
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service
@@ -84,6 +85,21 @@ def keys(service: Service) -> Finding:
     if not ring:
         return Finding("keys", WARNING, "none yet: the first `authsvc serve` makes them")
     return Finding("keys", OK, f"{len(ring)} published, {ring[0].kid} ({ring[0].alg}) signs")
+
+
+def clients(service: Service) -> Finding:
+    """Whether a client is called like an audience. `clients add` refuses that, but a setting may have come later."""
+    try:
+        every = service.clients.list()
+    except Unavailable:
+        return Finding("clients", FAULT, "not looked at: the store is away")
+    default = service.settings.default_audience
+    wrong = [
+        f"{client.id}: {fault.detail}"
+        for client in every
+        for fault in relying.clashes(client, [other for other in every if other.id != client.id], default)
+    ]
+    return Finding("clients", FAULT, "; ".join(wrong)) if wrong else Finding("clients", OK, f"{len(every)} registered")
 
 
 def mail(service: Service) -> Finding:

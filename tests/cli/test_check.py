@@ -58,7 +58,7 @@ def test_live_without_a_store_is_a_fault_and_says_so() -> None:
     assert (ran.code, ran.document["ok"]) == (1, False)
     told = _verdicts(ran.document)
     assert told["redis"][0].startswith("fault: doesn't answer")
-    assert told["keys"] == ["fault: not looked at: the store is away"]
+    assert told["keys"] == told["clients"] == ["fault: not looked at: the store is away"]
 
 
 def test_a_mail_host_that_is_away_is_a_warning_since_mail_waits(settings: dict[str, str]) -> None:
@@ -81,6 +81,18 @@ def test_keys_that_cannot_be_opened_are_a_fault(authsvc: Authsvc, settings: dict
     ran = run_in(other, "check", "--live", "--json")
     assert ran.code == 1
     assert _verdicts(ran.document)["keys"][0].startswith("fault: can't be opened")
+
+
+def test_attack_a_client_called_like_an_audience_that_was_set_later_is_a_fault(
+    authsvc: Authsvc, settings: dict[str, str]
+) -> None:
+    """Its ID tokens, which only say who is there, would open every service (the confused deputy)."""
+    assert authsvc("practices", "add", "maple", "--name", "Maple").code == 0
+    assert authsvc("clients", "add", "portal", "--practice", "maple", "--allow", "codes:issue").code == 0
+    assert _verdicts(authsvc("check", "--live", "--json").document)["clients"] == ["ok: 1 registered"]
+    ran = run_in({**settings, "AUTHSVC_DEFAULT_AUDIENCE": "portal"}, "check", "--live", "--json")
+    assert ran.code == 1
+    assert _verdicts(ran.document)["clients"][0].startswith("fault: portal: 'portal' is the audience of a service")
 
 
 class _Told:
