@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from authsvc.errors import DeliveryDeferred, KeyRingUnusable, Unavailable
-from authsvc.flows import relying
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service
@@ -89,6 +88,8 @@ def keys(service: Service) -> Finding:
 
 def clients(service: Service) -> Finding:
     """Whether a client is called like an audience. `clients add` refuses that, but a setting may have come later."""
+    from authsvc.flows import relying
+
     try:
         every = service.clients.list()
     except Unavailable:
