@@ -168,6 +168,10 @@ class Acts:
     def unseal(self, practice_id: str, what: str, sealed: str, patient_id: str) -> str:
         return sealing.unseal(self.vault.key("addresses"), what, sealed, f"{practice_id}:{patient_id}").decode()
 
+    def email_hint(self, practice_id: str, sealed: str, patient_id: str) -> str:
+        """A sealed address, masked as its owner may see it on a page."""
+        return addresses.hint(addresses.canonical(self.unseal(practice_id, "address", sealed, patient_id)))
+
     def mail_body(self, practice_id: str, message_id: str, **fields: Any) -> str:
         """Seal what a mail shall say."""
         plain = json.dumps(fields, separators=(",", ":")).encode()
@@ -199,8 +203,6 @@ class Acts:
         client = act.client.id if act.client else act.actor
         said = sealing.frame(act.practice.id, client, act.idempotency_key or "")
         return hmac.digest(self.vault.key("idempotency"), said, sha256)
-
-    # --- small things -----------------------------------------------------------------------------------------------
 
     def new_id(self) -> str:
         return mint.short_id(self.entropy)

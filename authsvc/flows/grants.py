@@ -9,13 +9,11 @@ No token ever stands in an address: a code is worth nothing without the verifier
 
 from __future__ import annotations
 
-import base64
 from hashlib import sha256
 from typing import Any
 
 from authsvc.audit import Event
 from authsvc.crypto import id_tokens, mint
-from authsvc.crypto.addresses import canonical, hint
 from authsvc.errors import InvalidGrant, LinkGone
 from authsvc.flows.acts import Acts
 from authsvc.flows.keys import Keys
@@ -110,7 +108,7 @@ class Grants:
             return None
         email_hint = ""
         if "to" in found:
-            email_hint = hint(canonical(self._acts.unseal(act.practice.id, "address", found["to"], found["p"])))
+            email_hint = self._acts.email_hint(act.practice.id, found["to"], found["p"])
         return Landing(login_hint, found["p"], found["w"], found["r"], found["c"], email_hint, found["loc"])
 
     # --- codes --------------------------------------------------------------------------------------------------------
@@ -199,7 +197,7 @@ class Grants:
 
 def s256(verifier: str) -> str:
     """PKCE's challenge for a verifier (RFC 7636 §4.2)."""
-    return base64.urlsafe_b64encode(sha256(verifier.encode("utf-8", "replace")).digest()).rstrip(b"=").decode("ascii")
+    return mint.b64u(sha256(verifier.encode("utf-8", "replace")).digest())
 
 
 def _max_age_ms(asked: Asked) -> int | None:

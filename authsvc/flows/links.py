@@ -12,7 +12,6 @@ from typing import Any
 
 from authsvc.audit import Event
 from authsvc.crypto import mint
-from authsvc.crypto.addresses import canonical, hint
 from authsvc.errors import Fault, InvalidInput, LinkGone, NotFound
 from authsvc.flows.acts import Acts
 from authsvc.flows.challenges import ACCESS, Challenges
@@ -120,7 +119,8 @@ class Links:
         if before is not None:
             return Started(**before)
         if access:
-            return dataclasses.replace(answer, email_hint=self._hint(act, reply["to"], reply["patient"]))
+            email_hint = self._acts.email_hint(act.practice.id, reply["to"], reply["patient"])
+            return dataclasses.replace(answer, email_hint=email_hint)
         link = reply["link"]
         workflow = self._catalogue.get(link["w"])
         if workflow is None:
@@ -148,7 +148,7 @@ class Links:
     def peek(self, act: Act, token: str) -> LinkView:
         """What a link leads to; spends nothing, however often it is asked. Raises LinkUnknown, LinkGone."""
         reply = self._acts.run(act, "link_peek", {"opened": Event.LINK_OPENED}, **_named(token))
-        email_hint = self._hint(act, reply["to"], reply["patient"]) if "to" in reply else ""
+        email_hint = self._acts.email_hint(act.practice.id, reply["to"], reply["patient"]) if "to" in reply else ""
         return LinkView(reply["w"], token.startswith(ACCESS), reply["loc"], reply["c"], email_hint)
 
     def resend(self, act: Act, token: str) -> None:
@@ -202,9 +202,6 @@ class Links:
         """End all live links of a patient or for a resource; how many those were."""
         chosen: dict[str, Any] = {"patient": patient} if patient is not None else {"resource": resource}
         return int(self._end(act, **chosen)["revoked"])
-
-    def _hint(self, act: Act, sealed: str, patient: str) -> str:
-        return hint(canonical(self._acts.unseal(act.practice.id, "address", sealed, patient)))
 
     def _end(self, act: Act, **chosen: Any) -> dict[str, Any]:
         return self._acts.run(

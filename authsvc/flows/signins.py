@@ -12,7 +12,6 @@ from typing import Any
 
 from authsvc.audit import Event
 from authsvc.crypto import mint
-from authsvc.crypto.addresses import canonical, hint
 from authsvc.errors import NotFound, PatientNotFound
 from authsvc.flows.acts import Acts
 from authsvc.flows.codes import Codes
@@ -62,13 +61,12 @@ class SignIns:
             return None
         session, practice = reply["session"], act.practice.id
         patient, last_ms, ends_ms = session["p"], int(session["l"]), int(session["e"])
-        address = self._acts.unseal(practice, "address", reply["to"], patient)
         return SignIn(
             sid=session["id"],
             patient=patient,
             label=self._acts.unseal(practice, "label", reply["label"], patient),
             locale=reply["locale"],
-            hint=hint(canonical(address)),
+            hint=self._acts.email_hint(practice, reply["to"], patient),
             auth_time_ms=int(session["o"]),
             last_used_ms=last_ms,
             idle_ends_ms=min(last_ms + idle_ms, ends_ms),
@@ -80,8 +78,7 @@ class SignIns:
         found = self._acts.run(act, "patient_reach", {}, patient=patient)
         if "to" not in found:
             return None
-        address = self._acts.unseal(act.practice.id, "address", found["to"], found["patient"])
-        return hint(canonical(address)), found["locale"]
+        return self._acts.email_hint(act.practice.id, found["to"], found["patient"]), found["locale"]
 
     def extend(self, act: Act, cookie: str) -> bool:
         """The patient is still there: the idle time begins anew, the absolute end stays. False when it was too late.

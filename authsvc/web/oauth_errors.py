@@ -86,5 +86,9 @@ def internal() -> Reply:
 
 def error_reply(status: int, code: str, description: str, headers: Headers | None = None) -> Reply:
     """`error_description` is printable ASCII without quotes and backslashes."""
-    said = _NOT_QUOTABLE.sub("?", description)
-    return json_reply(status, {"error": code, "error_description": said}, headers)
+    return json_reply(status, {"error": code, "error_description": quotable(description)}, headers)
+
+
+def quotable(description: str) -> str:
+    """What `error_description` may hold (RFC 6749 §4.1.2.1, §5.2)."""
+    return _NOT_QUOTABLE.sub("?", description)

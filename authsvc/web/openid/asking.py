@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from authsvc.errors import TooLarge
+from authsvc.flows.gateway import ACR_ORDER
+from authsvc.flows.tokens import OPENID
 from authsvc.model import Asked, Client
 from authsvc.web import bodies
 from authsvc.web.calls import Environ
@@ -21,9 +23,7 @@ from authsvc.web.credentials import CLIENT_ID
 if TYPE_CHECKING:
     from authsvc.wiring import Service
 
-OPENID = "openid"
 PROMPTS = frozenset({"none", "login", "consent", "select_account"})
-ACRS = ("instant", "extra")
 
 OF_OPENID = frozenset({"profile", "email", "address", "phone", "offline_access"})
 """Scopes that standard clients send and that mean nothing here: ignored, as OpenID Connect Core §3.1.2.1 asks. Any
@@ -41,7 +41,7 @@ _STATE = re.compile(r"[ -~]{0,512}")
 _NONCE = re.compile(r"[ -~]{0,256}")
 _MAX_AGE = re.compile(r"[0-9]{1,9}")
 _HINT = re.compile(r"alh_[A-Za-z0-9_-]{43}")
-_LOCALES = re.compile(r"[A-Za-z0-9-]{1,35}( [A-Za-z0-9-]{1,35}){0,9}")
+LOCALES = re.compile(r"[A-Za-z0-9-]{1,35}( [A-Za-z0-9-]{1,35}){0,9}")
 
 
 class NotOurs(Exception):
@@ -116,7 +116,7 @@ def parse(service: Service, sent_pairs: Iterable[tuple[str, str]]) -> Asked:
         "id_token_hint": sent.first("id_token_hint"),
         # Anybody else's hint may be an address, which has no place in ours (ASVS 14.2.1).
         "login_hint": login_hint if _HINT.fullmatch(login_hint) else "",
-        "ui_locales": locales if _LOCALES.fullmatch(locales) else "",
+        "ui_locales": locales if LOCALES.fullmatch(locales) else "",
     }
     return Asked(
         client=client,
@@ -214,7 +214,7 @@ def _prompt(sent: _Sent) -> frozenset[str]:
 def _acr(sent: _Sent) -> str:
     """The least that does: every value named would do (OpenID Connect Core §3.1.2.1), and a higher one always does."""
     named = sent.first("acr_values").split()
-    known = [acr for acr in ACRS if acr in named]
+    known = [acr for acr in ACR_ORDER if acr in named]
     if named and not known:
         raise _Wrong("unmet_authentication_requirements", "acr_values are instant and extra")  # RFC 9470 §5
     return known[0] if known else ""

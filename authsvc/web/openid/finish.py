@@ -6,19 +6,17 @@ address that an operator has registered.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 from authsvc.errors import SignInNeeded
 from authsvc.model import Act, Asked, Practice
 from authsvc.web.calls import Reply
+from authsvc.web.oauth_errors import quotable
 from authsvc.web.openid.asking import Declined
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service
-
-_NOT_SAID = re.compile(r'[^\x20-\x7e]|["\\]')  # RFC 6749 §4.1.2.1 on error_description
 
 
 class Finish:
@@ -54,7 +52,7 @@ class Finish:
         """To the client with what went wrong."""
         said = {
             "error": declined.error,
-            "error_description": _NOT_SAID.sub("?", declined.description),
+            "error_description": quotable(declined.description),
             "state": declined.state,
         }
         return self._answer(declined.redirect_uri, said)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 NAME = "authsvc"
 BROWSER_LIFE_S = 86_400  # begins anew with every form that is shown
 PENDING_MOST = 4  # sign-ins that wait in one browser at one practice: that many tabs
-PENDING_BYTES = 3072  # of all practices together: gunicorn takes 8190 in a header, and others need room too
+PENDING_BYTES = 3072  # of all practices together: many proxies take 8 kB of headers, and others need room too
 
 SLIP = "slip"
 SLIP_LIFE_S = 60  # the browser comes for it at once

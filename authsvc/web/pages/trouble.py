@@ -14,11 +14,10 @@ from authsvc.web.failures import Failures
 from authsvc.web.openid.asking import NotOurs
 from authsvc.web.pages import language
 from authsvc.web.pages.sheets import Sheets, again, language_of
+from authsvc.web.problems import KEY_RING_RETRY_S
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service
-
-RETRY_S = 5  # how long another instance, or an operator, may need to bring the keys back
 
 
 class Trouble:
@@ -44,7 +43,7 @@ class Trouble:
             case Unavailable() | KeyRingUnusable():
                 self._failures.told(error, environ)
                 reply = self._say(environ, 503, "away", practice, lang, **_once_more(environ, practice))
-                return _with_retry(reply, getattr(error, "retry_after_s", RETRY_S))
+                return _with_retry(reply, getattr(error, "retry_after_s", KEY_RING_RETRY_S))
         raise error
 
     def _say(

@@ -35,7 +35,6 @@ BOTH = ("GET", "HEAD", "POST")
 READS = ("GET", "HEAD")
 
 _PRACTICE = re.compile(PRACTICE, re.ASCII)
-_LOCALES = re.compile(r"[A-Za-z0-9-]{1,35}( [A-Za-z0-9-]{1,35}){0,9}")
 
 
 @dataclass(frozen=True)
@@ -231,7 +230,7 @@ class Visits:
 def _wish(pairs: Iterable[tuple[str, str]]) -> str:
     """The language that was asked for, as a query string; nothing else that may stand there."""
     wished = dict(pairs).get("ui_locales", "")
-    return urlencode({"ui_locales": wished}) if _LOCALES.fullmatch(wished) else ""
+    return urlencode({"ui_locales": wished}) if asking.LOCALES.fullmatch(wished) else ""
 
 
 def _lenient(environ: Environ) -> list[tuple[str, str]]:
