@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
-from authsvc.model import Act
-from authsvc.seams import Clock
+from authsvc.model import RequestContext
+from authsvc.ports import Clock
 
 log = logging.getLogger("authsvc.audit")
 
@@ -95,7 +95,7 @@ class Recorder:
         )
         return {"o": outcome or event.value, "e": text, "m": self._mac(text.encode())}
 
-    def entries(self, act: Act, outcomes: Mapping[str, Event], **fields: str) -> dict[str, Entry]:
+    def entries(self, act: RequestContext, outcomes: Mapping[str, Event], **fields: str) -> dict[str, Entry]:
         """Entries for every outcome of `act`, by the names the script knows them by; `limited` comes by itself."""
         every = {**outcomes, "limited": Event.LIMITED}
         return {
@@ -111,7 +111,7 @@ class Recorder:
             for name, event in every.items()
         }
 
-    def happened(self, act: Act, recorded: Iterable[Sequence[Any]]) -> None:
+    def happened(self, act: RequestContext, recorded: Iterable[Sequence[Any]]) -> None:
         """Log and count what the script said it recorded: event, and the facts where there are any."""
         for event, *found in recorded:
             facts = dict(found[0]) if found else {}

@@ -268,7 +268,7 @@ class UnsafeStep(AuthsvcError):
         self.safe_at_ms = safe_at_ms
 
 
-class KeyRingUnusable(AuthsvcError):
+class KeysetUnusable(AuthsvcError):
     """The stored ring can't be opened with the configured master secrets, or fails its self-test."""
 
     def __init__(self, reason: str) -> None:

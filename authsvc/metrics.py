@@ -17,7 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from authsvc import audit, errors, ratelimit
+from authsvc import audit, errors
+from authsvc.config import limits
 
 OTHER = "other"
 
@@ -37,7 +38,7 @@ _UNAVAILABLE = (
     "pepper_unknown",
     "key_ring",
 )
-_POLICIES = (*ratelimit.POLICIES, "resend", "guesses")
+_POLICIES = (*limits.POLICIES, "resend", "guesses")
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ class Metrics:
                     self.count("limiter_refusals", policy=policy)
             case errors.Unavailable():
                 self.count("store_failures", reason=error.reason)
-            case errors.KeyRingUnusable():
+            case errors.KeysetUnusable():
                 self.count("store_failures", reason="key_ring")
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:

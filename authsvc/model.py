@@ -106,7 +106,7 @@ class LimitState:
 
 
 @dataclass
-class Act:
+class RequestContext:
     """One call from outside, on its way through a use case: who, where, and why. The use case appends to `limits` what
     the answer's RateLimit fields shall say; the pages add the Idempotency-Key once they have read the form.
 
@@ -128,7 +128,7 @@ class Act:
     limits: list[LimitState] = field(default_factory=list)
 
     @classmethod
-    def of_client(cls, act_id: str, client: Client, practice: Practice, request_id: str) -> Act:
+    def of_client(cls, act_id: str, client: Client, practice: Practice, request_id: str) -> RequestContext:
         """A client's act at /oauth2, where the token or code that it brings tells the practice."""
         return cls(act_id, f"client:{client.id}", practice, client, request_id=request_id)
 
@@ -242,7 +242,7 @@ class SessionInfo:
 
 
 @dataclass(frozen=True)
-class Asked:
+class AuthorizationRequest:
     """A checked authorization request (RFC 6749 §4.1.1, RFC 7636, OpenID Connect Core §3.1.2.1).
 
     `scopes` are those we know of what was asked, `challenge` is PKCE's (S256), `acr` is `instant`, `extra` or empty,
@@ -267,7 +267,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class SignIn:
+class BrowserSession:
     """A browser that is signed in at the hosted pages, as its patient may see it. `hint` is the masked address."""
 
     sid: str
@@ -282,7 +282,7 @@ class SignIn:
 
 
 @dataclass(frozen=True)
-class Entered:
+class NewBrowserSession:
     """A sign-in that was just opened. `cookie` is the browser's secret."""
 
     cookie: str = field(repr=False)
@@ -291,7 +291,7 @@ class Entered:
 
 
 @dataclass(frozen=True)
-class Hinted:
+class IdTokenHint:
     """Whom an ID token of ours names (`id_token_hint`), the client that it was given to, and that client's session; a
     link opens none."""
 
@@ -302,7 +302,7 @@ class Hinted:
 
 
 @dataclass(frozen=True)
-class Landing:
+class PendingLink:
     """A pressed instant link that waits for its client. `hint` travels as `login_hint`, and works only with the
     browser that pressed. `email_hint` is the masked address, where a code could be sent to."""
 

@@ -11,47 +11,49 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from authsvc import config, ratelimit, workflows
 from authsvc.audit import Recorder
-from authsvc.config import Settings
+from authsvc.config import limits as limits_file
+from authsvc.config import load as config
+from authsvc.config import workflows
+from authsvc.config.limits import Limits
+from authsvc.config.load import Settings
+from authsvc.config.workflows import Catalogue
 from authsvc.crypto import mint, sealing
 from authsvc.crypto.hashing import HashQueue
 from authsvc.errors import AuthsvcError, Fault, SettingsInvalid
-from authsvc.flows.acts import Acts
-from authsvc.flows.bearers import Bearers
+from authsvc.flows.audit_log import AuditLog
+from authsvc.flows.authorization_codes import AuthorizationCodes
+from authsvc.flows.browser_sessions import BrowserSessions
 from authsvc.flows.challenges import Challenges
 from authsvc.flows.clients import Clients
 from authsvc.flows.codes import Codes
 from authsvc.flows.cookies import Cookies
-from authsvc.flows.flags import Flags
-from authsvc.flows.follow import Follower
-from authsvc.flows.gateway import Gateway
-from authsvc.flows.grants import Grants
-from authsvc.flows.keys import Keys
+from authsvc.flows.data_keys import DataKeys
+from authsvc.flows.forward_auth import ForwardAuth
+from authsvc.flows.introspection import TokenIntrospection
+from authsvc.flows.key_rotation import KeyRotation
 from authsvc.flows.links import Links
 from authsvc.flows.logos import Logos
+from authsvc.flows.mail_throttle import MailThrottle
 from authsvc.flows.patients import Patients
+from authsvc.flows.polling import Poller
 from authsvc.flows.practices import Practices
+from authsvc.flows.relying_parties import RelyingParties
 from authsvc.flows.revocations import Revocations
+from authsvc.flows.script_runner import ScriptRunner
 from authsvc.flows.sessions import Sessions
-from authsvc.flows.signins import SignIns
-from authsvc.flows.site import Site
-from authsvc.flows.targets import Targets
-from authsvc.flows.tokens import Issuing
-from authsvc.flows.trails import Trails
+from authsvc.flows.site_audit import SiteAudit
+from authsvc.flows.token_issuer import TokenIssuer
 from authsvc.flows.userinfo import Userinfo
-from authsvc.flows.vault import Vault
 from authsvc.metrics import Metrics
-from authsvc.model import Act, Client, Message, Practice
-from authsvc.ratelimit import Limits
-from authsvc.seams import Clock, Entropy, SystemClock, SystemEntropy
-from authsvc.store.bell import Bell
+from authsvc.model import Client, Message, Practice, RequestContext
+from authsvc.ports import Clock, Entropy, SystemClock, SystemEntropy
 from authsvc.store.connection import Store, connect
+from authsvc.store.documents import DocumentStore
 from authsvc.store.keys import KeyStore
+from authsvc.store.logos import LogoStore
 from authsvc.store.outbox import Outbox
-from authsvc.store.pictures import Pictures
-from authsvc.store.registry import Registry
-from authsvc.workflows import Catalogue
+from authsvc.store.outbox_wakeup import OutboxWakeup
 
 FLAGS_EVERY_S = 1.0  # how old the mail brake may be
 
@@ -70,11 +72,11 @@ def load(environ: Mapping[str, str] | None = None) -> tuple[Settings, Catalogue,
     except SettingsInvalid as invalid:
         faults += invalid.faults
     try:
-        limits = ratelimit.load(config.named_file(given, "limits_file"))
+        limits = limits_file.load(config.named_file(given, "limits_file"))
     except SettingsInvalid as invalid:
         faults += invalid.faults
     if settings and limits:
-        faults += ratelimit.check(limits, settings.guess_bound)
+        faults += limits_file.check(limits, settings.guess_bound)
     if faults or settings is None or catalogue is None or limits is None:
         raise SettingsInvalid(*faults)
     return settings, catalogue, limits
@@ -103,49 +105,51 @@ class Service:
         self.metrics = metrics
 
         key_store = KeyStore(store)
-        self.vault = Vault(key_store, settings.secret_keys, entropy)
+        self.data_keys = DataKeys(key_store, settings.secret_keys, entropy)
         self.recorder = Recorder(
-            clock, lambda data: sealing.mac(self.vault.key("audit"), "authsvc audit v1", data), metrics.count
+            clock, lambda data: sealing.mac(self.data_keys.key("audit"), "authsvc audit v1", data), metrics.count
         )
-        self.keys = Keys(key_store, self.vault, self.recorder, clock, entropy, settings)
-        self.flags = Flags(store)
+        self.signing_keys = KeyRotation(key_store, self.data_keys, self.recorder, clock, entropy, settings)
+        self.mail_throttle = MailThrottle(store)
         self.outbox = Outbox(store, settings.delivery_record_life_s)
-        self._bell = Bell(self.outbox)
-        self.acts = Acts(
+        self._outbox_wakeup = OutboxWakeup(self.outbox)
+        self.script_runner = ScriptRunner(
             store=store,
             clock=clock,
             entropy=entropy,
             recorder=self.recorder,
-            vault=self.vault,
+            data_keys=self.data_keys,
             settings=settings,
             limits=limits,
-            flags=self.flags,
-            bell=self._bell,
+            mail_throttle=self.mail_throttle,
+            outbox_wakeup=self._outbox_wakeup,
         )
-        site = Site(store, self.recorder, entropy)
-        pictures = Pictures(store)
-        self.practices = Practices(Registry(store, "practices"), pictures, site, clock)
+        site = SiteAudit(store, self.recorder, entropy)
+        pictures = LogoStore(store)
+        self.practices = Practices(DocumentStore(store, "practices"), pictures, site, clock)
         self.logos = Logos(pictures)
-        self.clients = Clients(self.acts, Registry(store, "clients"), site)
-        self.targets = Targets(self.clients)
-        self.patients = Patients(self.acts, self.outbox)
-        issuing = Issuing(self.acts, self.keys)
+        self.clients = Clients(self.script_runner, DocumentStore(store, "clients"), site)
+        self.relying_parties = RelyingParties(self.clients)
+        self.patients = Patients(self.script_runner, self.outbox)
+        issuing = TokenIssuer(self.script_runner, self.signing_keys)
         queue = HashQueue(settings.code_hash_slots, settings.code_hash_queue)
-        challenges = Challenges(self.acts, catalogue, queue)
-        self.codes = Codes(self.acts, challenges, issuing, catalogue, queue)
-        self.links = Links(self.acts, challenges, issuing, catalogue)
-        bearers = Bearers(self.acts, self.keys)
-        self.sessions = Sessions(self.acts, issuing, bearers, self.practices)
-        self.cookies = Cookies(self.vault, entropy)
-        self.signins = SignIns(self.acts, self.codes, self.sessions, issuing)
-        self.grants = Grants(self.acts, self.keys, self.links, self.practices, issuing, catalogue)
-        self.userinfo = Userinfo(self.acts, bearers, self.practices)
-        self.gateway = Gateway(bearers, self.practices, settings.default_audience)
-        self.revocations = Revocations(self.acts, self.keys)
-        self.trails = Trails(store, self.vault, self.practices, site)
+        challenges = Challenges(self.script_runner, catalogue, queue)
+        self.codes = Codes(self.script_runner, challenges, issuing, catalogue, queue)
+        self.links = Links(self.script_runner, challenges, issuing, catalogue)
+        bearers = TokenIntrospection(self.script_runner, self.signing_keys)
+        self.sessions = Sessions(self.script_runner, issuing, bearers, self.practices)
+        self.cookies = Cookies(self.data_keys, entropy)
+        self.browser_sessions = BrowserSessions(self.script_runner, self.codes, self.sessions, issuing)
+        self.authorization_codes = AuthorizationCodes(
+            self.script_runner, self.signing_keys, self.links, self.practices, issuing, catalogue
+        )
+        self.userinfo = Userinfo(self.script_runner, bearers, self.practices)
+        self.forward_auth = ForwardAuth(bearers, self.practices, settings.default_audience)
+        self.revocations = Revocations(self.script_runner, self.signing_keys)
+        self.audit_log = AuditLog(store, self.data_keys, self.practices, site)
         self._followers = (
-            Follower(settings.ring_poll_s, keys=self.keys.refresh),
-            Follower(FLAGS_EVERY_S, flags=self.flags.refresh),
+            Poller(settings.ring_poll_s, keys=self.signing_keys.refresh),
+            Poller(FLAGS_EVERY_S, mail_throttle=self.mail_throttle.refresh),
         )
 
     def act(
@@ -159,9 +163,9 @@ class Service:
         request_id: str = "",
         reason: str = "",
         actor: str | None = None,
-    ) -> Act:
+    ) -> RequestContext:
         """One call from outside, with an act id of its own."""
-        return Act(
+        return RequestContext(
             id=mint.short_id(self.entropy),
             actor=actor or (f"client:{client.id}" if client else "page"),
             practice=practice,
@@ -176,14 +180,14 @@ class Service:
     def open_entry(self, practice: Practice, fields: Mapping[str, str]) -> Message:
         """Open one sealed outbox entry, in the worker's memory. Raises ValueError for one that doesn't open."""
         context = f"{practice.id}:{fields['id']}"
-        body = json.loads(sealing.unseal(self.vault.key("outbox"), "mail", fields["body"], context))
+        body = json.loads(sealing.unseal(self.data_keys.key("outbox"), "mail", fields["body"], context))
         until_ms = int(fields["until"])
         return Message(
             id=fields["id"],
             practice=practice,
             kind=fields["kind"],
             channel=fields["channel"],
-            to=self.acts.unseal(practice.id, "address", fields["to"], fields["patient"]),
+            to=self.script_runner.unseal(practice.id, "address", fields["to"], fields["patient"]),
             locale=fields["locale"],
             queued_at_ms=int(fields["queued"]),
             until_ms=until_ms,
@@ -195,24 +199,24 @@ class Service:
 
     def start(self) -> None:
         """Have keys if the store is there, and start to follow. After a fork: threads don't cross one."""
-        for first in (self.keys.ensure, self.flags.refresh):
+        for first in (self.signing_keys.ensure, self.mail_throttle.refresh):
             try:
                 first()
             except AuthsvcError:
                 continue  # the followers go on trying; until then /readyz says no
         for follower in self._followers:
             follower.start()
-        self._bell.start()
+        self._outbox_wakeup.start()
 
     def stop(self) -> None:
         for follower in self._followers:
             follower.stop()
-        self._bell.stop()
+        self._outbox_wakeup.stop()
 
     def ready(self) -> bool:
         """Whether the store answers and there are keys to sign with."""
         try:
-            self.keys.signer()
+            self.signing_keys.signer()
             self.store.call(lambda client: client.ping())
         except AuthsvcError:
             return False
@@ -241,7 +245,7 @@ def bootstrap(
     return Service(
         settings,
         catalogue or workflows.load(settings.workflows_file or None),
-        limits or ratelimit.load(settings.limits_file or None),
+        limits or limits_file.load(settings.limits_file or None),
         store=store,
         clock=clock or SystemClock(),
         entropy=entropy or SystemEntropy(),

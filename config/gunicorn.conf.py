@@ -9,14 +9,16 @@ admin address in `bind` too if you want /metrics, and point PROMETHEUS_MULTIPROC
 
 import os
 
-from authsvc.cli.server import gone, started, stopped
+from authsvc.server.gunicorn import gone, started, stopped
 
 bind = [os.environ.get("AUTHSVC_BIND", "127.0.0.1:8000")]
 workers = int(os.environ.get("AUTHSVC_WORKERS", "2"))  # about one a core
 threads = int(os.environ.get("AUTHSVC_THREADS", "8"))
 
-worker_class = "authsvc.cli.server.Worker"  # gthread; silent clients hold no thread, a stopping worker refuses
-logger_class = "authsvc.cli.server.Log"  # gunicorn's lines through our log's gates; no access log, it would hold tokens
+worker_class = "authsvc.server.gunicorn.Worker"  # gthread; silent clients hold no thread, a stopping worker refuses
+logger_class = (
+    "authsvc.server.gunicorn.Log"  # gunicorn's lines through our log's gates; no access log, it would hold tokens
+)
 reuse_port = True  # every worker has a listener of its own: connections are dealt out evenly
 preload_app = True  # loaded once, then forked: memory is shared, the start is quick
 

@@ -144,9 +144,7 @@ def redis_client(backend: str, servers: Backends) -> Iterator[redis.Redis]:
     """A client of an empty store."""
     client: redis.Redis
     if backend == "fakeredis":
-        client = fakeredis.FakeRedis(
-            server=fakeredis.FakeServer(version=(7, 0)), version=(7, 0), decode_responses=True
-        )
+        client = fakeredis.FakeRedis(server=fakeredis.FakeServer(version=(7, 0)), version=(7, 0), decode_responses=True)
     else:
         client = redis.Redis.from_url(servers(backend).url, decode_responses=True, retry=Retry(NoBackoff(), 0))
         client.flushall()

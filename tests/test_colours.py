@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as some
 
-from authsvc.colours import (
+from authsvc.contrast import (
     DARK,
     LIGHT,
     SHAPE,

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from authsvc import config, ratelimit
+from authsvc.config import limits
+from authsvc.config import load as config
+from authsvc.config.settings import Settings
 from authsvc.flows import cache, revocations
 from authsvc.model import PERMISSIONS
-from authsvc.settings import Settings
 from authsvc.verifier import FEED_EVERY_S, LEEWAY_S
-from authsvc.web import openapi
+from authsvc.web.api import openapi
 from tests.fakes import environ
 
 ROOT = Path(__file__).parents[1]
@@ -138,9 +139,9 @@ def test_what_waits_waits_as_long_as_the_page_says() -> None:
     assert settings.ring_poll_s <= 5 == int(cache.FRESH_S)
     assert revocations.STEP_S + FEED_EVERY_S == 10
     assert "about 10 s" in page
-    limits = ratelimit.load(None)
-    assert f"({limits.replay_window_s} s, {limits.replays} times)" in page
-    assert f"the immediate parent, for {limits.refresh_grace_s} s" in page
+    known = limits.load(None)
+    assert f"({known.replay_window_s} s, {known.replays} times)" in page
+    assert f"the immediate parent, for {known.refresh_grace_s} s" in page
     assert f"It ends {settings.session_absolute_s // 3600} hours later" in page
     assert f"after {settings.session_idle_s // 60} minutes" in page
     assert f"{settings.tombstone_life_s // 86_400} days after its end the record goes" in page
@@ -195,9 +196,9 @@ def test_every_technical_safeguard_is_in_the_table() -> None:
 
 def test_deviations_give_the_numbers_that_are_set() -> None:
     page = " ".join(text("explanation/deviations.md").split())
-    limits, bound = ratelimit.load(None), Settings.guess_bound
-    assert f"{limits.misses_per_day} × {limits.live_codes} / 10⁶" in page
-    assert ratelimit.guess_chance(limits) <= bound
-    assert f"after {limits.misses_consecutive} in a row, or {limits.misses_per_day} a day" in page
+    known, bound = limits.load(None), Settings.guess_bound
+    assert f"{known.misses_per_day} × {known.live_codes} / 10⁶" in page
+    assert limits.guess_chance(known) <= bound
+    assert f"after {known.misses_consecutive} in a row, or {known.misses_per_day} a day" in page
     assert f"{Settings.session_idle_s // 60} min" in page
     assert f"{Settings.session_absolute_s // 3600} h" in page

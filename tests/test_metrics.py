@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from authsvc import audit, errors, metrics, ratelimit
+from authsvc import audit, errors, metrics
+from authsvc.config import limits
 from authsvc.metrics import EVENTS, Metrics
 
 
@@ -87,7 +88,7 @@ def test_requests_are_counted_and_timed_by_route() -> None:
         (errors.RateLimited(9, ("issue-address", "mails-all")), 'limiter_refusals_total{policy="mails-all"}'),
         (errors.RateLimited(9, ("issue-address", "mails-all")), 'limiter_refusals_total{policy="issue-address"}'),
         (errors.Unavailable("hash_queue_full"), 'store_failures_total{reason="hash_queue_full"}'),
-        (errors.KeyRingUnusable("empty"), 'store_failures_total{reason="key_ring"}'),
+        (errors.KeysetUnusable("empty"), 'store_failures_total{reason="key_ring"}'),
     ],
 )
 def test_every_refusal_is_counted_by_what_it_says_of_itself(error: errors.AuthsvcError, sample: str) -> None:
@@ -130,7 +131,7 @@ def test_importing_the_module_does_not_import_prometheus() -> None:
 
 
 def test_every_policy_of_the_limits_has_its_figure() -> None:
-    assert ratelimit.load().policies.keys() <= metrics.EVENTS["limiter_refusals"].labels["policy"]
+    assert limits.load().policies.keys() <= metrics.EVENTS["limiter_refusals"].labels["policy"]
 
 
 def test_every_reason_for_a_503_has_its_figure() -> None:

@@ -62,7 +62,7 @@ def test_a_service_starts_without_its_store_and_says_that_it_is_not_ready() -> N
     away.start()
     assert not away.ready()
     server.connected = True
-    away.keys.refresh()
+    away.signing_keys.refresh()
     assert away.store.call(lambda client: client.ping())
     assert away.ready()
     away.stop()

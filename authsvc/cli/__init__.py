@@ -9,11 +9,11 @@ from __future__ import annotations
 import sys
 
 try:
-    from authsvc.cli.manners import Root
+    from authsvc.cli.base import RootGroup
 except ModuleNotFoundError as missing:  # installed for the verifier alone
     sys.exit(f"authsvc: {missing.name} is missing; the command line needs `pip install 'authsvc[server]'`.")
 
-main = Root(
+main = RootGroup(
     name="authsvc",
     help="Passwordless sign-in and emailed links for patients of medical practices.",
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused as unsafe. Every command takes --json.",
@@ -30,7 +30,7 @@ main = Root(
         "mail": "authsvc.cli.mail:mail",
         "audit": "authsvc.cli.audit:audit",
         "token": "authsvc.cli.tokens:token",
-        "redis-acl": "authsvc.cli.acl:redis_acl",
+        "redis-acl": "authsvc.cli.redis_acl:redis_acl",
         "openapi": "authsvc.cli.openapi:openapi",
     },
 )

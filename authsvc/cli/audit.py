@@ -8,16 +8,16 @@ from typing import Any
 
 import click
 
-from authsvc.cli import shapes
-from authsvc.cli.failures import FAILED, instant
-from authsvc.cli.manners import Noun, actor, confirm, manner, open_service, reason_option, table, tell, yes_option
+from authsvc.cli import parameters
+from authsvc.cli.base import CommandGroup, actor, confirm, manner, open_service, reason_option, table, tell, yes_option
+from authsvc.cli.errors import FAILED, instant
 
 SITE = ("@site", "@keys", "@clients")
-TRAIL = shapes.Shape("name", rf"{'|'.join(SITE)}|{shapes.ID}", f"a practice's id, {', '.join(SITE)}")
+TRAIL = parameters.ParameterType("name", rf"{'|'.join(SITE)}|{parameters.ID}", f"a practice's id, {', '.join(SITE)}")
 HEAD = ("n", "at", "event", "actor", "patient", "reason")
 
 
-@click.group(cls=Noun)
+@click.group(cls=CommandGroup)
 def audit() -> None:
     """The audit trails: one a practice, and @site, @keys and @clients."""
 
@@ -27,7 +27,7 @@ def audit() -> None:
 @click.option("--lines", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many entries.")
 def tail(name: str, lines: int) -> None:
     """Show the youngest entries of the trail NAME, a practice's id or @site, @keys, @clients."""
-    entries = [_shown(entry) for entry in open_service().trails.tail(name, lines)]
+    entries = [_shown(entry) for entry in open_service().audit_log.tail(name, lines)]
     tell(
         {"name": name, "entries": entries},
         lambda: table(HEAD, [[entry.get(column) for column in HEAD] for entry in entries], "No entries."),
@@ -41,7 +41,7 @@ def verify(ctx: click.Context, name: str | None) -> None:
     """Check the trail NAME, or all trails, against their seals; exit 1 if anything was changed or removed."""
     service = open_service()
     names = [name] if name else [*SITE, *(practice.id for practice in service.practices.list())]
-    verdicts = [service.trails.verify(each) for each in names]
+    verdicts = [service.audit_log.verify(each) for each in names]
     intact = not any(verdict.faults for verdict in verdicts)
     documents = [
         {
@@ -75,7 +75,7 @@ def export(name: str, trim: bool, reason: str, yes: bool) -> None:
     if trim:
         confirm(f"Drop the sealed entries of {name} from the store after this export?", yes)
     service = open_service()
-    entries, mark = service.trails.export(name)
+    entries, mark = service.audit_log.export(name)
     if manner().json:
         tell({"name": name, "entries": [_shown(entry) for entry in entries]}, "")
     else:
@@ -84,7 +84,7 @@ def export(name: str, trim: bool, reason: str, yes: bool) -> None:
     # Only what has left this process may be dropped: a full disk or a closed pipe ends it here.
     sys.stdout.flush()
     if trim:
-        service.trails.trim(name, mark, actor=actor(), reason=reason)
+        service.audit_log.trim(name, mark, actor=actor(), reason=reason)
 
 
 def _shown(entry: dict[str, Any]) -> dict[str, Any]:

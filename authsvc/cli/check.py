@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from authsvc.cli import findings
-from authsvc.cli.failures import FAILED
-from authsvc.cli.findings import FAULT, Finding
-from authsvc.cli.manners import Act, table, tell
+from authsvc.cli.base import Command, table, tell
+from authsvc.cli.errors import FAILED
 from authsvc.errors import Unavailable
+from authsvc.server import preflight
+from authsvc.server.preflight import FAULT, PreflightResult
 
 if TYPE_CHECKING:
-    from authsvc.ratelimit import Limits
-    from authsvc.settings import Settings
+    from authsvc.config.limits import Limits
+    from authsvc.config.settings import Settings
     from authsvc.wiring import Service
 
 HIDDEN = "(set; not shown)"
 
 
-@click.command(cls=Act)
+@click.command(cls=Command)
 @click.option("--live", is_flag=True, help="Also try the store, the keys, the clients and the mail host.")
 @click.pass_context
 def check(ctx: click.Context, live: bool) -> None:
@@ -33,7 +33,7 @@ def check(ctx: click.Context, live: bool) -> None:
     found = [*_settings(settings), _guesses(settings, limits)]
     if live:
         service = wiring.bootstrap(settings, catalogue, limits)
-        found += [*_store(service), findings.keys(service), findings.clients(service), findings.mail(service)]
+        found += [*_store(service), preflight.keys(service), preflight.clients(service), preflight.mail(service)]
     good = not any(finding.verdict == FAULT for finding in found)
     tell(
         {"ok": good, "findings": [dataclasses.asdict(finding) for finding in found]},
@@ -45,17 +45,21 @@ def check(ctx: click.Context, live: bool) -> None:
         ctx.exit(FAILED)
 
 
-def _store(service: Service) -> list[Finding]:
+def _store(service: Service) -> list[PreflightResult]:
     try:
-        return findings.store(service)
+        return preflight.store(service)
     except Unavailable as away:
-        return [Finding("redis", FAULT, f"doesn't answer ({away.reason}); is it up, and AUTHSVC_REDIS_URL right?")]
+        return [
+            PreflightResult("redis", FAULT, f"doesn't answer ({away.reason}); is it up, and AUTHSVC_REDIS_URL right?")
+        ]
 
 
-def _settings(settings: Settings) -> list[Finding]:
+def _settings(settings: Settings) -> list[PreflightResult]:
     """Every setting with its value (secrets hidden) and where it comes from. A wrong one never gets here."""
     return [
-        Finding(f"AUTHSVC_{field.name.upper()}", findings.OK, _shown(getattr(settings, field.name), field.repr))
+        PreflightResult(
+            f"AUTHSVC_{field.name.upper()}", preflight.OK, _shown(getattr(settings, field.name), field.repr)
+        )
         for field in dataclasses.fields(settings)
     ]
 
@@ -68,13 +72,13 @@ def _shown(value: Any, may_show: bool) -> str:
     return str(value) if value != "" else "the packaged default"
 
 
-def _guesses(settings: Settings, limits: Limits) -> Finding:
-    from authsvc.ratelimit import guess_chance
+def _guesses(settings: Settings, limits: Limits) -> PreflightResult:
+    from authsvc.config.limits import guess_chance
 
     chance = guess_chance(limits)
-    return Finding(
+    return PreflightResult(
         "guess bound",
-        findings.OK,
+        preflight.OK,
         f"chance of entering one mailbox by guessing: {chance:g} a day"
         f" ({limits.misses_per_day} misses × {limits.live_codes} live codes / 10^6), bound {settings.guess_bound:g}",
     )

@@ -9,9 +9,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from authsvc.cli import shapes
-from authsvc.cli.failures import instant
-from authsvc.cli.manners import Noun, actor, confirm, note, open_service, pairs, reason_option, table, tell, yes_option
+from authsvc.cli import parameters
+from authsvc.cli.base import (
+    CommandGroup,
+    actor,
+    confirm,
+    note,
+    open_service,
+    pairs,
+    reason_option,
+    table,
+    tell,
+    yes_option,
+)
+from authsvc.cli.errors import instant
 from authsvc.errors import InvalidInput
 from authsvc.model import EVERY_PRACTICE, PERMISSIONS
 
@@ -21,7 +32,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@click.group(cls=Noun)
+@click.group(cls=CommandGroup)
 def clients() -> None:
     """Clients: the credentials of practice services, and of the portals that patients sign in to."""
 
@@ -60,11 +71,11 @@ def addresses(command: F) -> F:
 
 
 @clients.command()
-@click.argument("client_id", metavar="ID", type=shapes.CLIENT)
+@click.argument("client_id", metavar="ID", type=parameters.CLIENT)
 @click.option(
     "--practice",
     "practices",
-    type=shapes.PRACTICES,
+    type=parameters.PRACTICES,
     multiple=True,
     required=True,
     help="It serves this one; '*' for all.",
@@ -79,7 +90,7 @@ def addresses(command: F) -> F:
 )
 @addresses
 @click.option("--public", is_flag=True, help="It can't keep a secret (an app, a page), so it gets none.")
-@click.option("--audience", type=shapes.AUDIENCE, help="`aud` of the tokens it gets, instead of the default.")
+@click.option("--audience", type=parameters.AUDIENCE, help="`aud` of the tokens it gets, instead of the default.")
 @reason_option
 def add(
     client_id: str,
@@ -122,7 +133,7 @@ def add(
 
 
 @clients.command("set")
-@click.argument("client_id", metavar="ID", type=shapes.CLIENT)
+@click.argument("client_id", metavar="ID", type=parameters.CLIENT)
 @addresses
 @reason_option
 def set_(client_id: str, reason: str, **given: Any) -> None:
@@ -185,7 +196,7 @@ def list_() -> None:
 
 
 @clients.command("rotate-secret")
-@click.argument("client_id", metavar="ID", type=shapes.CLIENT)
+@click.argument("client_id", metavar="ID", type=parameters.CLIENT)
 @reason_option
 def rotate_secret(client_id: str, reason: str) -> None:
     """Give the client ID a new secret and show it, this once; the one before lives on until its own end."""
@@ -193,7 +204,7 @@ def rotate_secret(client_id: str, reason: str) -> None:
 
 
 @clients.command()
-@click.argument("client_id", metavar="ID", type=shapes.CLIENT)
+@click.argument("client_id", metavar="ID", type=parameters.CLIENT)
 @reason_option
 @yes_option
 def remove(client_id: str, reason: str, yes: bool) -> None:

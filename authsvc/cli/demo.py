@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from authsvc.cli.manners import Act
+from authsvc.cli.base import Command
 
 
-@click.command(cls=Act)
+@click.command(cls=Command)
 @click.option("--port", type=click.IntRange(1, 65_535), metavar="PORT", help="Of the page; another if it is taken.")
 @click.pass_context
 def demo(ctx: click.Context, port: int | None) -> None:
     """Run everything on this machine, with an inbox and a sample practice. Ctrl-C ends it."""
-    from authsvc.demo import launch
+    from authsvc.demo import launcher
 
-    ctx.exit(launch.run(port))
+    ctx.exit(launcher.run(port))

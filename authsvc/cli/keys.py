@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from authsvc.cli import shapes
-from authsvc.cli.failures import instant
-from authsvc.cli.manners import (
-    Noun,
+from authsvc.cli import parameters
+from authsvc.cli.base import (
+    CommandGroup,
     actor,
     confirm,
     manner,
@@ -22,12 +21,13 @@ from authsvc.cli.manners import (
     tell,
     yes_option,
 )
+from authsvc.cli.errors import instant
 
 if TYPE_CHECKING:
-    from authsvc.flows.keys import KeyStep
+    from authsvc.flows.key_rotation import KeyStep
 
 
-@click.group(cls=Noun)
+@click.group(cls=CommandGroup)
 def keys() -> None:
     """Signing keys: next, current, retiring, gone."""
 
@@ -44,7 +44,7 @@ def list_() -> None:
             "signs_from": instant(key.signs_from_ms),
             "gone_at": instant(key.gone_at_ms),
         }
-        for key in open_service().keys.list()
+        for key in open_service().signing_keys.list()
     ]
     head = ("kid", "alg", "state", "created_at", "signs_from", "gone_at")
     tell(
@@ -60,23 +60,23 @@ def list_() -> None:
 @keys.command()
 @click.option("--force", is_flag=True, help="Rotate although verifiers may not know the next key yet.")
 @click.option(
-    "--if-older-than", type=shapes.Span(), metavar="SPAN", help="Only if the key signs for longer; suits cron."
+    "--if-older-than", type=parameters.Span(), metavar="SPAN", help="Only if the key signs for longer; suits cron."
 )
 @reason_option
 def rotate(force: bool, if_older_than: int | None, reason: str) -> None:
     """Let the next key sign. Refused (exit 3) while verifiers may not know it yet."""
-    step = open_service().keys.rotate(actor(), reason, force=force, if_older_than_s=if_older_than)
+    step = open_service().signing_keys.rotate(actor(), reason, force=force, if_older_than_s=if_older_than)
     _tell("rotated", step, step.done)
 
 
 @keys.command()
-@click.argument("kid", type=shapes.KID)
+@click.argument("kid", type=parameters.KID)
 @reason_option
 @yes_option
 def revoke(kid: str, reason: str, yes: bool) -> None:
     """Remove a compromised key at once; its tokens become inactive."""
     confirm(f"Revoke {kid}? Every token it signed is refused at once.", yes)
-    _tell("revoked", open_service().keys.revoke(kid, actor(), reason), kid)
+    _tell("revoked", open_service().signing_keys.revoke(kid, actor(), reason), kid)
 
 
 @keys.command("import")
@@ -84,7 +84,7 @@ def revoke(kid: str, reason: str, yes: bool) -> None:
 @reason_option
 def import_(file: TextIO, reason: str) -> None:
     """Take the private key in FILE (PEM; - for stdin) as the next key."""
-    step = open_service().keys.import_pem(file.read(64 * 1024), actor(), reason)
+    step = open_service().signing_keys.import_pem(file.read(64 * 1024), actor(), reason)
     _tell("imported", step, step.next)
 
 
@@ -99,7 +99,7 @@ def import_(file: TextIO, reason: str) -> None:
 )
 def export(form: str) -> None:
     """Write the public keys to stdout, for verifiers that can't fetch them."""
-    text = open_service().keys.export(form)
+    text = open_service().signing_keys.export(form)
     shown = json.loads(text) if form == "jwks" else {"format": form, "text": text}
     tell(shown, text.rstrip("\n"))
 
@@ -108,7 +108,7 @@ def export(form: str) -> None:
 @reason_option
 def rewrap(reason: str) -> None:
     """Seal the stored data keys under the newest master secret."""
-    done = open_service().keys.rewrap(actor(), reason)
+    done = open_service().signing_keys.rewrap(actor(), reason)
     shown = {
         "moved": list(done.moved),
         "master_id": done.master_id,

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import click
 
-from authsvc.cli import shapes
-from authsvc.cli.failures import instant
-from authsvc.cli.manners import Noun, act_in, open_service, reason_option, table, tell
+from authsvc.cli import parameters
+from authsvc.cli.base import CommandGroup, act_in, open_service, reason_option, table, tell
+from authsvc.cli.errors import instant
 
 
-@click.group(cls=Noun)
+@click.group(cls=CommandGroup)
 def links() -> None:
     """Links that were issued; never their tokens."""
 
 
 @links.command("list")
-@click.argument("practice", type=shapes.PRACTICE)
-@click.option("--patient", type=shapes.PATIENT, required=True, help="Whose links.")
+@click.argument("practice", type=parameters.PRACTICE)
+@click.option("--patient", type=parameters.PATIENT, required=True, help="Whose links.")
 def list_(practice: str, patient: str) -> None:
     """List the links of a patient, dead ones included, newest first."""
     service = open_service()
@@ -40,10 +40,10 @@ def list_(practice: str, patient: str) -> None:
 
 
 @links.command()
-@click.argument("practice", type=shapes.PRACTICE)
-@click.option("--id", "link_id", type=shapes.LINK, help="This one link.")
-@click.option("--patient", type=shapes.PATIENT, help="All links of this patient.")
-@click.option("--resource", type=shapes.RESOURCE, help="All links for this resource, such as invoice:inv_1.")
+@click.argument("practice", type=parameters.PRACTICE)
+@click.option("--id", "link_id", type=parameters.LINK, help="This one link.")
+@click.option("--patient", type=parameters.PATIENT, help="All links of this patient.")
+@click.option("--resource", type=parameters.RESOURCE, help="All links for this resource, such as invoice:inv_1.")
 @reason_option
 def revoke(practice: str, link_id: str | None, patient: str | None, resource: str | None, reason: str) -> None:
     """End links, and make the tokens they gave inactive."""

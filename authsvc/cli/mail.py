@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import click
 
-from authsvc.cli import shapes
-from authsvc.cli.failures import instant
-from authsvc.cli.manners import Noun, act_in, open_service, table, tell
+from authsvc.cli import parameters
+from authsvc.cli.base import CommandGroup, act_in, open_service, table, tell
+from authsvc.cli.errors import instant
 
 
-@click.group(cls=Noun)
+@click.group(cls=CommandGroup)
 def mail() -> None:
     """Mail: what happened to it, and whether it goes out at all."""
 
 
 @mail.command()
-@click.argument("practice", type=shapes.PRACTICE)
-@click.option("--patient", type=shapes.PATIENT, required=True, help="Whose mail.")
+@click.argument("practice", type=parameters.PRACTICE)
+@click.option("--patient", type=parameters.PATIENT, required=True, help="Whose mail.")
 def log(practice: str, patient: str) -> None:
     """Show what happened to the mail of a patient during the last days."""
     service = open_service()
@@ -41,12 +41,12 @@ def log(practice: str, patient: str) -> None:
 
 
 @mail.command()
-@click.argument("practice", type=shapes.PRACTICE)
+@click.argument("practice", type=parameters.PRACTICE)
 @click.argument("address")
 def test(practice: str, address: str) -> None:
     """Send one test mail in the name of PRACTICE to ADDRESS, now, by the configured sender."""
-    from authsvc import mailroom
+    from authsvc import worker
 
     service = open_service()
-    answer = mailroom.send_test(service, service.practices.known(practice), address)
+    answer = worker.send_test(service, service.practices.known(practice), address)
     tell({"practice": practice, "sent": True, "answer": answer}, f"Sent: the mail host answered {answer}.")

@@ -6,16 +6,17 @@ import json
 
 import click
 
-from authsvc.cli.manners import Act, note, tell
+from authsvc.cli.base import Command, note, tell
 
 ANYWHERE = "https://auth.example.org"
 """Where the service is said to be while there are no settings: enough to generate a client from."""
 
 
-@click.command(cls=Act)
+@click.command(cls=Command)
 def openapi() -> None:
     """Print the OpenAPI 3.1 document of the HTTP API."""
-    from authsvc import wiring, workflows, wsgi
+    from authsvc import wiring, wsgi
+    from authsvc.config import workflows
     from authsvc.errors import SettingsInvalid
 
     try:

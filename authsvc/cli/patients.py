@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import click
 
-from authsvc.cli import shapes
-from authsvc.cli.manners import Noun, act_in, confirm, open_service, pairs, reason_option, tell, yes_option
+from authsvc.cli import parameters
+from authsvc.cli.base import CommandGroup, act_in, confirm, open_service, pairs, reason_option, tell, yes_option
 
 
-@click.group(cls=Noun)
+@click.group(cls=CommandGroup)
 def patients() -> None:
     """Patients: who may sign in, and help for those who can't."""
 
 
 @patients.command()
-@click.argument("practice", type=shapes.PRACTICE)
-@click.argument("patient", metavar="ID", type=shapes.PATIENT)
+@click.argument("practice", type=parameters.PRACTICE)
+@click.argument("patient", metavar="ID", type=parameters.PATIENT)
 @click.option("--email", required=True, metavar="ADDRESS", help="Where codes and links go.")
-@click.option("--label", type=shapes.Line(100), help="What the patient is called where several share a mailbox.")
+@click.option("--label", type=parameters.Line(100), help="What the patient is called where several share a mailbox.")
 @reason_option
 def grant(practice: str, patient: str, email: str, label: str | None, reason: str) -> None:
     """Let the patient ID of PRACTICE sign in; creates the patient if need be."""
@@ -35,8 +35,8 @@ def grant(practice: str, patient: str, email: str, label: str | None, reason: st
 
 
 @patients.command()
-@click.argument("practice", type=shapes.PRACTICE)
-@click.argument("patient", metavar="ID", type=shapes.PATIENT)
+@click.argument("practice", type=parameters.PRACTICE)
+@click.argument("patient", metavar="ID", type=parameters.PATIENT)
 @reason_option
 @yes_option
 def withdraw(practice: str, patient: str, reason: str, yes: bool) -> None:
@@ -48,8 +48,8 @@ def withdraw(practice: str, patient: str, reason: str, yes: bool) -> None:
 
 
 @patients.command()
-@click.argument("practice", type=shapes.PRACTICE)
-@click.argument("patient", metavar="ID", type=shapes.PATIENT)
+@click.argument("practice", type=parameters.PRACTICE)
+@click.argument("patient", metavar="ID", type=parameters.PATIENT)
 def show(practice: str, patient: str) -> None:
     """Show what is known of a patient: address, access, misses, link mode, sessions."""
     service = open_service()
@@ -60,8 +60,8 @@ def show(practice: str, patient: str) -> None:
 
 
 @patients.command()
-@click.argument("practice", type=shapes.PRACTICE)
-@click.argument("patient", metavar="ID", type=shapes.PATIENT)
+@click.argument("practice", type=parameters.PRACTICE)
+@click.argument("patient", metavar="ID", type=parameters.PATIENT)
 @reason_option
 def unlock(practice: str, patient: str, reason: str) -> None:
     """Forget the missed guesses of the patient's mailbox; do so after speaking with the patient."""
@@ -71,8 +71,8 @@ def unlock(practice: str, patient: str, reason: str) -> None:
 
 
 @patients.command("sign-out")
-@click.argument("practice", type=shapes.PRACTICE)
-@click.argument("patient", metavar="ID", type=shapes.PATIENT)
+@click.argument("practice", type=parameters.PRACTICE)
+@click.argument("patient", metavar="ID", type=parameters.PATIENT)
 @reason_option
 def sign_out(practice: str, patient: str, reason: str) -> None:
     """End all sessions of a patient."""
@@ -82,9 +82,9 @@ def sign_out(practice: str, patient: str, reason: str) -> None:
 
 
 @patients.command()
-@click.argument("practice", type=shapes.PRACTICE)
-@click.argument("old", type=shapes.PATIENT)
-@click.argument("new", type=shapes.PATIENT)
+@click.argument("practice", type=parameters.PRACTICE)
+@click.argument("old", type=parameters.PATIENT)
+@click.argument("new", type=parameters.PATIENT)
 @reason_option
 @yes_option
 def merge(practice: str, old: str, new: str, reason: str, yes: bool) -> None:

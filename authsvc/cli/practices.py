@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from authsvc.cli import shapes
-from authsvc.cli.failures import instant
-from authsvc.cli.manners import Noun, actor, confirm, open_service, pairs, reason_option, table, tell, yes_option
+from authsvc.cli import parameters
+from authsvc.cli.base import CommandGroup, actor, confirm, open_service, pairs, reason_option, table, tell, yes_option
+from authsvc.cli.errors import instant
 
 if TYPE_CHECKING:
     from authsvc.flows.logos import Logo
@@ -22,22 +22,28 @@ FIELDS = (
 )
 
 
-@click.group(cls=Noun)
+@click.group(cls=CommandGroup)
 def practices() -> None:
     """Practices, the tenants: everything else belongs to one."""
 
 
 @practices.command()
-@click.argument("practice_id", metavar="ID", type=shapes.PRACTICE)
-@click.option("--name", type=shapes.Line(100, least=1), required=True, help="What patients read in mails and on pages.")
-@click.option("--phone", type=shapes.Line(40), default="", help="Shown where a patient may need help.")
-@click.option("--support-email", type=shapes.Mailbox(), default="", help="Shown there too; answers to mails go to it.")
-@click.option("--sender-name", type=shapes.Line(80), default="", help="Whom mails come from.  [the name]")
+@click.argument("practice_id", metavar="ID", type=parameters.PRACTICE)
+@click.option(
+    "--name", type=parameters.Line(100, least=1), required=True, help="What patients read in mails and on pages."
+)
+@click.option("--phone", type=parameters.Line(40), default="", help="Shown where a patient may need help.")
+@click.option(
+    "--support-email", type=parameters.Mailbox(), default="", help="Shown there too; answers to mails go to it."
+)
+@click.option("--sender-name", type=parameters.Line(80), default="", help="Whom mails come from.  [the name]")
 @click.option("--portal-url", default="", metavar="URL", help="Where the practice's portal is; https.")
 @click.option("--link-url", default="", metavar="TEMPLATE", help="The practice's own page for links; ends in /{token}.")
-@click.option("--locale", type=shapes.LOCALE, default="en", show_default=True, help="Language of mails: en or es.")
-@click.option("--time-zone", type=shapes.TimeZone(), default="", help="For the hours in mails: America/Phoenix.  [UTC]")
-@click.option("--colour", type=shapes.Colour(), default="", help="Of buttons and links: '#0b5c8a'.  [ours]")
+@click.option("--locale", type=parameters.LOCALE, default="en", show_default=True, help="Language of mails: en or es.")
+@click.option(
+    "--time-zone", type=parameters.TimeZone(), default="", help="For the hours in mails: America/Phoenix.  [UTC]"
+)
+@click.option("--colour", type=parameters.Colour(), default="", help="Of buttons and links: '#0b5c8a'.  [ours]")
 @reason_option
 def add(practice_id: str, reason: str, **fields: str) -> None:
     """Add the practice ID."""
@@ -46,17 +52,19 @@ def add(practice_id: str, reason: str, **fields: str) -> None:
 
 
 @practices.command("set")
-@click.argument("practice_id", metavar="ID", type=shapes.PRACTICE)
-@click.option("--name", type=shapes.Line(100, least=1), help="What patients read in mails and on pages.")
-@click.option("--phone", type=shapes.Line(40), help="Shown where a patient may need help; '' for none.")
-@click.option("--support-email", type=shapes.Mailbox(), help="Shown there too; answers to mails go to it. '' for none.")
-@click.option("--sender-name", type=shapes.Line(80), help="Whom mails come from; '' for the name.")
+@click.argument("practice_id", metavar="ID", type=parameters.PRACTICE)
+@click.option("--name", type=parameters.Line(100, least=1), help="What patients read in mails and on pages.")
+@click.option("--phone", type=parameters.Line(40), help="Shown where a patient may need help; '' for none.")
+@click.option(
+    "--support-email", type=parameters.Mailbox(), help="Shown there too; answers to mails go to it. '' for none."
+)
+@click.option("--sender-name", type=parameters.Line(80), help="Whom mails come from; '' for the name.")
 @click.option("--portal-url", metavar="URL", help="Where the practice's portal is; '' for none.")
 @click.option("--link-url", metavar="TEMPLATE", help="The practice's own page for links; '' for the hosted one.")
-@click.option("--locale", type=shapes.LOCALE, help="Language of mails: en or es.")
-@click.option("--time-zone", type=shapes.TimeZone(), help="For the hours in mails: America/Phoenix; '' for UTC.")
-@click.option("--colour", type=shapes.Colour(), help="Of buttons and links: '#0b5c8a'; '' for ours.")
-@click.option("--logo", type=shapes.Picture(), metavar="FILE", help="PNG, JPEG or WebP; 512 KiB, 4096 pixels.")
+@click.option("--locale", type=parameters.LOCALE, help="Language of mails: en or es.")
+@click.option("--time-zone", type=parameters.TimeZone(), help="For the hours in mails: America/Phoenix; '' for UTC.")
+@click.option("--colour", type=parameters.Colour(), help="Of buttons and links: '#0b5c8a'; '' for ours.")
+@click.option("--logo", type=parameters.Picture(), metavar="FILE", help="PNG, JPEG or WebP; 512 KiB, 4096 pixels.")
 @click.option("--no-logo", is_flag=True, help="Show the name in its place.")
 @reason_option
 def set_(practice_id: str, reason: str, logo: Logo | None, no_logo: bool, **fields: str | None) -> None:
@@ -91,7 +99,7 @@ def list_() -> None:
 
 
 @practices.command()
-@click.argument("practice_id", metavar="ID", type=shapes.PRACTICE)
+@click.argument("practice_id", metavar="ID", type=parameters.PRACTICE)
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Where to.  [preview-ID, here]"
 )
@@ -113,7 +121,7 @@ def preview(practice_id: str, out: Path | None) -> None:
 
 
 @practices.command()
-@click.argument("practice_id", metavar="ID", type=shapes.PRACTICE)
+@click.argument("practice_id", metavar="ID", type=parameters.PRACTICE)
 @reason_option
 @yes_option
 def remove(practice_id: str, reason: str, yes: bool) -> None:
@@ -138,7 +146,7 @@ def _tell(practice: Practice) -> None:
 def _checked(service: Service, fields: dict[str, str]) -> dict[str, str]:
     production = service.settings.production
     if "portal_url" in fields:
-        shapes.web_address(fields["portal_url"], production=production, option="--portal-url")
+        parameters.web_address(fields["portal_url"], production=production, option="--portal-url")
     if "link_url" in fields:
-        shapes.link_template(fields["link_url"], production=production)
+        parameters.link_template(fields["link_url"], production=production)
     return fields

@@ -10,29 +10,30 @@ from typing import TYPE_CHECKING
 
 import click
 
-from authsvc.cli.manners import Act, manner, tell
+from authsvc.cli.base import Command, manner, tell
 
 if TYPE_CHECKING:
     import socket
 
-    from authsvc.settings import Settings
+    from authsvc.config.settings import Settings
 
 log = logging.getLogger("authsvc.serve")
 
 
-@click.command(cls=Act)
+@click.command(cls=Command)
 @click.option("--bind", metavar="HOST:PORT", help="Where to listen, instead of AUTHSVC_BIND.")
 @click.option("--workers", type=click.IntRange(1, 64), metavar="N", help="Processes, instead of AUTHSVC_WORKERS.")
 def serve(bind: str | None, workers: int | None) -> None:
     """Serve HTTP until SIGTERM. Logs go to stderr, the trail of acts to stdout."""
     from authsvc import logs, wiring
-    from authsvc.cli import figures, findings, listeners, server
+    from authsvc.server import gunicorn as server
+    from authsvc.server import metrics_dir, preflight, sockets
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until gunicorn listens to it: leave, and clear away
     settings, catalogue, limits = wiring.load(_environ(bind, workers))
     if settings.production:
-        findings.refuse_unsafe_store(wiring.bootstrap(settings, catalogue, limits))
-    with figures.metrics_folder():
+        preflight.refuse_unsafe_store(wiring.bootstrap(settings, catalogue, limits))
+    with metrics_dir.metrics_folder():
         service = wiring.bootstrap(settings, catalogue, limits)
         logs.configure(
             settings.log_level,
@@ -40,9 +41,9 @@ def serve(bind: str | None, workers: int | None) -> None:
             lost=lambda: service.metrics.count("logs_lost"),
         )
         try:
-            public = listeners.reserve(settings.bind)
+            public = sockets.reserve(settings.bind)
             admin = _admin(settings)
-        except listeners.AddressTaken as taken:
+        except sockets.AddressTaken as taken:
             raise click.ClickException(f"{taken}.") from None
         from authsvc.wsgi import App
 
@@ -69,12 +70,12 @@ def _environ(bind: str | None, workers: int | None) -> dict[str, str]:
 def _admin(settings: Settings) -> socket.socket | None:
     """The admin listener. If nobody chose its address and somebody else has it (a second service on this machine),
     this one goes without: a default must not keep a service from starting. An address that was chosen must work."""
-    from authsvc.cli import listeners
-    from authsvc.settings import Settings
+    from authsvc.config.settings import Settings
+    from authsvc.server import sockets
 
     try:
-        return listeners.listen(settings.admin_bind)
-    except listeners.AddressTaken as taken:
+        return sockets.listen(settings.admin_bind)
+    except sockets.AddressTaken as taken:
         if settings.admin_bind != Settings.admin_bind:
             raise
         log.warning("no admin address: %s", taken, extra={"setting": "AUTHSVC_ADMIN_BIND"})

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from authsvc.cli import shapes
-from authsvc.cli.failures import instant
-from authsvc.cli.manners import Noun, note, open_service, pairs, tell
+from authsvc.cli import parameters
+from authsvc.cli.base import CommandGroup, note, open_service, pairs, tell
+from authsvc.cli.errors import instant
 
 if TYPE_CHECKING:
-    from authsvc.cli.inspection import Expected, Inspection
+    from authsvc.cli.token_inspection import Expected, Inspection
 
 
-@click.group(cls=Noun)
+@click.group(cls=CommandGroup)
 def token() -> None:
     """Access tokens."""
 
@@ -25,19 +25,19 @@ def token() -> None:
 @token.command()
 @click.argument("token", metavar="[TOKEN]", default="-")
 @click.option("--audience", metavar="AUD", help="What the service in question expects; else the default audience.")
-@click.option("--practice", type=shapes.PRACTICE, help="Which practice it is for; else not compared.")
+@click.option("--practice", type=parameters.PRACTICE, help="Which practice it is for; else not compared.")
 @click.option("--issuer", metavar="URL", help="The issuer; else AUTHSVC_PUBLIC_URL.")
 @click.option("--jwks", metavar="FILE|URL", help="Its key set; else the keys in the store, if that can be reached.")
 def inspect(token: str, audience: str | None, practice: str | None, issuer: str | None, jwks: str | None) -> None:
     """Decode TOKEN (stdin if left out, which keeps it out of your shell's history) without trusting it, and say which
     verifiers would refuse it and why."""
-    from authsvc.cli import inspection
+    from authsvc.cli import token_inspection
 
     text = (sys.stdin.readline() if token == "-" else token).strip().removeprefix("Bearer ")
-    if kind := inspection.other_kind(text):
+    if kind := token_inspection.other_kind(text):
         raise click.ClickException(f"This is no access token but {kind}.")
     try:
-        found = inspection.inspect(text, _expected(audience, practice, issuer, jwks))
+        found = token_inspection.inspect(text, _expected(audience, practice, issuer, jwks))
     except ValueError as problem:
         raise click.ClickException(f"This is no JWT: {problem}.") from None
     tell(_document(found), lambda: _text(found))
@@ -46,14 +46,14 @@ def inspect(token: str, audience: str | None, practice: str | None, issuer: str 
 def _expected(audience: str | None, practice: str | None, issuer: str | None, jwks: str | None) -> Expected:
     """What is said on the command line, else what this service's settings and store know, else nothing."""
     from authsvc import verifier
-    from authsvc.cli.inspection import Expected
+    from authsvc.cli.token_inspection import Expected
     from authsvc.errors import AuthsvcError
 
     raw = None if jwks is None else _key_set(jwks)
     try:
         service = open_service()
         issuer, audience = issuer or service.settings.public_url, audience or service.settings.default_audience
-        raw = raw if raw is not None else service.keys.export("jwks").encode()
+        raw = raw if raw is not None else service.signing_keys.export("jwks").encode()
     except AuthsvcError:
         if raw is None:
             note("The keys can't be had here, so the signature is not checked.")

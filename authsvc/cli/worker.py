@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from authsvc.cli.manners import Act, manner, tell
+from authsvc.cli.base import Command, manner, tell
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service
@@ -23,12 +23,12 @@ LOOK_S = 0.5  # how late a signal may be noticed
 log = logging.getLogger("authsvc.worker")
 
 
-@click.command(cls=Act)
+@click.command(cls=Command)
 @click.option("--metrics", metavar="HOST:PORT", help="Show this worker's /metrics there; not for the public.")
 def worker(metrics: str | None) -> None:
     """Send queued mail and seal the audit trail until SIGTERM. Any number may run."""
     from authsvc import logs, wiring
-    from authsvc.cli import findings, listeners
+    from authsvc.server import preflight, sockets
 
     settings, catalogue, limits = wiring.load()
     service = wiring.bootstrap(settings, catalogue, limits)
@@ -38,8 +38,8 @@ def worker(metrics: str | None) -> None:
         lost=lambda: service.metrics.count("logs_lost"),
     )
     if settings.production:
-        findings.refuse_unsafe_store(service)
-    shown = _show_metrics(service, *listeners.split(metrics)) if metrics else None
+        preflight.refuse_unsafe_store(service)
+    shown = _show_metrics(service, *sockets.split(metrics)) if metrics else None
     if manner().json:
         tell({"metrics": shown, "pid": os.getpid()}, "")
         sys.stdout.flush()
@@ -48,14 +48,14 @@ def worker(metrics: str | None) -> None:
 
 def run(service: Service) -> None:
     """Work until SIGTERM or SIGINT, then end within GRACE_S, cutting off what hangs."""
-    from authsvc import mailroom
+    from authsvc import worker
 
     stop = threading.Event()
     failed: list[BaseException] = []
 
     def work() -> None:
         try:
-            mailroom.work(service, stop)
+            worker.work(service, stop)
         except BaseException as error:  # noqa: BLE001 - told to the main thread, which ends the process with it
             failed.append(error)
             stop.set()

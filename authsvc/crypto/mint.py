@@ -11,7 +11,7 @@ import binascii
 import hashlib
 from typing import Final
 
-from authsvc.seams import Entropy
+from authsvc.ports import Entropy
 
 # A typed prefix lets secret scanners and people tell what leaked.
 LINK: Final = "al_"

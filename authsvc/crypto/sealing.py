@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from authsvc.crypto.mint import b64u, unb64u
-from authsvc.seams import Entropy
+from authsvc.ports import Entropy
 
 KEY_BYTES: Final = 32
 VERSION: Final = "v1."

@@ -26,7 +26,7 @@ from urllib.parse import urlencode, urlsplit
 
 from authsvc.errors import DeliveryDeferred, DeliveryRefused
 from authsvc.model import Message
-from authsvc.seams import Clock
+from authsvc.ports import Clock
 
 CALL_S: Final = 5.0  # one call, from a found address to the answer's status, however lively the client drips
 PAUSE_MS: Final = 30_000  # how long a client is left alone after a call that failed

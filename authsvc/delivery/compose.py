@@ -26,7 +26,7 @@ import idna
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
-from authsvc.colours import LIGHT, readable
+from authsvc.contrast import LIGHT, readable
 from authsvc.delivery import wording
 from authsvc.errors import DeliveryRefused
 from authsvc.model import Message, Practice

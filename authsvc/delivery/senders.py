@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TextIO
 from urllib.parse import unquote, urlsplit
 
-from authsvc.config import Settings
+from authsvc.config.load import Settings
 from authsvc.delivery.compose import Composer
-from authsvc.delivery.email import EmailSender, Host
 from authsvc.delivery.sinks import ConsoleSink, FileSink, InboxSink
+from authsvc.delivery.smtp import EmailSender, Host
 from authsvc.errors import Fault, SettingsInvalid
-from authsvc.seams import Clock, Sender
+from authsvc.ports import Clock, Sender
 
 
 def sender_for(

@@ -64,7 +64,7 @@ class StoreServer:
         log = self._folder / "store.log"
         with log.open("ab") as sink:
             keeper = subprocess.Popen(
-                [sys.executable, "-I", str(Path(__file__).with_name("keeper.py")), *self._command],
+                [sys.executable, "-I", str(Path(__file__).with_name("supervisor.py")), *self._command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=sink,

@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from authsvc.demo.children import DemoFailed
+from authsvc.demo.processes import DemoFailed
 from authsvc.demo.sample import oidc
 from authsvc.demo.sample.api import Authsvc
 from authsvc.demo.sample.clinic import Settings
-from authsvc.demo.sample.state import Records
+from authsvc.demo.sample.records import Records
 
 PERMISSIONS = ("links:issue", "links:revoke", "patients:read", "patients:write")
 """What the sample calls besides signing patients in, and no more."""

@@ -9,18 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from authsvc.config.workflows import Catalogue
 from authsvc.crypto import hashing, mint
 from authsvc.crypto.hashing import HashQueue
-from authsvc.flows.acts import Acts
-from authsvc.model import Act
-from authsvc.workflows import Catalogue
+from authsvc.flows.script_runner import ScriptRunner
+from authsvc.model import RequestContext
 
 SALT_BYTES = 16
 ACCESS = "ala_"  # prefix of access-link tokens; instant links have mint.LINK
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedCode:
     """A code that is ready to be kept and mailed. `args` go to the script; handle and code stay with the caller."""
 
     handle: str
@@ -31,29 +31,29 @@ class Prepared:
 class Challenges:
     """Prepares codes and the mails that carry them."""
 
-    def __init__(self, acts: Acts, catalogue: Catalogue, queue: HashQueue) -> None:
-        self._acts = acts
+    def __init__(self, runner: ScriptRunner, catalogue: Catalogue, queue: HashQueue) -> None:
+        self._runner = runner
         self._queue = queue
         self._access_workflow = next((w.name for w in catalogue.all() if w.security == "access"), "portal")
 
-    def new(self, act: Act, *, channel: str, locale: str, filler: str) -> Prepared:
+    def new(self, context: RequestContext, *, channel: str, locale: str, filler: str) -> PreparedCode:
         """A fresh challenge with its first code. `filler` is a sealed address as long as a real one.
 
         Raises Unavailable when the hashing queue is full; nothing has been charged by then.
         """
-        settings, vault, now_ms = self._acts.settings, self._acts.vault, self._acts.clock.now_ms()
-        handle = mint.token(self._acts.entropy, mint.HANDLE)
-        salt = self._acts.entropy.token_bytes(SALT_BYTES)
-        profile, pepper_id = settings.code_hash_profile, vault.pepper_id
-        code = mint.code(self._acts.entropy)
-        tag = self.tag(act, handle, code, salt, profile, pepper_id)
+        settings, data_keys, now_ms = self._runner.settings, self._runner.data_keys, self._runner.clock.now_ms()
+        handle = mint.token(self._runner.entropy, mint.HANDLE)
+        salt = self._runner.entropy.token_bytes(SALT_BYTES)
+        profile, pepper_id = settings.code_hash_profile, data_keys.pepper_id
+        code = mint.code(self._runner.entropy)
+        tag = self.tag(context, handle, code, salt, profile, pepper_id)
         args = {
-            **self._mail(act, code, filler),
+            **self._mail(context, code, filler),
             "handle": mint.digest(handle),
-            "client": act.client.id if act.client else "",
+            "client": context.client.id if context.client else "",
             "channel": channel,
             "locale": locale,
-            "networks": ",".join(self._acts.networks(act)),
+            "networks": ",".join(self._runner.networks(context)),
             "pepper": pepper_id,
             "profile": profile,
             "salt": mint.b64u(salt),
@@ -61,60 +61,60 @@ class Challenges:
             "code_until": now_ms + settings.code_life_s * 1000,
             "challenge_until": now_ms + settings.challenge_life_s * 1000,
         }
-        return Prepared(handle, code, args)
+        return PreparedCode(handle, code, args)
 
-    def another(self, act: Act, handle: str) -> Prepared:
+    def another(self, context: RequestContext, handle: str) -> PreparedCode:
         """One more code for a challenge: under its salt, so that a guess costs one hash, however many codes live."""
-        code = mint.code(self._acts.entropy)
-        known = self._acts.run(act, "challenge_peek", {}, handle=mint.digest(handle))
+        code = mint.code(self._runner.entropy)
+        known = self._runner.run(context, "challenge_peek", {}, handle=mint.digest(handle))
         # An unknown handle costs the same hash and is told apart by the script alone.
         salt = mint.unb64u(known["z"]) if "z" in known else bytes(SALT_BYTES)
         tag = self.tag(
-            act,
+            context,
             handle,
             code,
             salt,
-            known.get("f", self._acts.settings.code_hash_profile),
-            known.get("q", self._acts.vault.pepper_id),
+            known.get("f", self._runner.settings.code_hash_profile),
+            known.get("q", self._runner.data_keys.pepper_id),
         )
         args = {
-            **self._mail(act, code, self._acts.seal(act, "address", "nobody@nowhere.invalid")),
+            **self._mail(context, code, self._runner.seal(context, "address", "nobody@nowhere.invalid")),
             "handle": mint.digest(handle),
-            "client": act.client.id if act.client else "",
+            "client": context.client.id if context.client else "",
             "channel": known.get("ch", "email"),
             "tag": tag,
-            "code_until": self._acts.clock.now_ms() + self._acts.settings.code_life_s * 1000,
+            "code_until": self._runner.clock.now_ms() + self._runner.settings.code_life_s * 1000,
         }
-        return Prepared(handle, code, args)
+        return PreparedCode(handle, code, args)
 
-    def tag(self, act: Act, handle: str, code: str, salt: bytes, profile: str, pepper_id: str) -> str:
+    def tag(self, context: RequestContext, handle: str, code: str, salt: bytes, profile: str, pepper_id: str) -> str:
         """Hash one code. Raises Unavailable when the queue is full or the pepper unknown here."""
-        pepper = self._acts.vault.pepper(pepper_id)
+        pepper = self._runner.data_keys.pepper(pepper_id)
         with self._queue.place() as turn, turn:
-            return hashing.code_tag(pepper, act.practice.id, handle, code, salt, profile)
+            return hashing.code_tag(pepper, context.practice.id, handle, code, salt, profile)
 
-    def link_url(self, act: Act, token: str) -> str:
+    def link_url(self, context: RequestContext, token: str) -> str:
         """Where a link leads: the practice's own page, or ours."""
-        if act.practice.link_url:
-            return act.practice.link_url.replace("{token}", token)
-        return f"{self._acts.settings.public_url}/p/{act.practice.id}/l/{token}"
+        if context.practice.link_url:
+            return context.practice.link_url.replace("{token}", token)
+        return f"{self._runner.settings.public_url}/p/{context.practice.id}/l/{token}"
 
-    def _mail(self, act: Act, code: str, filler: str) -> dict[str, Any]:
+    def _mail(self, context: RequestContext, code: str, filler: str) -> dict[str, Any]:
         """Both mails a start may send, ready to be queued: the code, and in link mode a short-lived access link."""
-        settings, now_ms, practice = self._acts.settings, self._acts.clock.now_ms(), act.practice.id
-        message_id = self._acts.new_id()
-        token = mint.token(self._acts.entropy, ACCESS)
+        settings, now_ms, practice = self._runner.settings, self._runner.clock.now_ms(), context.practice.id
+        message_id = self._runner.new_id()
+        token = mint.token(self._runner.entropy, ACCESS)
         link_until = now_ms + settings.link_mode_link_life_s * 1000
         code_until = now_ms + settings.code_life_s * 1000
         return {
             "mail": {
                 "id": message_id,
                 "filler": filler,
-                "code_body": self._acts.mail_body(practice, message_id, code=code, expires_at_ms=code_until),
-                "link_body": self._acts.mail_body(
+                "code_body": self._runner.mail_body(practice, message_id, code=code, expires_at_ms=code_until),
+                "link_body": self._runner.mail_body(
                     practice,
                     message_id,
-                    url=self.link_url(act, token),
+                    url=self.link_url(context, token),
                     workflow=self._access_workflow,
                     expires_at_ms=link_until,
                 ),
@@ -123,11 +123,11 @@ class Challenges:
                     "d": mint.digest(token),
                     "w": self._access_workflow,
                     "e": link_until,
-                    "m": self._acts.limits.attempts_per_challenge,
+                    "m": self._runner.limits.attempts_per_challenge,
                 },
             },
             "budget": {
-                "consecutive": self._acts.limits.misses_consecutive,
-                "day": self._acts.limits.misses_per_day,
+                "consecutive": self._runner.limits.misses_consecutive,
+                "day": self._runner.limits.misses_per_day,
             },
         }

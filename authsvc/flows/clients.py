@@ -16,14 +16,14 @@ from typing import Any, Unpack, cast
 from authsvc.audit import Event
 from authsvc.crypto import addresses, assertions, mint
 from authsvc.errors import AlreadyExists, Fault, InvalidInput, TokenInvalid, Unauthenticated, UnknownName
-from authsvc.flows import relying
-from authsvc.flows.acts import Acts, Bucket
+from authsvc.flows import client_metadata
 from authsvc.flows.assertions import Assertions
 from authsvc.flows.cache import Cache
-from authsvc.flows.relying import Addresses, Relying
-from authsvc.flows.site import Site
+from authsvc.flows.client_metadata import ClientMetadata, ClientUris
+from authsvc.flows.script_runner import Bucket, ScriptRunner
+from authsvc.flows.site_audit import SiteAudit
 from authsvc.model import Client, ClientSecret
-from authsvc.store.registry import Registry
+from authsvc.store.documents import DocumentStore
 
 LIVE_SECRETS = 2
 NOBODY = mint.digest("no client has this secret")
@@ -32,12 +32,12 @@ NOBODY = mint.digest("no client has this secret")
 class Clients:
     """The use cases of an operator, and the authentication of every call."""
 
-    def __init__(self, acts: Acts, registry: Registry, site: Site) -> None:
-        self._acts = acts
+    def __init__(self, runner: ScriptRunner, registry: DocumentStore, site: SiteAudit) -> None:
+        self._runner = runner
         self._registry = registry
         self._site = site
         self._cache: Cache[Client] = Cache(self._read)
-        self._assertions = Assertions(acts)
+        self._assertions = Assertions(runner)
 
     # --- who is calling ---------------------------------------------------------------------------------------------
 
@@ -47,7 +47,7 @@ class Clients:
         Raises Unauthenticated; RateLimited when this peer's network has failed too often; Unavailable.
         """
         client = self._cache.get(client_id)
-        now_ms = self._acts.clock.now_ms()
+        now_ms = self._runner.clock.now_ms()
         offered = mint.digest(secret)
         kept = [known.digest for known in client.secrets if known.expires_ms > now_ms] if client else []
         # Every comparison is made, with a dummy for an unknown client, so that time tells nothing.
@@ -86,7 +86,7 @@ class Clients:
             self.failed(peer_ip, client.id if client else "")
             raise Unauthenticated("wrong")
         buckets = self._networks("exchange-network", f"@{client.id}", peer_ip)
-        self._acts.charge_failure(buckets, {"limited": Event.LIMITED}, actor="peer", client=client.id)
+        self._runner.charge_failure(buckets, {"limited": Event.LIMITED}, actor="peer", client=client.id)
         return client
 
     def failed(self, peer_ip: str, client_id: str = "", cause: str = "") -> None:
@@ -96,13 +96,13 @@ class Clients:
         """
         buckets = self._networks("auth-failures", "@", peer_ip)
         outcomes = {"limited": Event.LIMITED, "refused": Event.CLIENT_REFUSED}
-        self._acts.charge_failure(buckets, outcomes, actor="peer", client=client_id, cause=cause)
+        self._runner.charge_failure(buckets, outcomes, actor="peer", client=client_id, cause=cause)
 
     def _networks(self, policy: str, whose: str, peer_ip: str) -> list[Bucket]:
         """The buckets of the peer's networks; `whose` keeps one set of them apart from another."""
-        key = self._acts.vault.key("address-index")
+        key = self._runner.data_keys.key("address-index")
         indices = (addresses.network_index(key, whose, network) for network in addresses.networks(peer_ip))
-        return [self._acts.bucket(policy, index) for index in indices]
+        return [self._runner.bucket(policy, index) for index in indices]
 
     # --- registration -----------------------------------------------------------------------------------------------
 
@@ -115,7 +115,7 @@ class Clients:
         audience: str | None,
         actor: str,
         reason: str = "",
-        **more: Unpack[Relying],
+        **more: Unpack[ClientMetadata],
     ) -> tuple[Client, str]:
         """A new client and its secret, which is not to be had again; empty for one that needs none.
 
@@ -125,9 +125,9 @@ class Clients:
             id=client_id,
             practices=practices,
             permissions=permissions,
-            audience=audience or self._acts.settings.default_audience,
+            audience=audience or self._runner.settings.default_audience,
             secrets=(),
-            created_ms=self._acts.clock.now_ms(),
+            created_ms=self._runner.clock.now_ms(),
             public=more.pop("public", False),
         )
         client, secret = self._changed(client, more), ""
@@ -139,7 +139,7 @@ class Clients:
         self._site.record(Event.CLIENT_ADDED, actor=actor, reason=reason, client=client_id)
         return client, secret
 
-    def set(self, client_id: str, *, actor: str, reason: str = "", **changes: Unpack[Addresses]) -> Client:
+    def set(self, client_id: str, *, actor: str, reason: str = "", **changes: Unpack[ClientUris]) -> Client:
         """Change the addresses or the keys of a client; what is named is replaced. Never how it proves itself: who
         holds a secret or a key today would be locked out, or let in, without knowing.
 
@@ -191,7 +191,7 @@ class Clients:
         self._cache.forget(client_id)
         self._site.record(Event.CLIENT_REMOVED, actor=actor, reason=reason, client=client_id)
 
-    def _changed(self, client: Client, changes: Addresses) -> Client:
+    def _changed(self, client: Client, changes: ClientUris) -> Client:
         """`client` with these changes, if it may be registered so. Raises InvalidInput with every fault."""
         found = []
         document = changes.pop("jwks", None)
@@ -201,17 +201,17 @@ class Clients:
             except ValueError as error:
                 found.append(Fault("/jwks", str(error)))
         client = dataclasses.replace(client, **cast("dict[str, Any]", changes))
-        found += relying.faults(client, production=self._acts.settings.production)
+        found += client_metadata.faults(client, production=self._runner.settings.production)
         others = [other for other in self.list() if other.id != client.id]
-        found += relying.clashes(client, others, self._acts.settings.default_audience)
+        found += client_metadata.clashes(client, others, self._runner.settings.default_audience)
         if found:
             raise InvalidInput(*found)
         return client
 
     def _new_secret(self) -> tuple[str, ClientSecret]:
-        secret = mint.token(self._acts.entropy, mint.CLIENT_SECRET)
-        now_ms = self._acts.clock.now_ms()
-        ends_ms = now_ms + self._acts.settings.client_secret_life_s * 1000
+        secret = mint.token(self._runner.entropy, mint.CLIENT_SECRET)
+        now_ms = self._runner.clock.now_ms()
+        ends_ms = now_ms + self._runner.settings.client_secret_life_s * 1000
         return secret, ClientSecret(mint.digest(secret), now_ms, ends_ms)
 
     def _read(self, client_id: str) -> Client | None:

@@ -14,14 +14,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from authsvc.audit import Event
+from authsvc.config.workflows import Catalogue
 from authsvc.crypto import mint
 from authsvc.crypto.hashing import HashQueue, code_tag
 from authsvc.errors import Fault, Forbidden, InvalidInput
-from authsvc.flows.acts import Acts
 from authsvc.flows.challenges import Challenges
-from authsvc.flows.tokens import Issuing
-from authsvc.model import Act, Choice, Started, TokenGrant
-from authsvc.workflows import Catalogue
+from authsvc.flows.script_runner import ScriptRunner
+from authsvc.flows.token_issuer import TokenIssuer
+from authsvc.model import Choice, RequestContext, Started, TokenGrant
 
 SETTLED = {
     "verified": Event.CODE_VERIFIED,
@@ -37,21 +37,21 @@ class Codes:
 
     def __init__(
         self,
-        acts: Acts,
+        runner: ScriptRunner,
         challenges: Challenges,
-        issuing: Issuing,
+        token_issuer: TokenIssuer,
         catalogue: Catalogue,
         queue: HashQueue,
     ) -> None:
-        self._acts = acts
+        self._runner = runner
         self._challenges = challenges
-        self._issuing = issuing
+        self._token_issuer = token_issuer
         self._scope = " ".join(catalogue.code_scopes)
         self._queue = queue
 
     def start(
         self,
-        act: Act,
+        context: RequestContext,
         *,
         email: str | None = None,
         patient: str | None = None,
@@ -63,91 +63,93 @@ class Codes:
         Raises InvalidInput, Forbidden (a code may be told to a caller with `codes:reveal` only), RateLimited,
         IdempotencyConflict; by patient also PatientNotFound and NoPortalAccess.
         """
-        self._check_delivery(act, delivery, patient)
+        self._check_delivery(context, delivery, patient)
         typed = email is not None
-        subject = {"idx": self._acts.mailbox(act, email)} if email is not None else {"patient": patient}
+        subject = {"idx": self._runner.mailbox(context, email)} if email is not None else {"patient": patient}
         made = self._challenges.new(
-            act,
+            context,
             channel=delivery,
             locale=locale or "",
-            filler=self._acts.seal(act, "address", email or "nobody@nowhere.invalid"),
+            filler=self._runner.seal(context, "address", email or "nobody@nowhere.invalid"),
         )
-        limits = self._acts.callers(act, "issue-network")
+        limits = self._runner.callers(context, "issue-network")
         if typed:
-            limits.append(self._acts.bucket("issue-address", str(subject["idx"]), shown=False))
+            limits.append(self._runner.bucket("issue-address", str(subject["idx"]), shown=False))
         else:
-            limits.append(self._acts.bucket("issue-patient", str(patient)))
+            limits.append(self._runner.bucket("issue-patient", str(patient)))
         answer = self._started(made.handle, made.code if delivery == "caller" else None)
-        reply = self._acts.run(
-            act,
+        reply = self._runner.run(
+            context,
             "challenge_start",
             {"started": Event.CODE_STARTED},
             mails=True,
             typed=typed,
             limits=limits,
-            idem=self._acts.idempotent(act, vars(answer)),
+            idem=self._runner.idempotent(context, vars(answer)),
             **subject,
             **made.args,
         )
-        before = self._acts.answered_before(act, reply)
+        before = self._runner.answered_before(context, reply)
         return answer if before is None else Started(**before)
 
-    def resend(self, act: Act, challenge: str) -> Started:
+    def resend(self, context: RequestContext, challenge: str) -> Started:
         """Send another code for the same challenge. Raises ChallengeGone, RateLimited, IdempotencyConflict."""
-        made = self._challenges.another(act, challenge)
-        settings, limits = self._acts.settings, self._acts.limits
+        made = self._challenges.another(context, challenge)
+        settings, limits = self._runner.settings, self._runner.limits
         # What is kept for a repeat is what the caller was told: a code only where it travels by the caller.
         told = made.code if made.args["channel"] == "caller" else None
-        reply = self._acts.run(
-            act,
+        reply = self._runner.run(
+            context,
             "challenge_resend",
             {"resent": Event.CODE_RESENT},
             mails=True,
-            limits=self._acts.callers(act, "issue-network"),
-            address=self._acts.rate("issue-address"),
-            by_patient=self._acts.rate("issue-patient"),
+            limits=self._runner.callers(context, "issue-network"),
+            address=self._runner.rate("issue-address"),
+            by_patient=self._runner.rate("issue-patient"),
             attempts=limits.attempts_per_challenge,
             again_ms=settings.resend_after_s * 1000,
             most=limits.resends_per_challenge,
             life_s=settings.challenge_life_s,
-            idem=self._acts.idempotent(act, vars(self._started(challenge, told))),
+            idem=self._runner.idempotent(context, vars(self._started(challenge, told))),
             **made.args,
         )
-        before = self._acts.answered_before(act, reply)
+        before = self._runner.answered_before(context, reply)
         if before is not None:
             return Started(**before)
         # From the instants of the act alone: another look at the clock would tell addresses apart by a millisecond.
         cut_ms = made.args["code_until"] - int(reply["until_ms"])
         return Started(challenge, settings.code_life_s - -(-cut_ms // 1000), settings.resend_after_s, told)
 
-    def verify(self, act: Act, challenge: str, code: str, patient: str | None = None) -> TokenGrant | Choice:
+    def verify(
+        self, context: RequestContext, challenge: str, code: str, patient: str | None = None
+    ) -> TokenGrant | Choice:
         """Open the session of a challenge with its code (six ASCII digits), or the chooser of a shared mailbox.
 
         Raises InvalidCode, ChallengeGone, RateLimited, Unavailable (a full hashing queue charges nothing).
         """
-        proven = self.prove(act, challenge, code, patient)
-        return proven if isinstance(proven, Choice) else self._grant(act, challenge, proven)
+        proven = self.prove(context, challenge, code, patient)
+        return proven if isinstance(proven, Choice) else self._grant(context, challenge, proven)
 
     def prove(
         self,
-        act: Act,
+        context: RequestContext,
         challenge: str,
         code: str,
         patient: str | None = None,
         before: Mapping[str, str] | None = None,
     ) -> dict[str, str] | Choice:
         """The same up to the session's record. `before` is the sign-in that the patient's browser had at our pages."""
-        limits, settings = self._acts.limits, self._acts.settings
+        limits, settings = self._runner.limits, self._runner.settings
         handle = mint.digest(challenge)
-        named: dict[str, Any] = {"handle": handle, "client": act.client.id if act.client else ""}
+        named: dict[str, Any] = {"handle": handle, "client": context.client.id if context.client else ""}
         with self._queue.place() as turn:
-            charged = self._acts.run(
-                act,
+            charged = self._runner.run(
+                context,
                 "code_charge",
                 {"gone": Event.CHALLENGE_GONE, "link_ended": Event.LINK_ENDED},
-                limits=self._acts.callers(act, "verify-network"),
-                network=self._acts.rate("verify-network"),
-                said=act.client_ip is not None,
+                limits=self._runner.callers(context, "verify-network"),
+                network=self._runner.rate("verify-network"),
+                said=context.client_ip is not None,
                 attempts=limits.attempts_per_challenge,
                 budget={"consecutive": limits.misses_consecutive, "day": limits.misses_per_day},
                 link_misses=limits.misses_per_link,
@@ -155,11 +157,11 @@ class Codes:
                 replays=limits.replays,
                 **named,
             )
-            pepper = self._acts.vault.pepper(charged["q"])
+            pepper = self._runner.data_keys.pepper(charged["q"])
             with turn:
-                tag = code_tag(pepper, act.practice.id, challenge, code, mint.unb64u(charged["z"]), charged["f"])
-        reply = self._acts.run(
-            act,
+                tag = code_tag(pepper, context.practice.id, challenge, code, mint.unb64u(charged["z"]), charged["f"])
+        reply = self._runner.run(
+            context,
             "code_settle",
             SETTLED if before is None else {**SETTLED, **ENDED},
             durable=True,
@@ -168,58 +170,58 @@ class Codes:
             left=charged["left"],
             locked=charged["locked"],
             patient=patient or "",
-            session=self._new_session(act, challenge),
+            session=self._new_session(context, challenge),
             choose_ms=settings.choose_life_s * 1000,
             replay_ms=limits.replay_window_s * 1000,
             before=before,
             **named,
         )
         if "choose" in reply:
-            return self._choice(act, challenge, reply)
+            return self._choice(context, challenge, reply)
         return dict(reply["session"])
 
-    def choices(self, act: Act, challenge: str) -> Choice:
+    def choices(self, context: RequestContext, challenge: str) -> Choice:
         """Who there is to choose from, once the mailbox is proven. Changes nothing. Raises ChallengeGone."""
-        reply = self._acts.run(act, "challenge_choices", {}, **self._chooser(act, challenge))
-        return self._choice(act, challenge, reply)
+        reply = self._runner.run(context, "challenge_choices", {}, **self._chooser(context, challenge))
+        return self._choice(context, challenge, reply)
 
-    def choose(self, act: Act, challenge: str, patient: str) -> TokenGrant:
+    def choose(self, context: RequestContext, challenge: str, patient: str) -> TokenGrant:
         """Say who of the proven mailbox's patients it is; once. Raises InvalidInput, ChallengeGone, RateLimited."""
-        return self._grant(act, challenge, self.chosen(act, challenge, patient))
+        return self._grant(context, challenge, self.chosen(context, challenge, patient))
 
     def chosen(
-        self, act: Act, challenge: str, patient: str, before: Mapping[str, str] | None = None
+        self, context: RequestContext, challenge: str, patient: str, before: Mapping[str, str] | None = None
     ) -> dict[str, str]:
         """The same up to the session's record; `before` as in `prove`."""
         outcomes = {"verified": Event.CODE_VERIFIED, "gone": Event.CHALLENGE_GONE}
-        reply = self._acts.run(
-            act,
+        reply = self._runner.run(
+            context,
             "choose",
             outcomes if before is None else {**outcomes, **ENDED},
             durable=True,
-            limits=self._acts.callers(act, "verify-network"),
+            limits=self._runner.callers(context, "verify-network"),
             patient=patient,
-            session=self._new_session(act, challenge),
+            session=self._new_session(context, challenge),
             before=before,
-            replay_ms=self._acts.limits.replay_window_s * 1000,
-            replays=self._acts.limits.replays,
-            **self._chooser(act, challenge),
+            replay_ms=self._runner.limits.replay_window_s * 1000,
+            replays=self._runner.limits.replays,
+            **self._chooser(context, challenge),
         )
         return dict(reply["session"])
 
-    def _chooser(self, act: Act, challenge: str) -> dict[str, Any]:
+    def _chooser(self, context: RequestContext, challenge: str) -> dict[str, Any]:
         return {
             "handle": mint.digest(challenge),
-            "client": act.client.id if act.client else "",
-            "choose_ms": self._acts.settings.choose_life_s * 1000,
+            "client": context.client.id if context.client else "",
+            "choose_ms": self._runner.settings.choose_life_s * 1000,
         }
 
-    def _choice(self, act: Act, challenge: str, reply: Mapping[str, Any]) -> Choice:
-        return Choice(challenge, tuple((p, self._label(act, p, label)) for p, label in reply.get("choose", ())))
+    def _choice(self, context: RequestContext, challenge: str, reply: Mapping[str, Any]) -> Choice:
+        return Choice(challenge, tuple((p, self._label(context, p, label)) for p, label in reply.get("choose", ())))
 
-    def _check_delivery(self, act: Act, delivery: str, patient: str | None) -> None:
+    def _check_delivery(self, context: RequestContext, delivery: str, patient: str | None) -> None:
         if delivery == "caller":
-            if act.client is None or "codes:reveal" not in act.client.permissions:
+            if context.client is None or "codes:reveal" not in context.client.permissions:
                 raise Forbidden("codes:reveal")
             if patient is None:
                 raise InvalidInput(Fault("/delivery", "a code is told to the caller only when it names the patient"))
@@ -227,24 +229,24 @@ class Codes:
             raise InvalidInput(Fault("/delivery", "this practice has no webhook"))
 
     def _started(self, handle: str, code: str | None) -> Started:
-        settings = self._acts.settings
+        settings = self._runner.settings
         return Started(handle, settings.code_life_s, settings.resend_after_s, code)
 
-    def _new_session(self, act: Act, challenge: str) -> dict[str, Any]:
+    def _new_session(self, context: RequestContext, challenge: str) -> dict[str, Any]:
         """A session that is ready to be opened, should this be the submit that wins."""
-        sid = mint.short_id(self._acts.entropy)
-        nonce = self._issuing.nonce(act.practice.id, challenge, sid)
+        sid = mint.short_id(self._runner.entropy)
+        nonce = self._token_issuer.nonce(context.practice.id, challenge, sid)
         return {
             "id": sid,
             "nonce": mint.digest(mint.b64u(nonce)),
-            "aud": act.client.audience if act.client else "",
-            "scope": self._scope if act.client else "",  # a sign-in at our pages grants nothing by itself
-            "end": self._acts.clock.now_ms() + self._acts.settings.session_absolute_s * 1000,
+            "aud": context.client.audience if context.client else "",
+            "scope": self._scope if context.client else "",  # a sign-in at our pages grants nothing by itself
+            "end": self._runner.clock.now_ms() + self._runner.settings.session_absolute_s * 1000,
         }
 
-    def _grant(self, act: Act, challenge: str, session: dict[str, str]) -> TokenGrant:
-        nonce = self._issuing.nonce(act.practice.id, challenge, session["id"])
-        return self._issuing.for_session(act.practice.id, session, nonce)
+    def _grant(self, context: RequestContext, challenge: str, session: dict[str, str]) -> TokenGrant:
+        nonce = self._token_issuer.nonce(context.practice.id, challenge, session["id"])
+        return self._token_issuer.for_session(context.practice.id, session, nonce)
 
-    def _label(self, act: Act, patient_id: str, sealed: str) -> str:
-        return self._acts.unseal(act.practice.id, "label", sealed, patient_id)
+    def _label(self, context: RequestContext, patient_id: str, sealed: str) -> str:
+        return self._runner.unseal(context.practice.id, "label", sealed, patient_id)

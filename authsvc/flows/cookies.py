@@ -12,8 +12,8 @@ import json
 from typing import Any
 
 from authsvc.crypto import mint, sealing
-from authsvc.flows.vault import Vault
-from authsvc.seams import Entropy
+from authsvc.flows.data_keys import DataKeys
+from authsvc.ports import Entropy
 
 _FORM = "authsvc form v1"
 _PENDING = "sign-in"
@@ -23,8 +23,8 @@ PAGE_ID_CHARS = 8  # 48 bits: tells one tab's sign-in from another's, and is no 
 class Cookies:
     """Makes and reads them."""
 
-    def __init__(self, vault: Vault, entropy: Entropy) -> None:
-        self._vault = vault
+    def __init__(self, data_keys: DataKeys, entropy: Entropy) -> None:
+        self._data_keys = data_keys
         self._entropy = entropy
 
     def browser_id(self) -> str:
@@ -41,7 +41,7 @@ class Cookies:
         Raises Unavailable while the store is away and the key isn't known yet.
         """
         fields = sealing.frame(browser, practice_id, signed_in)
-        return sealing.mac(self._vault.key("cookies"), _FORM, fields)
+        return sealing.mac(self._data_keys.key("cookies"), _FORM, fields)
 
     def is_ours(self, token: str, browser: str, practice_id: str, signed_in: str = "") -> bool:
         """Whether a form came from a page that this very browser was shown."""
@@ -51,13 +51,13 @@ class Cookies:
     def seal(self, practice_id: str, browser: str, page: str, fields: dict[str, Any]) -> str:
         plain = json.dumps(fields, separators=(",", ":")).encode()
         context = _context(practice_id, browser, page)
-        return sealing.seal(self._vault.key("cookies"), _PENDING, plain, context, self._entropy)
+        return sealing.seal(self._data_keys.key("cookies"), _PENDING, plain, context, self._entropy)
 
     def open(self, practice_id: str, browser: str, page: str, sealed: str) -> dict[str, Any] | None:
         """What was sealed; None for anything that isn't this browser's for this page."""
         context = _context(practice_id, browser, page)
         try:
-            plain = sealing.unseal(self._vault.key("cookies"), _PENDING, sealed, context)
+            plain = sealing.unseal(self._data_keys.key("cookies"), _PENDING, sealed, context)
         except ValueError:
             return None
         fields: dict[str, Any] = json.loads(plain)

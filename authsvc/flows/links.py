@@ -11,27 +11,29 @@ from collections.abc import Mapping
 from typing import Any
 
 from authsvc.audit import Event
+from authsvc.config.workflows import Catalogue, Workflow
 from authsvc.crypto import mint
 from authsvc.errors import Fault, InvalidInput, LinkGone, NotFound
-from authsvc.flows.acts import Acts
 from authsvc.flows.challenges import ACCESS, Challenges
-from authsvc.flows.tokens import Issuing
-from authsvc.model import Act, IssuedLink, LinkInfo, LinkView, Started, TokenGrant
-from authsvc.workflows import Catalogue, Workflow
+from authsvc.flows.script_runner import ScriptRunner
+from authsvc.flows.token_issuer import TokenIssuer
+from authsvc.model import IssuedLink, LinkInfo, LinkView, RequestContext, Started, TokenGrant
 
 
 class Links:
     """The use cases of emailed links."""
 
-    def __init__(self, acts: Acts, challenges: Challenges, issuing: Issuing, catalogue: Catalogue) -> None:
-        self._acts = acts
+    def __init__(
+        self, runner: ScriptRunner, challenges: Challenges, token_issuer: TokenIssuer, catalogue: Catalogue
+    ) -> None:
+        self._runner = runner
         self._challenges = challenges
-        self._issuing = issuing
+        self._token_issuer = token_issuer
         self._catalogue = catalogue
 
     def issue(
         self,
-        act: Act,
+        context: RequestContext,
         *,
         patient: str,
         workflow: str,
@@ -50,23 +52,23 @@ class Links:
         life_s = expires_in if expires_in is not None else known.link_life_s or 0
         uses = max_uses if max_uses is not None else known.max_uses
         access = known.security == "access"
-        token = mint.token(self._acts.entropy, ACCESS if access else mint.LINK)
-        expires_ms = self._acts.clock.now_ms() + life_s * 1000
-        url = self._challenges.link_url(act, token)
+        token = mint.token(self._runner.entropy, ACCESS if access else mint.LINK)
+        expires_ms = self._runner.clock.now_ms() + life_s * 1000
+        url = self._challenges.link_url(context, token)
         answer = IssuedLink(mint.link_id(token), url, expires_ms, uses)
         mail = None
         if delivery == "email":
-            message_id = self._acts.new_id()
-            body = self._acts.mail_body(
-                act.practice.id, message_id, url=url, workflow=workflow, expires_at_ms=expires_ms
+            message_id = self._runner.new_id()
+            body = self._runner.mail_body(
+                context.practice.id, message_id, url=url, workflow=workflow, expires_at_ms=expires_ms
             )
             mail = {"id": message_id, "kind": "access-link" if access else "link", "body": body}
-        reply = self._acts.run(
-            act,
+        reply = self._runner.run(
+            context,
             "link_issue",
             {"issued": Event.LINK_ISSUED},
             mails=mail is not None,
-            limits=self._acts.callers(act),
+            limits=self._runner.callers(context),
             link={
                 "id": answer.id,
                 "d": mint.digest(token),
@@ -77,17 +79,17 @@ class Links:
                 "e": expires_ms,
                 "m": uses if uses is not None else "",
                 "ch": delivery,
-                "c": act.client.id if act.client else "",
+                "c": context.client.id if context.client else "",
                 "life": life_s * 1000,
             },
             mail=mail,
             locale=locale or "",
-            idem=self._acts.idempotent(act, vars(answer)),
+            idem=self._runner.idempotent(context, vars(answer)),
         )
-        before = self._acts.answered_before(act, reply)
+        before = self._runner.answered_before(context, reply)
         return answer if before is None else IssuedLink(**before)
 
-    def exchange(self, act: Act, token: str) -> TokenGrant | Started:
+    def exchange(self, context: RequestContext, token: str) -> TokenGrant | Started:
         """Redeem a link's token: a token for an instant link, a started challenge for an access link.
 
         An Idempotency-Key brings an access link's answer again, but for the hint at the address.
@@ -96,86 +98,94 @@ class Links:
         """
         access = token.startswith(ACCESS)
         args: dict[str, Any] = {}
-        answer = Started("", self._acts.settings.code_life_s, self._acts.settings.resend_after_s)
+        answer = Started("", self._runner.settings.code_life_s, self._runner.settings.resend_after_s)
         if access:
-            filler = self._acts.seal(act, "address", "nobody@nowhere.invalid")
-            made = self._challenges.new(act, channel="email", locale="", filler=filler)
+            filler = self._runner.seal(context, "address", "nobody@nowhere.invalid")
+            made = self._challenges.new(context, channel="email", locale="", filler=filler)
             args, answer = made.args, dataclasses.replace(answer, challenge=made.handle)
-        limits = self._acts.callers(act, "exchange-network")
+        limits = self._runner.callers(context, "exchange-network")
         if access:
-            limits += [self._acts.bucket("issue-network", network) for network in self._acts.networks(act)]
-        reply = self._acts.run(
-            act,
+            limits += [self._runner.bucket("issue-network", network) for network in self._runner.networks(context)]
+        reply = self._runner.run(
+            context,
             "link_exchange",
             {"exchanged": Event.LINK_EXCHANGED, "refused": Event.LINK_REFUSED, "started": Event.CODE_STARTED},
             durable=True,
             mails=access,
             limits=limits,
-            by_patient=self._acts.rate("issue-patient"),
-            idem=self._acts.idempotent(act, vars(answer)) if access else None,
+            by_patient=self._runner.rate("issue-patient"),
+            idem=self._runner.idempotent(context, vars(answer)) if access else None,
             **{**args, **_named(token)},
         )
-        before = self._acts.answered_before(act, reply)
+        before = self._runner.answered_before(context, reply)
         if before is not None:
             return Started(**before)
         if access:
-            email_hint = self._acts.email_hint(act.practice.id, reply["to"], reply["patient"])
+            email_hint = self._runner.email_hint(context.practice.id, reply["to"], reply["patient"])
             return dataclasses.replace(answer, email_hint=email_hint)
         link = reply["link"]
         workflow = self._catalogue.get(link["w"])
         if workflow is None:
             # The site has taken the workflow out of its catalogue: nothing is granted by name alone.
             raise LinkGone("revoked")
-        if act.client is None:
+        if context.client is None:
             raise ValueError("a link is exchanged by a client; at the hosted page it is pressed")
-        return self._issuing.for_link(act.client, act.practice.id, {**link, "id": mint.link_id(token)}, workflow)
+        return self._token_issuer.for_link(
+            context.client, context.practice.id, {**link, "id": mint.link_id(token)}, workflow
+        )
 
-    def spend(self, act: Act, token: str, landing: Mapping[str, Any], answer: Mapping[str, str]) -> dict[str, str]:
+    def spend(
+        self, context: RequestContext, token: str, landing: Mapping[str, Any], answer: Mapping[str, str]
+    ) -> dict[str, str]:
         """Use an instant link at its hosted page; `landing` is what waits for its client. Gives `answer`, or what the
         act's Idempotency-Key was answered before. Raises as `exchange`; an access link is none, so LinkUnknown."""
-        reply = self._acts.run(
-            act,
+        reply = self._runner.run(
+            context,
             "link_exchange",
             {"exchanged": Event.LINK_EXCHANGED, "refused": Event.LINK_REFUSED},
             durable=True,
-            limits=self._acts.callers(act, "exchange-network"),
+            limits=self._runner.callers(context, "exchange-network"),
             landing=landing,
-            idem=self._acts.idempotent(act, answer),
+            idem=self._runner.idempotent(context, answer),
             **{**_named(token), "k": _kind(False)},
         )
-        return self._acts.answered_before(act, reply) or dict(answer)
+        return self._runner.answered_before(context, reply) or dict(answer)
 
-    def peek(self, act: Act, token: str) -> LinkView:
+    def peek(self, context: RequestContext, token: str) -> LinkView:
         """What a link leads to; spends nothing, however often it is asked. Raises LinkUnknown, LinkGone."""
-        reply = self._acts.run(act, "link_peek", {"opened": Event.LINK_OPENED}, **_named(token))
-        email_hint = self._acts.email_hint(act.practice.id, reply["to"], reply["patient"]) if "to" in reply else ""
+        reply = self._runner.run(context, "link_peek", {"opened": Event.LINK_OPENED}, **_named(token))
+        email_hint = (
+            self._runner.email_hint(context.practice.id, reply["to"], reply["patient"]) if "to" in reply else ""
+        )
         return LinkView(reply["w"], token.startswith(ACCESS), reply["loc"], reply["c"], email_hint)
 
-    def resend(self, act: Act, token: str) -> None:
+    def resend(self, context: RequestContext, token: str) -> None:
         """Send a new link in the place of an expired or used-up one; says nothing about it. Raises RateLimited."""
         access = token.startswith(ACCESS)
-        fresh = mint.token(self._acts.entropy, ACCESS if access else mint.LINK)
-        message_id = self._acts.new_id()
-        self._acts.run(
-            act,
+        fresh = mint.token(self._runner.entropy, ACCESS if access else mint.LINK)
+        message_id = self._runner.new_id()
+        self._runner.run(
+            context,
             "link_resend",
             {"resent": Event.LINK_RESENT},
             mails=True,
-            limits=self._acts.callers(act, "exchange-network"),
+            limits=self._runner.callers(context, "exchange-network"),
             **_named(token),
             link={"id": mint.link_id(fresh), "d": mint.digest(fresh)},
             mail={
                 "id": message_id,
-                "body": self._acts.mail_body(act.practice.id, message_id, url=self._challenges.link_url(act, fresh)),
+                "body": self._runner.mail_body(
+                    context.practice.id, message_id, url=self._challenges.link_url(context, fresh)
+                ),
             },
-            address=self._acts.rate("issue-address"),
-            every_ms=self._acts.limits.link_resend_every_s * 1000,
-            most=self._acts.limits.link_resends_per_lineage,
+            address=self._runner.rate("issue-address"),
+            every_ms=self._runner.limits.link_resend_every_s * 1000,
+            most=self._runner.limits.link_resends_per_lineage,
         )
 
-    def list(self, act: Act, patient: str) -> list[LinkInfo]:
+    def list(self, context: RequestContext, patient: str) -> list[LinkInfo]:
         """Every remembered link of a patient, newest first. Raises RateLimited."""
-        reply = self._acts.run(act, "links_of", {}, limits=self._acts.callers(act), patient=patient)
+        reply = self._runner.run(context, "links_of", {}, limits=self._runner.callers(context), patient=patient)
         found = [
             LinkInfo(
                 id=link["id"],
@@ -192,24 +202,24 @@ class Links:
         ]
         return sorted(found, key=lambda link: (-link.created_at_ms, link.id))
 
-    def revoke(self, act: Act, link_id: str) -> None:
+    def revoke(self, context: RequestContext, link_id: str) -> None:
         """End one link; its tokens become inactive. Raises NotFound for an id this practice never gave."""
-        reply = self._end(act, id=link_id)
+        reply = self._end(context, id=link_id)
         if not reply["known"]:
             raise NotFound
 
-    def revoke_where(self, act: Act, *, patient: str | None = None, resource: str | None = None) -> int:
+    def revoke_where(self, context: RequestContext, *, patient: str | None = None, resource: str | None = None) -> int:
         """End all live links of a patient or for a resource; how many those were."""
         chosen: dict[str, Any] = {"patient": patient} if patient is not None else {"resource": resource}
-        return int(self._end(act, **chosen)["revoked"])
+        return int(self._end(context, **chosen)["revoked"])
 
-    def _end(self, act: Act, **chosen: Any) -> dict[str, Any]:
-        return self._acts.run(
-            act,
+    def _end(self, context: RequestContext, **chosen: Any) -> dict[str, Any]:
+        return self._runner.run(
+            context,
             "link_revoke",
             {"link_ended": Event.LINK_ENDED},
             durable=True,
-            limits=self._acts.callers(act),
+            limits=self._runner.callers(context),
             **chosen,
         )
 

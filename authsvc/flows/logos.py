@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from authsvc.flows.cache import Cache
 from authsvc.model import Practice
-from authsvc.store.pictures import Pictures
+from authsvc.store.logos import LogoStore
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -49,7 +49,7 @@ _TOO_LARGE: Final = f"has more than {MOST_PIXELS} pixels on a side"
 class Logos:
     """What the pages show."""
 
-    def __init__(self, pictures: Pictures) -> None:
+    def __init__(self, pictures: LogoStore) -> None:
         self._pictures = pictures
         self._cache: Cache[bytes] = Cache(self._read, most=KEPT)
 

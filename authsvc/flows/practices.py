@@ -10,17 +10,17 @@ from authsvc.crypto import addresses
 from authsvc.errors import AlreadyExists, UnknownName
 from authsvc.flows.cache import Cache
 from authsvc.flows.logos import Logo
-from authsvc.flows.site import Site
+from authsvc.flows.site_audit import SiteAudit
 from authsvc.model import Practice
-from authsvc.seams import Clock
-from authsvc.store.pictures import Pictures
-from authsvc.store.registry import Registry
+from authsvc.ports import Clock
+from authsvc.store.documents import DocumentStore
+from authsvc.store.logos import LogoStore
 
 
 class Practices:
     """The use cases of an operator, and the look-up of every call."""
 
-    def __init__(self, registry: Registry, pictures: Pictures, site: Site, clock: Clock) -> None:
+    def __init__(self, registry: DocumentStore, pictures: LogoStore, site: SiteAudit, clock: Clock) -> None:
         self._registry = registry
         self._pictures = pictures
         self._site = site
@@ -53,9 +53,7 @@ class Practices:
         practice = dataclasses.replace(self.known(practice_id), **_given(fields))
         if logo is not None:
             self._keep(practice_id, logo)  # first: a record must not name what isn't there
-            practice = dataclasses.replace(
-                practice, logo=logo.digest, logo_width=logo.width, logo_height=logo.height
-            )
+            practice = dataclasses.replace(practice, logo=logo.digest, logo_width=logo.width, logo_height=logo.height)
         self._registry.put(practice_id, dataclasses.asdict(practice))
         self._cache.forget(practice_id)
         self._site.record(Event.PRACTICE_CHANGED, actor=actor, reason=reason, practice=practice_id)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from authsvc.crypto import mint, tokens
-from authsvc.flows.acts import Acts
 from authsvc.flows.cache import Cache
-from authsvc.flows.keys import Keys
+from authsvc.flows.key_rotation import KeyRotation
+from authsvc.flows.script_runner import ScriptRunner
 from authsvc.store.connection import practice_prefix
 
 TYPE = "revocations+jwt"
@@ -36,22 +36,22 @@ class Feed:
 class Revocations:
     """Builds the feed of a practice."""
 
-    def __init__(self, acts: Acts, keys: Keys) -> None:
-        self._acts = acts
+    def __init__(self, runner: ScriptRunner, keys: KeyRotation) -> None:
+        self._runner = runner
         self._keys = keys
         self._recent: Cache[list[tuple[str, int]]] = Cache(self._read, fresh_s=KEPT_S)
 
     def feed(self, practice_id: str, since_ms: int = 0) -> Feed:
         """What was revoked after the cursor `since_ms` (0: everything that still matters).
 
-        Raises Unavailable, KeyRingUnusable.
+        Raises Unavailable, KeysetUnusable.
         """
-        now_s = self._acts.clock.now_ms() // 1000
+        now_s = self._runner.clock.now_ms() // 1000
         found = self._recent.get(practice_id) or []
         later = [(name, at_ms) for name, at_ms in found if at_ms > since_ms]
         issued_s = now_s - now_s % STEP_S
         claims: dict[str, Any] = {
-            "iss": self._acts.settings.public_url,
+            "iss": self._runner.settings.public_url,
             "aud": AUDIENCE,
             "practice": practice_id,
             "iat": issued_s,
@@ -67,6 +67,6 @@ class Revocations:
         return Feed(token, mint.digest(token.rpartition(".")[0]))
 
     def _read(self, practice_id: str) -> list[tuple[str, int]]:
-        reply = self._acts.store.run("revocations", practice_prefix(practice_id), {"after": 0})
+        reply = self._runner.store.run("revocations", practice_prefix(practice_id), {"after": 0})
         flat = reply.get("found", [])
         return [(flat[at], int(flat[at + 1])) for at in range(0, len(flat), 2)]

@@ -11,12 +11,12 @@ from typing import Any
 from authsvc.audit import Event
 from authsvc.crypto import mint, tokens
 from authsvc.crypto.tokens import Refresh
-from authsvc.errors import InvalidGrant, InvalidScope, KeyRingUnusable, NotFound, TokenInvalid
-from authsvc.flows.acts import Acts
-from authsvc.flows.bearers import Bearers, rests
+from authsvc.errors import InvalidGrant, InvalidScope, KeysetUnusable, NotFound, TokenInvalid
+from authsvc.flows.introspection import TokenIntrospection, rests
 from authsvc.flows.practices import Practices
-from authsvc.flows.tokens import Issuing
-from authsvc.model import Act, Client, Practice, SessionInfo, TokenGrant
+from authsvc.flows.script_runner import ScriptRunner
+from authsvc.flows.token_issuer import TokenIssuer
+from authsvc.model import Client, Practice, RequestContext, SessionInfo, TokenGrant
 
 INACTIVE: dict[str, Any] = {"active": False}
 INTROSPECTED = (
@@ -29,23 +29,25 @@ ENDED = {"session_ended": Event.SESSION_ENDED}
 class Sessions:
     """The use cases around sessions and the tokens that rest on them."""
 
-    def __init__(self, acts: Acts, issuing: Issuing, bearers: Bearers, practices: Practices) -> None:
-        self._acts = acts
-        self._issuing = issuing
-        self._bearers = bearers
+    def __init__(
+        self, runner: ScriptRunner, token_issuer: TokenIssuer, introspection: TokenIntrospection, practices: Practices
+    ) -> None:
+        self._runner = runner
+        self._token_issuer = token_issuer
+        self._introspection = introspection
         self._practices = practices
 
     # --- RFC 6749 §6 ------------------------------------------------------------------------------------------------
 
     def refresh(self, client: Client, refresh_token: str, scope: str | None, request_id: str) -> TokenGrant:
         """The next tokens of a session. Raises InvalidGrant, InvalidScope, RateLimited."""
-        asked = None if scope is None else scope.split()
-        if asked == []:
+        request = None if scope is None else scope.split()
+        if request == []:
             raise InvalidScope
-        said, act = self._opened(client, refresh_token, request_id)
-        limits, settings = self._acts.limits, self._acts.settings
-        reply = self._acts.run(
-            act,
+        said, context = self._opened(client, refresh_token, request_id)
+        limits, settings = self._runner.limits, self._runner.settings
+        reply = self._runner.run(
+            context,
             "session_refresh",
             {
                 "refreshed": Event.SESSION_REFRESHED,
@@ -53,21 +55,21 @@ class Sessions:
                 "refused": Event.SESSION_REFUSED,
             },
             durable=True,
-            limits=self._acts.callers(act),
+            limits=self._runner.callers(context),
             sid=said.sid,
             client=client.id,
             generation=said.generation,
             nonce=mint.digest(mint.b64u(said.nonce)),
-            scope=asked,
+            scope=request,
             idle_ms=settings.session_idle_s * 1000,
             grace_ms=limits.refresh_grace_s * 1000,
         )
-        return self._issuing.for_session(said.practice, reply["session"], said.nonce, asked)
+        return self._token_issuer.for_session(said.practice, reply["session"], said.nonce, request)
 
-    def _opened(self, client: Client, refresh_token: str, request_id: str) -> tuple[Refresh, Act]:
+    def _opened(self, client: Client, refresh_token: str, request_id: str) -> tuple[Refresh, RequestContext]:
         """What the token says, and the act it starts. Junk counts like a wrong secret, by client."""
         try:
-            said = tokens.parse_refresh(self._acts.vault.key("refresh"), refresh_token, client.id)
+            said = tokens.parse_refresh(self._runner.data_keys.key("refresh"), refresh_token, client.id)
         except ValueError:
             self._count_junk(client)
             raise InvalidGrant("malformed") from None
@@ -77,8 +79,8 @@ class Sessions:
         return said, self._act(client, practice, request_id)
 
     def _count_junk(self, client: Client) -> None:
-        bucket = self._acts.bucket("auth-failures", f"junk.{client.id}")
-        self._acts.charge_failure([bucket], {"limited": Event.LIMITED}, actor=f"client:{client.id}")
+        bucket = self._runner.bucket("auth-failures", f"junk.{client.id}")
+        self._runner.charge_failure([bucket], {"limited": Event.LIMITED}, actor=f"client:{client.id}")
 
     # --- RFC 7009 ---------------------------------------------------------------------------------------------------
 
@@ -89,25 +91,25 @@ class Sessions:
         """
         if token.startswith(mint.REFRESH):
             try:
-                said, act = self._opened(client, token, request_id)
+                said, context = self._opened(client, token, request_id)
             except InvalidGrant:
                 return
-            self._end(act, said.sid, client=client.id)
+            self._end(context, said.sid, client=client.id)
             return
         try:
-            claims = self._bearers.claims(token)
-        except (TokenInvalid, KeyRingUnusable):
+            claims = self._introspection.claims(token)
+        except (TokenInvalid, KeysetUnusable):
             return
         practice = self._practices.get(claims["practice"])
         if practice is None or claims["client_id"] != client.id:
             return
-        act = self._act(client, practice, request_id)
-        self._acts.run(
-            act,
+        context = self._act(client, practice, request_id)
+        self._runner.run(
+            context,
             "token_revoke",
             {"revoked": Event.TOKEN_REVOKED},
             durable=True,
-            limits=self._acts.callers(act),
+            limits=self._runner.callers(context),
             jti=claims["jti"],
             until=claims["exp"] * 1000,
         )
@@ -119,7 +121,7 @@ class Sessions:
         if token.startswith(mint.REFRESH):
             return self._introspect_refresh(client, token, request_id)
         try:
-            claims = self._bearers.claims(token)
+            claims = self._introspection.claims(token)
         except TokenInvalid:
             return INACTIVE
         practice = self._practices.get(claims["practice"])
@@ -134,7 +136,7 @@ class Sessions:
     def _introspect_refresh(self, client: Client, token: str, request_id: str) -> dict[str, Any]:
         """A client's own refresh token: whether it would still be taken."""
         try:
-            said = tokens.parse_refresh(self._acts.vault.key("refresh"), token, client.id)
+            said = tokens.parse_refresh(self._runner.data_keys.key("refresh"), token, client.id)
         except ValueError:
             return INACTIVE
         practice = self._practices.get(said.practice)
@@ -147,24 +149,24 @@ class Sessions:
 
     def _state(self, client: Client, practice: Practice, request_id: str, **of: Any) -> dict[str, Any]:
         """Whether what a token rests on still stands. Raises RateLimited, Unavailable."""
-        act = self._act(client, practice, request_id)
-        idle_ms = self._acts.settings.session_idle_s * 1000
-        return self._acts.run(act, "token_state", {}, limits=self._acts.callers(act), idle_ms=idle_ms, **of)
+        context = self._act(client, practice, request_id)
+        idle_ms = self._runner.settings.session_idle_s * 1000
+        return self._runner.run(context, "token_state", {}, limits=self._runner.callers(context), idle_ms=idle_ms, **of)
 
-    def _act(self, client: Client, practice: Practice, request_id: str) -> Act:
-        return Act.of_client(self._acts.new_id(), client, practice, request_id)
+    def _act(self, client: Client, practice: Practice, request_id: str) -> RequestContext:
+        return RequestContext.of_client(self._runner.new_id(), client, practice, request_id)
 
     # --- who is signed in -------------------------------------------------------------------------------------------
 
-    def list(self, act: Act, patient: str) -> list[SessionInfo]:
+    def list(self, context: RequestContext, patient: str) -> list[SessionInfo]:
         """The patient's live sessions, newest first. Raises PatientNotFound, RateLimited."""
-        reply = self._acts.run(
-            act,
+        reply = self._runner.run(
+            context,
             "sessions_of",
             {},
-            limits=self._acts.callers(act),
+            limits=self._runner.callers(context),
             patient=patient,
-            idle_ms=self._acts.settings.session_idle_s * 1000,
+            idle_ms=self._runner.settings.session_idle_s * 1000,
         )
         found = [
             SessionInfo(
@@ -179,32 +181,32 @@ class Sessions:
         ]
         return sorted(found, key=lambda session: (-session.created_at_ms, session.id))
 
-    def end(self, act: Act, patient: str, sid: str) -> None:
+    def end(self, context: RequestContext, patient: str, sid: str) -> None:
         """Sign one session out. Raises PatientNotFound, and NotFound when the patient has no such session."""
-        if not self._end(act, sid, patient=patient):
+        if not self._end(context, sid, patient=patient):
             raise NotFound
 
-    def end_all(self, act: Act, patient: str, keep: str | None = None) -> int:
+    def end_all(self, context: RequestContext, patient: str, keep: str | None = None) -> int:
         """Sign the patient out everywhere but in the session `keep`; how many that ended. Raises PatientNotFound."""
-        reply = self._acts.run(
-            act,
+        reply = self._runner.run(
+            context,
             "session_end",
             ENDED,
             durable=True,
-            limits=self._acts.callers(act),
+            limits=self._runner.callers(context),
             patient=patient,
             keep=keep,
             reason="signed_out",
         )
         return int(reply["ended"])
 
-    def _end(self, act: Act, sid: str, **belongs: Any) -> bool:
-        reply = self._acts.run(
-            act,
+    def _end(self, context: RequestContext, sid: str, **belongs: Any) -> bool:
+        reply = self._runner.run(
+            context,
             "session_end",
             ENDED,
             durable=True,
-            limits=self._acts.callers(act),
+            limits=self._runner.callers(context),
             sid=sid,
             reason="signed_out",
             **belongs,

@@ -29,7 +29,7 @@ from redis.exceptions import ClusterDownError, ClusterError, RedisError, Respons
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from authsvc.config import Settings
+from authsvc.config.load import Settings
 from authsvc.errors import Unavailable
 
 BREAKER_OPENS_AFTER_S = 1.0

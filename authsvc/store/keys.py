@@ -15,7 +15,7 @@ from authsvc.store.connection import Store, site_prefix
 PREFIX = site_prefix("keys")
 RING = PREFIX + "ring"
 DATA = PREFIX + "data"
-RING_PURPOSE = "keys"
+KEYSET_PURPOSE = "keys"
 """The data key that seals the ring: made together with it or not at all."""
 
 

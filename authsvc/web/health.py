@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from authsvc.errors import Unavailable
-from authsvc.web.calls import Environ, Operation, Reply, Success, json_bytes
-from authsvc.web.discovery import readable
+from authsvc.web.endpoint import Environ, Operation, Reply, Success, json_bytes
+from authsvc.web.oauth.discovery import readable
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service

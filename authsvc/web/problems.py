@@ -13,17 +13,17 @@ from importlib import resources
 from typing import Any
 
 from authsvc import errors
+from authsvc.config.limits import fields as ratelimit_fields
 from authsvc.errors import AuthsvcError
-from authsvc.ratelimit import fields as ratelimit_fields
-from authsvc.web import challenges
-from authsvc.web.calls import Headers, Reply, json_bytes
+from authsvc.web import www_authenticate
+from authsvc.web.endpoint import Headers, Reply, json_bytes
 
 PROBLEM_TYPE = "application/problem+json"
 KEY_RING_RETRY_S = 5  # how long another instance, or an operator, may need to bring the keys back
 
 
 @dataclass(frozen=True)
-class Kind:
+class ProblemType:
     """One problem type, as the data file tells it."""
 
     slug: str
@@ -34,12 +34,12 @@ class Kind:
     cure: str
 
 
-def _load() -> Mapping[str, Kind]:
+def _load() -> Mapping[str, ProblemType]:
     text = (resources.files("authsvc.web") / "templates" / "problems.toml").read_text(encoding="utf-8")
-    return {slug: Kind(slug, **told) for slug, told in tomllib.loads(text).items()}
+    return {slug: ProblemType(slug, **told) for slug, told in tomllib.loads(text).items()}
 
 
-KINDS = _load()
+PROBLEM_TYPES = _load()
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def _insufficient_status(error: errors.TokenInsufficient) -> int | None:
 
 
 TABLE: Mapping[type[AuthsvcError], Rule] = {
-    errors.Unauthenticated: Rule("unauthenticated", headers=lambda _: [("WWW-Authenticate", challenges.BASIC)]),
+    errors.Unauthenticated: Rule("unauthenticated", headers=lambda _: [("WWW-Authenticate", www_authenticate.BASIC)]),
     errors.NotFound: Rule("not-found"),
     errors.Forbidden: Rule("forbidden"),
     errors.MethodNotAllowed: Rule("method-not-allowed", headers=lambda error: [("Allow", ", ".join(error.allowed))]),
@@ -85,18 +85,20 @@ TABLE: Mapping[type[AuthsvcError], Rule] = {
     errors.ChallengeGone: Rule("challenge-gone"),
     errors.LinkUnknown: Rule("link-unknown"),
     errors.LinkGone: Rule("link-gone", members=lambda error: {"reason": error.reason}),
-    errors.TokenMissing: Rule("missing-token", headers=lambda _: [("WWW-Authenticate", challenges.BEARER)]),
-    errors.TokenInvalid: Rule("invalid-token", headers=lambda _: [("WWW-Authenticate", challenges.BEARER_INVALID)]),
+    errors.TokenMissing: Rule("missing-token", headers=lambda _: [("WWW-Authenticate", www_authenticate.BEARER)]),
+    errors.TokenInvalid: Rule(
+        "invalid-token", headers=lambda _: [("WWW-Authenticate", www_authenticate.BEARER_INVALID)]
+    ),
     errors.TokenInsufficient: Rule(
         "insufficient-token",
-        headers=lambda error: [("WWW-Authenticate", challenges.bearer_insufficient(error))],
+        headers=lambda error: [("WWW-Authenticate", www_authenticate.bearer_insufficient(error))],
         status=_insufficient_status,
     ),
     errors.RateLimited: Rule(
         "rate-limited", members=lambda error: {"violated-policies": list(error.violated)}, headers=limited_headers
     ),
     errors.Unavailable: Rule("unavailable", headers=retry),
-    errors.KeyRingUnusable: Rule("unavailable", headers=lambda _: [("Retry-After", str(KEY_RING_RETRY_S))]),
+    errors.KeysetUnusable: Rule("unavailable", headers=lambda _: [("Retry-After", str(KEY_RING_RETRY_S))]),
 }
 
 ELSEWHERE = frozenset(
@@ -127,15 +129,17 @@ class Problems:
         rule = TABLE.get(type(error))  # type: ignore[arg-type]  # any other class simply isn't found
         if rule is None:
             return self.internal()
-        kind = KINDS[rule.slug]
+        kind = PROBLEM_TYPES[rule.slug]
         status = rule.status(error) or kind.status
         detail = kind.detail.format_map(vars(error))
         return self._reply(kind, status, detail, rule.members(error), rule.headers(error))
 
     def internal(self) -> Reply:
-        kind = KINDS["internal"]
+        kind = PROBLEM_TYPES["internal"]
         return self._reply(kind, kind.status, kind.detail, {}, [])
 
-    def _reply(self, kind: Kind, status: int, detail: str, members: Mapping[str, object], headers: Headers) -> Reply:
+    def _reply(
+        self, kind: ProblemType, status: int, detail: str, members: Mapping[str, object], headers: Headers
+    ) -> Reply:
         document = {"type": self.base + kind.slug, "title": kind.title, "status": status, "detail": detail, **members}
         return Reply(status, [("Content-Type", PROBLEM_TYPE), *headers], json_bytes(document))

@@ -11,8 +11,8 @@ import re
 import textwrap
 from pathlib import Path
 
-from authsvc.notation import say_span
-from authsvc.settings import KNOWN, Known
+from authsvc.config.settings import KNOWN, Known
+from authsvc.config.units import say_span
 
 ROOT = Path(__file__).parents[2]
 SETTINGS_MD = ROOT / "docs" / "reference" / "settings.md"

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from authsvc.web import openapi
-from authsvc.web.calls import Operation
+from authsvc.web.api import openapi
+from authsvc.web.endpoint import Operation
 from authsvc.web.problems import ELSEWHERE, KINDS, TABLE
 
 HERE = Path(__file__).parent

@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
+from authsvc.i18n import LANGUAGES
 from authsvc.model import Practice
-from authsvc.web import paper
-from authsvc.web.calls import Reply
-from authsvc.web.edge import ALWAYS
-from authsvc.web.pages import brand
-from authsvc.web.pages.language import LANGUAGES
-from authsvc.web.pages.sheets import Sheets
+from authsvc.web.browser import static_pages
+from authsvc.web.browser.render import PageRenderer
+from authsvc.web.endpoint import Reply
+from authsvc.web.middleware import ALWAYS
+from authsvc.web.pages import branding
 from tests.web.every_page import PRACTICE, every_page
 
 pytestmark = pytest.mark.browser
@@ -31,9 +31,9 @@ WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "bes
 SMALLEST_BUTTON_PX = 48
 SMALLEST_TEXT_PX = 18
 STATIC = {
-    paper.CSS_PATH: paper.CSS,
-    paper.ICON_PATH: paper.ICON,
-    paper.SCRIPT_PATH: paper.SCRIPT,
+    static_pages.CSS_PATH: static_pages.CSS,
+    static_pages.ICON_PATH: static_pages.ICON,
+    static_pages.SCRIPT_PATH: static_pages.SCRIPT,
 }
 
 
@@ -45,7 +45,7 @@ class Mounted:
     settings = Settings
 
 
-SHEETS = Sheets(Mounted())  # type: ignore[arg-type]
+SHEETS = PageRenderer(Mounted())  # type: ignore[arg-type]
 
 
 class Reader:
@@ -66,7 +66,7 @@ class Reader:
 
     def read(self, template: str, lang: str, practice: Practice = PRACTICE, **values: Any) -> None:
         self._reply = SHEETS.reply({}, 200, template, practice, lang=lang, **values)
-        self._brand = brand.stylesheet(practice.colour) if practice.colour else b""
+        self._brand = branding.stylesheet(practice.colour) if practice.colour else b""
         self.page.goto("/p/maple/here")
 
     def _answer(self, route: Any) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from authsvc import config, wiring
-from authsvc.cli import findings
+from authsvc import wiring
+from authsvc.config import load as config
+from authsvc.server import preflight
 from tests.cli.conftest import Authsvc, run_in
 from tests.delivery.mail_hosts import serving
 from tests.fakes import SECRET_KEY, environ
@@ -45,7 +46,7 @@ def test_live_looks_at_store_keys_and_mail(authsvc: Authsvc, settings: dict[str,
     before = authsvc("check", "--live", "--json")
     assert before.code == 0
     assert _verdicts(before.document)["keys"][0].startswith("warning: none yet")
-    wiring.bootstrap(config.load(settings)).keys.ensure()
+    wiring.bootstrap(config.load(settings)).signing_keys.ensure()
     told = _verdicts(authsvc("check", "--live", "--json").document)
     assert "noeviction" in " ".join(told["redis"])
     assert "warning: no append-only file: a restart of Redis signs everybody out" in told["redis"]
@@ -76,7 +77,7 @@ def test_a_mail_host_that_takes_our_log_in_is_fine(settings: dict[str, str]) -> 
 
 
 def test_keys_that_cannot_be_opened_are_a_fault(authsvc: Authsvc, settings: dict[str, str]) -> None:
-    wiring.bootstrap(config.load(settings)).keys.ensure()
+    wiring.bootstrap(config.load(settings)).signing_keys.ensure()
     other = {**settings, "AUTHSVC_SECRET_KEYS": "A" * 22 + "BCDEFGHIJKLMNOPQRSTUV"}
     ran = run_in(other, "check", "--live", "--json")
     assert ran.code == 1
@@ -126,11 +127,11 @@ GOOD = {"redis_version": "7.2.4", "server_name": "valkey", "maxmemory_policy": "
 def test_the_store_is_judged_by_what_it_says_of_itself(
     told: dict[str, Any], production: bool, verdict: str, word: str
 ) -> None:
-    found = findings.store(_Told(told, production))  # type: ignore[arg-type]  # the two attributes that are looked at
+    found = preflight.store(_Told(told, production))  # type: ignore[arg-type]  # the two attributes that are looked at
     assert any(finding.verdict == verdict and word in finding.detail for finding in found)
 
 
 def test_every_node_of_a_cluster_is_judged() -> None:
     nodes = {"10.0.0.1:6379": GOOD, "10.0.0.2:6379": {**GOOD, "maxmemory_policy": "allkeys-lru"}}
-    found = findings.store(_Told(nodes, True))  # type: ignore[arg-type]
+    found = preflight.store(_Told(nodes, True))  # type: ignore[arg-type]
     assert [finding.name for finding in found if finding.verdict == "fault"] == ["10.0.0.2:6379"]

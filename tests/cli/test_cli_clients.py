@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from authsvc import config, wiring
+from authsvc import wiring
+from authsvc.config import load as config
 from tests.cli.conftest import Authsvc
 from tests.fakes import FakeClock
 from tests.flows.signers import Signer

@@ -13,7 +13,8 @@ import click
 import pytest
 
 from authsvc import errors
-from authsvc.cli import failures, main, manners
+from authsvc.cli import base, main
+from authsvc.cli import errors as cli_errors
 from authsvc.errors import Fault
 from tests.cli.conftest import Authsvc, run_in
 from tests.fakes import environ
@@ -182,13 +183,13 @@ def test_without_a_terminal_nothing_is_asked(maple: Authsvc) -> None:
 def test_the_actor_is_the_systems_user_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USER", "somebody-else")
     monkeypatch.setenv("LOGNAME", "somebody-else")
-    assert manners.actor().startswith("cli:")
-    assert "somebody-else" not in manners.actor()
+    assert base.actor().startswith("cli:")
+    assert "somebody-else" not in base.actor()
 
 
 def test_a_user_without_a_name_is_told_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 4_294_967_000)
-    assert manners.actor() == "cli:4294967000"
+    assert base.actor() == "cli:4294967000"
 
 
 # --- failures in words --------------------------------------------------------------------------------------------
@@ -223,24 +224,24 @@ def _every_error() -> list[errors.AuthsvcError]:
 
 @pytest.mark.parametrize("error", _every_error(), ids=lambda error: type(error).__name__)
 def test_every_error_has_a_sentence_and_an_exit_code(error: errors.AuthsvcError) -> None:
-    failure = failures.explain(error)
+    failure = cli_errors.explain(error)
     assert failure.exit_code == (3 if isinstance(error, errors.UnsafeStep) else 1)
     assert failure.sentence.endswith((".", "@"))
     assert json.dumps(failure.document())
 
 
 def test_an_unsafe_step_says_what_breaks_and_from_when_on_it_is_safe() -> None:
-    failure = failures.explain(errors.UnsafeStep("verifiers refuse new tokens", 1_795_334_400_001))
+    failure = cli_errors.explain(errors.UnsafeStep("verifiers refuse new tokens", 1_795_334_400_001))
     assert failure.exit_code == 3
     assert "verifiers refuse new tokens" in failure.sentence
     assert failure.more["safe_at"] == "2026-11-22T08:00:01Z"
-    never = failures.explain(errors.UnsafeStep("this key was revoked", None))
+    never = cli_errors.explain(errors.UnsafeStep("this key was revoked", None))
     assert never.more["safe_at"] is None
     assert "Waiting doesn't make it safe" in never.sentence
 
 
 def test_a_system_error_says_which_file() -> None:
-    failure = failures.explain(FileNotFoundError(2, "No such file or directory", "key.pem"))
+    failure = cli_errors.explain(FileNotFoundError(2, "No such file or directory", "key.pem"))
     assert "No such file or directory (key.pem)" in failure.sentence
 
 
@@ -251,24 +252,24 @@ def test_a_system_error_says_which_file() -> None:
 def test_a_ring_that_never_was_one_that_is_lost_and_one_that_is_locked_have_cures_of_their_own(
     reason: str, cure: str
 ) -> None:
-    assert cure in failures.explain(errors.KeyRingUnusable(reason)).sentence
+    assert cure in cli_errors.explain(errors.KeysetUnusable(reason)).sentence
 
 
 def test_a_table_is_aligned_and_says_when_it_is_empty() -> None:
-    assert manners.table(("id", "name"), [("a", "Maple"), ("bcd", None)]) == "ID   NAME\na    Maple\nbcd  –"
-    assert manners.table(("id",), [], "None yet.") == "None yet."
+    assert base.table(("id", "name"), [("a", "Maple"), ("bcd", None)]) == "ID   NAME\na    Maple\nbcd  –"
+    assert base.table(("id",), [], "None yet.") == "None yet."
 
 
 def test_facts_are_aligned_and_said_in_words() -> None:
-    assert manners.pairs({"id": "maple", "portal_access": True, "phone": ""}) == (
+    assert base.pairs({"id": "maple", "portal_access": True, "phone": ""}) == (
         "id             maple\nportal_access  yes\nphone          –"
     )
-    assert manners.pairs({}) == ""
+    assert base.pairs({}) == ""
 
 
 def test_nothing_is_asked_where_stdin_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)  # what Python makes of a descriptor 0 that is closed
-    manners.confirm("Remove the practice?", yes=False)
+    base.confirm("Remove the practice?", yes=False)
 
 
 def test_without_the_server_extra_the_command_line_says_how_to_get_it() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from authsvc import config, wiring
+from authsvc import wiring
+from authsvc.config import load as config
 from authsvc.crypto import keys as signing
 from authsvc.model import PERMISSIONS
 from tests.cli.conftest import Authsvc, Ran, run_in
@@ -251,7 +252,7 @@ def test_links_are_revoked_by_exactly_one_name(maple: Authsvc, named: tuple[str,
 
 
 def _made(authsvc: Authsvc, settings: dict[str, str]) -> Ran:
-    wiring.bootstrap(config.load(settings)).keys.ensure()
+    wiring.bootstrap(config.load(settings)).signing_keys.ensure()
     return authsvc("keys", "list", "--json")
 
 
@@ -379,7 +380,7 @@ def test_the_trail_is_exported_as_json_lines_or_as_one_document(maple: Authsvc, 
     lines = [json.loads(line) for line in maple("audit", "export", "maple").out.splitlines()]
     assert [line["n"] for line in lines] == [1, 2]
     assert maple("audit", "export", "maple", "--json").document["entries"] == lines
-    wiring.bootstrap(config.load(settings)).trails.seal_all()
+    wiring.bootstrap(config.load(settings)).audit_log.seal_all()
     assert len(maple("audit", "export", "maple", "--trim").out.splitlines()) == 2
     assert maple("audit", "export", "maple").out == ""
     assert maple("audit", "tail", "@site", "--json").document["entries"][-1]["event"] == "audit.trimmed"
@@ -391,7 +392,7 @@ def test_a_trail_that_was_changed_fails_the_check_and_the_entry_is_named(
 ) -> None:
     maple("patients", "grant", "maple", "p_1", "--email", "anna@example.org")
     service = wiring.bootstrap(config.load(settings))
-    service.trails.seal_all()
+    service.audit_log.seal_all()
     good = maple("audit", "verify", "--json")
     assert (good.code, good.document["intact"]) == (0, True)
     assert {trail["name"] for trail in good.document["trails"]} == {"@site", "@keys", "@clients", "maple"}

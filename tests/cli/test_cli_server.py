@@ -13,13 +13,14 @@ from typing import Any
 import prometheus_client  # before any test names a folder: it looks once, when it is first imported
 import pytest
 
-from authsvc.cli import figures, listeners, server
-from authsvc.cli.listeners import AddressTaken
+from authsvc.server import gunicorn as server
+from authsvc.server import metrics_dir, sockets
+from authsvc.server.sockets import AddressTaken
 from tests.cli.conftest import run_in
 
 
 def test_the_public_port_is_held_for_our_workers_and_nobody_elses() -> None:
-    public = listeners.reserve("127.0.0.1:0")
+    public = sockets.reserve("127.0.0.1:0")
     with public.held, socket.socket() as stranger, socket.socket() as ours:
         with pytest.raises(OSError, match="in use"):
             stranger.bind(public.address)
@@ -27,19 +28,19 @@ def test_the_public_port_is_held_for_our_workers_and_nobody_elses() -> None:
         ours.bind(public.address)
         ours.listen()
         with pytest.raises(AddressTaken, match="in use by another process"):
-            listeners.reserve(f"127.0.0.1:{public.address[1]}")
+            sockets.reserve(f"127.0.0.1:{public.address[1]}")
 
 
 def test_the_admin_port_is_opened_once() -> None:
-    with listeners.listen("[::1]:0") as admin:
+    with sockets.listen("[::1]:0") as admin:
         port = admin.getsockname()[1]
         with pytest.raises(AddressTaken, match=rf"\[::1\]:{port} is in use"):
-            listeners.listen(f"[::1]:{port}")
+            sockets.listen(f"[::1]:{port}")
 
 
 def test_an_address_of_another_machine_can_not_be_opened() -> None:
     with pytest.raises(AddressTaken, match="can't be opened here"):
-        listeners.listen("203.0.113.1:8000")
+        sockets.listen("203.0.113.1:8000")
 
 
 def test_a_privileged_port_is_named_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +49,7 @@ def test_a_privileged_port_is_named_with_the_cure(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(socket.socket, "bind", denied)
     with pytest.raises(AddressTaken, match="above 1023"):
-        listeners.listen("127.0.0.1:80")
+        sockets.listen("127.0.0.1:80")
 
 
 def test_an_error_without_a_number_is_told_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,30 +58,30 @@ def test_an_error_without_a_number_is_told_as_it_is(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(socket.socket, "bind", odd)
     with pytest.raises(AddressTaken, match="must be tuple"):
-        listeners.listen("127.0.0.1:80")
+        sockets.listen("127.0.0.1:80")
 
 
 def test_figures_have_a_folder_of_their_own_that_goes_with_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    with figures.metrics_folder() as folder:
+    with metrics_dir.metrics_folder() as folder:
         assert os.environ["PROMETHEUS_MULTIPROC_DIR"] == str(folder)
         assert folder.parent == tmp_path
     assert not folder.exists()
     assert os.environ["PROMETHEUS_MULTIPROC_DIR"] == str(tmp_path)
     monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR")
-    with figures.metrics_folder() as folder:
+    with metrics_dir.metrics_folder() as folder:
         assert folder.is_dir()
     assert "PROMETHEUS_MULTIPROC_DIR" not in os.environ
 
 
 def test_a_forked_worker_that_ends_leaves_the_figures_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     mine = os.getpid()
-    with figures.metrics_folder() as folder:
+    with metrics_dir.metrics_folder() as folder:
         with monkeypatch.context() as patch:
             patch.setattr(os, "getpid", lambda: mine + 1)
-            with figures.metrics_folder() as other:
+            with metrics_dir.metrics_folder() as other:
                 patch.undo()
         assert other.exists()
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
@@ -95,17 +96,17 @@ def test_figures_that_a_killed_run_left_behind_are_cleared_away_and_those_of_a_r
     (left / "lock").touch()
     strange = tmp_path / "authsvc-metrics-strange"
     strange.mkdir()
-    with figures.metrics_folder() as running:
+    with metrics_dir.metrics_folder() as running:
         monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-        with figures.metrics_folder():
+        with metrics_dir.metrics_folder():
             assert running.exists()
         assert not left.exists()
         assert strange.exists()
 
 
 def test_without_shared_memory_the_systems_own_choice_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "SHARED_MEMORY", "/nonexistent")
-    assert figures.shared_memory() is None
+    monkeypatch.setattr(metrics_dir, "SHARED_MEMORY", "/nonexistent")
+    assert metrics_dir.shared_memory() is None
 
 
 def test_this_process_keeps_its_own_figures_in_memory() -> None:
@@ -178,7 +179,7 @@ def test_the_description_needs_no_settings_and_no_store(settings: dict[str, str]
 
 
 def test_the_demo_command_hands_over_and_ends_as_the_demo_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    from authsvc.demo import launch
+    from authsvc.demo import launcher
 
     asked: list[int | None] = []
 
@@ -186,7 +187,7 @@ def test_the_demo_command_hands_over_and_ends_as_the_demo_does(monkeypatch: pyte
         asked.append(port)
         return 1 if port is None else 0
 
-    monkeypatch.setattr(launch, "run", run)
+    monkeypatch.setattr(launcher, "run", run)
     assert run_in({}, "demo").code == 1
     assert run_in({}, "demo", "--port", "8099").code == 0
     assert asked == [None, 8099]

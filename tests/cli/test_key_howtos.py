@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from authsvc import config
+from authsvc.config import load as config
 from authsvc.store.keys import RING
 from authsvc.wiring import bootstrap
 from tests.fakes import environ
@@ -39,7 +39,7 @@ class Admin:
         return environ(self.url, AUTHSVC_SECRET_KEYS=self.secrets)
 
     def start_service(self) -> None:
-        bootstrap(config.load(self.settings)).keys.ensure()
+        bootstrap(config.load(self.settings)).signing_keys.ensure()
 
     def let_pass(self, span_s: int) -> None:
         """The ring as it is when this much time has passed; the commands read the real clock."""
@@ -73,7 +73,7 @@ class Admin:
 
     def states(self) -> dict[str, str]:
         """State by kid, as a service with these settings sees it."""
-        return {key.kid: key.state for key in bootstrap(config.load(self.settings)).keys.list()}
+        return {key.kid: key.state for key in bootstrap(config.load(self.settings)).signing_keys.list()}
 
     def kid(self, state: str) -> str:
         return next(kid for kid, its in self.states().items() if its == state)

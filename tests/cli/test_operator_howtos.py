@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from authsvc import config, workflows
+from authsvc.config import load as config
+from authsvc.config import workflows
 from authsvc.errors import Unauthenticated
 from authsvc.model import Client, LinkInfo, Patient, TokenGrant
 from authsvc.verifier import Verifier
@@ -49,7 +50,7 @@ class Operator(Admin):
         service.links.issue(act, patient=patient, workflow="pay-invoice", resource=resource)
 
     def events(self, trail: str) -> list[str]:
-        return [entry["event"] for entry in self.service.trails.tail(trail, 1000)]
+        return [entry["event"] for entry in self.service.audit_log.tail(trail, 1000)]
 
     def authenticates(self, client: str, secret: str) -> bool:
         try:
@@ -137,7 +138,7 @@ def test_help_a_patient(onboarded: Operator) -> None:
     onboarded.follow(page, 7)
     assert not onboarded.patient("pat_1").portal_access
     assert [link.state for link in onboarded.links("pat_1")].count("live") == 1
-    entries = onboarded.service.trails.tail("maple", 1000)
+    entries = onboarded.service.audit_log.tail("maple", 1000)
     reasons = {entry.get("reason") for entry in entries}
     assert {"phone lost", "sent to the wrong patient", "duplicate chart", "left the practice"} <= reasons
 
@@ -172,7 +173,7 @@ def test_back_up_and_restore(onboarded: Operator) -> None:
     assert "key.created" in exported["keys"]
     looked = onboarded.follow(page, 1)
     assert "noeviction" in looked
-    assert onboarded.service.keys.list()[0].kid in looked
+    assert onboarded.service.signing_keys.list()[0].kid in looked
 
 
 def test_add_a_workflow(onboarded: Operator) -> None:
@@ -189,14 +190,14 @@ def test_add_a_workflow(onboarded: Operator) -> None:
     assert added is not None
     assert {"appointments:view", "appointment:confirm"} <= set(catalogue.code_scopes)
     service = bootstrap(config.load(onboarded.settings), catalogue)
-    service.keys.ensure()
+    service.signing_keys.ensure()
     client = service.clients.known("maple-billing")
     act = service.act(service.practices.known("maple"), client)
     asked = re.search(r"-d '(\{.*\})'", (HOWTO / page).read_text(encoding="utf-8"))
     assert asked is not None
     issued = service.links.issue(act, **json.loads(asked[1]))
     grant = service.links.exchange(service.act(act.practice, client), issued.url.rpartition("/")[2])
-    keys = service.keys.jwks()[0]
+    keys = service.signing_keys.jwks()[0]
     verifier = Verifier(service.settings.public_url, "practice-services", "maple", fetch=lambda _url: keys)
     assert isinstance(grant, TokenGrant)
     claims = verifier.verify(grant.access_token)

@@ -9,8 +9,9 @@ import pytest
 import redis
 
 import authsvc.store
-from authsvc import config, mailroom, wiring
-from authsvc.cli import acl
+from authsvc import wiring, worker
+from authsvc.cli import redis_acl
+from authsvc.config import load as config
 from authsvc.errors import AuthsvcError
 from authsvc.model import TokenGrant
 from tests.cli.conftest import run_in
@@ -26,9 +27,9 @@ def test_every_command_that_the_source_sends_is_on_the_list() -> None:
     sent = set()
     for file in STORE.glob("*.py"):
         sent |= set(re.findall(r"\b(?:client|pipe)\.([a-z_]+)\(", file.read_text()))
-    allowed = acl.CLIENT | {name for name in acl.CONNECTION if "|" not in name}
+    allowed = redis_acl.CLIENT | {name for name in redis_acl.CONNECTION if "|" not in name}
     assert {SPELLED.get(name, name) for name in sent - OURS} <= allowed
-    assert {SPELLED.get(name, name) for name in sent} >= acl.CLIENT, "more is allowed than is sent"
+    assert {SPELLED.get(name, name) for name in sent} >= redis_acl.CLIENT, "more is allowed than is sent"
 
 
 def test_the_line_is_for_our_keys_only_and_names_commands_one_by_one() -> None:
@@ -101,7 +102,7 @@ def _walk(service: wiring.Service) -> None:
     assert service.sessions.list(act(), "p_1")
     refreshed = service.sessions.refresh(client, str(granted.refresh_token), None, "")
     assert service.sessions.introspect(client, refreshed.access_token, "")["active"]
-    assert service.gateway.authorise(refreshed.access_token, "maple", None, None, None)
+    assert service.forward_auth.authorise(refreshed.access_token, "maple", None, None, None)
     service.sessions.revoke(client, str(refreshed.refresh_token), "")
     link = service.links.issue(act(), patient="p_1", workflow="pay-invoice", resource="invoice:inv_1")
     service.links.exchange(act(), link.url.rpartition("/")[2])
@@ -111,8 +112,8 @@ def _walk(service: wiring.Service) -> None:
     service.codes.start(act(), email="anna@example.org")
     with pytest.raises(AuthsvcError):
         service.clients.authenticate("desk", "wrong", "203.0.113.9")
-    worker = mailroom._worker(service)
-    while worker.step():
+    mail_worker = worker._worker(service)
+    while mail_worker.step():
         pass
     service.patients.deliveries(act(), "p_1")
     service.patients.unlock(act(), "p_1")
@@ -120,9 +121,9 @@ def _walk(service: wiring.Service) -> None:
     service.patients.merge(act(), "p_2", "p_1")
     service.sessions.end_all(act(), "p_1")
     service.patients.delete(act(), "p_1")
-    service.trails.seal_all()
-    service.keys.rotate("test", force=True)
-    service.keys.rewrap("test")
+    service.audit_log.seal_all()
+    service.signing_keys.rotate("test", force=True)
+    service.signing_keys.rewrap("test")
     service.practices.set("maple", actor="test", name="Maple & Sons")
     assert service.ready()
 

@@ -21,8 +21,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from authsvc.cli import server
 from authsvc.demo.embedded import StoreServer
+from authsvc.server import gunicorn as server
 from tests.cli.conftest import Authsvc, run_in
 from tests.conftest import server_binary
 from tests.fakes import environ

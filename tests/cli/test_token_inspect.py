@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from authsvc import config, wiring
-from authsvc.cli import inspection
+from authsvc import wiring
+from authsvc.cli import token_inspection
+from authsvc.config import load as config
 from authsvc.crypto import keys as signing
 from authsvc.model import Practice
 from tests.cli.conftest import Authsvc, run_in
@@ -49,14 +50,14 @@ def refusals(header: dict[str, Any], claims: dict[str, Any], **expected: Any) ->
     """Who would refuse it, and all the reasons in one text; every signature counts as good."""
     keys = {KEY.kid: (str(header.get("alg")), lambda _signed, _signature: True)}
     known = {"issuer": GOOD["iss"], "audience": GOOD["aud"], "now_s": NOW, "keys": keys}
-    found = inspection.inspect(forged(header, claims), inspection.Expected(**{**known, **expected}))
+    found = token_inspection.inspect(forged(header, claims), token_inspection.Expected(**{**known, **expected}))
     return {who: "; ".join(reasons) for who, reasons in found.refusals.items() if reasons}
 
 
-OURS, FORWARD = inspection.OURS, inspection.FORWARD
-HAPROXY, ENVOY = inspection.HAPROXY, inspection.ENVOY
-APACHE = {inspection.OPENIDC, inspection.OAUTH2}
-EVERYBODY = set(inspection.EVERYBODY)
+OURS, FORWARD = token_inspection.OURS, token_inspection.FORWARD
+HAPROXY, ENVOY = token_inspection.HAPROXY, token_inspection.ENVOY
+APACHE = {token_inspection.OPENIDC, token_inspection.OAUTH2}
+EVERYBODY = set(token_inspection.EVERYBODY)
 
 
 def test_a_good_token_passes_everywhere() -> None:
@@ -107,7 +108,7 @@ def test_what_is_not_known_here_is_not_compared() -> None:
 
 def test_a_forged_signature_is_refused_by_everybody() -> None:
     keys = {KEY.kid: ("ES256", lambda _signed, _signature: False)}
-    found = inspection.inspect(forged(GOOD_HEADER, GOOD), inspection.Expected(keys=keys, now_s=NOW))
+    found = token_inspection.inspect(forged(GOOD_HEADER, GOOD), token_inspection.Expected(keys=keys, now_s=NOW))
     assert found.signature == "bad"
     assert all("the signature is not by the key" in " ".join(reasons) for reasons in found.refusals.values())
 
@@ -142,7 +143,7 @@ def test_another_of_our_secrets_is_told_by_its_kind_and_not_repeated(prefix: str
 def issued(settings: dict[str, str]) -> str:
     """A real access token."""
     service = wiring.bootstrap(config.load(settings))
-    service.keys.ensure()
+    service.signing_keys.ensure()
     maple: Practice = service.practices.add("maple", actor="test", name="Maple")
     client, _ = service.clients.add(
         "desk", practices=("maple",), permissions=frozenset({"codes:reveal"}), audience=None, actor="test"

@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from authsvc import config, mailroom, wiring
+from authsvc import wiring, worker
 from authsvc.cli import worker as command
+from authsvc.config import load as config
 from authsvc.errors import InvalidInput, Unavailable
 from tests.cli.conftest import Authsvc, run_in
 from tests.fakes import environ
@@ -140,7 +141,7 @@ def test_what_ends_the_work_ends_the_process_with_its_error(
     def broken(_service: wiring.Service, _stop: threading.Event) -> bool:
         raise Unavailable("gone_for_good")
 
-    monkeypatch.setattr(mailroom, "work", broken)
+    monkeypatch.setattr(worker, "work", broken)
     with pytest.raises(Unavailable, match="gone_for_good"):
         command.run(wiring.bootstrap(config.load(settings)))
 
@@ -154,7 +155,7 @@ def test_work_that_hangs_is_cut_off(
         os.kill(os.getpid(), signal.SIGTERM)
         return let_go.wait(WITHIN_S)
 
-    monkeypatch.setattr(mailroom, "work", hangs)
+    monkeypatch.setattr(worker, "work", hangs)
     monkeypatch.setattr(command, "GRACE_S", 0.05)
     before = signal.getsignal(signal.SIGTERM)
     command.run(wiring.bootstrap(config.load(settings)))
@@ -166,8 +167,8 @@ def test_work_that_hangs_is_cut_off(
 def test_a_test_mail_to_no_address_is_refused() -> None:
     service = wiring.bootstrap(config.load(environ()))
     with pytest.raises(InvalidInput):
-        mailroom.send_test(service, wiring.Practice(id="maple", name="Maple"), "nobody")
+        worker.send_test(service, wiring.Practice(id="maple", name="Maple"), "nobody")
 
 
 def test_probing_a_sink_says_that_nothing_leaves() -> None:
-    assert "nothing leaves" in mailroom.probe(wiring.bootstrap(config.load(environ())))
+    assert "nothing leaves" in worker.probe(wiring.bootstrap(config.load(environ())))

@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
-from authsvc import config, kinds
-from authsvc.config import Settings, load
+from authsvc.config import load as config
+from authsvc.config import value_types
+from authsvc.config.load import Settings, load
+from authsvc.config.settings import CODE_LIFE_CEILING_S, KNOWN
+from authsvc.config.units import MAX_FILE_BYTES, rate, say_span, span_ms
 from authsvc.errors import SettingsInvalid
-from authsvc.notation import MAX_FILE_BYTES, rate, say_span, span_ms
-from authsvc.settings import CODE_LIFE_CEILING_S, KNOWN
 
 ROOT = Path(__file__).parents[2]
 
@@ -691,4 +692,4 @@ def test_the_sample_files_secrets_are_refused(tmp_path: Path, generate: ModuleTy
 def test_every_setting_has_a_reason_and_a_kind() -> None:
     assert all(known.why.endswith(".") and known.kind.says for known in KNOWN.values())
     assert config.Settings is Settings
-    assert kinds.MIN_KEY_BYTES == 32
+    assert value_types.MIN_KEY_BYTES == 32

@@ -10,16 +10,16 @@ from typing import Any
 import http_sf
 import pytest
 
-from authsvc import ratelimit
+from authsvc.config import limits
+from authsvc.config.limits import POLICIES, Policy, check, fields, guess_chance, load
+from authsvc.config.units import rate, span_s
 from authsvc.errors import SettingsInvalid
 from authsvc.model import LimitState
-from authsvc.notation import rate, span_s
-from authsvc.ratelimit import POLICIES, Policy, check, fields, guess_chance, load
 
 ROOT = Path(__file__).parents[2]
 
 
-def overlaid(tmp_path: Path, text: str) -> ratelimit.Limits:
+def overlaid(tmp_path: Path, text: str) -> limits.Limits:
     path = tmp_path / "limits.toml"
     path.write_text(text)
     return load(str(path))
@@ -56,8 +56,8 @@ def test_the_packaged_limits_are_the_documented_ones() -> None:
 
 
 def test_the_packaged_limits_travel_with_the_package_and_config_shows_the_same() -> None:
-    assert (ROOT / "authsvc") in ratelimit.DEFAULT.parents
-    assert (ROOT / "config" / "limits.toml").read_bytes() == ratelimit.DEFAULT.read_bytes()
+    assert (ROOT / "authsvc") in limits.DEFAULT.parents
+    assert (ROOT / "config" / "limits.toml").read_bytes() == limits.DEFAULT.read_bytes()
 
 
 def test_the_numbers_in_the_reference_are_the_packaged_ones() -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from authsvc import workflows
+from authsvc.config import workflows
+from authsvc.config.units import span_s
+from authsvc.config.workflows import Workflow, load
 from authsvc.errors import SettingsInvalid
-from authsvc.notation import span_s
-from authsvc.workflows import Workflow, load
 
 ROOT = Path(__file__).parents[2]
 DAY_S = 86_400

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from authsvc.crypto.hashing import PROFILES
 from authsvc.crypto.keys import ALGORITHMS
-from authsvc.flows.vault import PURPOSES
+from authsvc.flows.data_keys import PURPOSES
 
 PAGE = (Path(__file__).parents[2] / "docs/explanation/cryptography.md").read_text(encoding="utf-8")
 INVENTORY = [line for line in PAGE.splitlines() if line.startswith("|")]

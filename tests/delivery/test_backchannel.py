@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from authsvc.delivery.backchannel import PAUSE_MS, BackchannelSender
-from authsvc.delivery.worker import SWEEP_MS, Worker, run_workers
+from authsvc.delivery.outbox_worker import SWEEP_MS, Worker, run_workers
 from authsvc.errors import DeliveryDeferred, DeliveryRefused
 from authsvc.model import Message, Practice
 from authsvc.store.connection import Store, practice_prefix

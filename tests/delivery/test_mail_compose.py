@@ -16,7 +16,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as some
 
-from authsvc.colours import LIGHT, contrast, readable
+from authsvc.contrast import LIGHT, contrast, readable
 from authsvc.delivery import wording
 from authsvc.delivery.compose import KINDS, Composer, mailbox
 from authsvc.delivery.sinks import html_of, text_of

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from authsvc import config
+from authsvc.config import load as config
 from authsvc.delivery.compose import Composer
-from authsvc.delivery.email import EmailSender
 from authsvc.delivery.senders import sender_for
 from authsvc.delivery.sinks import ConsoleSink, FileSink, InboxSink, html_of
+from authsvc.delivery.smtp import EmailSender
 from authsvc.errors import DeliveryDeferred, DeliveryRefused, SettingsInvalid
 from tests.delivery.messages import QUEUED_MS, message
 from tests.fakes import FakeClock, environ

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from authsvc.delivery.compose import Composer
-from authsvc.delivery.email import IDLE_MS, MAILS_PER_CONNECTION, PAUSE_MS, EmailSender, Host
+from authsvc.delivery.smtp import IDLE_MS, MAILS_PER_CONNECTION, PAUSE_MS, EmailSender, Host
 from authsvc.errors import DeliveryDeferred, DeliveryRefused
 from tests.delivery.mail_hosts import PASSWORD, USER, Authority, MailHost, authenticator, scripted, serving
 from tests.delivery.messages import message

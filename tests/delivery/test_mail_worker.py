@@ -12,11 +12,11 @@ import pytest
 import redis
 
 from authsvc.delivery.compose import Composer
-from authsvc.delivery.email import EmailSender, Host
-from authsvc.delivery.worker import LEASE_MS, LONGEST_LIFE_MS, SWEEP_MS, TURN, Worker, run_workers
+from authsvc.delivery.outbox_worker import LEASE_MS, LONGEST_LIFE_MS, SWEEP_MS, TURN, Worker, run_workers
+from authsvc.delivery.smtp import EmailSender, Host
 from authsvc.errors import DeliveryDeferred, DeliveryRefused, Unavailable
 from authsvc.model import DeliveryInfo, Message, Practice
-from authsvc.seams import Sender
+from authsvc.ports import Sender
 from authsvc.store.connection import Store
 from authsvc.store.outbox import MailCap, Outbox
 from tests.delivery.mail_hosts import MailHost, serving

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from authsvc.demo.sample.state import maple_clinic
+from authsvc.demo.sample.records import maple_clinic
 from tests.conftest import Backends, server_binary
 from tests.demo.maple import Maple
 

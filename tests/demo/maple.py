@@ -13,15 +13,15 @@ import threading
 
 from werkzeug.serving import make_server
 
-from authsvc import mailroom, wiring
-from authsvc.app import create_app
+from authsvc import wiring, worker
 from authsvc.demo.provision import COLOUR, PERMISSIONS
 from authsvc.demo.sample import oidc
 from authsvc.demo.sample.clinic import Clinic, Settings
-from authsvc.demo.sample.state import maple_clinic
-from authsvc.demo.sample.visits import Grant, visit
-from authsvc.demo.walk import demo_site
+from authsvc.demo.sample.records import maple_clinic
+from authsvc.demo.sample.sessions import Grant, visit
+from authsvc.demo.tour import demo_site
 from authsvc.store.inbox import Inbox
+from authsvc.web.app import create_app
 from tests.browsing import Browser, by_host
 
 ARRIVES_WITHIN_S = 10.0
@@ -68,7 +68,7 @@ class Maple:
         self._stop = threading.Event()
         self._threads = [
             *(threading.Thread(target=listening.serve_forever) for listening in self._listening),
-            threading.Thread(target=mailroom.work, args=(self.service, self._stop)),
+            threading.Thread(target=worker.work, args=(self.service, self._stop)),
         ]
         for thread in self._threads:
             thread.start()

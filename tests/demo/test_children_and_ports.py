@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from authsvc.demo import launch, provision
-from authsvc.demo.children import Child, DemoFailed, PortTaken, end_all
+from authsvc.demo import launcher, provision
+from authsvc.demo.processes import Child, DemoFailed, PortTaken, end_all
 
 
 def ended(folder: Path, script: str) -> Child:
@@ -49,16 +49,16 @@ def test_another_start_takes_other_ports(monkeypatch: pytest.MonkeyPatch, capsys
         asked.append(port)
         raise PortTaken("taken")
 
-    monkeypatch.setattr(launch, "_serve", taken)
-    assert launch.run(9000) == 1
+    monkeypatch.setattr(launcher, "_serve", taken)
+    assert launcher.run(9000) == 1
     assert asked == [9000, 9000, 0]
     assert "authsvc demo: taken" in capsys.readouterr().err
 
 
 def test_ports_beyond_the_last_are_replaced() -> None:
-    ports = launch._free_ports(launch.LAST_PORT + 1, launch.LAST_PORT + 2)
+    ports = launcher._free_ports(launcher.LAST_PORT + 1, launcher.LAST_PORT + 2)
     assert len(set(ports)) == 2
-    assert all(0 < port <= launch.LAST_PORT for port in ports)
+    assert all(0 < port <= launcher.LAST_PORT for port in ports)
 
 
 def test_a_command_that_fails_is_named(tmp_path: Path) -> None:

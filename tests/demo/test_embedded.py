@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from authsvc.demo import embedded, keeper
+from authsvc.demo import embedded, supervisor
 from authsvc.demo.embedded import EmbeddedStore, StoreDidNotStart, StoreServer
 from tests.conftest import server_binary
 
@@ -200,7 +200,7 @@ def test_a_server_that_ignores_the_request_to_end_is_killed(tmp_path: Path, monk
         ready.read_text()
         os.close(write_end)
 
-    monkeypatch.setattr(keeper, "END_WITHIN_S", 0.05)
+    monkeypatch.setattr(supervisor, "END_WITHIN_S", 0.05)
     before = signal.getsignal(signal.SIGTERM)
     with open(read_end) as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
@@ -208,7 +208,7 @@ def test_a_server_that_ignores_the_request_to_end_is_killed(tmp_path: Path, monk
         waiting = threading.Thread(target=let_go_when_ready)
         waiting.start()
         try:
-            assert keeper.keep([sys.executable, "-c", stubborn, str(ready)]) == -signal.SIGKILL
+            assert supervisor.keep([sys.executable, "-c", stubborn, str(ready)]) == -signal.SIGKILL
         finally:
             signal.signal(signal.SIGTERM, before)
             waiting.join()

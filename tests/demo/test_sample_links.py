@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from authsvc.demo.sample import HEADERS
-from authsvc.demo.sample.visits import visit
+from authsvc.demo.sample.sessions import visit
 from tests.demo.maple import AGREEMENT, CARD, INVOICE, Maple, link_of, mailed, opened
 
 

@@ -159,7 +159,9 @@ def logout_token(maple: Maple, ended: str, typ: str = id_tokens.LOGOUT_TYPE, **c
     said = id_tokens.logout_claims(
         issuer=maple.url, client="portal", subject="maple:anna", sid=ended, jti="j" * 22, now_s=int(time.time())
     )
-    return tokens.sign(maple.service.keys.signer(), {k: v for k, v in (said | claims).items() if v is not None}, typ)
+    return tokens.sign(
+        maple.service.signing_keys.signer(), {k: v for k, v in (said | claims).items() if v is not None}, typ
+    )
 
 
 def told(maple: Maple, token: str) -> int:

@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 
 from authsvc.demo.sample.api import Authsvc, Refusal
+from authsvc.demo.sample.errors import refused
 from authsvc.demo.sample.oidc import Oidc
-from authsvc.demo.sample.refusals import refused
 from authsvc.demo.sample.tokens import RENEW_AFTER_S
 from authsvc.verifier import Verifier
 from tests.browsing import Browser

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from authsvc.demo.sample import visits
+from authsvc.demo.sample import sessions
 from authsvc.demo.sample.oidc import Declined
 from authsvc.demo.sample.tokens import RENEW_AFTER_S
 from tests.browsing import Browser
@@ -154,7 +154,7 @@ def test_a_renewal_that_is_refused_for_our_own_fault_signs_nobody_out(
 
 
 def test_attack_visits_of_strangers_fill_no_memory(maple: Maple, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(visits, "MOST_VISITS", 3)
+    monkeypatch.setattr(sessions, "MOST_VISITS", 3)
     for _ in range(5):
         stranger = maple.browser()
         stranger.press("Email Anna an invoice")

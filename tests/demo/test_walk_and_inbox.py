@@ -8,8 +8,8 @@ import pytest
 
 from authsvc.demo.inbox import parse
 from authsvc.demo.sample.clinic import Settings
-from authsvc.demo.sample.state import maple_clinic
-from authsvc.demo.walk import demo_site
+from authsvc.demo.sample.records import maple_clinic
+from authsvc.demo.tour import demo_site
 from tests.browsing import Browser, flask_transport
 from tests.demo.maple import Maple
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import Envelope, Session
 
-from authsvc.delivery.worker import LEASE_MS
+from authsvc.delivery.outbox_worker import LEASE_MS
 from tests.delivery.mail_hosts import MailHost
 from tests.journeys.house import Client, House, code_in, link_in, token_of, wrong
 from tests.journeys.programs import PATIENCE_S, Answer, Program, reachable, until

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import redis
 
-from authsvc import ratelimit, wiring
+from authsvc import wiring
+from authsvc.config import limits
 from authsvc.metrics import Metrics
-from authsvc.model import PERMISSIONS, Act, Client, Practice, Started, TokenGrant
+from authsvc.model import PERMISSIONS, Client, Practice, RequestContext, Started, TokenGrant
 from authsvc.store.connection import Store
 from tests.fakes import FakeClock, SeededEntropy
 
@@ -43,7 +44,7 @@ class House:
         self.redis: Any = client
         self.codes, self.links, self.sessions = self.service.codes, self.service.links, self.service.sessions
         self.patients = self.service.patients
-        self.service.keys.ensure()
+        self.service.signing_keys.ensure()
         self.practice: Practice = self.service.practices.add("maple", name="Maple Clinic", actor="cli:test")
         self.client, self.secret = self.new_client("portal")
 
@@ -51,7 +52,7 @@ class House:
         given = {"practices": ("maple",), "permissions": PERMISSIONS, "audience": None, **changes}
         return self.service.clients.add(name, actor="cli:test", **given)
 
-    def act(self, client: Client | None = None, **more: Any) -> Act:
+    def act(self, client: Client | None = None, **more: Any) -> RequestContext:
         return self.service.act(self.practice, client or self.client, **more)
 
     def patient(
@@ -71,7 +72,7 @@ class House:
         assert isinstance(grant, TokenGrant)
         return grant
 
-    def link(self, act: Act | None = None, **how: Any) -> str:
+    def link(self, act: RequestContext | None = None, **how: Any) -> str:
         """Issue a link and give its token."""
         given = {"patient": "p1", "workflow": "pay-invoice", "resource": "invoice:inv_1", **how}
         return self.links.issue(act or self.act(), **given).url.rsplit("/", 1)[1]
@@ -98,7 +99,7 @@ class House:
         }
 
     def trail(self) -> list[dict[str, Any]]:
-        return self.service.trails.tail("maple", 1000)
+        return self.service.audit_log.tail("maple", 1000)
 
     def events(self) -> list[str]:
         return [entry["event"] for entry in self.trail()]
@@ -118,7 +119,7 @@ def house(build: Callable[..., House]) -> House:
 @pytest.fixture
 def wide(build: Callable[..., House]) -> House:
     """A house whose client and network limits don't get in the way of a test about something else."""
-    policies = dict(ratelimit.load(None).policies)
+    policies = dict(limits.load(None).policies)
     for name in ("client-calls", "issue-network", "verify-network", "issue-address", "issue-patient"):
         policies[name] = dataclasses.replace(policies[name], quota=100_000)
     return build(policies=policies)

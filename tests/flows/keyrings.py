@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from authsvc import config
 from authsvc.audit import Recorder
-from authsvc.config import Settings
+from authsvc.config import load as config
+from authsvc.config.load import Settings
 from authsvc.crypto import sealing
-from authsvc.flows.keys import Keys
-from authsvc.flows.vault import Vault
+from authsvc.flows.data_keys import DataKeys
+from authsvc.flows.key_rotation import KeyRotation
 from authsvc.store.connection import Store
 from authsvc.store.keys import DATA, PREFIX, RING, KeyStore
 from tests.fakes import FakeClock, SeededEntropy, environ
@@ -31,8 +31,8 @@ def settings_with(**changed: Any) -> Settings:
 class Instance:
     """One process: its keys, its vault, and the events it told of."""
 
-    keys: Keys
-    vault: Vault
+    keys: KeyRotation
+    data_keys: DataKeys
     told: list[str]
 
     @property
@@ -57,11 +57,13 @@ class Site:
         self.seed += 1
         entropy = SeededEntropy(f"instance {self.seed}")
         store = KeyStore(self.store)
-        vault = Vault(store, masters, entropy)
+        data_keys = DataKeys(store, masters, entropy)
         told: list[str] = []
-        mac: Callable[[bytes], str] = lambda data: sealing.mac(vault.key("audit"), "authsvc audit v1", data)  # noqa: E731
+        mac: Callable[[bytes], str] = lambda data: sealing.mac(data_keys.key("audit"), "authsvc audit v1", data)  # noqa: E731
         recorder = Recorder(self.clock, mac, told.append)
-        return Instance(Keys(store, vault, recorder, self.clock, entropy, settings or settings_with()), vault, told)
+        return Instance(
+            KeyRotation(store, data_keys, recorder, self.clock, entropy, settings or settings_with()), data_keys, told
+        )
 
     # --- what is stored ---
 
@@ -86,7 +88,7 @@ class Site:
         return [json.loads(entry["e"]) for _, entry in self.client.xrange(PREFIX + "audit")]
 
 
-def jwks_kids(keys: Keys) -> list[str]:
+def jwks_kids(keys: KeyRotation) -> list[str]:
     return [jwk["kid"] for jwk in json.loads(keys.jwks()[0])["keys"]]
 
 

@@ -7,8 +7,8 @@ import hashlib
 import pytest
 
 from authsvc.crypto.tokens import AccessTokens
-from authsvc.flows.acts import _refusal
-from authsvc.flows.bearers import Bearers
+from authsvc.flows.introspection import TokenIntrospection
+from authsvc.flows.script_runner import _refusal
 from authsvc.model import TokenGrant
 from tests.flows.conftest import House
 
@@ -31,7 +31,7 @@ def test_a_result_that_was_reached_under_an_older_key_set_is_not_remembered(hous
     """The ring changes while a token is being checked: what was found may rest on a key that has just gone."""
     house.patient()
     grant = house.sign_in()
-    bearers = Bearers(house.service.acts, house.service.keys)
+    bearers = TokenIntrospection(house.service.script_runner, house.service.signing_keys)
     digest = hashlib.sha256(grant.access_token.encode()).digest()
 
     class Slow:
@@ -48,4 +48,4 @@ def test_attack_a_well_signed_token_that_rests_on_neither_session_nor_link_is_in
     house.patient()
     claims = house.introspected(house.sign_in().access_token)
     del claims["active"], claims["token_type"], claims["sid"]
-    assert house.introspected(AccessTokens().issue(house.service.keys.signer(), claims)) == {"active": False}
+    assert house.introspected(AccessTokens().issue(house.service.signing_keys.signer(), claims)) == {"active": False}

@@ -34,7 +34,7 @@ def refused(call: Callable[[], Any]) -> str:
 
 def last(house: House) -> dict[str, Any]:
     """The newest entry of the trail of failures, without what every entry has."""
-    entry = house.service.trails.tail("@clients")[-1]
+    entry = house.service.audit_log.tail("@clients")[-1]
     return {name: entry.get(name) for name in ("event", "client", "cause")}
 
 

@@ -102,7 +102,7 @@ def test_practices_are_listed_changed_and_removed(house: House) -> None:
 
 def test_what_operators_do_is_in_the_sites_trail(house: House) -> None:
     house.service.practices.set("maple", actor="cli:anna", reason="moved house", phone="556")
-    entry = house.service.trails.tail("@site")[-1]
+    entry = house.service.audit_log.tail("@site")[-1]
     assert {"event": "practice.changed", "actor": "cli:anna", "reason": "moved house"}.items() <= entry.items()
 
 
@@ -134,5 +134,5 @@ def test_every_refused_secret_is_in_the_trail_with_the_client_if_there_is_one(ho
     for name in ("portal", "acs_a-secret-in-the-wrong-field"):
         with pytest.raises(Unauthenticated):
             house.service.clients.authenticate(name, "acs_wrong", "192.0.2.1")
-    entries = [entry for entry in house.service.trails.tail("@clients") if entry["event"] == "client.refused"]
+    entries = [entry for entry in house.service.audit_log.tail("@clients") if entry["event"] == "client.refused"]
     assert [entry.get("client") for entry in entries] == ["portal", None]

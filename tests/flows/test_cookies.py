@@ -91,11 +91,11 @@ def test_attack_it_opens_nowhere_else(cookies: Cookies) -> None:
 
 
 def test_attack_nothing_else_under_the_same_key_opens_as_a_sign_in(house: House, cookies: Cookies) -> None:
-    key = house.service.vault.key("cookies")
+    key = house.service.data_keys.key("cookies")
     for purpose in ("other", "", "cookies"):
         sealed = sealing.seal(key, purpose, b"{}", "maple:browser:page", house.entropy)
         assert cookies.open("maple", "browser", "page", sealed) is None
-    address = house.service.acts.seal(house.act(), "address", "ann@example.org", "p1")
+    address = house.service.script_runner.seal(house.act(), "address", "ann@example.org", "p1")
     assert cookies.open("maple", "browser", "page", address) is None
 
 

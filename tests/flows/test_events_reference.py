@@ -33,7 +33,7 @@ NOT_SEEN = {"key.imported", "key.rewrapped"}
 def codes_and_sign_ins(house: House) -> None:
     house.patient("fay", "fay@example.org")
     web, entered = Portal(house, "fays"), enter(house, "fay@example.org")
-    assert house.service.signins.extend(page(house), entered.cookie)
+    assert house.service.browser_sessions.extend(page(house), entered.cookie)
     token = house.link(patient="fay")
     house.links.peek(page(house), token)
     pressed = web.landed(press(house, web, token))
@@ -80,8 +80,8 @@ def what_rarely_happens(house: House) -> None:
     service.clients.rotate_secret("portal", **operator)
     service.clients.set("portal", redirect_uris=("https://portal.example/in",), **operator)
     service.clients.remove("portal", **operator)
-    service.keys.revoke(service.keys.list()[0].kid, "cli:anna")
-    service.trails.trim("maple", "-", **operator)
+    service.signing_keys.revoke(service.signing_keys.list()[0].kid, "cli:anna")
+    service.audit_log.trim("maple", "-", **operator)
     service.practices.add("oak", name="Oak", **operator)
     service.practices.remove("oak", **operator)
 
@@ -92,7 +92,7 @@ def test_no_entry_of_a_whole_day_says_more_than_the_page_tells(house: House) -> 
     a_days_acts(house)
     seen, causes = set(), set()
     for trail in TRAILS:
-        for entry in house.service.trails.tail(trail, 1000):
+        for entry in house.service.audit_log.tail(trail, 1000):
             seen.add(entry["event"])
             assert entry.keys() - ALWAYS <= SAYS[entry["event"]], entry
             if "cause" in entry:

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from authsvc.flows.follow import Follower
+from authsvc.flows.polling import Poller
 
 
 def test_it_looks_again_and_again_until_stopped() -> None:
@@ -18,7 +18,7 @@ def test_it_looks_again_and_again_until_stopped() -> None:
         if len(looks) >= 3:
             thrice.set()
 
-    follower = Follower(0.001, look=look)
+    follower = Poller(0.001, look=look)
     follower.start()
     assert thrice.wait(10)
     follower.stop()
@@ -26,7 +26,7 @@ def test_it_looks_again_and_again_until_stopped() -> None:
 
 
 def test_stopping_what_never_started_is_harmless() -> None:
-    Follower(1, look=lambda: None).stop()
+    Poller(1, look=lambda: None).stop()
 
 
 def test_a_look_that_fails_is_told_once_and_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
@@ -38,7 +38,7 @@ def test_a_look_that_fails_is_told_once_and_stops_no_other(caplog: pytest.LogCap
         if trouble:
             raise RuntimeError(trouble[0])
 
-    follower = Follower(1, first=first, second=lambda: seen.append(1))
+    follower = Poller(1, first=first, second=lambda: seen.append(1))
     for _ in range(3):
         follower.look()
     trouble[0] = "unreadable"

@@ -16,18 +16,18 @@ def claims(house: House) -> dict[str, Any]:
     """What a good token of a code sign-in says."""
     house.patient()
     grant = house.sign_in()
-    return dict(house.service.gateway.authorise(grant.access_token, "maple", None, None, None))
+    return dict(house.service.forward_auth.authorise(grant.access_token, "maple", None, None, None))
 
 
 def signed(house: House, claims: dict[str, Any]) -> str:
-    return AccessTokens().issue(house.service.keys.signer(), claims)
+    return AccessTokens().issue(house.service.signing_keys.signer(), claims)
 
 
 def test_a_token_for_another_audience_is_refused_and_passes_where_that_audience_is_named(
     house: House, claims: dict[str, Any]
 ) -> None:
     token = signed(house, {**claims, "aud": "billing-api"})
-    gateway = house.service.gateway
+    gateway = house.service.forward_auth
     assert gateway.authorise(token, "maple", None, None, None, "billing-api")["aud"] == "billing-api"
     for audience in (None, "practice-services", "billing"):
         with pytest.raises(TokenInvalid, match="audience"):
@@ -38,10 +38,10 @@ def test_an_unknown_way_of_signing_in_ranks_below_all_that_are_known(house: Hous
     token = signed(house, {**claims, "acr": "gold"})
     for acr in ("instant", "extra"):
         with pytest.raises(TokenInsufficient):
-            house.service.gateway.authorise(token, "maple", None, None, acr)
+            house.service.forward_auth.authorise(token, "maple", None, None, acr)
 
 
 def test_a_token_that_rests_on_nothing_is_refused(house: House, claims: dict[str, Any]) -> None:
     token = signed(house, {name: value for name, value in claims.items() if name != "sid"})
     with pytest.raises(TokenInvalid, match="revoked"):
-        house.service.gateway.authorise(token, "maple", None, None, None)
+        house.service.forward_auth.authorise(token, "maple", None, None, None)

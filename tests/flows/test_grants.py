@@ -12,8 +12,8 @@ import pytest
 
 from authsvc import verifier
 from authsvc.errors import InvalidGrant, InvalidScope, RateLimited, SignInNeeded, TokenInsufficient, TokenInvalid
-from authsvc.flows.grants import s256
-from authsvc.model import Entered, Hinted, TokenGrant
+from authsvc.flows.authorization_codes import s256
+from authsvc.model import IdTokenHint, NewBrowserSession, TokenGrant
 from tests.fakes import NINE_O_CLOCK_MS
 from tests.flows.conftest import House
 from tests.flows.visitors import VERIFIER, Portal, ended_in_feed, enter, everything, look, page
@@ -29,7 +29,7 @@ def portal(house: House) -> Portal:
 
 
 @pytest.fixture
-def entered(house: House, portal: Portal) -> Entered:
+def entered(house: House, portal: Portal) -> NewBrowserSession:
     return enter(house)
 
 
@@ -43,7 +43,7 @@ def needed(portal: Portal, cookie: str, **asked: Any) -> str:
 def said(house: House, token: str | None) -> dict[str, Any]:
     """An ID token as a client reads it."""
     assert token is not None
-    key = house.service.keys.verification_keys()[jwt.get_unverified_header(token)["kid"]]
+    key = house.service.signing_keys.verification_keys()[jwt.get_unverified_header(token)["kid"]]
     options: Any = {"verify_exp": False, "verify_iat": False, "verify_aud": False}  # the test's clock
     claims: dict[str, Any] = jwt.decode(
         token, jwt.PyJWK(dict(key.jwk)), algorithms=["ES256"], issuer=ISSUER, options=options
@@ -55,7 +55,7 @@ def said(house: House, token: str | None) -> dict[str, Any]:
 
 
 def test_a_code_gives_a_session_of_the_clients_own_under_the_sign_in(
-    house: House, portal: Portal, entered: Entered
+    house: House, portal: Portal, entered: NewBrowserSession
 ) -> None:
     code = portal.code(entered.cookie)
     assert re.fullmatch(r"aac_maple\.[A-Za-z0-9_-]{43}", code)
@@ -73,7 +73,7 @@ def test_a_code_gives_a_session_of_the_clients_own_under_the_sign_in(
     assert portal.works(grant)
 
 
-def test_redis_holds_no_code_and_the_trail_neither(house: House, portal: Portal, entered: Entered) -> None:
+def test_redis_holds_no_code_and_the_trail_neither(house: House, portal: Portal, entered: NewBrowserSession) -> None:
     code = portal.code(entered.cookie)
     secret = code.partition(".")[2]
     assert not any(secret in key or secret.encode() in kept for key, kept in everything(house).items())
@@ -87,7 +87,7 @@ def test_the_pkce_challenge_is_that_of_the_rfc() -> None:
     assert s256(VERIFIER) == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"  # RFC 7636, appendix B
 
 
-def test_a_code_lives_for_a_minute(house: House, portal: Portal, entered: Entered) -> None:
+def test_a_code_lives_for_a_minute(house: House, portal: Portal, entered: NewBrowserSession) -> None:
     first, second = portal.code(entered.cookie), portal.code(entered.cookie)
     house.clock.advance_ms(59_999)
     portal.redeem(first)
@@ -95,7 +95,9 @@ def test_a_code_lives_for_a_minute(house: House, portal: Portal, entered: Entere
     assert portal.refused(second) == "expired"
 
 
-def test_attack_a_second_use_ends_what_the_first_one_gave(house: House, portal: Portal, entered: Entered) -> None:
+def test_attack_a_second_use_ends_what_the_first_one_gave(
+    house: House, portal: Portal, entered: NewBrowserSession
+) -> None:
     code, kept = portal.code(entered.cookie), portal.tokens(entered.cookie)
     grant = portal.refresh(portal.redeem(code))
     assert portal.refused(code) == "reused"
@@ -115,7 +117,7 @@ def test_attack_a_second_use_ends_what_the_first_one_gave(house: House, portal: 
 
 
 def test_attack_a_code_that_comes_again_ten_minutes_later_still_ends_it(
-    house: House, portal: Portal, entered: Entered
+    house: House, portal: Portal, entered: NewBrowserSession
 ) -> None:
     code = portal.code(entered.cookie)
     grant = portal.redeem(code)
@@ -125,7 +127,7 @@ def test_attack_a_code_that_comes_again_ten_minutes_later_still_ends_it(
 
 
 def test_attack_who_has_the_code_and_not_the_verifier_gets_nothing_and_spoils_nothing(
-    house: House, portal: Portal, entered: Entered
+    house: House, portal: Portal, entered: NewBrowserSession
 ) -> None:
     code = portal.code(entered.cookie)
     for guess in ("", "A" * 43, s256(VERIFIER), VERIFIER.lower(), VERIFIER + "A", "\ud800"):
@@ -135,20 +137,20 @@ def test_attack_who_has_the_code_and_not_the_verifier_gets_nothing_and_spoils_no
     assert portal.works(grant)
 
 
-def test_attack_a_code_is_for_one_address(house: House, portal: Portal, entered: Entered) -> None:
+def test_attack_a_code_is_for_one_address(house: House, portal: Portal, entered: NewBrowserSession) -> None:
     code = portal.code(entered.cookie)
     for address in ("https://web.example/in/", "https://web.example/in?a=b", "https://evil.example/in"):
         assert portal.refused(code, redirect_uri=address) == "redirect"
     portal.redeem(code)
 
 
-def test_attack_a_code_is_for_one_client(house: House, portal: Portal, entered: Entered) -> None:
+def test_attack_a_code_is_for_one_client(house: House, portal: Portal, entered: NewBrowserSession) -> None:
     other, code = Portal(house, "other"), portal.code(entered.cookie)
     assert other.refused(code, redirect_uri=portal.redirect_uri) == "other_client"
     portal.redeem(code)
 
 
-def test_attack_a_code_is_for_one_practice(house: House, portal: Portal, entered: Entered) -> None:
+def test_attack_a_code_is_for_one_practice(house: House, portal: Portal, entered: NewBrowserSession) -> None:
     house.service.practices.add("oak", name="Oak", actor="cli:test")
     oak, _ = house.new_client("oak-web", practices=("oak",))
     both = dataclasses.replace(portal.client, practices=("maple", "oak"))
@@ -156,7 +158,7 @@ def test_attack_a_code_is_for_one_practice(house: House, portal: Portal, entered
     elsewhere = code.replace("aac_maple.", "aac_oak.")
     for client, tried in ((oak, code), (portal.client, elsewhere), (both, elsewhere)):
         with pytest.raises(InvalidGrant, match="unknown"):
-            house.service.grants.redeem(client, tried, portal.redirect_uri, VERIFIER, "")
+            house.service.authorization_codes.redeem(client, tried, portal.redirect_uri, VERIFIER, "")
     portal.redeem(code)
 
 
@@ -171,7 +173,9 @@ def test_attack_inventing_codes_meets_the_clients_limit(house: House, portal: Po
             portal.refused("aac_maple." + "A" * 43)
 
 
-def test_every_refusal_of_a_known_code_is_in_the_trail(house: House, portal: Portal, entered: Entered) -> None:
+def test_every_refusal_of_a_known_code_is_in_the_trail(
+    house: House, portal: Portal, entered: NewBrowserSession
+) -> None:
     code = portal.code(entered.cookie)
     portal.refused(code, verifier="A" * 43)
     portal.refused("aac_maple.A")
@@ -181,12 +185,12 @@ def test_every_refusal_of_a_known_code_is_in_the_trail(house: House, portal: Por
 
 @pytest.mark.parametrize("end", ["sign_out", "idle", "succeeded"])
 def test_a_sign_in_that_ends_between_code_and_tokens_gives_none(
-    house: House, portal: Portal, entered: Entered, end: str
+    house: House, portal: Portal, entered: NewBrowserSession, end: str
 ) -> None:
     code = portal.code(entered.cookie)
     match end:
         case "sign_out":
-            house.service.signins.sign_out(page(house), entered.cookie)
+            house.service.browser_sessions.sign_out(page(house), entered.cookie)
         case "succeeded":
             enter(house, before=entered.cookie)
         case "idle":  # as if its use, which a code is, had been long ago
@@ -198,7 +202,7 @@ def test_a_sign_in_that_ends_between_code_and_tokens_gives_none(
 # --- for whom and since when --------------------------------------------------------------------------------------
 
 
-def test_without_a_sign_in_somebody_has_to_sign_in(house: House, portal: Portal, entered: Entered) -> None:
+def test_without_a_sign_in_somebody_has_to_sign_in(house: House, portal: Portal, entered: NewBrowserSession) -> None:
     for cookie in ("", "junk", f"{entered.sid}.{'A' * 22}", f"{'A' * 22}.{'A' * 22}"):
         assert needed(portal, cookie) == "none"
     house.clock.advance_ms(1_800_001)
@@ -206,7 +210,9 @@ def test_without_a_sign_in_somebody_has_to_sign_in(house: House, portal: Portal,
     assert "grant.issued" not in house.events()
 
 
-def test_a_sign_in_older_than_the_client_allows_does_not_do(house: House, portal: Portal, entered: Entered) -> None:
+def test_a_sign_in_older_than_the_client_allows_does_not_do(
+    house: House, portal: Portal, entered: NewBrowserSession
+) -> None:
     portal.code(entered.cookie, max_age_s=0)
     house.clock.advance_s(60)
     portal.code(entered.cookie, max_age_s=60)
@@ -218,17 +224,17 @@ def test_a_sign_in_older_than_the_client_allows_does_not_do(house: House, portal
 
 
 def test_a_refresh_or_being_still_there_makes_no_sign_in_younger(
-    house: House, portal: Portal, entered: Entered
+    house: House, portal: Portal, entered: NewBrowserSession
 ) -> None:
     grant = portal.tokens(entered.cookie)
     house.clock.advance_s(100)
     portal.refresh(grant)
-    house.service.signins.extend(page(house), entered.cookie)
+    house.service.browser_sessions.extend(page(house), entered.cookie)
     assert needed(portal, entered.cookie, max_age_s=99) == "max_age"
 
 
 def test_a_client_that_hints_at_another_patient_gets_no_code_for_this_one(
-    house: House, portal: Portal, entered: Entered
+    house: House, portal: Portal, entered: NewBrowserSession
 ) -> None:
     house.patient("p2", "bob@example.org")
     assert needed(portal, entered.cookie, hinted="p2") == "other_patient"
@@ -238,10 +244,10 @@ def test_a_client_that_hints_at_another_patient_gets_no_code_for_this_one(
     portal.code(entered.cookie, hinted="p2")  # who is p1 now
 
 
-def test_codes_are_limited_by_the_browsers_network(house: House, portal: Portal, entered: Entered) -> None:
+def test_codes_are_limited_by_the_browsers_network(house: House, portal: Portal, entered: NewBrowserSession) -> None:
     with pytest.raises(RateLimited):
         for _ in range(1000):
-            house.service.grants.for_sign_in(
+            house.service.authorization_codes.for_sign_in(
                 page(house, client_ip="192.0.2.7"), portal.asked(), entered.cookie
             )
 
@@ -249,7 +255,7 @@ def test_codes_are_limited_by_the_browsers_network(house: House, portal: Portal,
 # --- tokens ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_id_token_says_exactly_this(house: House, portal: Portal, entered: Entered) -> None:
+def test_the_id_token_says_exactly_this(house: House, portal: Portal, entered: NewBrowserSession) -> None:
     house.clock.advance_s(30)
     grant = portal.tokens(entered.cookie)
     assert jwt.get_unverified_header(grant.id_token or "").keys() == {"alg", "typ", "kid"}
@@ -270,7 +276,7 @@ def test_the_id_token_says_exactly_this(house: House, portal: Portal, entered: E
 
 
 def test_a_refreshed_id_token_says_the_same_of_the_sign_in_and_has_no_nonce(
-    house: House, portal: Portal, entered: Entered
+    house: House, portal: Portal, entered: NewBrowserSession
 ) -> None:
     """OpenID Connect Core §12.2."""
     grant = portal.tokens(entered.cookie)
@@ -281,12 +287,14 @@ def test_a_refreshed_id_token_says_the_same_of_the_sign_in_and_has_no_nonce(
     assert changed == {"iat", "exp"}
 
 
-def test_a_code_without_a_nonce_gives_an_id_token_without_one(house: House, portal: Portal, entered: Entered) -> None:
+def test_a_code_without_a_nonce_gives_an_id_token_without_one(
+    house: House, portal: Portal, entered: NewBrowserSession
+) -> None:
     assert "nonce" not in said(house, portal.tokens(entered.cookie, nonce="").id_token)
 
 
 def test_the_access_token_says_the_scopes_that_were_asked_for_and_a_refresh_no_more(
-    house: House, portal: Portal, entered: Entered
+    house: House, portal: Portal, entered: NewBrowserSession
 ) -> None:
     grant = portal.tokens(entered.cookie, scopes=("openid", "contact:view"))
     assert grant.scope == house.introspected(grant.access_token)["scope"] == "openid contact:view"
@@ -295,10 +303,12 @@ def test_the_access_token_says_the_scopes_that_were_asked_for_and_a_refresh_no_m
         with pytest.raises(InvalidScope):
             portal.refresh(portal.tokens(entered.cookie, scopes=("openid", "contact:view")), more)
     with pytest.raises(TokenInsufficient):
-        house.service.gateway.authorise(grant.access_token, "maple", "invoices:view", None, None)
+        house.service.forward_auth.authorise(grant.access_token, "maple", "invoices:view", None, None)
 
 
-def test_without_openid_there_is_no_id_token_now_or_later(house: House, portal: Portal, entered: Entered) -> None:
+def test_without_openid_there_is_no_id_token_now_or_later(
+    house: House, portal: Portal, entered: NewBrowserSession
+) -> None:
     grant = portal.tokens(entered.cookie, scopes=("contact:view",))
     assert (grant.scope, grant.id_token, portal.refresh(grant).id_token) == ("contact:view", None, None)
     with pytest.raises(TokenInsufficient):
@@ -306,22 +316,22 @@ def test_without_openid_there_is_no_id_token_now_or_later(house: House, portal: 
 
 
 def test_the_access_token_is_for_the_clients_audience_and_the_id_token_for_the_client(
-    house: House, entered: Entered
+    house: House, entered: NewBrowserSession
 ) -> None:
     billing = Portal(house, "billing", audience="billing-api")
     grant = billing.tokens(entered.cookie)
     with pytest.raises(TokenInvalid, match="audience"):
-        house.service.gateway.authorise(grant.access_token, "maple", None, None, None)
-    assert house.service.gateway.authorise(grant.access_token, "maple", None, None, None, "billing-api")
+        house.service.forward_auth.authorise(grant.access_token, "maple", None, None, None)
+    assert house.service.forward_auth.authorise(grant.access_token, "maple", None, None, None, "billing-api")
     assert said(house, grant.id_token)["aud"] == "billing"
 
 
-def test_attack_an_id_token_opens_nothing(house: House, portal: Portal, entered: Entered) -> None:
+def test_attack_an_id_token_opens_nothing(house: House, portal: Portal, entered: NewBrowserSession) -> None:
     grant = portal.tokens(entered.cookie)
     token = grant.id_token or ""
     for judge in (
-        lambda: house.service.gateway.authorise(token, "*", None, None, None),
-        lambda: house.service.gateway.authorise(token, "*", None, None, None, "web"),
+        lambda: house.service.forward_auth.authorise(token, "*", None, None, None),
+        lambda: house.service.forward_auth.authorise(token, "*", None, None, None, "web"),
         lambda: house.service.userinfo.of(token, ""),
     ):
         with pytest.raises(TokenInvalid, match="typ"):
@@ -335,10 +345,10 @@ def test_attack_an_id_token_opens_nothing(house: House, portal: Portal, entered:
 
 @pytest.mark.parametrize("audience", ["web", "practice-services"])
 def test_attack_no_service_takes_an_id_token_whatever_audience_it_has(
-    house: House, portal: Portal, entered: Entered, audience: str
+    house: House, portal: Portal, entered: NewBrowserSession, audience: str
 ) -> None:
     grant = portal.tokens(entered.cookie)
-    keys = json.dumps({"keys": [dict(key.jwk) for key in house.service.keys.verification_keys().values()]})
+    keys = json.dumps({"keys": [dict(key.jwk) for key in house.service.signing_keys.verification_keys().values()]})
     service = verifier.Verifier(
         ISSUER,
         audience,
@@ -353,22 +363,26 @@ def test_attack_no_service_takes_an_id_token_whatever_audience_it_has(
 # --- a hint at an earlier sign-in ---------------------------------------------------------------------------------
 
 
-def test_an_id_token_of_any_age_names_its_client_and_patient(house: House, portal: Portal, entered: Entered) -> None:
+def test_an_id_token_of_any_age_names_its_client_and_patient(
+    house: House, portal: Portal, entered: NewBrowserSession
+) -> None:
     grant = portal.tokens(entered.cookie)
-    house.service.signins.sign_out(page(house), entered.cookie)
+    house.service.browser_sessions.sign_out(page(house), entered.cookie)
     house.clock.advance_s(86_400 * 365)
-    assert house.service.grants.hinted(grant.id_token or "") == Hinted("web", "maple", "p1", grant.session or "")
+    assert house.service.authorization_codes.hinted(grant.id_token or "") == IdTokenHint(
+        "web", "maple", "p1", grant.session or ""
+    )
 
 
 def test_a_token_that_is_no_hint_any_more_still_says_which_client_it_was_for(
-    house: House, portal: Portal, entered: Entered
+    house: House, portal: Portal, entered: NewBrowserSession
 ) -> None:
     grant = portal.tokens(entered.cookie)
-    assert house.service.grants.unproven(grant.id_token or "") == "web"
-    assert house.service.grants.unproven("junk") == ""
+    assert house.service.authorization_codes.unproven(grant.id_token or "") == "web"
+    assert house.service.authorization_codes.unproven("junk") == ""
 
 
-def test_attack_nothing_else_of_ours_is_a_hint(house: House, portal: Portal, entered: Entered) -> None:
+def test_attack_nothing_else_of_ours_is_a_hint(house: House, portal: Portal, entered: NewBrowserSession) -> None:
     grant = portal.tokens(entered.cookie)
     head, body, signature = (grant.id_token or "").split(".")
     link = house.links.exchange(house.act(), house.link())
@@ -383,31 +397,33 @@ def test_attack_nothing_else_of_ours_is_a_hint(house: House, portal: Portal, ent
         entered.cookie,
         "",
     ):
-        assert house.service.grants.hinted(token) is None
+        assert house.service.authorization_codes.hinted(token) is None
 
 
-def test_attack_an_id_token_of_a_revoked_key_is_no_hint(house: House, portal: Portal, entered: Entered) -> None:
+def test_attack_an_id_token_of_a_revoked_key_is_no_hint(
+    house: House, portal: Portal, entered: NewBrowserSession
+) -> None:
     grant = portal.tokens(entered.cookie)
-    house.service.keys.revoke(house.service.keys.signer().kid, actor="cli:test")
-    house.service.keys.refresh()
-    assert house.service.grants.hinted(grant.id_token or "") is None
+    house.service.signing_keys.revoke(house.service.signing_keys.signer().kid, actor="cli:test")
+    house.service.signing_keys.refresh()
+    assert house.service.authorization_codes.hinted(grant.id_token or "") is None
 
 
-def test_another_installations_id_token_is_no_hint(house: House, portal: Portal, entered: Entered) -> None:
+def test_another_installations_id_token_is_no_hint(house: House, portal: Portal, entered: NewBrowserSession) -> None:
     settings = dataclasses.replace(house.service.settings, public_url="http://127.0.0.1:9090")
     grant = portal.tokens(entered.cookie)
-    house.service.acts.settings = settings
-    assert house.service.grants.hinted(grant.id_token or "") is None
+    house.service.script_runner.settings = settings
+    assert house.service.authorization_codes.hinted(grant.id_token or "") is None
 
 
 def test_an_id_token_that_has_outlived_its_key_still_says_whose_it_was_and_no_more(house: House) -> None:
     house.patient()
     portal = Portal(house)
     token = portal.tokens(enter(house).cookie).id_token or ""
-    grants, other = house.service.grants, house.client
-    assert not grants.outlived(token, portal.client)  # its key is there
-    house.service.keys.revoke(house.service.keys.signer().kid, actor="cli:test")
-    assert grants.hinted(token) is None
-    assert grants.outlived(token, portal.client)
-    assert not grants.outlived(token, other)
-    assert not grants.outlived("junk", portal.client)
+    authorization_codes, other = house.service.authorization_codes, house.client
+    assert not authorization_codes.outlived(token, portal.client)  # its key is there
+    house.service.signing_keys.revoke(house.service.signing_keys.signer().kid, actor="cli:test")
+    assert authorization_codes.hinted(token) is None
+    assert authorization_codes.outlived(token, portal.client)
+    assert not authorization_codes.outlived(token, other)
+    assert not authorization_codes.outlived("junk", portal.client)

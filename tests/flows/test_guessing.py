@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from authsvc import ratelimit
+from authsvc.config import limits
 from authsvc.errors import ChallengeGone, InvalidCode, RateLimited
 from authsvc.model import LimitState, Started, TokenGrant
 from tests.flows.conftest import House
@@ -141,7 +141,7 @@ def test_misses_behind_a_link_count_on_the_link_and_end_it_at_the_twentieth(wide
 
 
 def test_the_default_limits_keep_the_chance_of_entry_below_the_bound() -> None:
-    assert ratelimit.guess_chance(ratelimit.load(None)) == pytest.approx(0.0009)
+    assert limits.guess_chance(limits.load(None)) == pytest.approx(0.0009)
 
 
 def test_in_link_mode_no_code_is_told_to_a_caller_that_could_never_be_right(wide: House) -> None:
@@ -169,14 +169,14 @@ def test_a_link_that_ends_by_misses_leaves_an_entry(wide: House) -> None:
 def test_misses_forgotten_between_guess_and_verdict_leave_no_debt(wide: House, monkeypatch: pytest.MonkeyPatch) -> None:
     wide.patient()
     started = wide.start()
-    run = wide.service.acts.run
+    run = wide.service.script_runner.run
 
     def unlocked_meanwhile(act: Any, script: str, *given: Any, **args: Any) -> Any:
         if script == "code_settle":
             wide.patients.unlock(wide.act(), "p1")
         return run(act, script, *given, **args)
 
-    monkeypatch.setattr(wide.service.acts, "run", unlocked_meanwhile)
+    monkeypatch.setattr(wide.service.script_runner, "run", unlocked_meanwhile)
     wide.codes.verify(wide.act(), started.challenge, "314159")
     assert list(wide.redis.scan_iter("authsvc:{maple}:guess:*")) == []
 
@@ -256,7 +256,7 @@ def test_attack_spraying_one_guess_over_many_addresses_is_limited_by_network(hou
 def test_attack_leaving_the_address_out_when_verifying_falls_back_to_the_challenges(
     build: Callable[..., House],
 ) -> None:
-    policies = dict(ratelimit.load(None).policies)
+    policies = dict(limits.load(None).policies)
     policies["verify-network"] = dataclasses.replace(policies["verify-network"], quota=2)
     house = build(policies=policies)
     started = house.codes.start(house.act(client_ip="192.0.2.7"), email="ann@example.org")
@@ -268,7 +268,7 @@ def test_attack_leaving_the_address_out_when_verifying_falls_back_to_the_challen
 
 
 def test_a_refused_act_costs_no_attempt(build: Callable[..., House]) -> None:
-    policies = dict(ratelimit.load(None).policies)
+    policies = dict(limits.load(None).policies)
     policies["verify-network"] = dataclasses.replace(policies["verify-network"], quota=1)
     house = build(policies=policies)
     house.patient()
@@ -312,7 +312,7 @@ def test_the_mail_brake_stops_typed_starts_first(
     typed_challenge = house.start().challenge
     house.clock.advance_s(31)
     house.redis.set("authsvc:{@site}:brake" if site_wide else "authsvc:{maple}:brake", brake)
-    house.service.flags.refresh()
+    house.service.mail_throttle.refresh()
     calls: dict[bool, list[Callable[[], Any]]] = {
         True: [lambda: house.codes.start(house.act(), patient="p1"), lambda: house.links.exchange(house.act(), token)],
         False: [

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from authsvc.crypto import keys as signing
 from authsvc.crypto import sealing
 from authsvc.crypto.keys import SigningKey
-from authsvc.errors import AlreadyExists, InvalidInput, KeyRingUnusable, Unavailable, UnknownName, UnsafeStep
-from authsvc.flows.keys import KeyStep
+from authsvc.errors import AlreadyExists, InvalidInput, KeysetUnusable, Unavailable, UnknownName, UnsafeStep
+from authsvc.flows.key_rotation import KeyStep
 from authsvc.store.connection import Store
 from tests.flows.keyrings import NEW, OLD, Instance, Site, everything_stored, jwks_kids, settings_with, spellings
 
@@ -105,7 +105,7 @@ def test_an_instance_that_was_slower_than_another_tells_of_no_creation(site: Sit
 def test_before_there_is_a_ring_nothing_pretends_to_be_one(site: Site) -> None:
     keys = site.start().keys
     for ask in (keys.signer, keys.verification_keys, keys.jwks, lambda: keys.pem("kid")):
-        with pytest.raises(KeyRingUnusable) as unusable:
+        with pytest.raises(KeysetUnusable) as unusable:
             ask()
         assert unusable.value.reason == "no_ring_yet"
 
@@ -295,7 +295,7 @@ def test_of_two_admins_who_rotate_at_once_one_is_told_to_wait(site: Site, one: I
 def test_a_step_that_never_gets_its_turn_gives_up(one: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(one.keys._store, "swap", lambda **given: False)
     monkeypatch.setattr(one.keys._store, "rewrap", lambda **given: False)
-    monkeypatch.setattr(one.vault, "moves", lambda: {"audit": ("a", "b")})
+    monkeypatch.setattr(one.data_keys, "moves", lambda: {"audit": ("a", "b")})
     for act in (lambda: one.keys.rotate("cli:anna", force=True), lambda: one.keys.rewrap("cli:anna")):
         with pytest.raises(Unavailable) as contended:
             act()
@@ -355,7 +355,7 @@ def test_attack_an_old_ring_written_back_brings_no_revoked_key_into_a_running_pr
     stolen, before = one.keys.signer().kid, json.dumps(site.ring())
     one.keys.revoke(stolen, "cli:anna")
     site.put_ring(before)
-    with pytest.raises(KeyRingUnusable, match="revoked key is back"):
+    with pytest.raises(KeysetUnusable, match="revoked key is back"):
         one.keys.refresh()
     assert stolen not in one.keys.verification_keys()
 
@@ -422,7 +422,7 @@ def test_a_running_process_keeps_its_last_good_ring_and_makes_no_other(
     kids, jwks = one.kids, one.keys.jwks()
     harm(site)
     stored = site.client.get("authsvc:{@keys}:ring")
-    with pytest.raises(KeyRingUnusable):
+    with pytest.raises(KeysetUnusable):
         one.keys.refresh()
     one.keys.ensure()
     assert one.keys.jwks() == jwks
@@ -434,7 +434,7 @@ def test_a_key_whose_kid_says_another_algorithm_is_refused(site: Site, one: Inst
     ring = site.ring()
     ring["keys"][0]["alg"] = "RS256"
     site.put_ring(json.dumps(ring))
-    with pytest.raises(KeyRingUnusable, match="another key"):
+    with pytest.raises(KeysetUnusable, match="another key"):
         site.start().keys.ensure()
 
 
@@ -442,7 +442,7 @@ def test_a_new_process_makes_no_second_ring_where_one_was_lost(site: Site, one: 
     site.lose_ring()
     new = site.start()
     for act in (new.keys.ensure, new.keys.refresh, new.keys.list, lambda: new.keys.rotate("cli:anna")):
-        with pytest.raises(KeyRingUnusable) as missing:
+        with pytest.raises(KeysetUnusable) as missing:
             act()
         assert missing.value.reason == "ring_missing"
     assert site.client.get("authsvc:{@keys}:ring") is None
@@ -476,9 +476,9 @@ def test_a_lost_ring_that_somebody_else_began_anew_is_not_written_over(
 def test_a_process_without_the_master_secret_uses_nothing_and_breaks_nothing(site: Site, one: Instance) -> None:
     stored = site.ring()
     stranger = site.start((NEW,))
-    with pytest.raises(KeyRingUnusable):
+    with pytest.raises(KeysetUnusable):
         stranger.keys.ensure()
-    with pytest.raises(KeyRingUnusable):
+    with pytest.raises(KeysetUnusable):
         stranger.keys.jwks()
     assert site.ring() == stored
 
@@ -487,7 +487,7 @@ def test_a_process_without_the_master_secret_uses_nothing_and_breaks_nothing(sit
 
 
 def test_rewrapping_moves_everything_to_the_new_master_and_keeps_every_key(site: Site, one: Instance) -> None:
-    addresses = one.vault.key("addresses")
+    addresses = one.data_keys.key("addresses")
     both = site.start((NEW, OLD))
     both.keys.ensure()
     done = both.keys.rewrap("cli:anna", "yearly")
@@ -496,7 +496,7 @@ def test_rewrapping_moves_everything_to_the_new_master_and_keeps_every_key(site:
     assert done.keep_old_until_ms == site.clock.now_ms() + 1_800_000
     alone = site.start((NEW,))
     assert alone.kids == one.kids
-    assert alone.vault.key("addresses") == addresses
+    assert alone.data_keys.key("addresses") == addresses
     entry = site.audit()[-1]
     assert (entry["event"], entry["purposes"]) == ("key.rewrapped", "addresses audit keys")
     assert both.told == ["key.rewrapped"]
@@ -549,7 +549,7 @@ def test_a_process_that_starts_without_its_store_has_keys_as_soon_as_the_store_i
     one = site.start()
     with pytest.raises(Unavailable):
         one.keys.ensure()
-    with pytest.raises(KeyRingUnusable):
+    with pytest.raises(KeysetUnusable):
         one.keys.jwks()
     server.connected = True
     one.keys.refresh()

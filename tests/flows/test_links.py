@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from authsvc.config.workflows import Catalogue
 from authsvc.errors import (
     IdempotencyConflict,
     InvalidCode,
@@ -20,7 +21,6 @@ from authsvc.errors import (
     RateLimited,
 )
 from authsvc.model import Started, TokenGrant
-from authsvc.workflows import Catalogue
 from tests.flows.conftest import House
 
 DAY_S = 86_400

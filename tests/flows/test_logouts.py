@@ -15,13 +15,13 @@ import pytest
 from joserfc import jws, jwt
 from joserfc.jwk import KeySet
 
-from authsvc import mailroom, wiring
+from authsvc import wiring, worker
 from authsvc.delivery.backchannel import PAUSE_MS, BackchannelSender
-from authsvc.delivery.worker import SWEEP_MS, Worker
+from authsvc.delivery.outbox_worker import SWEEP_MS, Worker
 from authsvc.errors import DeliveryDeferred, DeliveryRefused, Unavailable
-from authsvc.flows.logouts import Logouts
+from authsvc.flows.backchannel_logout import BackchannelLogout
 from authsvc.metrics import Metrics
-from authsvc.model import Entered, Message, TokenGrant
+from authsvc.model import Message, NewBrowserSession, TokenGrant
 from tests.delivery.clients_told import Client, serving
 from tests.fakes import SeededEntropy
 from tests.flows.conftest import House
@@ -40,8 +40,8 @@ class Maple:
     web: Portal
     app: Portal
     deaf: Portal
-    entered: Entered
-    grants: dict[str, TokenGrant]
+    entered: NewBrowserSession
+    authorization_codes: dict[str, TokenGrant]
     worker: Worker
     heard: Client
 
@@ -54,7 +54,7 @@ class Maple:
 
     def checked(self, token: str) -> dict[str, Any]:
         """What a logout token says, if it is a good one."""
-        keys = KeySet.import_key_set(json.loads(self.house.service.keys.jwks()[0]))
+        keys = KeySet.import_key_set(json.loads(self.house.service.signing_keys.jwks()[0]))
         read = jwt.decode(token, keys, algorithms=["ES256", "RS256", "EdDSA"])
         assert read.header["typ"] == "logout+jwt"
         claims, now_s = read.claims, self.house.clock.now_ms() // 1000
@@ -74,7 +74,7 @@ class Maple:
         return dict(claims)
 
     def sid(self, name: str) -> str:
-        return self.grants[name].session or ""
+        return self.authorization_codes[name].session or ""
 
     @property
     def both(self) -> list[tuple[str, str]]:
@@ -89,9 +89,9 @@ def maple(wide: House) -> Iterator[Maple]:
         web, app = (Portal(wide, name, backchannel_logout_uri=heard.url) for name in ("web", "app"))
         deaf = Portal(wide, "deaf")
         entered = enter(wide)
-        grants = {portal.client.id: portal.tokens(entered.cookie) for portal in (web, app, deaf)}
-        worker = mailroom._teller(wide.service)
-        yield Maple(wide, web, app, deaf, entered, grants, worker, heard)
+        authorization_codes = {portal.client.id: portal.tokens(entered.cookie) for portal in (web, app, deaf)}
+        logout_worker = worker._teller(wide.service)
+        yield Maple(wide, web, app, deaf, entered, authorization_codes, logout_worker, heard)
 
 
 # --- every end ----------------------------------------------------------------------------------------------------
@@ -99,16 +99,16 @@ def maple(wide: House) -> Iterator[Maple]:
 
 def elsewhere(maple: Maple) -> None:
     other = enter(maple.house)
-    maple.house.service.signins.end(page(maple.house), here(maple.house, other), maple.entered.sid)
+    maple.house.service.browser_sessions.end(page(maple.house), here(maple.house, other), maple.entered.sid)
 
 
 def others(maple: Maple) -> None:
     other = enter(maple.house)
-    maple.house.service.signins.end_others(page(maple.house), here(maple.house, other))
+    maple.house.service.browser_sessions.end_others(page(maple.house), here(maple.house, other))
 
 
 ENDS: dict[str, Callable[[Maple], object]] = {
-    "signed out at the pages": lambda m: m.house.service.signins.sign_out(page(m.house), m.entered.cookie),
+    "signed out at the pages": lambda m: m.house.service.browser_sessions.sign_out(page(m.house), m.entered.cookie),
     "ended from another device": elsewhere,
     "ended as one of all others": others,
     "one session ended by staff": lambda m: m.house.sessions.end(m.house.act(), "p1", m.entered.sid),
@@ -132,7 +132,7 @@ def test_whatever_ends_a_sign_in_each_client_is_told_once(maple: Maple, end: Cal
 
 
 def test_a_refresh_token_that_comes_twice_ends_that_clients_session_and_tells_it(maple: Maple) -> None:
-    web, stolen = maple.web, maple.grants["web"]
+    web, stolen = maple.web, maple.authorization_codes["web"]
     web.refresh(web.refresh(stolen))
     with pytest.raises(Exception, match="reused"):
         web.refresh(stolen)
@@ -159,10 +159,10 @@ def test_sessions_that_are_no_more_used_are_told_when_they_are_ended(maple: Mapl
 
 
 def test_a_client_that_gives_its_own_session_back_is_not_told_of_it(maple: Maple) -> None:
-    maple.house.sessions.revoke(maple.web.client, maple.grants["web"].refresh_token or "", "")
-    assert not maple.web.works(maple.grants["web"])
+    maple.house.sessions.revoke(maple.web.client, maple.authorization_codes["web"].refresh_token or "", "")
+    assert not maple.web.works(maple.authorization_codes["web"])
     assert maple.tell() == []
-    maple.house.service.signins.sign_out(page(maple.house), maple.entered.cookie)
+    maple.house.service.browser_sessions.sign_out(page(maple.house), maple.entered.cookie)
     maple.house.clock.advance_ms(SWEEP_MS)
     assert maple.tell() == [("app", maple.sid("app"))]
 
@@ -170,8 +170,8 @@ def test_a_client_that_gives_its_own_session_back_is_not_told_of_it(maple: Maple
 def test_a_fresh_sign_in_of_the_same_patient_ends_no_clients_session(maple: Maple) -> None:
     again = enter(maple.house, before=maple.entered.cookie)
     assert maple.tell() == []
-    assert maple.web.works(maple.grants["web"])
-    maple.house.service.signins.sign_out(page(maple.house), again.cookie)
+    assert maple.web.works(maple.authorization_codes["web"])
+    maple.house.service.browser_sessions.sign_out(page(maple.house), again.cookie)
     maple.house.clock.advance_ms(SWEEP_MS)
     assert maple.tell() == maple.both
 
@@ -186,36 +186,36 @@ def test_a_clients_session_that_no_browser_opened_is_nobodys_logout(maple: Maple
 
 
 def test_the_token_names_patient_and_session_as_the_id_token_did(maple: Maple) -> None:
-    maple.house.service.signins.sign_out(page(maple.house), maple.entered.cookie)
+    maple.house.service.browser_sessions.sign_out(page(maple.house), maple.entered.cookie)
     maple.tell()
     told = {claims["aud"]: claims for claims in map(maple.checked, maple.heard.tokens)}
-    keys = KeySet.import_key_set(json.loads(maple.house.service.keys.jwks()[0]))
+    keys = KeySet.import_key_set(json.loads(maple.house.service.signing_keys.jwks()[0]))
     for name in ("web", "app"):
-        held = jwt.decode(maple.grants[name].id_token or "", keys, algorithms=["ES256"]).claims
+        held = jwt.decode(maple.authorization_codes[name].id_token or "", keys, algorithms=["ES256"]).claims
         assert {told[name][claim] == held[claim] for claim in ("iss", "sub", "sid", "aud")} == {True}
     assert set(told["web"]) == {"iss", "aud", "sub", "sid", "jti", "iat", "exp", "events"}
     assert told["web"]["jti"] != told["app"]["jti"]
 
 
 def test_a_logout_token_opens_nothing(maple: Maple) -> None:
-    maple.house.service.signins.sign_out(page(maple.house), maple.entered.cookie)
+    maple.house.service.browser_sessions.sign_out(page(maple.house), maple.entered.cookie)
     maple.tell()
     for token in maple.heard.tokens:
         assert maple.house.introspected(token) == {"active": False}
-        assert maple.house.service.grants.hinted(token) is None
+        assert maple.house.service.authorization_codes.hinted(token) is None
 
 
 def test_a_second_try_is_a_fresh_token_of_the_key_that_signs_now_with_the_same_jti(maple: Maple) -> None:
     entry = queued(maple)
     first = opened(maple, entry).token
     was = maple.checked(first)
-    maple.house.service.keys.rotate("cli:test", force=True)
+    maple.house.service.signing_keys.rotate("cli:test", force=True)
     maple.house.clock.advance_s(3600)
     second = opened(maple, entry).token
     now = maple.checked(second)
     assert (now["jti"], now["sid"], now["iat"]) == (was["jti"], was["sid"], was["iat"] + 3600)
     kids = [jws.extract_compact(token.encode()).headers()["kid"] for token in (first, second)]
-    assert kids[0] != kids[1] == maple.house.service.keys.signer().kid
+    assert kids[0] != kids[1] == maple.house.service.signing_keys.signer().kid
 
 
 def test_a_client_in_trouble_is_told_when_it_is_well_again(maple: Maple) -> None:
@@ -229,7 +229,7 @@ def test_a_client_in_trouble_is_told_when_it_is_well_again(maple: Maple) -> None
 
 def test_nothing_of_it_shows_among_the_patients_mails_or_holds_an_address(maple: Maple) -> None:
     before = maple.house.patients.deliveries(maple.house.act(), "p1")
-    maple.house.service.signins.sign_out(page(maple.house), maple.entered.cookie)
+    maple.house.service.browser_sessions.sign_out(page(maple.house), maple.entered.cookie)
     assert maple.house.patients.deliveries(maple.house.act(), "p1") == before
     queued = [fields for _, fields in maple.house.redis.xrange("authsvc:{maple}:logouts")]
     assert len(queued) == 2
@@ -242,7 +242,7 @@ def test_nothing_of_it_shows_among_the_patients_mails_or_holds_an_address(maple:
 def test_how_it_went_is_counted_and_logged_without_where(maple: Maple, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "authsvc.delivery")
     maple.heard.answers = [400]
-    maple.house.service.signins.sign_out(page(maple.house), maple.entered.cookie)
+    maple.house.service.browser_sessions.sign_out(page(maple.house), maple.entered.cookie)
     maple.tell()
     figures = maple.house.service.metrics.render()[0].decode()
     assert 'authsvc_logouts_total{state="sent"} 1.0' in figures
@@ -258,8 +258,8 @@ def test_how_it_went_is_counted_and_logged_without_where(maple: Maple, caplog: p
 
 def queued(maple: Maple) -> dict[str, str]:
     """The queued logout of `web`."""
-    maple.house.sessions.revoke(maple.app.client, maple.grants["app"].refresh_token or "", "")
-    maple.house.service.signins.sign_out(page(maple.house), maple.entered.cookie)
+    maple.house.sessions.revoke(maple.app.client, maple.authorization_codes["app"].refresh_token or "", "")
+    maple.house.service.browser_sessions.sign_out(page(maple.house), maple.entered.cookie)
     ((_, fields),) = maple.house.redis.xrange("authsvc:{maple}:logouts")
     return dict(fields)
 
@@ -268,7 +268,7 @@ def opened(maple: Maple, entry: dict[str, str] | None = None, **changed: Any) ->
     """As the worker opens it when it tries."""
     service = maple.house.service
     settings = dataclasses.replace(service.settings, **changed)
-    logouts = Logouts(service.clients, service.keys, service.clock, settings)
+    logouts = BackchannelLogout(service.clients, service.signing_keys, service.clock, settings)
     return logouts.open_entry(maple.house.practice, entry or queued(maple))
 
 
@@ -304,7 +304,7 @@ def test_production_never_sends_a_token_in_the_clear(maple: Maple) -> None:
 
 
 def test_without_a_key_it_waits(maple: Maple, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(maple.house.service.keys, "_held", None)
+    monkeypatch.setattr(maple.house.service.signing_keys, "_held", None)
     with pytest.raises(DeliveryDeferred, match="no key"):
         opened(maple)
 
@@ -330,9 +330,9 @@ def test_the_workers_process_has_the_keys_that_it_signs_with(maple: Maple) -> No
         entropy=SeededEntropy("worker"),
         metrics=Metrics(),
     )
-    ours.signins.sign_out(page(maple.house), maple.entered.cookie)
+    ours.browser_sessions.sign_out(page(maple.house), maple.entered.cookie)
     stop = threading.Event()
-    working = threading.Thread(target=mailroom.work, args=(worker, stop), daemon=True)
+    working = threading.Thread(target=worker.work, args=(worker, stop), daemon=True)
     working.start()
     assert maple.heard.called.wait(10)
     stop.set()

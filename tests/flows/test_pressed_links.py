@@ -8,9 +8,9 @@ from typing import Any
 import jwt
 import pytest
 
+from authsvc.config.workflows import Catalogue
 from authsvc.errors import IdempotencyConflict, InvalidGrant, LinkGone, LinkUnknown, RateLimited, SignInNeeded
-from authsvc.model import Landing, Started, TokenGrant
-from authsvc.workflows import Catalogue
+from authsvc.model import PendingLink, Started, TokenGrant
 from tests.fakes import NINE_O_CLOCK_MS
 from tests.flows.conftest import House
 from tests.flows.visitors import BROWSER, Portal, ended_in_feed, everything, page, press
@@ -25,8 +25,8 @@ def portal(house: House) -> Portal:
     return Portal(house, initiate_login_uri="https://web.example/start")
 
 
-def landing(house: House, hint: str, browser: str = BROWSER) -> Landing | None:
-    return house.service.grants.landing(page(house), hint, browser)
+def landing(house: House, hint: str, browser: str = BROWSER) -> PendingLink | None:
+    return house.service.authorization_codes.landing(page(house), hint, browser)
 
 
 def refused(portal: Portal, hint: str, browser: str = BROWSER, **asked: Any) -> str:
@@ -49,14 +49,14 @@ def pressed(house: House, portal: Portal, **asked: Any) -> TokenGrant:
 def test_a_pressed_link_waits_for_its_client(house: House, portal: Portal) -> None:
     hint = press(house, portal, house.link())
     assert re.fullmatch(r"alh_[A-Za-z0-9_-]{43}", hint)
-    assert landing(house, hint) == Landing(hint, "p1", "pay-invoice", "invoice:inv_1", "web", "a•••@e•••.org", "")
+    assert landing(house, hint) == PendingLink(hint, "p1", "pay-invoice", "invoice:inv_1", "web", "a•••@e•••.org", "")
     assert not any(hint in key or hint.encode() in kept for key, kept in everything(house).items())
 
 
 def test_looking_at_what_waits_changes_nothing(house: House, portal: Portal) -> None:
     hint, act = press(house, portal, house.link()), page(house)
     before = everything(house)
-    assert house.service.grants.landing(act, hint, BROWSER)
+    assert house.service.authorization_codes.landing(act, hint, BROWSER)
     assert (everything(house), act.limits) == (before, [])
 
 
@@ -99,7 +99,7 @@ def test_attack_pressing_is_limited_by_network(house: House, portal: Portal) -> 
     with pytest.raises(RateLimited):
         for _ in range(1000):
             with pytest.raises(LinkUnknown):
-                house.service.grants.press(
+                house.service.authorization_codes.press(
                     page(house, client_ip="192.0.2.7"), "al_" + "A" * 43, BROWSER, portal.client.id
                 )
 
@@ -110,7 +110,7 @@ def test_a_double_click_spends_one_use_and_gets_the_same_hint(house: House, port
 
     def click(fingerprint: bytes = b"form") -> tuple[str, str]:
         act = page(house, idempotency_key="browser.form", fingerprint=fingerprint)
-        return house.service.grants.press(act, token, BROWSER, portal.client.id)
+        return house.service.authorization_codes.press(act, token, BROWSER, portal.client.id)
 
     first = click()
     assert first[1] == portal.client.id
@@ -296,7 +296,9 @@ def test_after_a_merge_the_tokens_name_the_patient_who_is_meant_now(house: House
 def test_a_workflow_that_left_the_catalogue_grants_nothing(house: House, portal: Portal) -> None:
     code = portal.landed(press(house, portal, house.link()))
     catalogue = house.service.catalogue
-    house.service.grants._catalogue = Catalogue(tuple(w for w in catalogue.all() if w.name != "pay-invoice"))
+    house.service.authorization_codes._catalogue = Catalogue(
+        tuple(w for w in catalogue.all() if w.name != "pay-invoice")
+    )
     with pytest.raises(LinkGone, match="revoked"):
         portal.redeem(code)
 
@@ -340,5 +342,5 @@ def test_attack_its_verifier_address_and_client_are_asked_for_as_with_any_code(h
     assert portal.refused(code, verifier="A" * 43) == "pkce"
     assert portal.refused(code, redirect_uri="https://evil.example/in") == "redirect"
     with pytest.raises(InvalidGrant, match="other_client"):
-        house.service.grants.redeem(Portal(house, "other").client, code, portal.redirect_uri, "A" * 43, "")
+        house.service.authorization_codes.redeem(Portal(house, "other").client, code, portal.redirect_uri, "A" * 43, "")
     portal.redeem(code)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from authsvc.errors import AuthsvcError, ChallengeGone, InvalidCode, InvalidGrant, LinkGone, SignInNeeded
-from authsvc.model import Choice, Entered, Started, TokenGrant
+from authsvc.model import Choice, NewBrowserSession, Started, TokenGrant
 from tests.flows.conftest import House
 from tests.flows.visitors import BROWSER, Portal, ended_in_feed, enter, here, look, page, press
 
@@ -35,7 +35,7 @@ def together(count: int, act: Callable[[int], Any]) -> list[Any]:
     return results
 
 
-def grants(results: list[Any]) -> list[TokenGrant]:
+def authorization_codes(results: list[Any]) -> list[TokenGrant]:
     return [result for result in results if isinstance(result, TokenGrant)]
 
 
@@ -43,7 +43,7 @@ def test_attack_a_hundred_parallel_submits_of_one_code_open_one_session(wide: Ho
     wide.patient()
     started = wide.start()
     results = together(100, lambda _: wide.codes.verify(wide.act(), started.challenge, "314159"))
-    got = grants(results)
+    got = authorization_codes(results)
     assert 1 <= len(got) <= 10  # five attempts at most, and five repeats of the winning one
     assert len({(grant.session, grant.access_token, grant.refresh_token) for grant in got}) == 1
     assert all(isinstance(other, ChallengeGone) for other in results if other not in got)
@@ -67,7 +67,7 @@ def test_attack_parallel_guesses_beside_the_right_code_never_open_a_second_sessi
     results = together(
         40, lambda n: wide.codes.verify(wide.act(), started.challenge, "314159" if n % 4 == 0 else "271828")
     )
-    assert len({grant.session for grant in grants(results)}) <= 1
+    assert len({grant.session for grant in authorization_codes(results)}) <= 1
     assert len(wide.sessions.list(wide.act(), "p1")) <= 1
 
 
@@ -75,7 +75,7 @@ def test_fifty_parallel_refreshes_of_one_token_give_one_successor(wide: House) -
     wide.patient()
     grant = wide.sign_in()
     results = together(50, lambda _: wide.sessions.refresh(wide.client, grant.refresh_token or "", None, ""))
-    got = grants(results)
+    got = authorization_codes(results)
     assert len(got) == 50
     assert len({(fresh.access_token, fresh.refresh_token) for fresh in got}) == 1
     assert wide.events().count("session.refreshed") == 1
@@ -87,12 +87,12 @@ def test_attack_parallel_choices_sign_in_one_patient(wide: House) -> None:
     started = wide.start()
     assert isinstance(wide.codes.verify(wide.act(), started.challenge, "314159"), Choice)
     results = together(20, lambda n: wide.codes.choose(wide.act(), started.challenge, ("ann", "bob")[n % 2]))
-    assert len(grants(results)) == 1
+    assert len(authorization_codes(results)) == 1
 
 
 def test_attack_parallel_exchanges_of_a_link_for_one_use_give_one_token(wide: House) -> None:
     token = wide.link(max_uses=1)
-    assert len(grants(together(30, lambda _: wide.links.exchange(wide.act(), token)))) == 1
+    assert len(authorization_codes(together(30, lambda _: wide.links.exchange(wide.act(), token)))) == 1
 
 
 def test_attack_parallel_starts_send_no_more_mails_than_the_budget(house: House) -> None:
@@ -136,8 +136,8 @@ def test_parallel_unions_of_sealing_workers_seal_each_entry_once(wide: House) ->
     wide.patient()
     for _ in range(20):
         wide.codes.start(wide.act(), patient="p1")
-    together(8, lambda _: wide.service.trails.seal("maple"))
-    verdict = wide.service.trails.verify("maple")
+    together(8, lambda _: wide.service.audit_log.seal("maple"))
+    verdict = wide.service.audit_log.verify("maple")
     assert (verdict.faults, verdict.unsealed) == ((), 0)
 
 
@@ -150,11 +150,11 @@ def test_a_double_click_on_the_right_code_is_one_sign_in(wide: House) -> None:
     kept = Portal(wide).tokens(before.cookie)
     started = wide.start(act=page(wide), email="ann@example.org")
     results = together(
-        20, lambda _: wide.service.signins.verify(page(wide), started.challenge, "314159", before.cookie)
+        20, lambda _: wide.service.browser_sessions.verify(page(wide), started.challenge, "314159", before.cookie)
     )
-    entered = {result for result in results if isinstance(result, Entered)}
+    entered = {result for result in results if isinstance(result, NewBrowserSession)}
     assert len(entered) == 1
-    assert all(isinstance(other, Entered | ChallengeGone) for other in results)
+    assert all(isinstance(other, NewBrowserSession | ChallengeGone) for other in results)
     assert look(wide, before) is None
     (winner,) = entered
     assert wide.redis.smembers(f"authsvc:{{maple}}:children:{winner.sid}") == {kept.session}
@@ -167,13 +167,13 @@ def test_two_tabs_that_sign_in_anew_leave_each_client_session_with_one_of_them(w
     kept = [portal.tokens(before.cookie) for _ in range(5)]
     tabs = [wide.start(act=page(wide), email="ann@example.org") for _ in range(4)]
     results = together(
-        4, lambda n: wide.service.signins.verify(page(wide), tabs[n].challenge, "314159", before.cookie)
+        4, lambda n: wide.service.browser_sessions.verify(page(wide), tabs[n].challenge, "314159", before.cookie)
     )
     under = [wide.redis.smembers(f"authsvc:{{maple}}:children:{entered.sid}") for entered in results]
     assert sorted(map(len, under)) == [0, 0, 0, 5]
     assert all(portal.works(grant) for grant in kept)
     for entered in results:
-        wide.service.signins.sign_out(page(wide), entered.cookie)
+        wide.service.browser_sessions.sign_out(page(wide), entered.cookie)
     assert not any(portal.works(grant) for grant in kept)
 
 
@@ -184,9 +184,9 @@ def test_attack_parallel_choices_at_the_pages_sign_in_one_patient(wide: House) -
     challenge = proven(wide)
     results = together(
         20,
-        lambda n: wide.service.signins.choose(page(wide), challenge, ("ann", "bob")[n % 2], before.cookie),
+        lambda n: wide.service.browser_sessions.choose(page(wide), challenge, ("ann", "bob")[n % 2], before.cookie),
     )
-    entered = [result for result in results if isinstance(result, Entered)]
+    entered = [result for result in results if isinstance(result, NewBrowserSession)]
     assert 1 <= len(entered) <= 6  # the first, and five repeats of the same choice: a double click
     assert len(set(entered)) == 1
     assert look(wide, before) is None
@@ -196,12 +196,12 @@ def test_attack_parallel_choices_at_the_pages_sign_in_one_patient(wide: House) -
 
 def proven(house: House) -> str:
     started = house.start(act=page(house), email="ann@example.org")
-    assert isinstance(house.service.signins.verify(page(house), started.challenge, "314159"), Choice)
+    assert isinstance(house.service.browser_sessions.verify(page(house), started.challenge, "314159"), Choice)
     return started.challenge
 
 
-def enter_as(house: House, patient: str) -> Entered:
-    return house.service.signins.choose(page(house), proven(house), patient)
+def enter_as(house: House, patient: str) -> NewBrowserSession:
+    return house.service.browser_sessions.choose(page(house), proven(house), patient)
 
 
 def test_attack_fifty_parallel_redemptions_of_a_code_give_tokens_once_and_these_end(wide: House) -> None:
@@ -210,7 +210,7 @@ def test_attack_fifty_parallel_redemptions_of_a_code_give_tokens_once_and_these_
     portal, entered = Portal(wide), enter(wide)
     code = portal.code(entered.cookie)
     results = together(50, lambda _: portal.redeem(code))
-    (grant,) = grants(results)
+    (grant,) = authorization_codes(results)
     assert {error.reason for error in results if isinstance(error, InvalidGrant)} == {"reused"}
     assert not portal.works(grant)
     assert ended_in_feed(wide) == [grant.session]
@@ -223,7 +223,7 @@ def test_attack_fifty_parallel_redemptions_of_a_links_code_give_one_token_and_th
     portal = Portal(wide)
     code = portal.landed(press(wide, portal, wide.link()))
     results = together(50, lambda _: portal.redeem(code))
-    (grant,) = grants(results)
+    (grant,) = authorization_codes(results)
     assert wide.introspected(grant.access_token) == {"active": False}
     assert len(ended_in_feed(wide, "t")) == 1
 
@@ -233,7 +233,7 @@ def test_fifty_wrong_verifiers_beside_the_right_one_spoil_nothing(wide: House) -
     portal = Portal(wide)
     code = portal.code(enter(wide).cookie)
     results = together(51, lambda n: portal.redeem(code) if n == 25 else portal.redeem(code, verifier="A" * 43))
-    (grant,) = grants(results)
+    (grant,) = authorization_codes(results)
     assert portal.works(grant)
 
 
@@ -250,7 +250,7 @@ def test_attack_a_landing_is_fetched_once_however_many_ask(wide: House) -> None:
     wide.patient()
     portal = Portal(wide)
     hint = press(wide, portal, wide.link())
-    look_at = wide.service.grants.landing
+    look_at = wide.service.authorization_codes.landing
     results = together(50, lambda n: portal.landed(hint) if n % 2 else look_at(page(wide), hint, BROWSER))
     codes = [result for result in results if isinstance(result, str)]
     assert len(codes) == 1
@@ -263,7 +263,7 @@ def test_codes_for_one_sign_in_are_each_their_own(wide: House) -> None:
     portal, entered = Portal(wide), enter(wide)
     codes = together(20, lambda _: portal.code(entered.cookie))
     got = together(20, lambda n: portal.redeem(codes[n]))
-    assert len({grant.session for grant in grants(got)}) == 20
+    assert len({grant.session for grant in authorization_codes(got)}) == 20
     assert wide.redis.scard(f"authsvc:{{maple}}:children:{entered.sid}") == 20
 
 
@@ -272,7 +272,7 @@ def test_saying_often_at_once_that_somebody_is_there_changes_nothing_but_that(wi
     entered = enter(wide)
     began = here(wide, entered)
     wide.clock.advance_s(600)
-    results = together(30, lambda _: wide.service.signins.extend(page(wide), entered.cookie))
+    results = together(30, lambda _: wide.service.browser_sessions.extend(page(wide), entered.cookie))
     assert results == [True] * 30
     now = here(wide, entered)
     assert (now.ends_ms, now.last_used_ms) == (began.ends_ms, began.last_used_ms + 600_000)
@@ -287,18 +287,18 @@ def test_attack_nothing_of_a_sign_in_outlives_a_sign_out_that_runs_beside_it(wid
     def act(number: int) -> Any:
         match number:
             case 20:
-                return wide.service.signins.sign_out(page(wide), entered.cookie)
+                return wide.service.browser_sessions.sign_out(page(wide), entered.cookie)
             case 21:
                 return portal.refresh(held)
             case 22:
-                return wide.service.signins.extend(page(wide), entered.cookie)
+                return wide.service.browser_sessions.extend(page(wide), entered.cookie)
             case 23:
                 return portal.code(entered.cookie)
         return portal.redeem(codes[number])
 
     results = together(24, act)
     assert look(wide, entered) is None
-    assert not any(portal.works(grant) for grant in [held, *grants(results)])
+    assert not any(portal.works(grant) for grant in [held, *authorization_codes(results)])
     assert wide.redis.keys("authsvc:{maple}:session:*") == []
     assert wide.redis.keys("authsvc:{maple}:children:*") == []
 
@@ -321,10 +321,10 @@ def test_two_services_on_one_store_are_one_service(wide: House, times: int) -> N
         entropy=wide.entropy,
         metrics=service.metrics,
     )
-    other.keys.ensure()
+    other.signing_keys.ensure()
     wide.patient()
     started = wide.start()
     results = together(
         20 * times, lambda n: (service, other)[n % 2].codes.verify(wide.act(), started.challenge, "314159")
     )
-    assert len({grant.session for grant in grants(results)}) == 1
+    assert len({grant.session for grant in authorization_codes(results)}) == 1

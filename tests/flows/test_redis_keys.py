@@ -57,9 +57,9 @@ def a_days_acts(house: House) -> None:
     service.outbox.ring("maple")
     service.practices.set("maple", actor="cli:test", logo=prepared(picture()))
     Inbox(service.store).append("{}")
-    service.trails.seal_all()
-    service.keys.rotate("cli:test", force=True)
-    service.vault.key("cookies")
+    service.audit_log.seal_all()
+    service.signing_keys.rotate("cli:test", force=True)
+    service.data_keys.key("cookies")
 
 
 def signing_in(house: House, here: dict[str, Any]) -> None:
@@ -92,7 +92,7 @@ def hosted_pages(house: House) -> None:
     for _ in range(2):
         entered = enter(house, "daniel@example.org")
         web.tokens(entered.cookie)
-    house.service.signins.sign_out(page(house), entered.cookie)
+    house.service.browser_sessions.sign_out(page(house), entered.cookie)
     token = house.link(patient="ann", resource="invoice:inv_2")
     house.links.peek(page(house), token)
     press(house, web, token)

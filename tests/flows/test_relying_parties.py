@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from authsvc.errors import InvalidInput, Unauthenticated, UnknownName
-from authsvc.flows import relying
+from authsvc.flows import client_metadata
 from tests.flows.conftest import House
 from tests.flows.signers import Signer
 
@@ -44,13 +44,13 @@ def wrong(house: House, name: str = "web", **how: Any) -> list[str]:
     ],
 )
 def test_a_plain_https_address_is_good(text: str) -> None:
-    assert relying.address(text, production=True) == ""
+    assert client_metadata.address(text, production=True) == ""
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8001", "localhost", "[::1]:3000"])
 def test_plain_http_is_for_this_machine_while_developing(host: str) -> None:
-    assert relying.address(f"http://{host}/in", production=False) == ""
-    assert "https" in relying.address(f"http://{host}/in", production=True)
+    assert client_metadata.address(f"http://{host}/in", production=False) == ""
+    assert "https" in client_metadata.address(f"http://{host}/in", production=True)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_plain_http_is_for_this_machine_while_developing(host: str) -> None:
     ],
 )
 def test_attack_addresses_that_lead_elsewhere_or_can_be_read_in_two_ways(text: str) -> None:
-    assert relying.address(text, production=False)
+    assert client_metadata.address(text, production=False)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_what_is_named_is_replaced_and_the_rest_stays(house: House) -> None:
     assert changed.secrets == before.secrets
     assert house.service.clients.authenticate("web", secret, "192.0.2.1") == changed
     assert house.service.clients.set("web", actor="cli:anna", post_logout_uris=()).post_logout_uris == ()
-    entries = house.service.trails.tail("@site")
+    entries = house.service.audit_log.tail("@site")
     assert {"event": "client.changed", "client": "web", "actor": "cli:anna", "reason": "moved"}.items() <= entries[
         -2
     ].items()

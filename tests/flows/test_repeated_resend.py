@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from authsvc.model import Act, Started
+from authsvc.model import RequestContext, Started
 from tests.flows.conftest import House
 
 
@@ -19,7 +19,7 @@ def test_attack_a_repeated_resend_does_not_tell_the_caller_the_code_that_was_mai
     house.patient()
     desk, _ = house.new_client("desk", permissions=frozenset({"codes:issue"}))
 
-    def act() -> Act:
+    def act() -> RequestContext:
         return house.act(desk, idempotency_key="again", fingerprint=b"body")
 
     started = house.start(act=house.act(desk), email="ann@example.org")
@@ -32,7 +32,7 @@ def test_a_repeated_resend_by_caller_tells_the_same_code_again(house: House) -> 
     house.patient()
     started = house.start(patient="p1", delivery="caller")
 
-    def act() -> Act:
+    def act() -> RequestContext:
         return house.act(idempotency_key="again", fingerprint=b"body")
 
     first, again = resent_twice(house, act, started, "271828")

@@ -68,11 +68,11 @@ def test_access_that_was_withdrawn_since_is_back_and_so_are_revoked_links(house:
 
 def test_the_restored_trail_is_whole_and_goes_on_from_the_copys_number(house: House) -> None:
     house.patient()
-    house.service.trails.seal_all()
+    house.service.audit_log.seal_all()
     copy = copied(house)
     house.sign_in()
-    house.service.trails.seal_all()
+    house.service.audit_log.seal_all()
     restored(house, copy)
     house.sign_in()
-    house.service.trails.seal_all()
-    assert house.service.trails.verify("maple").faults == ()
+    house.service.audit_log.seal_all()
+    assert house.service.audit_log.verify("maple").faults == ()

@@ -7,7 +7,7 @@ from typing import Any
 import jwt
 import pytest
 
-from authsvc.errors import InvalidGrant, KeyRingUnusable, TokenInvalid
+from authsvc.errors import InvalidGrant, KeysetUnusable, TokenInvalid
 from authsvc.flows.revocations import Revocations
 from authsvc.model import TokenGrant
 from tests.flows.conftest import House
@@ -15,9 +15,9 @@ from tests.flows.conftest import House
 
 def read(house: House, since_ms: int = 0, feeds: Revocations | None = None) -> dict[str, Any]:
     """The feed as a verifier reads it, and past our own cache."""
-    feeds = feeds or Revocations(house.service.acts, house.service.keys)
+    feeds = feeds or Revocations(house.service.script_runner, house.service.signing_keys)
     token = feeds.feed("maple", since_ms).token
-    keys = house.service.keys.verification_keys()
+    keys = house.service.signing_keys.verification_keys()
     kid = jwt.get_unverified_header(token)["kid"]
     options: Any = {"verify_exp": False, "verify_iat": False}  # the test's clock is not the machine's
     claims: dict[str, Any] = jwt.decode(
@@ -37,7 +37,7 @@ def test_the_feed_is_a_jwt_of_its_own_kind(house: House) -> None:
 
 def test_attack_the_feed_does_not_pass_as_an_access_token(house: House) -> None:
     with pytest.raises(TokenInvalid):
-        house.service.gateway.authorise(house.service.revocations.feed("maple").token, "*", None, None, None)
+        house.service.forward_auth.authorise(house.service.revocations.feed("maple").token, "*", None, None, None)
 
 
 @pytest.mark.parametrize("end", ["sign_out", "all", "withdraw", "move", "delete", "reuse", "revoke"])
@@ -74,9 +74,9 @@ def test_revoked_links_tokens_and_keys_are_in_the_feed(house: House) -> None:
     house.links.revoke_where(house.act(), patient="p1")
     jti = house.introspected(grant.access_token)["jti"]
     house.sessions.revoke(house.client, grant.access_token, "")
-    kid = house.service.keys.signer().kid
-    house.service.keys.revoke(kid, actor="cli:test")
-    house.service.keys.refresh()
+    kid = house.service.signing_keys.signer().kid
+    house.service.signing_keys.revoke(kid, actor="cli:test")
+    house.service.signing_keys.refresh()
     claims = read(house)
     assert (claims["links"], claims["tokens"], claims["keys"]) == ([said["link"]], [jti], [kid])
 
@@ -121,14 +121,14 @@ def test_the_feed_is_the_same_bytes_for_five_seconds(house: House) -> None:
 
 
 def test_without_a_ring_there_is_no_feed(house: House) -> None:
-    fresh = type(house.service.keys)(
+    fresh = type(house.service.signing_keys)(
         *(
-            getattr(house.service.keys, f"_{name}")
-            for name in ("store", "vault", "recorder", "clock", "entropy", "settings")
+            getattr(house.service.signing_keys, f"_{name}")
+            for name in ("store", "data_keys", "recorder", "clock", "entropy", "settings")
         )
     )
-    with pytest.raises(KeyRingUnusable):
-        Revocations(house.service.acts, fresh).feed("maple")
+    with pytest.raises(KeysetUnusable):
+        Revocations(house.service.script_runner, fresh).feed("maple")
 
 
 def test_a_cursor_passes_by_no_revocation_of_an_instance_whose_clock_lags(house: House) -> None:

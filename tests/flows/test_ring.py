@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from authsvc.flows.ring import CURRENT, NEXT, RETIRING, REVOKED_MAX, Ring, RingKey, Timing
+from authsvc.flows.keyset import CURRENT, NEXT, RETIRING, REVOKED_MAX, Keyset, KeysetEntry, Timing
 from tests.fakes import NINE_O_CLOCK_MS
 from tests.flows.keyrings import settings_with
 
@@ -17,15 +17,15 @@ T = NINE_O_CLOCK_MS
 TIMING = Timing.of(settings_with())
 
 
-def fresh(kid: str, now_ms: int = T) -> RingKey:
-    return RingKey(kid, "ES256", NEXT, now_ms, now_ms + TIMING.before_ms, f"sealed {kid}")
+def fresh(kid: str, now_ms: int = T) -> KeysetEntry:
+    return KeysetEntry(kid, "ES256", NEXT, now_ms, now_ms + TIMING.before_ms, f"sealed {kid}")
 
 
-def first() -> Ring:
-    return Ring(1, (replace(fresh("k1"), state=CURRENT, signs_from_ms=T), fresh("k2")))
+def first() -> Keyset:
+    return Keyset(1, (replace(fresh("k1"), state=CURRENT, signs_from_ms=T), fresh("k2")))
 
 
-def states(ring: Ring) -> dict[str, str]:
+def states(ring: Keyset) -> dict[str, str]:
     return {key.kid: key.state for key in ring.keys}
 
 
@@ -100,7 +100,7 @@ def test_whatever_is_done_there_is_one_current_and_one_next_key(steps: list[tupl
             ring = ring.without(ring.keys[pause_ms % len(ring.keys)].kid, made, now_ms)
         else:
             ring = ring.with_next(made)
-        assert Ring.from_json(ring.to_json()) == ring
+        assert Keyset.from_json(ring.to_json()) == ring
         assert ring.current.state == CURRENT
         assert ring.next.kid == f"n{number}" or step == "revoke"
         assert not set(ring.revoked) & set(states(ring))
@@ -138,4 +138,4 @@ KEYS = json.loads(first().to_json())["keys"]
 )
 def test_what_is_not_a_whole_ring_is_none(text: str) -> None:
     with pytest.raises(ValueError, match="ring"):
-        Ring.from_json(text)
+        Keyset.from_json(text)

@@ -9,7 +9,7 @@ import pytest
 from authsvc.errors import (
     InvalidGrant,
     InvalidScope,
-    KeyRingUnusable,
+    KeysetUnusable,
     NotFound,
     PatientNotFound,
     RateLimited,
@@ -141,7 +141,7 @@ def test_attack_a_refresh_token_made_with_the_key_but_not_the_nonce_is_refused(h
     from authsvc.crypto import tokens
 
     forged = tokens.build_refresh(
-        house.service.vault.key("refresh"),
+        house.service.data_keys.key("refresh"),
         practice="maple",
         sid=grant.session or "",
         generation=0,
@@ -336,7 +336,7 @@ def test_a_refresh_token_of_a_client_that_moved_on_is_inactive(house: House, gra
 
 def ask(house: House, token: str, **want: str | None) -> Any:
     given: dict[str, Any] = {"practice": "maple", "scope": None, "resource": None, "acr": None, **want}
-    return house.service.gateway.authorise(token, **given)
+    return house.service.forward_auth.authorise(token, **given)
 
 
 def test_forward_auth_lets_a_good_token_through(house: House, grant: TokenGrant) -> None:
@@ -401,9 +401,9 @@ def test_attack_a_token_of_a_removed_practice_is_refused(house: House, grant: To
 
 def test_a_revoked_keys_tokens_are_refused_as_soon_as_the_ring_is_followed(house: House, grant: TokenGrant) -> None:
     ask(house, grant.access_token)
-    kid = house.service.keys.signer().kid
-    house.service.keys.revoke(kid, actor="cli:test")
-    house.service.keys.refresh()
+    kid = house.service.signing_keys.signer().kid
+    house.service.signing_keys.revoke(kid, actor="cli:test")
+    house.service.signing_keys.refresh()
     with pytest.raises(TokenInvalid):
         ask(house, grant.access_token)
     assert house.introspected(grant.access_token) == INACTIVE
@@ -412,14 +412,14 @@ def test_a_revoked_keys_tokens_are_refused_as_soon_as_the_ring_is_followed(house
 def test_remembered_results_still_expire_and_are_bounded(
     house: House, grant: TokenGrant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("authsvc.flows.bearers.REMEMBERED", 2)
-    grants = [grant, refresh(house, grant)]
-    grants.append(refresh(house, grants[1]))
-    for each in (*grants, *grants):
+    monkeypatch.setattr("authsvc.flows.introspection.REMEMBERED", 2)
+    authorization_codes = [grant, refresh(house, grant)]
+    authorization_codes.append(refresh(house, authorization_codes[1]))
+    for each in (*authorization_codes, *authorization_codes):
         ask(house, each.access_token)
     house.clock.advance_s(600)
     with pytest.raises(TokenInvalid, match="expired"):
-        ask(house, grants[-1].access_token)
+        ask(house, authorization_codes[-1].access_token)
 
 
 def test_without_a_ring_nothing_is_decided(house: House, grant: TokenGrant) -> None:
@@ -433,5 +433,5 @@ def test_without_a_ring_nothing_is_decided(house: House, grant: TokenGrant) -> N
         entropy=house.entropy,
         metrics=fresh.metrics,
     )
-    with pytest.raises(KeyRingUnusable):
+    with pytest.raises(KeysetUnusable):
         again.gateway.authorise(grant.access_token, "maple", None, None, None)

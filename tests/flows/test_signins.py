@@ -7,7 +7,7 @@ import pytest
 from authsvc.crypto import tokens
 from authsvc.crypto.mint import b64u
 from authsvc.errors import ChallengeGone, InvalidCode, InvalidGrant, InvalidInput, RateLimited
-from authsvc.model import Choice, Entered, SignIn, TokenGrant
+from authsvc.model import BrowserSession, Choice, NewBrowserSession, TokenGrant
 from tests.fakes import NINE_O_CLOCK_MS
 from tests.flows.conftest import House
 from tests.flows.visitors import Portal, ended_in_feed, enter, everything, here, look, page
@@ -32,7 +32,7 @@ def shared(house: House) -> str:
     """A challenge of a mailbox with two patients whose code was typed."""
     house.patient("p2", label="Ben B.")
     started = house.start(act=page(house), email="ann@example.org")
-    choice = house.service.signins.verify(page(house), started.challenge, "314159")
+    choice = house.service.browser_sessions.verify(page(house), started.challenge, "314159")
     assert choice == Choice(started.challenge, (("p1", "Ann B."), ("p2", "Ben B.")))
     return started.challenge
 
@@ -43,7 +43,7 @@ def shared(house: House) -> str:
 def test_a_code_opens_a_sign_in_and_its_cookie_says_who(house: House, portal: Portal) -> None:
     entered = enter(house)
     assert entered.cookie.startswith(entered.sid + ".")
-    assert here(house, entered) == SignIn(
+    assert here(house, entered) == BrowserSession(
         sid=entered.sid,
         patient="p1",
         label="Ann B.",
@@ -67,10 +67,10 @@ def test_a_second_click_on_the_button_gets_the_same_cookie(house: House, portal:
     before = enter(house).cookie
     started = house.start(act=page(house), email="ann@example.org")
     first, second = (
-        house.service.signins.verify(page(house), started.challenge, "314159", before) for _ in range(2)
+        house.service.browser_sessions.verify(page(house), started.challenge, "314159", before) for _ in range(2)
     )
     assert first == second
-    assert isinstance(second, Entered)
+    assert isinstance(second, NewBrowserSession)
     assert look(house, second)
     assert house.events().count("code.verified") == 2
 
@@ -79,7 +79,7 @@ def test_a_wrong_code_opens_nothing_and_leaves_the_browsers_sign_in(house: House
     before = enter(house)
     started = house.start(act=page(house), email="ann@example.org")
     with pytest.raises(InvalidCode):
-        house.service.signins.verify(page(house), started.challenge, "000000", before.cookie)
+        house.service.browser_sessions.verify(page(house), started.challenge, "000000", before.cookie)
     assert look(house, before)
 
 
@@ -87,8 +87,8 @@ def test_an_access_link_leads_to_a_sign_in_too(house: House, portal: Portal) -> 
     house.entropy.next_below(161803)
     started = house.links.exchange(page(house), house.access_link())
     assert not isinstance(started, TokenGrant)
-    entered = house.service.signins.verify(page(house), started.challenge, "161803")
-    assert isinstance(entered, Entered)
+    entered = house.service.browser_sessions.verify(page(house), started.challenge, "161803")
+    assert isinstance(entered, NewBrowserSession)
     assert here(house, entered).patient == "p1"
 
 
@@ -98,7 +98,7 @@ def test_attack_a_code_is_typed_where_it_was_asked_for(house: House, portal: Por
     with pytest.raises(ChallengeGone):
         house.codes.verify(house.act(), ours.challenge, "314159")
     with pytest.raises(ChallengeGone):
-        house.service.signins.verify(page(house), theirs.challenge, "314159")
+        house.service.browser_sessions.verify(page(house), theirs.challenge, "314159")
 
 
 def test_who_shares_a_mailbox_is_asked_who_it_is(house: House, portal: Portal) -> None:
@@ -106,30 +106,30 @@ def test_who_shares_a_mailbox_is_asked_who_it_is(house: House, portal: Portal) -
     before = everything(house)
     assert house.codes.choices(page(house), challenge).patients == (("p1", "Ann B."), ("p2", "Ben B."))
     assert everything(house) == before
-    entered = house.service.signins.choose(page(house), challenge, "p2")
+    entered = house.service.browser_sessions.choose(page(house), challenge, "p2")
     assert (entered.patient, here(house, entered).label) == ("p2", "Ben B.")
     assert gone(house, challenge) == "spent"
 
 
 def test_a_second_click_on_a_name_gets_the_same_cookie_for_a_few_seconds(house: House, portal: Portal) -> None:
     challenge = shared(house)
-    first = house.service.signins.choose(page(house), challenge, "p2")
+    first = house.service.browser_sessions.choose(page(house), challenge, "p2")
     house.clock.advance_s(house.service.limits.replay_window_s)
-    assert house.service.signins.choose(page(house), challenge, "p2") == first
+    assert house.service.browser_sessions.choose(page(house), challenge, "p2") == first
     with pytest.raises(ChallengeGone, match="spent"):
-        house.service.signins.choose(page(house), challenge, "p1")  # a second thought comes too late
+        house.service.browser_sessions.choose(page(house), challenge, "p1")  # a second thought comes too late
     house.clock.advance_ms(1)
     with pytest.raises(ChallengeGone, match="spent"):
-        house.service.signins.choose(page(house), challenge, "p2")
+        house.service.browser_sessions.choose(page(house), challenge, "p2")
     assert look(house, first)
 
 
 def test_attack_a_repeated_choice_does_not_open_a_sign_in_that_was_left(house: House, portal: Portal) -> None:
     challenge = shared(house)
-    entered = house.service.signins.choose(page(house), challenge, "p2")
-    house.service.signins.sign_out(page(house), entered.cookie)
+    entered = house.service.browser_sessions.choose(page(house), challenge, "p2")
+    house.service.browser_sessions.sign_out(page(house), entered.cookie)
     with pytest.raises(ChallengeGone, match="spent"):
-        house.service.signins.choose(page(house), challenge, "p2")
+        house.service.browser_sessions.choose(page(house), challenge, "p2")
 
 
 def test_the_choice_is_between_those_who_may_sign_in_now(house: House, portal: Portal) -> None:
@@ -137,7 +137,7 @@ def test_the_choice_is_between_those_who_may_sign_in_now(house: House, portal: P
     house.patients.withdraw(house.act(), "p1")
     assert house.codes.choices(page(house), challenge).patients == (("p2", "Ben B."),)
     with pytest.raises(InvalidInput):
-        house.service.signins.choose(page(house), challenge, "p1")
+        house.service.browser_sessions.choose(page(house), challenge, "p1")
     house.patients.withdraw(house.act(), "p2")
     assert house.codes.choices(page(house), challenge).patients == ()
 
@@ -162,7 +162,7 @@ def test_looking_changes_nothing_and_keeps_nobody_signed_in(house: House, portal
     entered, act = enter(house), page(house)
     before = everything(house)
     for _ in range(3):
-        assert house.service.signins.look(act, entered.cookie)
+        assert house.service.browser_sessions.look(act, entered.cookie)
     assert everything(house) == before
     assert act.limits == []
     house.clock.advance_ms(IDLE_MS)
@@ -175,7 +175,7 @@ def test_whoever_is_still_there_says_so_but_not_for_longer_than_twelve_hours(hou
     entered = enter(house)
     for _ in range(25):
         house.clock.advance_ms(1_700_000)
-        assert house.service.signins.extend(page(house), entered.cookie)
+        assert house.service.browser_sessions.extend(page(house), entered.cookie)
     found = here(house, entered)
     assert (found.auth_time_ms, found.last_used_ms) == (NINE_O_CLOCK_MS, house.clock.now_ms())
     assert found.idle_ends_ms == found.ends_ms == NINE_O_CLOCK_MS + DAY_MS
@@ -183,14 +183,14 @@ def test_whoever_is_still_there_says_so_but_not_for_longer_than_twelve_hours(hou
     assert look(house, entered)
     house.clock.advance_ms(1)
     assert look(house, entered) is None
-    assert not house.service.signins.extend(page(house), entered.cookie)
+    assert not house.service.browser_sessions.extend(page(house), entered.cookie)
     assert house.events().count("session.extended") == 25
 
 
 def test_it_is_too_late_to_be_still_there_after_half_an_hour(house: House, portal: Portal) -> None:
     entered = enter(house)
     house.clock.advance_ms(IDLE_MS + 1)
-    assert not house.service.signins.extend(page(house), entered.cookie)
+    assert not house.service.browser_sessions.extend(page(house), entered.cookie)
     assert look(house, entered) is None
 
 
@@ -198,10 +198,10 @@ def test_attack_being_still_there_is_limited_by_network(house: House, portal: Po
     entered = enter(house)
     with pytest.raises(RateLimited):
         for _ in range(1000):
-            house.service.signins.extend(page(house, client_ip="192.0.2.7"), entered.cookie)
+            house.service.browser_sessions.extend(page(house, client_ip="192.0.2.7"), entered.cookie)
 
 
-def forged(entered: Entered) -> list[str]:
+def forged(entered: NewBrowserSession) -> list[str]:
     sid, secret = entered.cookie.split(".")
     return ["", ".", sid, f"{sid}.", f".{secret}", f"{sid}.{secret[::-1]}", f"{sid}.{secret}\n", f"{secret}.{sid}"]
 
@@ -210,30 +210,28 @@ def test_attack_no_other_cookie_is_a_sign_in(house: House, portal: Portal) -> No
     entered = enter(house)
     oak = house.service.practices.add("oak", name="Oak", actor="cli:test")
     for cookie in [*forged(entered), f"{'A' * 22}.{entered.cookie[23:]}", "x" * 10_000, "ä" * 22 + "." + "ä" * 22]:
-        assert house.service.signins.look(page(house), cookie) is None
-        assert not house.service.signins.extend(page(house), cookie)
-        assert not house.service.signins.sign_out(page(house), cookie)
-    assert house.service.signins.look(house.service.act(oak), entered.cookie) is None
+        assert house.service.browser_sessions.look(page(house), cookie) is None
+        assert not house.service.browser_sessions.extend(page(house), cookie)
+        assert not house.service.browser_sessions.sign_out(page(house), cookie)
+    assert house.service.browser_sessions.look(house.service.act(oak), entered.cookie) is None
     assert look(house, entered)
 
 
-def test_attack_a_clients_session_is_no_sign_in_though_the_client_knows_its_nonce(
-    house: House, portal: Portal
-) -> None:
+def test_attack_a_clients_session_is_no_sign_in_though_the_client_knows_its_nonce(house: House, portal: Portal) -> None:
     """Of a session that a client opened itself, and of one that it was given under a sign-in."""
-    key = house.service.vault.key("refresh")
+    key = house.service.data_keys.key("refresh")
     for grant, client in ((house.sign_in(), "portal"), (portal.tokens(enter(house).cookie), "web")):
         said = tokens.parse_refresh(key, grant.refresh_token or "", client)
-        assert house.service.signins.look(page(house), f"{said.sid}.{b64u(said.nonce)}") is None
-        assert not house.service.signins.extend(page(house), f"{said.sid}.{b64u(said.nonce)}")
+        assert house.service.browser_sessions.look(page(house), f"{said.sid}.{b64u(said.nonce)}") is None
+        assert not house.service.browser_sessions.extend(page(house), f"{said.sid}.{b64u(said.nonce)}")
 
 
 def test_attack_a_cookie_is_no_refresh_token_even_to_who_could_make_one(house: House, portal: Portal) -> None:
     entered = enter(house)
-    nonce = house.service.vault.key("refresh")[:16]
+    nonce = house.service.data_keys.key("refresh")[:16]
     for client in ("", "web"):
         forged_token = tokens.build_refresh(
-            house.service.vault.key("refresh"),
+            house.service.data_keys.key("refresh"),
             practice="maple",
             sid=entered.sid,
             generation=0,
@@ -259,7 +257,7 @@ def test_the_list_shows_sign_ins_newest_first_and_not_what_their_clients_have(ho
     portal.tokens(second.cookie)
     house.patient("p2", "bob@example.org")
     enter(house, "bob@example.org")
-    listed = house.service.signins.list(page(house), here(house, first))
+    listed = house.service.browser_sessions.list(page(house), here(house, first))
     assert [session.id for session in listed] == [second.sid, first.sid]
     assert {session.client for session in listed} == {""}
 
@@ -272,7 +270,7 @@ def test_signing_out_takes_along_what_the_clients_have(house: House, portal: Por
     other = Portal(house, "other")
     held = [(portal, portal.tokens(entered.cookie)), (other, other.tokens(entered.cookie))]
     kept = portal.tokens(elsewhere.cookie)
-    assert house.service.signins.sign_out(page(house), entered.cookie)
+    assert house.service.browser_sessions.sign_out(page(house), entered.cookie)
     assert look(house, entered) is None
     for party, grant in held:
         assert not party.works(grant)
@@ -282,14 +280,14 @@ def test_signing_out_takes_along_what_the_clients_have(house: House, portal: Por
     assert house.redis.keys(f"authsvc:{{maple}}:children:{entered.sid}") == []
     assert portal.works(kept)
     assert look(house, elsewhere)
-    assert not house.service.signins.sign_out(page(house), entered.cookie)
+    assert not house.service.browser_sessions.sign_out(page(house), entered.cookie)
 
 
 def test_one_of_the_patients_sign_ins_ends_from_another(house: House, portal: Portal) -> None:
     entered, elsewhere = enter(house), enter(house)
     grant = portal.tokens(elsewhere.cookie)
     for _ in range(2):  # a second click is no error
-        house.service.signins.end(page(house), here(house, entered), elsewhere.sid)
+        house.service.browser_sessions.end(page(house), here(house, entered), elsewhere.sid)
     assert look(house, elsewhere) is None
     assert not portal.works(grant)
     assert look(house, entered)
@@ -297,20 +295,20 @@ def test_one_of_the_patients_sign_ins_ends_from_another(house: House, portal: Po
 
 def test_all_the_others_end_at_once(house: House, portal: Portal) -> None:
     entered, others = enter(house), [enter(house) for _ in range(3)]
-    grants = [portal.tokens(other.cookie) for other in others]
+    authorization_codes = [portal.tokens(other.cookie) for other in others]
     kept = portal.tokens(entered.cookie)
-    assert house.service.signins.end_others(page(house), here(house, entered)) == 3
+    assert house.service.browser_sessions.end_others(page(house), here(house, entered)) == 3
     assert [look(house, other) for other in others] == [None] * 3
-    assert not any(portal.works(grant) for grant in grants)
+    assert not any(portal.works(grant) for grant in authorization_codes)
     assert portal.works(kept)
-    assert house.service.signins.end_others(page(house), here(house, entered)) == 0
+    assert house.service.browser_sessions.end_others(page(house), here(house, entered)) == 0
 
 
 def test_attack_nobody_ends_another_patients_sign_in(house: House, portal: Portal) -> None:
     house.patient("p2", "bob@example.org")
     ann, bob = enter(house), enter(house, "bob@example.org")
-    house.service.signins.end(page(house), here(house, bob), ann.sid)
-    house.service.signins.end_others(page(house), here(house, bob))
+    house.service.browser_sessions.end(page(house), here(house, bob), ann.sid)
+    house.service.browser_sessions.end_others(page(house), here(house, bob))
     assert look(house, ann)
 
 
@@ -318,14 +316,14 @@ def test_ending_a_sign_in_of_a_patient_who_was_just_deleted_is_no_error(house: H
     entered = enter(house)
     seen = here(house, entered)
     house.patients.delete(house.act(), "p1")
-    house.service.signins.end(page(house), seen, entered.sid)
+    house.service.browser_sessions.end(page(house), seen, entered.sid)
 
 
 def test_a_client_session_that_is_gone_already_ends_once(house: House, portal: Portal) -> None:
     entered = enter(house)
     grant = portal.tokens(entered.cookie)
     house.redis.delete(f"authsvc:{{maple}}:session:{grant.session}")
-    house.service.signins.sign_out(page(house), entered.cookie)
+    house.service.browser_sessions.sign_out(page(house), entered.cookie)
     assert ended_in_feed(house) == [entered.sid]
 
 
@@ -345,7 +343,7 @@ def test_a_new_proof_takes_the_old_sign_ins_place_and_its_clients_stay(house: Ho
     house.clock.advance_s(590)
     fresh = portal.refresh(grant)
     assert here(house, after).last_used_ms == house.clock.now_ms()
-    house.service.signins.sign_out(page(house), after.cookie)
+    house.service.browser_sessions.sign_out(page(house), after.cookie)
     assert not portal.works(fresh)
 
 
@@ -377,9 +375,9 @@ def test_a_choice_succeeds_the_sign_in_that_was_there_too(house: House, portal: 
     before = enter(house)
     grant = portal.tokens(before.cookie)
     challenge = shared(house)
-    after = house.service.signins.choose(page(house), challenge, "p1", before.cookie)
+    after = house.service.browser_sessions.choose(page(house), challenge, "p1", before.cookie)
     assert (look(house, before), portal.works(grant)) == (None, True)
-    house.service.signins.sign_out(page(house), after.cookie)
+    house.service.browser_sessions.sign_out(page(house), after.cookie)
     assert not portal.works(grant)
 
 
@@ -393,7 +391,7 @@ def test_a_client_that_refreshes_keeps_its_sign_in_in_use(house: House, portal: 
         house.clock.advance_ms(1_000_000)
         grant = portal.refresh(grant)
     assert here(house, entered).idle_ends_ms == house.clock.now_ms() + IDLE_MS
-    assert house.service.signins.list(page(house), here(house, entered))
+    assert house.service.browser_sessions.list(page(house), here(house, entered))
 
 
 def test_a_code_for_a_client_keeps_it_in_use(house: House, portal: Portal) -> None:
@@ -407,7 +405,7 @@ def test_no_client_session_outlives_its_sign_in(house: House, portal: Portal) ->
     entered = enter(house)
     for _ in range(25):
         house.clock.advance_ms(1_700_000)
-        house.service.signins.extend(page(house), entered.cookie)
+        house.service.browser_sessions.extend(page(house), entered.cookie)
     grant = portal.tokens(entered.cookie)
     for _ in range(2):
         grant = portal.refresh(grant)
@@ -416,9 +414,7 @@ def test_no_client_session_outlives_its_sign_in(house: House, portal: Portal) ->
     assert portal.refresh(grant).expires_in_s == 300
 
 
-def test_a_redeemed_code_keeps_it_in_use_so_that_nothing_wakes_it_once_it_is_over(
-    house: House, portal: Portal
-) -> None:
+def test_a_redeemed_code_keeps_it_in_use_so_that_nothing_wakes_it_once_it_is_over(house: House, portal: Portal) -> None:
     entered = enter(house)
     code = portal.code(entered.cookie)
     house.clock.advance_s(50)
@@ -435,12 +431,12 @@ def test_attack_sent_round_and_round_a_client_leaves_no_pile_of_sessions(wide: H
     wide.patient()
     entered = enter(wide)
     stays = other.tokens(entered.cookie)
-    grants = []
+    authorization_codes = []
     for _ in range(30):
-        grants.append(portal.tokens(entered.cookie))
+        authorization_codes.append(portal.tokens(entered.cookie))
         wide.clock.advance_ms(1000)
-        grants[0] = portal.refresh(grants[0])  # the first one is the one in use
-    assert [portal.works(grant) for grant in grants] == [True] + [False] * 10 + [True] * 19
+        authorization_codes[0] = portal.refresh(authorization_codes[0])  # the first one is the one in use
+    assert [portal.works(grant) for grant in authorization_codes] == [True] + [False] * 10 + [True] * 19
     assert wide.redis.scard(f"authsvc:{{maple}}:children:{entered.sid}") == 21
     assert other.works(stays)
 
@@ -514,7 +510,7 @@ def test_where_a_patients_code_would_go_is_told_masked_and_only_for_who_may_sign
     house.patient("p1")
     house.patient("p2", "ben@example.org", access=False)
     before = everything(house)
-    assert house.service.signins.reach(page(house), "p1") == ("a•••@e•••.org", "")
-    assert house.service.signins.reach(page(house), "p2") is None
-    assert house.service.signins.reach(page(house), "nobody") is None
+    assert house.service.browser_sessions.reach(page(house), "p1") == ("a•••@e•••.org", "")
+    assert house.service.browser_sessions.reach(page(house), "p2") is None
+    assert house.service.browser_sessions.reach(page(house), "nobody") is None
     assert everything(house) == before

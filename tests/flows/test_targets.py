@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from authsvc.flows.targets import Targets
+from authsvc.flows.relying_parties import RelyingParties
 from tests.flows.conftest import House
 
 
 @pytest.fixture
-def targets(house: House) -> Targets:
+def targets(house: House) -> RelyingParties:
     """`acorn` and `zebra` have pages at maple, `oak` at another practice; `portal` has none."""
     house.service.practices.add("oak", name="Oak", actor="cli:test")
     for name, practice in (("zebra", "maple"), ("acorn", "maple"), ("oak", "oak")):
@@ -20,7 +20,7 @@ def targets(house: House) -> Targets:
             redirect_uris=(f"https://{name}.example/cb",),
             initiate_login_uri=f"https://{name}.example/open",
         )
-    return Targets(house.service.clients)
+    return RelyingParties(house.service.clients)
 
 
 @pytest.mark.parametrize(
@@ -33,17 +33,19 @@ def targets(house: House) -> Targets:
         ("", "acorn"),
     ],
 )
-def test_the_issuer_finishes_its_links_else_the_practices_first(targets: Targets, issuing: str, chosen: str) -> None:
+def test_the_issuer_finishes_its_links_else_the_practices_first(
+    targets: RelyingParties, issuing: str, chosen: str
+) -> None:
     found = targets.of("maple", issuing)
     assert found is not None
     assert found.id == chosen
 
 
-def test_a_practice_without_such_a_client_has_none(targets: Targets) -> None:
+def test_a_practice_without_such_a_client_has_none(targets: RelyingParties) -> None:
     assert targets.of("elm", "portal") is None
 
 
-def test_who_can_finish_is_looked_up_once_in_a_few_seconds(targets: Targets, house: House) -> None:
+def test_who_can_finish_is_looked_up_once_in_a_few_seconds(targets: RelyingParties, house: House) -> None:
     assert targets.of("elm", "") is None
     asked = []
     house.service.clients.list = lambda: asked.append(1) or []  # type: ignore[method-assign,func-returns-value]
@@ -52,7 +54,7 @@ def test_who_can_finish_is_looked_up_once_in_a_few_seconds(targets: Targets, hou
 
 
 def test_attack_asking_for_one_practices_page_after_the_other_reads_the_clients_once(
-    targets: Targets, house: House
+    targets: RelyingParties, house: House
 ) -> None:
     assert targets.relying("maple")
     house.service.clients.list = lambda: pytest.fail("read again")  # type: ignore[method-assign,func-returns-value]

@@ -7,19 +7,19 @@ import json
 import pytest
 
 from authsvc.errors import UnknownName
-from authsvc.flows.trails import Trails
+from authsvc.flows.audit_log import AuditLog
 from tests.flows.conftest import House
 
 STREAM = "authsvc:{maple}:audit"
 
 
 @pytest.fixture
-def trails(house: House) -> Trails:
+def audit_log(house: House) -> AuditLog:
     house.patient()
     house.sign_in()
     house.sign_in()
-    house.service.trails.seal("maple")
-    return house.service.trails
+    house.service.audit_log.seal("maple")
+    return house.service.audit_log
 
 
 def rewrite(house: House, change: dict[int, dict[str, str] | None]) -> None:
@@ -32,109 +32,109 @@ def rewrite(house: House, change: dict[int, dict[str, str] | None]) -> None:
             house.redis.xadd(STREAM, {**fields, **new}, id=entry_id)
 
 
-def test_an_untouched_trail_is_whole(house: House, trails: Trails) -> None:
-    verdict = trails.verify("maple")
+def test_an_untouched_trail_is_whole(house: House, audit_log: AuditLog) -> None:
+    verdict = audit_log.verify("maple")
     assert (verdict.faults, verdict.unsealed) == ((), 0)
     assert verdict.entries == verdict.sealed_to == len(house.trail())
 
 
-def test_the_young_tail_is_said_to_be_unsealed(house: House, trails: Trails) -> None:
+def test_the_young_tail_is_said_to_be_unsealed(house: House, audit_log: AuditLog) -> None:
     house.patient("p2", "bob@example.org")
-    assert trails.verify("maple").unsealed == 2
-    trails.seal_all()
-    assert trails.verify("maple").unsealed == 0
+    assert audit_log.verify("maple").unsealed == 2
+    audit_log.seal_all()
+    assert audit_log.verify("maple").unsealed == 0
 
 
-def test_attack_a_changed_text_is_found_and_named(house: House, trails: Trails) -> None:
+def test_attack_a_changed_text_is_found_and_named(house: House, audit_log: AuditLog) -> None:
     text = json.loads(house.redis.xrange(STREAM)[2][1]["e"])
     rewrite(house, {3: {"e": json.dumps({**text, "actor": "client:somebody-else"})}})
-    assert any("entry 3:" in fault for fault in trails.verify("maple").faults)
+    assert any("entry 3:" in fault for fault in audit_log.verify("maple").faults)
 
 
-def test_attack_a_changed_fact_is_found_and_named(house: House, trails: Trails) -> None:
+def test_attack_a_changed_fact_is_found_and_named(house: House, audit_log: AuditLog) -> None:
     rewrite(house, {4: {"x": '{"patient":"somebody-else"}'}})
-    assert any(fault.startswith("entry 4 ") for fault in trails.verify("maple").faults)
+    assert any(fault.startswith("entry 4 ") for fault in audit_log.verify("maple").faults)
 
 
-def test_attack_a_removed_entry_is_found_and_named(house: House, trails: Trails) -> None:
+def test_attack_a_removed_entry_is_found_and_named(house: House, audit_log: AuditLog) -> None:
     rewrite(house, {2: None})
-    assert "entry 2 is missing" in trails.verify("maple").faults
+    assert "entry 2 is missing" in audit_log.verify("maple").faults
 
 
-def test_attack_swapped_entries_are_found(house: House, trails: Trails) -> None:
+def test_attack_swapped_entries_are_found(house: House, audit_log: AuditLog) -> None:
     by_number = {int(fields["n"]): fields for _, fields in house.redis.xrange(STREAM)}
     rewrite(house, {3: by_number[4], 4: by_number[3]})
-    assert any("entry 3" in fault for fault in trails.verify("maple").faults)
+    assert any("entry 3" in fault for fault in audit_log.verify("maple").faults)
 
 
-def test_attack_renumbered_entries_are_found(house: House, trails: Trails) -> None:
+def test_attack_renumbered_entries_are_found(house: House, audit_log: AuditLog) -> None:
     by_number = {int(fields["n"]): fields for _, fields in house.redis.xrange(STREAM)}
     rewrite(house, {3: {**by_number[4], "n": "3"}, 4: {**by_number[3], "n": "4"}})
-    faults = trails.verify("maple").faults
+    faults = audit_log.verify("maple").faults
     assert any("entry 3 is not" in fault for fault in faults)
     assert any("entry 4 is not" in fault for fault in faults)
 
 
-def test_attack_an_entry_that_stands_twice_is_found(house: House, trails: Trails) -> None:
+def test_attack_an_entry_that_stands_twice_is_found(house: House, audit_log: AuditLog) -> None:
     house.redis.xadd(STREAM, house.redis.xrange(STREAM)[0][1])
-    assert "entry 1 stands twice" in trails.verify("maple").faults
+    assert "entry 1 stands twice" in audit_log.verify("maple").faults
 
 
-def test_attack_a_forged_seal_is_found(house: House, trails: Trails) -> None:
+def test_attack_a_forged_seal_is_found(house: House, audit_log: AuditLog) -> None:
     key = "authsvc:{maple}:audit:seals"
     seal = json.loads(house.redis.lindex(key, 0))
     house.redis.lset(key, 0, json.dumps({**seal, "chain": "A" * 43}))
-    assert any("don't match their seal" in fault for fault in trails.verify("maple").faults)
+    assert any("don't match their seal" in fault for fault in audit_log.verify("maple").faults)
 
 
-def test_attack_a_removed_seal_is_found(house: House, trails: Trails) -> None:
+def test_attack_a_removed_seal_is_found(house: House, audit_log: AuditLog) -> None:
     house.sign_in()
-    trails.seal("maple")
+    audit_log.seal("maple")
     house.redis.lpop("authsvc:{maple}:audit:seals")
-    assert any("the seals skip" in fault for fault in trails.verify("maple").faults)
+    assert any("the seals skip" in fault for fault in audit_log.verify("maple").faults)
 
 
-def test_attack_entries_removed_from_the_young_tail_are_missed(house: House, trails: Trails) -> None:
+def test_attack_entries_removed_from_the_young_tail_are_missed(house: House, audit_log: AuditLog) -> None:
     house.sign_in()
     last = len(house.trail())
     rewrite(house, {last: None})
-    assert f"entry {last} is missing" in trails.verify("maple").faults
+    assert f"entry {last} is missing" in audit_log.verify("maple").faults
 
 
-def test_an_exported_trail_may_be_trimmed_and_what_stays_is_still_checked(house: House, trails: Trails) -> None:
-    entries, mark = trails.export("maple")
+def test_an_exported_trail_may_be_trimmed_and_what_stays_is_still_checked(house: House, audit_log: AuditLog) -> None:
+    entries, mark = audit_log.export("maple")
     exported = list(entries)
     assert house.redis.xlen(STREAM) == len(exported)
-    assert trails.trim("maple", mark, actor="cli:anna", reason="kept elsewhere") == len(exported)
-    assert trails.tail("@site")[-1]["event"] == "audit.trimmed"
+    assert audit_log.trim("maple", mark, actor="cli:anna", reason="kept elsewhere") == len(exported)
+    assert audit_log.tail("@site")[-1]["event"] == "audit.trimmed"
     assert [entry["n"] for entry in exported] == list(range(1, len(exported) + 1))
     assert house.redis.xlen(STREAM) == 0
     house.sign_in()
-    trails.seal("maple")
-    verdict = trails.verify("maple")
+    audit_log.seal("maple")
+    verdict = audit_log.verify("maple")
     assert (verdict.faults, verdict.entries) == ((), 2)
     rewrite(house, {verdict.sealed_to: {"x": "{}"}})
-    assert trails.verify("maple").faults
+    assert audit_log.verify("maple").faults
 
 
-def test_an_export_without_trim_changes_nothing(house: House, trails: Trails) -> None:
+def test_an_export_without_trim_changes_nothing(house: House, audit_log: AuditLog) -> None:
     before = house.redis.xlen(STREAM)
-    entries, _ = trails.export("maple")
+    entries, _ = audit_log.export("maple")
     assert len(list(entries)) == before == house.redis.xlen(STREAM)
-    entries, mark = trails.export("@keys")
+    entries, mark = audit_log.export("@keys")
     assert next(entries)["event"] == "key.created"
-    assert trails.trim("@keys", mark, actor="cli:anna") == 0
+    assert audit_log.trim("@keys", mark, actor="cli:anna") == 0
 
 
-def test_every_entry_says_who_did_what_when_and_for_whom(house: House, trails: Trails) -> None:
+def test_every_entry_says_who_did_what_when_and_for_whom(house: House, audit_log: AuditLog) -> None:
     entry = next(entry for entry in house.trail() if entry["event"] == "code.verified")
     assert {"actor": "client:portal", "practice": "maple", "patient": "p1", "by": "typed"}.items() <= entry.items()
     assert entry["at_ms"] == house.clock.now_ms()
     assert "example.org" not in str(house.trail())
 
 
-def test_an_unknown_trail_is_an_error(trails: Trails) -> None:
+def test_an_unknown_trail_is_an_error(audit_log: AuditLog) -> None:
     with pytest.raises(UnknownName):
-        trails.verify("nobody")
+        audit_log.verify("nobody")
     with pytest.raises(UnknownName):
-        trails.tail("nobody")
+        audit_log.tail("nobody")

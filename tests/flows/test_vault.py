@@ -8,8 +8,8 @@ import fakeredis
 import pytest
 
 from authsvc.crypto import sealing
-from authsvc.errors import KeyRingUnusable, Unavailable
-from authsvc.flows.vault import PURPOSES, Vault
+from authsvc.errors import KeysetUnusable, Unavailable
+from authsvc.flows.data_keys import PURPOSES, DataKeys
 from authsvc.store.connection import Store
 from authsvc.store.keys import KeyStore
 from tests.fakes import SeededEntropy
@@ -25,45 +25,45 @@ LAZY = [purpose for purpose in PURPOSES if purpose != "keys"]
 
 
 def test_every_purpose_has_a_key_of_its_own(site: Site) -> None:
-    vault = site.start().vault
-    made = {vault.key(purpose) for purpose in LAZY}
+    data_keys = site.start().data_keys
+    made = {data_keys.key(purpose) for purpose in LAZY}
     assert len(made) == len(LAZY)
     assert all(len(key) == 32 for key in made)
 
 
 def test_every_instance_gets_the_same_key(site: Site) -> None:
-    assert site.start().vault.key("addresses") == site.start().vault.key("addresses")
+    assert site.start().data_keys.key("addresses") == site.start().data_keys.key("addresses")
 
 
 def test_a_key_once_opened_is_kept_for_the_life_of_the_process(site: Site) -> None:
-    vault = site.start().vault
-    key = vault.key("addresses")
+    data_keys = site.start().data_keys
+    key = data_keys.key("addresses")
     site.client.flushall()
-    assert vault.key("addresses") == key
+    assert data_keys.key("addresses") == key
 
 
 def test_the_rings_own_key_is_never_made_alone(site: Site) -> None:
-    with pytest.raises(KeyRingUnusable) as refused:
-        site.start().vault.key("keys")
+    with pytest.raises(KeysetUnusable) as refused:
+        site.start().data_keys.key("keys")
     assert refused.value.reason == "no_ring_yet"
     assert site.data_keys() == {}
 
 
 def test_a_purpose_that_nobody_declared_has_no_key(site: Site) -> None:
     with pytest.raises(KeyError):
-        site.start().vault.key("anything")
+        site.start().data_keys.key("anything")
 
 
 def test_nothing_stored_is_a_key_or_a_master_secret(site: Site) -> None:
-    vault = site.start().vault
-    secrets = [vault.key(purpose) for purpose in LAZY] + [vault.pepper(vault.pepper_id), OLD]
+    data_keys = site.start().data_keys
+    secrets = [data_keys.key(purpose) for purpose in LAZY] + [data_keys.pepper(data_keys.pepper_id), OLD]
     dump = everything_stored(site.client)
     assert not [text for secret in secrets for text in spellings(secret) if text in dump]
 
 
 def test_a_new_master_secret_seals_and_the_old_one_still_opens(site: Site) -> None:
-    before = site.start((OLD,)).vault.key("addresses")
-    both = site.start((NEW, OLD)).vault
+    before = site.start((OLD,)).data_keys.key("addresses")
+    both = site.start((NEW, OLD)).data_keys
     assert both.key("addresses") == before
     both.key("refresh")
     assert site.data_keys()["addresses"].startswith(sealing.master_id(OLD) + ":")
@@ -71,78 +71,78 @@ def test_a_new_master_secret_seals_and_the_old_one_still_opens(site: Site) -> No
 
 
 def test_an_instance_that_has_the_new_master_last_in_its_list_opens_what_it_seals(site: Site) -> None:
-    sealed = site.start((NEW, OLD)).vault.key("refresh")
-    assert site.start((OLD, NEW)).vault.key("refresh") == sealed
+    sealed = site.start((NEW, OLD)).data_keys.key("refresh")
+    assert site.start((OLD, NEW)).data_keys.key("refresh") == sealed
 
 
 def test_a_key_under_a_master_secret_that_is_not_set_is_named_and_not_replaced(site: Site) -> None:
-    site.start((OLD,)).vault.key("addresses")
+    site.start((OLD,)).data_keys.key("addresses")
     stored = site.data_keys()
-    with pytest.raises(KeyRingUnusable, match=sealing.master_id(OLD)):
-        site.start((NEW,)).vault.key("addresses")
+    with pytest.raises(KeysetUnusable, match=sealing.master_id(OLD)):
+        site.start((NEW,)).data_keys.key("addresses")
     assert site.data_keys() == stored
 
 
 @pytest.mark.parametrize("damage", ["", "junk", "{id}:", "{id}:v1.AAAA", "{id}:{cut}"])
 def test_attack_a_damaged_key_is_refused_and_not_replaced(site: Site, damage: str) -> None:
-    vault = site.start().vault
-    vault.key("addresses")
+    data_keys = site.start().data_keys
+    data_keys.key("addresses")
     master_id, _, sealed = site.data_keys()["addresses"].partition(":")
     site.put_data_key("addresses", damage.format(id=master_id, cut=sealed[:-4]))
     stored = site.data_keys()
-    with pytest.raises(KeyRingUnusable, match="addresses"):
-        site.start().vault.key("addresses")
+    with pytest.raises(KeysetUnusable, match="addresses"):
+        site.start().data_keys.key("addresses")
     assert site.data_keys() == stored
 
 
 def test_attack_a_key_moved_to_another_purpose_does_not_open(site: Site) -> None:
-    site.start().vault.key("audit")
+    site.start().data_keys.key("audit")
     site.put_data_key("refresh", site.data_keys()["audit"])
-    with pytest.raises(KeyRingUnusable, match="refresh"):
-        site.start().vault.key("refresh")
+    with pytest.raises(KeysetUnusable, match="refresh"):
+        site.start().data_keys.key("refresh")
 
 
 def test_the_pepper_derives_from_the_master_alone_and_is_not_in_redis(site: Site) -> None:
-    vault = site.start((NEW, OLD)).vault
-    assert vault.pepper_id == sealing.master_id(NEW)
-    assert vault.pepper(vault.pepper_id) == sealing.derive(NEW, "authsvc code pepper v1")
+    data_keys = site.start((NEW, OLD)).data_keys
+    assert data_keys.pepper_id == sealing.master_id(NEW)
+    assert data_keys.pepper(data_keys.pepper_id) == sealing.derive(NEW, "authsvc code pepper v1")
     assert everything_stored(site.client) == ""
 
 
 def test_codes_sent_before_a_new_master_secret_still_find_their_pepper(site: Site) -> None:
-    before = site.start((OLD,)).vault
-    after = site.start((NEW, OLD)).vault
+    before = site.start((OLD,)).data_keys
+    after = site.start((NEW, OLD)).data_keys
     assert after.pepper(before.pepper_id) == before.pepper(before.pepper_id)
 
 
 def test_an_unknown_pepper_is_no_wrong_code_but_unavailable(site: Site) -> None:
     with pytest.raises(Unavailable) as refused:
-        site.start((OLD,)).vault.pepper(sealing.master_id(NEW))
+        site.start((OLD,)).data_keys.pepper(sealing.master_id(NEW))
     assert refused.value.reason == "pepper_unknown"
 
 
 def test_moves_name_what_older_master_secrets_still_seal(site: Site) -> None:
-    old = site.start((OLD,)).vault
+    old = site.start((OLD,)).data_keys
     keys = {purpose: old.key(purpose) for purpose in LAZY}
-    both = site.start((NEW, OLD)).vault
+    both = site.start((NEW, OLD)).data_keys
     moves = both.moves()
     assert set(moves) == set(LAZY)
     for purpose, (_, sealed_anew) in moves.items():
         site.put_data_key(purpose, sealed_anew)
     assert both.moves() == {}
-    alone = site.start((NEW,)).vault
+    alone = site.start((NEW,)).data_keys
     assert {purpose: alone.key(purpose) for purpose in LAZY} == keys
 
 
 @pytest.mark.race
 def test_instances_that_race_for_a_first_key_get_one(site: Site) -> None:
-    vaults, gate, got = [site.start().vault for _ in range(8)], threading.Barrier(8), set()
+    vaults, gate, got = [site.start().data_keys for _ in range(8)], threading.Barrier(8), set()
 
-    def ask(vault: Vault) -> None:
+    def ask(data_keys: DataKeys) -> None:
         gate.wait(10)
-        got.add(vault.key("addresses"))
+        got.add(data_keys.key("addresses"))
 
-    threads = [threading.Thread(target=ask, args=(vault,)) for vault in vaults]
+    threads = [threading.Thread(target=ask, args=(data_keys,)) for data_keys in vaults]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -154,9 +154,9 @@ def test_instances_that_race_for_a_first_key_get_one(site: Site) -> None:
 def test_a_store_that_is_away_is_unavailable_and_makes_no_key() -> None:
     server = fakeredis.FakeServer(version=(7, 0))
     client = fakeredis.FakeRedis(server=server, decode_responses=True)
-    vault = Vault(KeyStore(Store(client, deadline_s=0)), (OLD,), SeededEntropy())
+    data_keys = DataKeys(KeyStore(Store(client, deadline_s=0)), (OLD,), SeededEntropy())
     server.connected = False
     with pytest.raises(Unavailable):
-        vault.key("addresses")
+        data_keys.key("addresses")
     server.connected = True
-    assert len(vault.key("addresses")) == 32
+    assert len(data_keys.key("addresses")) == 32

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from authsvc.errors import InvalidGrant
-from authsvc.flows.grants import s256
-from authsvc.model import Act, Asked, Entered, SignIn, TokenGrant
+from authsvc.flows.authorization_codes import s256
+from authsvc.model import AuthorizationRequest, BrowserSession, NewBrowserSession, RequestContext, TokenGrant
 from tests.flows.conftest import House
 
 VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
@@ -25,7 +25,7 @@ class Portal:
         given = {"redirect_uris": (self.redirect_uri,), "permissions": frozenset[str](), **changes}
         self.client, _ = house.new_client(name, **given)
 
-    def asked(self, **changed: Any) -> Asked:
+    def asked(self, **changed: Any) -> AuthorizationRequest:
         given: dict[str, Any] = {
             "client": self.client,
             "practice": self.house.practice,
@@ -34,17 +34,23 @@ class Portal:
             "challenge": s256(VERIFIER),
             "nonce": "n-0S6_WzA2Mj",
         }
-        return Asked(**{**given, **changed})
+        return AuthorizationRequest(**{**given, **changed})
 
     def code(self, cookie: str, *, fresh: bool = False, **asked: Any) -> str:
-        return self.house.service.grants.for_sign_in(page(self.house), self.asked(**asked), cookie, fresh=fresh)
+        return self.house.service.authorization_codes.for_sign_in(
+            page(self.house), self.asked(**asked), cookie, fresh=fresh
+        )
 
     def landed(self, hint: str, browser: str = BROWSER, **asked: Any) -> str:
         """A code for a pressed link."""
-        return self.house.service.grants.for_landing(page(self.house), self.asked(login_hint=hint, **asked), browser)
+        return self.house.service.authorization_codes.for_landing(
+            page(self.house), self.asked(login_hint=hint, **asked), browser
+        )
 
     def redeem(self, code: str, verifier: str = VERIFIER, redirect_uri: str = "") -> TokenGrant:
-        return self.house.service.grants.redeem(self.client, code, redirect_uri or self.redirect_uri, verifier, "")
+        return self.house.service.authorization_codes.redeem(
+            self.client, code, redirect_uri or self.redirect_uri, verifier, ""
+        )
 
     def refused(self, code: str, **how: Any) -> str:
         """Why a code gives nothing."""
@@ -68,24 +74,24 @@ class Portal:
         return bool(active[0])
 
 
-def page(house: House, **more: Any) -> Act:
+def page(house: House, **more: Any) -> RequestContext:
     """An act of a browser: no client."""
     return house.service.act(house.practice, **more)
 
 
-def enter(house: House, email: str = "ann@example.org", before: str = "") -> Entered:
+def enter(house: House, email: str = "ann@example.org", before: str = "") -> NewBrowserSession:
     """Sign a browser in with a code."""
     started = house.start(act=page(house), email=email)
-    entered = house.service.signins.verify(page(house), started.challenge, "314159", before)
-    assert isinstance(entered, Entered)
+    entered = house.service.browser_sessions.verify(page(house), started.challenge, "314159", before)
+    assert isinstance(entered, NewBrowserSession)
     return entered
 
 
-def look(house: House, entered: Entered) -> SignIn | None:
-    return house.service.signins.look(page(house), entered.cookie)
+def look(house: House, entered: NewBrowserSession) -> BrowserSession | None:
+    return house.service.browser_sessions.look(page(house), entered.cookie)
 
 
-def here(house: House, entered: Entered) -> SignIn:
+def here(house: House, entered: NewBrowserSession) -> BrowserSession:
     """The sign-in, which must be there."""
     found = look(house, entered)
     assert found is not None
@@ -94,7 +100,7 @@ def here(house: House, entered: Entered) -> SignIn:
 
 def press(house: House, portal: Portal, token: str, browser: str = BROWSER) -> str:
     """Press an instant link; the hint that comes of it."""
-    return house.service.grants.press(page(house), token, browser, portal.client.id)[0]
+    return house.service.authorization_codes.press(page(house), token, browser, portal.client.id)[0]
 
 
 def everything(house: House) -> dict[str, bytes]:

@@ -27,9 +27,7 @@ def front(tmp_path: Path) -> Iterator[TlsFront]:
 
 def _asked(front: TlsFront, name: str, headers: dict[str, str], source: str = "127.0.0.1") -> tuple[int, bytes]:
     context = ssl.create_default_context(cafile=str(front.ca))
-    line = http.client.HTTPSConnection(
-        "localhost", front.port, timeout=30, context=context, source_address=(source, 0)
-    )
+    line = http.client.HTTPSConnection("localhost", front.port, timeout=30, context=context, source_address=(source, 0))
     try:
         line.request("GET", "/page?q=1", headers={"Host": name, **headers})
         answer = line.getresponse()

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).parents[2]
-KEEPER = ROOT / "authsvc" / "demo" / "keeper.py"
+KEEPER = ROOT / "authsvc" / "demo" / "supervisor.py"
 LOOK_EVERY_S = 0.02
 PATIENCE_S = 30.0  # on a machine that runs everything else as well
 ENDS_WITHIN_S = 15.0  # what `serve` and `worker` promise after SIGTERM

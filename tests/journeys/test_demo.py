@@ -191,7 +191,7 @@ def command(pid: int) -> list[str]:
 def kept(pid: int) -> bool:
     """Whether this process was started by a keeper."""
     ppid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1])
-    return any(word.endswith("keeper.py") for word in command(ppid))
+    return any(word.endswith("supervisor.py") for word in command(ppid))
 
 
 def gone(family: set[int]) -> bool:

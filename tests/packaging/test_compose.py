@@ -18,9 +18,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from authsvc.cli import main as authsvc
-from authsvc.config import load
+from authsvc.config.load import load
+from authsvc.config.settings import KNOWN
 from authsvc.demo.embedded import StoreServer
-from authsvc.settings import KNOWN
 from tests.conftest import server_binary
 
 ROOT = Path(__file__).parents[2]

@@ -95,9 +95,7 @@ def test_the_verifier_runs_on_pyjwt_and_the_standard_library(installed: Path, tm
 
 
 def test_help_is_instant_because_it_loads_nothing(tmp_path: Path) -> None:
-    run = subprocess.run(
-        [sys.executable, "-c", HELP_IMPORTS], cwd=tmp_path, check=True, capture_output=True, text=True
-    )
+    run = subprocess.run([sys.executable, "-c", HELP_IMPORTS], cwd=tmp_path, check=True, capture_output=True, text=True)
     loaded = set(run.stdout.rpartition("IMPORTED ")[2].split())
     assert "click" in loaded
     assert loaded.isdisjoint({"flask", "redis", "cryptography", "jwt", "marshmallow", "jinja2", "gunicorn", "apispec"})
@@ -105,19 +103,19 @@ def test_help_is_instant_because_it_loads_nothing(tmp_path: Path) -> None:
 
 def test_a_copy_without_a_checkout_finds_its_own_defaults(installed: Path, tmp_path: Path) -> None:
     program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from authsvc import ratelimit, workflows; "
+        "import sys; sys.path.insert(0, sys.argv[1]); from authsvc.config import limits, workflows; "
         "assert workflows.__file__.startswith(sys.argv[1]); "
-        "assert workflows.load(None).get('pay-invoice'); assert ratelimit.load(None).policies"
+        "assert workflows.load(None).get('pay-invoice'); assert limits.load(None).policies"
     )
     subprocess.run([sys.executable, "-I", "-c", program, str(installed)], cwd=tmp_path, check=True)
 
 
 def test_a_copy_without_a_checkout_has_its_pages_in_every_language(installed: Path, tmp_path: Path) -> None:
     program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from authsvc.web import paper; "
-        "from authsvc.web.pages import sheets; from authsvc.web.pages.language import LANGUAGES; "
-        "assert sheets.__file__.startswith(sys.argv[1]); "
+        "import sys; sys.path.insert(0, sys.argv[1]); from authsvc.web.browser import static_pages; "
+        "from authsvc.web.browser import render; from authsvc.i18n import LANGUAGES; "
+        "assert render.__file__.startswith(sys.argv[1]); "
         "assert LANGUAGES['es'].translations.gettext('Sign in') != 'Sign in'; "
-        "assert len(sheets.PAGES.list_templates()) == 9; assert paper.CSS.body and paper.SCRIPT.body"
+        "assert len(render.PAGES.list_templates()) == 9; assert static_pages.CSS.body and static_pages.SCRIPT.body"
     )
     subprocess.run([sys.executable, "-I", "-c", program, str(installed)], cwd=tmp_path, check=True)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import redis
 
-from authsvc import config
+from authsvc.config import load as config
 from authsvc.errors import Unavailable
 from authsvc.store.connection import Store, connect, practice_prefix
 from tests.conftest import server_binary
@@ -86,7 +86,7 @@ def test_a_whole_sign_in_works_on_a_cluster(client: Any) -> None:
     grant = house.sign_in()
     assert house.introspected(grant.access_token)["active"]
     house.links.exchange(house.act(), house.link())
-    assert house.service.trails.seal_all() > 0
+    assert house.service.audit_log.seal_all() > 0
     assert house.patients.deliveries(house.act(), "p1")
 
 

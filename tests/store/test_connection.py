@@ -12,7 +12,7 @@ import pytest
 import redis
 from redis.exceptions import ResponseError
 
-from authsvc import config
+from authsvc.config import load as config
 from authsvc.errors import Unavailable
 from authsvc.store import connection
 from authsvc.store.connection import Store, connect, practice_prefix, site_prefix

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from authsvc.store.connection import Store
-from authsvc.store.keys import DATA, PREFIX, RING, RING_PURPOSE, KeyStore
+from authsvc.store.keys import DATA, KEYSET_PURPOSE, PREFIX, RING, KeyStore
 
 ENTRY = {"o": "key.created", "e": "{}", "m": "mac"}
 
@@ -55,14 +55,14 @@ def test_the_first_ring_and_its_data_key_are_made_together_with_their_entry(
     keys: KeyStore, redis_client: redis.Redis
 ) -> None:
     assert create(keys) == "ring"
-    assert (keys.ring(), keys.data_key(RING_PURPOSE)) == ("ring", "sealed for ring")
+    assert (keys.ring(), keys.data_key(KEYSET_PURPOSE)) == ("ring", "sealed for ring")
     assert entries(redis_client) == 1
 
 
 def test_a_ring_that_is_there_is_never_made_again(keys: KeyStore, redis_client: redis.Redis) -> None:
     create(keys)
     assert create(keys, "another", "act2") == "ring"
-    assert keys.data_keys() == {RING_PURPOSE: "sealed for ring"}
+    assert keys.data_keys() == {KEYSET_PURPOSE: "sealed for ring"}
     assert entries(redis_client) == 1
 
 
@@ -121,7 +121,7 @@ def test_rewrapping_moves_all_or_none(keys: KeyStore, redis_client: redis.Redis)
 def test_many_creators_make_one_ring(keys: KeyStore, redis_client: redis.Redis) -> None:
     got = race(lambda number: create(keys, f"ring {number}", f"act {number}"))
     assert len(set(got)) == 1
-    assert keys.data_key(RING_PURPOSE) == f"sealed for {got[0]}"
+    assert keys.data_key(KEYSET_PURPOSE) == f"sealed for {got[0]}"
     assert entries(redis_client) == 1
 
 

@@ -14,8 +14,8 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from authsvc.app import create_admin_app, create_app
 from authsvc.store.connection import Store
+from authsvc.web.app import create_admin_app, create_app
 from tests.fakes import FakeClock, SeededEntropy
 from tests.flows.conftest import House
 

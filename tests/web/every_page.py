@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from authsvc.model import Practice, SignIn
-from authsvc.web.pages.language import LANGUAGES
+from authsvc.i18n import LANGUAGES
+from authsvc.model import BrowserSession, Practice
 
 PRACTICE = Practice(
     "maple",
@@ -79,7 +79,7 @@ def every_page(lang: str, said: Said | None = None) -> Iterator[tuple[str, str, 
     yield "message-busy-bare", "message.html", {"kind": "busy"}
     yield "message-request-bare", "message.html", {"kind": "request"}
 
-    me = SignIn("s1", "p1", given.label, "en", given.hint, 0, 0, 0, 0)
+    me = BrowserSession("s1", "p1", given.label, "en", given.hint, 0, 0, 0, 0)
     sign_ins = [
         {
             "id": f"s{number}",

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from werkzeug.test import TestResponse
 
-from authsvc.model import Entered
+from authsvc.model import NewBrowserSession
 from tests.web.conftest import Web
 
 CALLBACK = "https://portal.maple.example/signed-in"
@@ -80,13 +80,15 @@ def party(web: Web, name: str = "app", callback: str = CALLBACK, **more: Any) ->
     return Party(web, name, secret, callback)
 
 
-def sign_in(web: Web, email: str = "ann@example.org", before: str = "") -> Entered:
+def sign_in(web: Web, email: str = "ann@example.org", before: str = "") -> NewBrowserSession:
     """A sign-in at the hosted pages, its cookie in the test's browser."""
     act = web.service.act(web.house.practice)
     web.entropy.next_below(271828)
     started = web.service.codes.start(act, email=email)
-    entered = web.service.signins.verify(web.service.act(web.house.practice), started.challenge, "271828", before)
-    assert isinstance(entered, Entered)
+    entered = web.service.browser_sessions.verify(
+        web.service.act(web.house.practice), started.challenge, "271828", before
+    )
+    assert isinstance(entered, NewBrowserSession)
     web.public.set_cookie("authsvc-maple", entered.cookie)
     return entered
 
@@ -95,7 +97,7 @@ def press(web: Web, browser: str = "B" * 22, **link: Any) -> str:
     """A pressed instant link; the hint that its client is given."""
     web.public.set_cookie(BROWSER, browser)
     act = web.service.act(web.house.practice)
-    return web.service.grants.press(act, web.link(**link), browser, "app")[0]
+    return web.service.authorization_codes.press(act, web.link(**link), browser, "app")[0]
 
 
 def sent_to(answer: TestResponse) -> tuple[str, dict[str, str]]:

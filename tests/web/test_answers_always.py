@@ -12,7 +12,8 @@ from werkzeug.exceptions import BadRequest
 
 from authsvc import errors
 from authsvc.errors import AuthsvcError
-from authsvc.web import edge, oauth_errors, problems
+from authsvc.web import middleware, problems
+from authsvc.web.oauth import errors as oauth_errors
 from tests.web.conftest import Web, slug
 
 SWEEP = [
@@ -121,7 +122,7 @@ def test_the_table_and_the_error_classes_are_equal() -> None:
     assert not set(problems.TABLE) & problems.ELSEWHERE
     only_there = {errors.InvalidGrant, errors.InvalidScope, errors.UnauthorizedClient}
     assert set(oauth_errors.TABLE) - set(problems.TABLE) == only_there
-    assert {rule.slug for rule in problems.TABLE.values()} | {"internal"} == set(problems.KINDS)
+    assert {rule.slug for rule in problems.TABLE.values()} | {"internal"} == set(problems.PROBLEM_TYPES)
 
 
 def test_an_error_that_has_no_row_reveals_nothing() -> None:
@@ -135,7 +136,7 @@ def test_an_error_that_has_no_row_reveals_nothing() -> None:
 
 def test_every_problem_type_has_a_page_and_the_index_leads_there(shared: Web) -> None:
     index = shared.bare("GET", "/problems/").get_data(as_text=True)
-    for kind in problems.KINDS.values():
+    for kind in problems.PROBLEM_TYPES.values():
         page = shared.bare("GET", f"/problems/{kind.slug}")
         assert page.status_code == 200
         assert html.escape(kind.title) in page.get_data(as_text=True).replace("&#39;", "&#x27;")
@@ -264,7 +265,7 @@ def test_a_fault_of_ours_is_500_reveals_nothing_and_the_process_goes_on(
 
     monkeypatch.setattr(web.service.patients, "get", broken)
     monkeypatch.setattr(web.service.sessions, "introspect", broken)
-    monkeypatch.setattr(web.service.gateway, "authorise", broken)
+    monkeypatch.setattr(web.service.forward_auth, "authorise", broken)
     bearer = {"Authorization": "Bearer x.y.z"}
     for answer in (web.call("GET", "patients/p1"), web.bare("GET", "/v1/forward-auth?practice=maple", headers=bearer)):
         assert (answer.status_code, slug(answer)) == (500, "internal")
@@ -303,5 +304,5 @@ def test_where_the_proxy_leaves_the_path_of_the_public_address_on_it_is_taken_of
 
 
 def test_access_lines_cost_nothing_when_nobody_reads_them(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge.access, "disabled", True)
+    monkeypatch.setattr(middleware.access, "disabled", True)
     assert web.bare("GET", "/livez").status_code == 200

@@ -60,9 +60,7 @@ def test_a_code_gives_tokens_and_an_id_token_with_the_nonce(web: Web, app: Party
 
 def test_a_request_by_post_is_made_a_get_so_that_the_browsers_cookies_come_along(web: Web, app: Party) -> None:
     sign_in(web)
-    answer = web.bare(
-        "POST", "/oauth2/authorize", data=app.query(), content_type="application/x-www-form-urlencoded"
-    )
+    answer = web.bare("POST", "/oauth2/authorize", data=app.query(), content_type="application/x-www-form-urlencoded")
     where, _ = sent_to(answer)
     assert where == "/oauth2/authorize"
     assert code_of(web.bare("GET", answer.headers["Location"]))
@@ -132,11 +130,11 @@ def test_a_hint_whose_key_has_gone_since_names_nobody(web: Web, app: Party) -> N
     sign_in(web)
     hint = app.tokens()["id_token"]
     web.clock.advance_s(700)
-    web.service.keys.rotate(actor="cli:test")
+    web.service.signing_keys.rotate(actor="cli:test")
     for _ in range(4):
         web.clock.advance_s(600)
         assert code_of(app.authorize(prompt="none"))
-    assert web.service.grants.hinted(hint) is None
+    assert web.service.authorization_codes.hinted(hint) is None
     assert code_of(app.authorize(id_token_hint=hint))
     assert sent_to(app.authorize(id_token_hint=hint, prompt="none"))[1]["error"] == "login_required"
     other = party(web, "other", callback="https://other.example/cb")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from authsvc.web import operations
-from authsvc.web.calls import Operation
+from authsvc.web.api import operations
+from authsvc.web.endpoint import Operation
 from tests.web.conftest import Web, pointers, slug
 
 GOOD: dict[str, dict[str, Any]] = {

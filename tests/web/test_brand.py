@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from authsvc.app import create_app
 from authsvc.flows.logos import prepared
 from authsvc.model import Practice
-from authsvc.web.pages.brand import brand_css_path, logo_path
+from authsvc.web.app import create_app
+from authsvc.web.pages.branding import brand_css_path, logo_path
 from tests.pictures import picture
 from tests.web.conftest import Web, slug
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from authsvc.web.pages.browsers import PENDING_BYTES, Browsers
+from authsvc.web.browser.cookies import PENDING_BYTES, BrowserCookies
 from tests.web.conftest import Web
 from tests.web.relying import OPEN, Party, party
 from tests.web.visitor import CODE, SIGN_IN, Sheet, Visitor
@@ -303,7 +303,7 @@ def test_below_a_path_every_address_is_below_it_too(build: Callable[..., Web]) -
 
 
 def test_browsers_are_made_without_asking_the_store(web: Web) -> None:
-    browsers = Browsers(web.service)
+    browsers = BrowserCookies(web.service)
     web.stop_the_store()
     browser = browsers.of({}, "maple")
     assert (len(browser.id), browser.sign_in) == (22, "")

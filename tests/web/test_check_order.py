@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from authsvc.web import oauth, operations
+from authsvc.web.api import operations
+from authsvc.web.oauth import tokens as oauth_tokens
 from tests.web.conftest import Web, basic, slug
 
 TEMPLATES = sorted({operation.path for operation in operations.OPERATIONS})
@@ -133,7 +134,7 @@ def test_a_client_of_every_practice_serves_those_that_are_there(shared: Web) -> 
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("path", [*(operation.path for operation in oauth.OPERATIONS), "/oauth2", "/oauth2/x/y"])
+@pytest.mark.parametrize("path", [*(operation.path for operation in oauth_tokens.OPERATIONS), "/oauth2", "/oauth2/x/y"])
 def test_oauth_paths_ask_who_calls_first_in_their_own_words(shared: Web, path: str, method: str) -> None:
     answer = shared.bare(method, path)
     assert answer.status_code == 401

@@ -9,7 +9,7 @@ from authlib.oauth2.rfc7523 import private_key_jwt_sign
 from joserfc.jwk import import_key
 from werkzeug.test import TestResponse
 
-from authsvc.web.credentials import JWT_BEARER
+from authsvc.web.client_authentication import JWT_BEARER
 from tests.flows.signers import Signer
 from tests.web.conftest import Web, basic
 from tests.web.relying import VERIFIER, Party, code_of, sign_in
@@ -235,9 +235,7 @@ def test_without_the_store_nobody_is_believed(web: Web, signer: Signer) -> None:
     assert answer.headers["Retry-After"]
 
 
-def test_the_log_names_the_client_that_was_let_in(
-    web: Web, signer: Signer, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_log_names_the_client_that_was_let_in(web: Web, signer: Signer, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", "authsvc.access"):
         ask(web, "token", client_id="app")
         ask(web, "token", **asserted(signer.sign()))

@@ -127,7 +127,7 @@ def test_the_algorithms_of_id_tokens_are_those_of_the_keys_there_are(build: Any)
     web = build()
     key = rsa.generate_private_key(65537, 3072)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    web.service.keys.import_pem(pem, "cli:test")
+    web.service.signing_keys.import_pem(pem, "cli:test")
     assert web.bare("GET", OPENID).json["id_token_signing_alg_values_supported"] == ["ES256", "RS256"]
 
 
@@ -190,7 +190,7 @@ def test_without_any_keys_yet_the_set_is_503_and_never_empty(web: Web) -> None:
 def keyless(web: Web) -> None:
     """The same store, away, seen by a process that has just been started."""
     from authsvc import wiring
-    from authsvc.app import create_app
+    from authsvc.web.app import create_app
 
     service = wiring.bootstrap(
         web.service.settings, redis_client=web.redis, clock=web.clock, entropy=web.entropy, metrics=wiring.Metrics()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from werkzeug.test import TestResponse
 
-from authsvc.web import gateway
+from authsvc.web.oauth import forward_auth
 from tests.web.conftest import Web, slug
 
-NAMES = [name for name, _ in gateway.HEADERS]
+NAMES = [name for name, _ in forward_auth.HEADERS]
 
 
 def ask(

@@ -14,10 +14,10 @@ from babel.messages.pofile import PoFileError, read_po
 from jinja2 import Environment
 from jinja2.ext import babel_extract
 
-from authsvc.web.pages import language
-from authsvc.web.pages.language import LANGUAGES, choose
+from authsvc import i18n
+from authsvc.i18n import LANGUAGES, choose
 
-LOCALE = Path(str(resources.files("authsvc.web") / "locale"))
+LOCALE = Path(str(resources.files("authsvc") / "locale"))
 PAGES = Path(str(resources.files("authsvc.web") / "templates" / "pages"))
 CATALOGUES = sorted(LOCALE.glob("*/LC_MESSAGES/pages.po"))
 NOON_MS = 1_795_000_000_000  # 2026-11-18T11:06:40Z
@@ -99,7 +99,7 @@ def test_a_new_language_is_a_new_folder_with_its_own_name_and_direction(tmp_path
         folder.mkdir(parents=True)
         text = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n\nmsgid "Continue"\nmsgstr "»"\n'
         (folder / "pages.po").write_text(text, encoding="utf-8")
-    found = language.read(tmp_path)
+    found = i18n.read(tmp_path)
     assert list(found) == ["en", "ar", "pt-BR"]
     assert (found["ar"].direction, found["ar"].name) == ("rtl", "العربية")
     assert (found["pt-BR"].direction, found["pt-BR"].name) == ("ltr", "Português (Brasil)")
@@ -112,10 +112,10 @@ def test_a_broken_catalogue_stops_the_start(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "pages.po").write_text("nonsense\n", encoding="utf-8")
     with pytest.raises(PoFileError):
-        language.read(tmp_path)
+        i18n.read(tmp_path)
     (folder / "pages.po").unlink()
     with pytest.raises(OSError, match=r"pages\.po"):
-        language.read(tmp_path)
+        i18n.read(tmp_path)
 
 
 def test_the_languages_there_are() -> None:
@@ -193,7 +193,7 @@ def test_a_span_is_rounded_up_so_that_nobody_is_told_too_little(span_s: int, eng
 
 def rendered(text: str, tag: str, **values: Any) -> str:
     templates = Environment(autoescape=True)
-    language.install(templates)
+    i18n.install(templates)
     return templates.from_string(text).render(language=LANGUAGES[tag], **values)
 
 
@@ -212,6 +212,6 @@ def test_plurals_are_those_of_the_language() -> None:
 
 def test_a_page_without_a_language_is_a_fault() -> None:
     templates = Environment(autoescape=True)
-    language.install(templates)
+    i18n.install(templates)
     with pytest.raises(TypeError, match="without its language"):
         templates.from_string("{% trans %}Continue{% endtrans %}").render(language="en")

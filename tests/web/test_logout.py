@@ -71,11 +71,11 @@ def test_an_id_token_whose_key_is_gone_still_leads_out_but_asks(web: Web, app: P
     sign_in(web)
     hint = app.tokens()["id_token"]
     web.clock.advance_s(700)
-    web.service.keys.rotate(actor="cli:test")
+    web.service.signing_keys.rotate(actor="cli:test")
     for _ in range(4):
         web.clock.advance_s(600)
         assert signed_in(web, app)
-    assert web.service.grants.hinted(hint) is None
+    assert web.service.authorization_codes.hinted(hint) is None
     page = leave(web, id_token_hint=hint, client_id=named, post_logout_redirect_uri=GOODBYE)
     assert page.status_code == 200
     assert signed_in(web, app)

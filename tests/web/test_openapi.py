@@ -26,9 +26,10 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from authsvc import workflows
-from authsvc.web import docs_page, oauth, openapi
-from authsvc.web.problems import KINDS
+from authsvc.config import workflows
+from authsvc.web.api import docs, openapi
+from authsvc.web.oauth import tokens as oauth_tokens
+from authsvc.web.problems import PROBLEM_TYPES
 from tests.web.conftest import Web
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
@@ -104,7 +105,7 @@ def test_each_grant_tells_what_it_comes_with(described: dict[str, Any]) -> None:
     body = described["paths"]["/oauth2/token"]["post"]["requestBody"]["content"]
     schema = body["application/x-www-form-urlencoded"]["schema"]
     told = {one["properties"]["grant_type"]["const"]: one["required"] for one in schema["oneOf"]}
-    assert list(told) == schema["properties"]["grant_type"]["enum"] == list(oauth.GRANTS)
+    assert list(told) == schema["properties"]["grant_type"]["enum"] == list(oauth_tokens.GRANTS)
     assert {name for needed in told.values() for name in needed} <= schema["properties"].keys()
 
 
@@ -181,8 +182,8 @@ def test_the_admin_address_has_its_own_paths_and_no_others(shared: Web) -> None:
 
 
 def test_without_swagger_ui_there_is_no_docs_page(monkeypatch: pytest.MonkeyPatch, shared: Web) -> None:
-    monkeypatch.setattr(docs_page, "PACKAGE", "no_such_package")
-    assert set(docs_page.DocsPage("https://x", shared.service.catalogue).routes()) == {"/openapi.json"}
+    monkeypatch.setattr(docs, "PACKAGE", "no_such_package")
+    assert set(docs.DocsPage("https://x", shared.service.catalogue).routes()) == {"/openapi.json"}
 
 
 # --- the reference says the same ----------------------------------------------------------------------------------
@@ -207,6 +208,6 @@ def test_the_reference_has_every_call_and_every_problem(generate: ModuleType) ->
     calls, problems = generate.http_api_md(), generate.errors_md()
     for operation in openapi.OPERATIONS:
         assert f"`{operation.method} {operation.path}`" in calls
-    for kind in KINDS.values():
+    for kind in PROBLEM_TYPES.values():
         assert f"### `{kind.slug}`" in problems
         assert kind.cure in problems

@@ -7,7 +7,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from authsvc.web.peers import Peers
+from authsvc.web.client_ip import ClientIpResolver
 
 PROXIES = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
@@ -16,7 +16,7 @@ def peer(remote: str, forwarded: str | None, *, trusted: bool = True) -> str:
     environ = {"REMOTE_ADDR": remote}
     if forwarded is not None:
         environ["HTTP_X_FORWARDED_FOR"] = forwarded
-    return Peers(PROXIES if trusted else ()).of(environ)
+    return ClientIpResolver(PROXIES if trusted else ()).of(environ)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_list_without_end_is_not_walked_to_its_end() -> None:
 
 
 def test_without_listed_proxies_nobody_is_believed_and_a_warning_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
-    peers = Peers(())
+    peers = ClientIpResolver(())
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             assert peers.of({"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": "6.6.6.6"}) == "10.0.0.1"

@@ -9,8 +9,8 @@ from pathlib import PurePosixPath
 import pytest
 
 from authsvc.flows.logos import prepared
+from authsvc.i18n import LANGUAGES
 from authsvc.web.pages import preview as previews
-from authsvc.web.pages.language import LANGUAGES
 from authsvc.web.pages.preview import preview
 from tests.pictures import picture
 from tests.web.conftest import Web
@@ -40,9 +40,9 @@ def linked(html: str) -> list[str]:
 
 def test_every_template_is_among_the_pages(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: set[str] = set()
-    reply = previews.Sheets.reply
+    reply = previews.PageRenderer.reply
     monkeypatch.setattr(
-        previews.Sheets,
+        previews.PageRenderer,
         "reply",
         lambda self, environ, status, template, *rest, **more: (
             shown.add(template) or reply(self, environ, status, template, *rest, **more)

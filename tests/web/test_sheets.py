@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 from jinja2 import UndefinedError
 
-from authsvc.model import Practice, SignIn
-from authsvc.web import paper
-from authsvc.web.calls import Reply
-from authsvc.web.pages import sheets
-from authsvc.web.pages.language import LANGUAGES
-from authsvc.web.pages.sheets import Sheets, language_of
+from authsvc.i18n import LANGUAGES
+from authsvc.model import BrowserSession, Practice
+from authsvc.web.browser import render, static_pages
+from authsvc.web.browser.render import PageRenderer, language_of
+from authsvc.web.endpoint import Reply
 from tests.web.conftest import Web
 from tests.web.every_page import FORM, PRACTICE, Said, every_page
 
@@ -72,7 +71,7 @@ class Mounted:
         self.public_url = public_url
 
 
-SHEETS = Sheets(Mounted("https://auth.example.org"))  # type: ignore[arg-type]
+SHEETS = PageRenderer(Mounted("https://auth.example.org"))  # type: ignore[arg-type]
 
 # --- what holds for every page ------------------------------------------------------------------------------------
 
@@ -182,7 +181,7 @@ def test_the_session_page_alone_may_run_our_script() -> None:
     values = next(values for name, _, values in every_page("en") if name == "session")
     page = show("session.html", script=True, **values)
     assert page.headers["Content-Security-Policy"].endswith("; script-src 'self'; connect-src 'self'")
-    assert page.all("script") == [{"src": paper.SCRIPT_PATH, "defer": ""}]
+    assert page.all("script") == [{"src": static_pages.SCRIPT_PATH, "defer": ""}]
     region = page.all("div", id="idle")[0]
     assert (region["data-state"], region["data-signed-out"]) == ("/p/maple/session/state", "/p/maple/signed-out")
 
@@ -192,7 +191,7 @@ def test_the_session_page_alone_may_run_our_script() -> None:
 
 @every
 def test_nothing_of_the_host_gets_into_a_page(lang: str, name: str, template: str, values: dict[str, Any]) -> None:
-    mounted = Sheets(Mounted("https://example.org/auth/"))  # type: ignore[arg-type]
+    mounted = PageRenderer(Mounted("https://example.org/auth/"))  # type: ignore[arg-type]
     environ = {"QUERY_STRING": "a=b", "HTTP_HOST": "evil.example", "HTTP_X_FORWARDED_HOST": "evil.example"}
     practice = replace(PRACTICE, colour="#7a2f5f", logo="0123456789abcdef", logo_width=320, logo_height=96)
     page = Seen(mounted.reply(environ, 200, template, practice, lang=lang, **values))
@@ -251,14 +250,14 @@ def test_a_practice_shows_its_logo_and_colours() -> None:
     assert (logo["alt"], logo["src"]) == ("Maple Clinic", "/p/maple/logo-0123456789abcdef.png")
     assert (logo["width"], logo["height"]) == ("320", "96")
     styles = [one["href"] for one in page.all("link", rel="stylesheet")]
-    assert styles[0] == paper.CSS_PATH
+    assert styles[0] == static_pages.CSS_PATH
     assert re.fullmatch(r"/p/maple/brand-[0-9a-f]{16}\.css", styles[1])
 
 
 def test_a_practice_without_them_shows_its_name() -> None:
     page = show("message.html", kind="away")
     assert not page.all("img")
-    assert [one["href"] for one in page.all("link", rel="stylesheet")] == [paper.CSS_PATH]
+    assert [one["href"] for one in page.all("link", rel="stylesheet")] == [static_pages.CSS_PATH]
     assert page.all("span", **{"class": "initial", "aria-hidden": "true"})
     assert '<span class="initial" aria-hidden="true">M</span><bdi>Maple Clinic</bdi>' in page.html
 
@@ -384,7 +383,7 @@ def test_the_session_page_lists_sign_ins_and_says_when_the_idle_are_signed_out()
     assert page.all("form", action="/p/maple/sign-out")
     warning = page.html.partition("data-warning hidden")
     assert "less than two minutes" in warning[2]
-    nameless = values | {"me": SignIn("s1", "p1", "", "en", "a•••@example.org", 0, 0, 0, 0), "sign_ins": []}
+    nameless = values | {"me": BrowserSession("s1", "p1", "", "en", "a•••@example.org", 0, 0, 0, 0), "sign_ins": []}
     alone = show("session.html", replace(PRACTICE, portal_url=""), **nameless)
     assert "Sign out everywhere else" not in alone.buttons()
     assert "Go on to" not in alone.words
@@ -406,18 +405,18 @@ def test_a_value_that_is_left_out_by_mistake_is_a_fault() -> None:
 
 
 def test_what_others_wrote_is_set_apart() -> None:
-    assert sheets.shown("\u202eevil\u2066\x07") == "<bdi>evil</bdi>"
-    assert sheets.address("a@b<") == '<bdi dir="ltr">a@<wbr>b&lt;</bdi>'
-    assert sheets.initial("«ölberg»") == "Ö"
-    assert sheets.initial("—") == ""
+    assert render.shown("\u202eevil\u2066\x07") == "<bdi>evil</bdi>"
+    assert render.address("a@b<") == '<bdi dir="ltr">a@<wbr>b&lt;</bdi>'
+    assert render.initial("«ölberg»") == "Ö"
+    assert render.initial("—") == ""
 
 
 @pytest.mark.parametrize(
     "path,content_type",
     [
-        (paper.CSS_PATH, "text/css; charset=utf-8"),
-        (paper.ICON_PATH, "image/svg+xml"),
-        (paper.SCRIPT_PATH, "text/javascript; charset=utf-8"),
+        (static_pages.CSS_PATH, "text/css; charset=utf-8"),
+        (static_pages.ICON_PATH, "image/svg+xml"),
+        (static_pages.SCRIPT_PATH, "text/javascript; charset=utf-8"),
     ],
 )
 def test_what_a_page_loads_is_ours_and_kept_for_ever(shared: Web, path: str, content_type: str) -> None:

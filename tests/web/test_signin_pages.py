@@ -11,7 +11,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from authsvc.errors import Unavailable
-from authsvc.flows.grants import Grants
+from authsvc.flows.authorization_codes import AuthorizationCodes
 from tests.web.conftest import Web
 from tests.web.relying import CALLBACK, Party, party, press, sent_to
 from tests.web.visitor import CODE, SIGN_IN, Sheet, Visitor, everything
@@ -489,9 +489,7 @@ def test_a_patient_who_cannot_be_sent_a_code_is_told_to_the_client(web: Web, app
         ({"max_age": "60"}, "unmet_authentication_requirements"),
     ],
 )
-def test_whoever_goes_back_is_told_to_the_client(
-    ann: Visitor, app: Party, asked: dict[str, str], error: str
-) -> None:
+def test_whoever_goes_back_is_told_to_the_client(ann: Visitor, app: Party, asked: dict[str, str], error: str) -> None:
     query = app.query(**asked)
     where, said = sent_to(ann.press(f"{SIGN_IN}?{query}", "cancel"))
     assert (where, said["error"], said["state"]) == (CALLBACK, error, "st4te")
@@ -742,7 +740,7 @@ def test_a_sign_in_whose_end_fails_still_reaches_the_browser(
         raise Unavailable("store_away")
 
     with monkeypatch.context() as broken:
-        broken.setattr(Grants, "for_sign_in", away)
+        broken.setattr(AuthorizationCodes, "for_sign_in", away)
         answer = ann.press(where, code=CODE)
     assert answer.status_code == 503
     assert ann.signed_in

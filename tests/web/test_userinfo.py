@@ -47,7 +47,7 @@ def test_after_sign_out_the_token_is_nothing(web: Web) -> None:
     app = party(web)
     entered = sign_in(web)
     token = app.tokens()["access_token"]
-    assert web.service.signins.sign_out(web.service.act(web.house.practice), entered.cookie)
+    assert web.service.browser_sessions.sign_out(web.service.act(web.house.practice), entered.cookie)
     answer = web.bare("GET", PATH, headers=bearer(token))
     assert (answer.status_code, answer.json["error"]) == (401, "invalid_token")
 

@@ -14,17 +14,17 @@ from functools import partial
 
 from flask import Flask, Response
 
-from authsvc.demo.sample import refusals
+from authsvc.demo.sample import errors
 from authsvc.demo.sample.api import Authsvc
 from authsvc.demo.sample.billing import billing
 from authsvc.demo.sample.clinic import Clinic, Settings
+from authsvc.demo.sample.errors import wanted_page
 from authsvc.demo.sample.links import links
 from authsvc.demo.sample.oidc import Oidc
 from authsvc.demo.sample.portal import portal
-from authsvc.demo.sample.refusals import wanted_page
+from authsvc.demo.sample.records import Records
+from authsvc.demo.sample.sessions import Visits, visit
 from authsvc.demo.sample.signin import signin
-from authsvc.demo.sample.state import Records
-from authsvc.demo.sample.visits import Visits, visit
 from authsvc.verifier import Verifier
 
 MOST_BODY_BYTES = 16 * 1024
@@ -72,7 +72,7 @@ def create_app(settings: Settings, records: Records) -> Flask:
     app.context_processor(lambda: {"practice": settings, "inside": visit().portal, "page_name": wanted_page()})
     app.after_request(partial(_add, HEADERS | {"Content-Security-Policy": policy}))
     visits.attach(app)
-    refusals.attach(app)
+    errors.attach(app)
     for pages in (billing, links, signin, portal):
         app.register_blueprint(pages)
     return app

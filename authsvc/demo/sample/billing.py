@@ -9,7 +9,7 @@ from flask import Blueprint, abort, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from authsvc.demo.sample.clinic import clinic
-from authsvc.demo.sample.visits import visit
+from authsvc.demo.sample.sessions import visit
 
 billing = Blueprint("billing", __name__, url_prefix="/billing")
 

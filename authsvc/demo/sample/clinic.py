@@ -9,8 +9,8 @@ from flask import current_app
 
 from authsvc.demo.sample.api import Authsvc
 from authsvc.demo.sample.oidc import Oidc
-from authsvc.demo.sample.state import Records
-from authsvc.demo.sample.visits import Visits
+from authsvc.demo.sample.records import Records
+from authsvc.demo.sample.sessions import Visits
 from authsvc.verifier import Verifier
 
 PAGES = {

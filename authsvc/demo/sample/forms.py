@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from flask import redirect, request
 from werkzeug.wrappers import Response
 
-from authsvc.demo.sample.visits import Slip, visit
+from authsvc.demo.sample.sessions import Slip, visit
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ from werkzeug.wrappers import Response
 from authsvc.demo.sample import tokens
 from authsvc.demo.sample.clinic import clinic
 from authsvc.demo.sample.forms import CARD_FIELDS, Form, try_again
+from authsvc.demo.sample.records import Agreement, Invoice
+from authsvc.demo.sample.sessions import visit
 from authsvc.demo.sample.signin import PAYMENT_INFO
-from authsvc.demo.sample.state import Agreement, Invoice
-from authsvc.demo.sample.visits import visit
 
 links = Blueprint("links", __name__)
+
 
 @links.get("/invoice/<number>")
 def invoice(number: str) -> str:

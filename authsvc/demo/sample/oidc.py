@@ -183,7 +183,7 @@ class Oidc:
 
 @contextmanager
 def _in_our_words(wanted: str = "") -> Iterator[None]:
-    """"Not now" is Away, and "no" is Declined, whichever library said it."""
+    """ "Not now" is Away, and "no" is Declined, whichever library said it."""
     try:
         yield
     except OAuthError as error:

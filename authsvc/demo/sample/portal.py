@@ -15,8 +15,8 @@ from werkzeug.wrappers import Response
 from authsvc.demo.sample import tokens
 from authsvc.demo.sample.clinic import PAGES, clinic
 from authsvc.demo.sample.forms import CARD_FIELDS, CONTACT_FIELDS, DEPENDENT_FIELDS, Form, try_again
-from authsvc.demo.sample.state import PLANS, Invoice, Person, money, today
-from authsvc.demo.sample.visits import visit
+from authsvc.demo.sample.records import PLANS, Invoice, Person, money, today
+from authsvc.demo.sample.sessions import visit
 
 portal = Blueprint("portal", __name__, url_prefix="/portal")
 

@@ -15,9 +15,9 @@ from werkzeug.wrappers import Response
 from authsvc.demo.sample import tokens
 from authsvc.demo.sample.api import Away, Refusal
 from authsvc.demo.sample.clinic import PAGES, clinic
+from authsvc.demo.sample.errors import page, sign_in_link
 from authsvc.demo.sample.oidc import BACK, BYE, NotALogout, Stray
-from authsvc.demo.sample.refusals import page, sign_in_link
-from authsvc.demo.sample.visits import visit
+from authsvc.demo.sample.sessions import visit
 
 signin = Blueprint("signin", __name__)
 

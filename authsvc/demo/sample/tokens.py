@@ -14,7 +14,7 @@ from typing import Any
 from authsvc.demo.sample.api import Away
 from authsvc.demo.sample.clinic import clinic
 from authsvc.demo.sample.oidc import Declined
-from authsvc.demo.sample.visits import Grant, Visit, visit
+from authsvc.demo.sample.sessions import Grant, Visit, visit
 from authsvc.verifier import InvalidToken, KeysUnavailable
 
 RENEW_AFTER_S = 120

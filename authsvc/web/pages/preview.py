@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from email.utils import parseaddr
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from authsvc.colours import DARK, LIGHT, Scheme, readable
-from authsvc.model import Practice, SignIn
-from authsvc.web import paper
-from authsvc.web.pages.brand import brand_css_path, logo_path, stylesheet
-from authsvc.web.pages.language import LANGUAGES, Language
-from authsvc.web.pages.sheets import Sheets
+from authsvc.contrast import DARK, LIGHT, Scheme, readable
+from authsvc.i18n import LANGUAGES, Language
+from authsvc.model import BrowserSession, Practice
+from authsvc.web.browser import static_pages
+from authsvc.web.browser.render import PageRenderer
+from authsvc.web.pages.branding import brand_css_path, logo_path, stylesheet
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service
@@ -44,7 +44,7 @@ def preview(service: Service, practice: Practice) -> dict[str, bytes]:
     shown = {tag: list(_pages(service, practice, speak)) for tag, speak in LANGUAGES.items()}
     rows = [(page.name, [(tag, scheme) for tag in LANGUAGES for scheme in SCHEMES]) for page in shown["en"]]
     colours = {name: readable(practice.colour, scheme) for name, scheme in SCHEMES.items() if practice.colour}
-    index = paper.TEMPLATES.get_template("preview.html").render(practice=practice, rows=rows, colours=colours)
+    index = static_pages.TEMPLATES.get_template("preview.html").render(practice=practice, rows=rows, colours=colours)
     files = {"index.html": index.encode("utf-8")}
     for name, scheme in SCHEMES.items():
         files |= {f"{name}/{file}": content for file, content in _beside(service, practice, scheme).items()}
@@ -54,11 +54,11 @@ def preview(service: Service, practice: Practice) -> dict[str, bytes]:
 
 
 def _page(service: Service, practice: Practice, tag: str, page: Shown) -> bytes:
-    reply = Sheets(service).reply({}, 200, page.template, practice, lang=tag, **page.values)
+    reply = PageRenderer(service).reply({}, 200, page.template, practice, lang=tag, **page.values)
     html = _ACTION.sub("#", reply.body.decode("utf-8"))
     there = {
-        paper.CSS_PATH: "../page.css",
-        paper.ICON_PATH: "../icon.svg",
+        static_pages.CSS_PATH: "../page.css",
+        static_pages.ICON_PATH: "../icon.svg",
         brand_css_path(practice): "../brand.css",
         logo_path(practice): "../logo.png",
         **{f"?ui_locales={each}": f"../{each}/{page.name}.html" for each in LANGUAGES},
@@ -70,7 +70,7 @@ def _page(service: Service, practice: Practice, tag: str, page: Shown) -> bytes:
 
 def _beside(service: Service, practice: Practice, scheme: Scheme) -> dict[str, bytes]:
     """What the pages of one scheme load."""
-    found = {"page.css": _decided(paper.CSS.body, scheme), "icon.svg": paper.ICON.body}
+    found = {"page.css": _decided(static_pages.CSS.body, scheme), "icon.svg": static_pages.ICON.body}
     if practice.colour:
         found["brand.css"] = _decided(stylesheet(practice.colour), scheme)
     logo = service.logos.get(practice)
@@ -117,7 +117,7 @@ def _pages(service: Service, practice: Practice, speak: Language) -> Iterator[Sh
     for kind in ("signed_out", "gone", "stale", "busy", "away"):
         yield Shown(f"message-{kind}", "message.html", {"kind": kind, **again})
 
-    me = SignIn("s1", "p1", "Ann Ortiz", speak.tag, hint, 0, 0, 0, 0)
+    me = BrowserSession("s1", "p1", "Ann Ortiz", speak.tag, hint, 0, 0, 0, 0)
     sign_ins = [
         {
             "id": f"s{day}",

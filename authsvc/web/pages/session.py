@@ -10,13 +10,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from authsvc.model import SessionInfo, SignIn
-from authsvc.web.calls import Reply, json_reply
-from authsvc.web.openid.logout import SIGNED_OUT
-from authsvc.web.pages.language import LANGUAGES, Language
-from authsvc.web.pages.sheets import language_of
-from authsvc.web.pages.visits import READS, Handler, Visit, Visits
-from authsvc.web.paper import Page
+from authsvc.i18n import LANGUAGES, Language
+from authsvc.model import BrowserSession, SessionInfo
+from authsvc.web.browser.render import language_of
+from authsvc.web.browser.static_pages import Page
+from authsvc.web.endpoint import Reply, json_reply
+from authsvc.web.oauth.logout import SIGNED_OUT
+from authsvc.web.pages.page_request import READS, Handler, PageRequest, PageRequests
 
 SESSION = "/p/{practice}/session"
 STATE = "/p/{practice}/session/state"
@@ -34,9 +34,9 @@ _SID = re.compile(r"[A-Za-z0-9_-]{22}")
 class SessionPages:
     """The browser's sign-in, to be seen, kept and ended."""
 
-    def __init__(self, visits: Visits) -> None:
+    def __init__(self, visits: PageRequests) -> None:
         self._visits = visits
-        self._signins = visits.service.signins
+        self._signins = visits.service.browser_sessions
         self._clock = visits.service.clock
         self._idle_s = visits.service.settings.session_idle_s
 
@@ -52,7 +52,7 @@ class SessionPages:
 
     # --- there ------------------------------------------------------------------------------------------------------
 
-    def session(self, visit: Visit, _: Mapping[str, str]) -> Reply:
+    def session(self, visit: PageRequest, _: Mapping[str, str]) -> Reply:
         here = self._signins.look(visit.act, visit.browser.sign_in)
         if here is None:
             return self._visits.go(self._visits.path(visit, "sign-in", visit.query))
@@ -67,7 +67,7 @@ class SessionPages:
                 self._signins.end_others(visit.act, here)
         return self._visits.go(self._visits.path(visit, "session", visit.query))
 
-    def state(self, visit: Visit, _: Mapping[str, str]) -> Reply:
+    def state(self, visit: PageRequest, _: Mapping[str, str]) -> Reply:
         """How long the sign-in lasts, for the warning. Raises Unavailable, which isn't "signed out"."""
         here = self._signins.look(visit.act, visit.browser.sign_in)
         if here is None:
@@ -76,7 +76,7 @@ class SessionPages:
         left = {"idle_in": (here.idle_ends_ms - now_ms) // 1000, "ends_in": (here.ends_ms - now_ms) // 1000}
         return json_reply(200, {"signed_in": True, **left})
 
-    def _shown(self, visit: Visit, here: SignIn) -> Reply:
+    def _shown(self, visit: PageRequest, here: BrowserSession) -> Reply:
         speak = LANGUAGES[language_of(visit.environ, visit.practice, here.locale)]
         sign_ins = [one for one in self._signins.list(visit.act, here) if not one.client]
         return self._visits.show(
@@ -92,7 +92,7 @@ class SessionPages:
 
     # --- out --------------------------------------------------------------------------------------------------------
 
-    def sign_out(self, visit: Visit, _: Mapping[str, str]) -> Reply:
+    def sign_out(self, visit: PageRequest, _: Mapping[str, str]) -> Reply:
         """Asks first: another website may have led here. Who isn't signed in has nothing to be asked."""
         signed_out = self._visits.path(visit, "signed-out", visit.query)
         if not visit.browser.sign_in:
@@ -112,7 +112,7 @@ class SessionPages:
     # --- said -------------------------------------------------------------------------------------------------------
 
     def _said(self, kind: str) -> Handler:
-        def page(visit: Visit, _: Mapping[str, str]) -> Reply:
+        def page(visit: PageRequest, _: Mapping[str, str]) -> Reply:
             again: dict[str, Any] = {}
             if kind == "signed_out":
                 again = {"onward": self._visits.path(visit, "sign-in", visit.query)}
@@ -121,7 +121,7 @@ class SessionPages:
         return page
 
 
-def _told(one: SessionInfo, here: SignIn, speak: Language, time_zone: str) -> dict[str, Any]:
+def _told(one: SessionInfo, here: BrowserSession, speak: Language, time_zone: str) -> dict[str, Any]:
     """One sign-in as the list shows it."""
     return {
         "id": one.id,

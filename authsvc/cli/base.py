@@ -1,0 +1,181 @@
+"""How every command behaves: --json, exit codes, confirmation, and who is said to have done it.
+
+With `--json` stdout is exactly one JSON document, for success and failure alike (`{"error": {"code", "detail", …}}`);
+logs and the sentence for people go to stderr. Without it, results go to stdout and everything else to stderr. Nothing
+asks for confirmation unless stdin is a terminal, and nothing prints colours.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pwd
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from authsvc.cli.errors import explain
+
+if TYPE_CHECKING:
+    from authsvc import model
+    from authsvc.wiring import Service
+
+JSON = click.Option(["--json"], is_flag=True, expose_value=False, help="Answer with one JSON document on stdout.")
+
+
+@dataclass(frozen=True)
+class OutputMode:
+    """How this run was asked to answer."""
+
+    json: bool = False
+
+
+class Command(click.Command):
+    """A command; takes --json as all do."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        return [*super().get_params(ctx), JSON]
+
+
+class CommandGroup(click.Group):
+    """The commands of one noun."""
+
+    command_class = Command
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        return [*super().get_params(ctx), JSON]
+
+
+class RootGroup(CommandGroup):
+    """`authsvc` itself: finds a noun's module when it is named, and turns every error into an exit code."""
+
+    def __init__(self, *, nouns: Mapping[str, str], **settings: Any) -> None:
+        super().__init__(**settings)
+        self._nouns = nouns
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(self._nouns)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        where = self._nouns.get(cmd_name)
+        if where is None:
+            return None
+        module, _, name = where.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = "authsvc",
+        *_: Any,
+        **extra: Any,
+    ) -> NoReturn:
+        """Run one command and exit as DESIGN's table says. Errors of the house become one clear sentence."""
+        said = list(sys.argv[1:] if args is None else args)
+        as_json = "--json" in said
+        extra.pop("standalone_mode", None)
+        try:
+            code = super().main(said, prog_name, standalone_mode=False, obj=OutputMode(as_json), **extra)
+        except Exception as error:  # noqa: BLE001 - the one place where an error becomes an exit code
+            _fail(error, as_json)
+        sys.exit(code if isinstance(code, int) else 0)  # an int: --help, or a command that ended by ctx.exit
+
+
+def _fail(error: Exception, as_json: bool) -> NoReturn:
+    failure = explain(error)
+    if failure.code == "internal" and os.environ.get("AUTHSVC_LOG_LEVEL") == "debug":
+        from authsvc.logs import scrub
+
+        click.echo(scrub("".join(traceback.format_exception(error))), err=True, nl=False)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(failure.sentence, err=True)
+    else:
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            click.echo(error.ctx.get_usage(), err=True)
+        click.echo(f"authsvc: {failure.sentence}", err=True)
+    if as_json:
+        click.echo(json.dumps(failure.document(), indent=2))
+    sys.exit(failure.exit_code)
+
+
+def tell(document: object, text: str | Callable[[], str]) -> None:
+    """The answer of a command: `document` with --json, else `text`."""
+    if manner().json:
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        click.echo(text if isinstance(text, str) else text())
+
+
+def note(sentence: str) -> None:
+    """A remark beside the answer: to stderr, so that it never mixes with what a script reads."""
+    click.echo(sentence, err=True)
+
+
+def manner() -> OutputMode:
+    found = click.get_current_context().find_root().obj
+    return found if isinstance(found, OutputMode) else OutputMode()
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], empty: str = "None.") -> str:
+    """Rows as aligned text under their heads; `empty` when there are none."""
+    cells = [[_word(cell) for cell in row] for row in rows]
+    if not cells:
+        return empty
+    widths = [max(len(row[index]) for row in [list(head), *cells]) for index in range(len(head))]
+    lines = [[name.upper() for name in head], *cells]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def pairs(facts: Mapping[str, object]) -> str:
+    """Facts as aligned `name  value` lines."""
+    width = max((len(name) for name in facts), default=0)
+    return "\n".join(f"{name.ljust(width)}  {_word(value)}" for name, value in facts.items())
+
+
+def _word(value: object) -> str:
+    """A value as people read it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "–" if value in (None, "") else str(value)
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Asks before what can't be undone, if there is a person to ask; click.Abort ends the command otherwise."""
+    asked = sys.stdin is not None and sys.stdin.isatty()  # None: some supervisors start programs with stdin closed
+    if asked and not yes:
+        click.confirm(question, abort=True, err=True)
+
+
+def actor() -> str:
+    """Who the audit says did it: the system user. The kernel's word, since USER and LOGNAME can be set to anything."""
+    uid = os.getuid()
+    try:
+        return f"cli:{pwd.getpwuid(uid).pw_name}"
+    except KeyError:  # containers often run as a number without a name
+        return f"cli:{uid}"
+
+
+def open_service() -> Service:
+    """The service as every process has it, with this process's logs on stderr. Raises SettingsInvalid."""
+    from authsvc import logs, wiring
+
+    settings, catalogue, limits = wiring.load()
+    logs.configure("debug" if settings.log_level == "debug" else "warning")
+    return wiring.bootstrap(settings, catalogue, limits)
+
+
+def act_in(service: Service, practice_id: str, reason: str = "") -> model.RequestContext:
+    """An operator's act in a practice. Raises UnknownName."""
+    return service.act(service.practices.known(practice_id), None, reason=reason, actor=actor())
+
+
+reason_option = click.option("--reason", default="", metavar="TEXT", help="Why; kept in the audit trail.")
+yes_option = click.option("--yes", is_flag=True, help="Don't ask, even on a terminal.")

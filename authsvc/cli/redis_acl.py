@@ -1,0 +1,58 @@
+"""`authsvc redis-acl`: the least that the service needs of Redis."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+
+import click
+
+from authsvc.cli.base import Command, tell
+from authsvc.cli.parameters import ParameterType
+
+CLIENT = frozenset(
+    "del get hget hgetall lpop lpush lrange ltrim rpush sadd set smembers srem"  # noqa: SIM905 - a list to be read
+    " xrange xrevrange xtrim zrevrange".split()
+)
+"""What is sent from Python rather than from a script; a test compares this with the source."""
+
+CONNECTION = (
+    "ping",
+    "info",  # version, eviction policy, persistence: read at start and by `check --live`
+    "eval",
+    "evalsha",
+    "wait",  # with replicas
+    "hello",
+    "auth",
+    "select",
+    "client|setname",
+)
+"""Left out on purpose: CLIENT SETINFO, by which the client library tells its name when it connects. Redis 7.0 refuses
+a line that names it, and the library takes a refusal for an answer."""
+
+CLUSTER = ("cluster|slots", "cluster|shards", "cluster|nodes", "command", "readonly", "readwrite", "asking")
+
+USER = ParameterType("name", r"[A-Za-z0-9_-]{1,64}", "a user's name")
+
+_CALL = re.compile(r"\bcall\('([A-Z]+)'")
+
+
+@click.command("redis-acl", cls=Command)
+@click.option("--user", type=USER, default="authsvc", show_default=True, help="The name of the user.")
+@click.option("--cluster", is_flag=True, help="With what a client of Redis Cluster asks besides.")
+def redis_acl(user: str, cluster: bool) -> None:
+    """Print a minimal ACL line for Redis: our keys, and only the commands that are used.
+
+    Nobody can log in with it as it stands: put the password in the place of `resetpass`, as #SHA256 or >password.
+    """
+    allowed = [*sorted(CLIENT | scripted()), *CONNECTION, *(CLUSTER if cluster else ())]
+    rules = ["resetkeys", "~authsvc:*", "resetchannels", "-@all", *(f"+{command}" for command in allowed)]
+    line = f"user {user} on resetpass {' '.join(rules)}"
+    tell({"user": user, "rules": rules, "line": line}, line)
+
+
+def scripted() -> frozenset[str]:
+    """The commands that the packaged scripts call."""
+    folder = resources.files("authsvc.store") / "lua"
+    texts = (file.read_text(encoding="utf-8") for file in folder.iterdir() if file.name.endswith(".lua"))
+    return frozenset(command.lower() for text in texts for command in _CALL.findall(text))

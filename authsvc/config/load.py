@@ -1,0 +1,143 @@
+"""Settings: read, checked, and refused with every fault at once.
+
+Three places are asked, the later wins: the default in code, the TOML file that AUTHSVC_CONFIG names, and the
+environment as `AUTHSVC_<NAME>` or, for secrets, `AUTHSVC_<NAME>_FILE` (a file that holds the value). `load` raises
+`errors.SettingsInvalid` before anything is opened; no fault repeats a value. There is no switch that turns a
+protection off: what development may do that production may not is decided by `env` alone.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from authsvc.config.settings import KNOWN, Settings
+from authsvc.config.units import hint, read_bytes, read_toml
+from authsvc.errors import Fault, SettingsInvalid
+
+__all__ = ["Settings", "load", "named_file"]
+
+_KUBERNETES = re.compile(r"AUTHSVC_(?:SERVICE_(?:HOST|PORT\w*)|PORT|PORT_[0-9]+_(?:TCP|UDP|SCTP)\w*)", re.ASCII)
+"""What Kubernetes puts into the environment of every pod beside a Service called `authsvc`: not ours, so let be."""
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """The settings of this environment; raises SettingsInvalid with every fault there is."""
+    faults: list[Fault] = []
+    raw: dict[str, object] = {}
+    config_file = environ.get("AUTHSVC_CONFIG")
+    if config_file is not None:
+        raw |= _of_toml(config_file, faults)
+    secret_files = {"AUTHSVC_CONFIG": config_file} if config_file and _holds_secret(raw) else {}
+    raw |= _of_environment(environ, faults, secret_files)
+
+    values: dict[str, Any] = {}
+    production = str(raw.get("env")).strip().lower() != "development"
+    for name, known in KNOWN.items():
+        if name in raw:
+            try:
+                values[name] = known.kind.parse(raw[name], production)
+            except ValueError as problem:
+                faults.append(Fault(known.variable, str(problem)))
+        elif known.required and not any(fault.pointer == f"{known.variable}_FILE" for fault in faults):
+            faults.append(Fault(known.variable, f"is required ({known.kind.says}): {known.why}"))
+    if production:
+        faults += _readable_by_others(secret_files)
+    faults += _combinations(values)
+    if faults:
+        raise SettingsInvalid(*faults)
+    return Settings(**values)
+
+
+def named_file(environ: Mapping[str, str], name: str) -> str | None:
+    """Which file of the site `workflows_file` or `limits_file` names, asked where `load` asks; None: the packaged one.
+
+    Whatever else is wrong is `load`'s to tell: this one lets the faults of all files be told together.
+    """
+    config_file = environ.get("AUTHSVC_CONFIG")
+    in_file = _of_toml(config_file, []).get(name) if config_file is not None else None
+    found = environ.get(KNOWN[name].variable, in_file)
+    return found.strip() or None if isinstance(found, str) else None
+
+
+def _of_toml(path: str, faults: list[Fault]) -> dict[str, object]:
+    table = read_toml(path, "AUTHSVC_CONFIG")
+    if isinstance(table, Fault):
+        faults.append(table)
+        return {}
+    for name in table.keys() - KNOWN.keys():
+        faults.append(Fault(f"AUTHSVC_CONFIG: {name!r}", f"is not a setting{hint(name, KNOWN)}"))
+    return {name: value for name, value in table.items() if name in KNOWN}
+
+
+def _of_environment(environ: Mapping[str, str], faults: list[Fault], secret_files: dict[str, str]) -> dict[str, object]:
+    """What the environment sets. Files that hold a secret are noted in `secret_files`, for their mode to be judged."""
+    raw: dict[str, object] = {}
+    plain = {known.variable: name for name, known in KNOWN.items()}
+    by_file = {f"{known.variable}_FILE": known for name, known in KNOWN.items() if not name.endswith("_file")}
+    for given in sorted(environ):
+        if given in plain:
+            raw[plain[given]] = environ[given]
+        elif given in by_file and by_file[given].variable in environ:
+            faults.append(Fault(given, f"is set and so is {by_file[given].variable}: only one of them can be meant"))
+        elif given in by_file:
+            text = _file_text(environ[given], given)
+            if isinstance(text, Fault):
+                faults.append(text)
+                continue
+            raw[by_file[given].name] = text
+            if by_file[given].secret:
+                secret_files[given] = environ[given]
+        elif given.startswith("AUTHSVC_") and given != "AUTHSVC_CONFIG" and not _KUBERNETES.fullmatch(given):
+            faults.append(Fault(given, f"is not a setting{hint(given, [*plain, *by_file, 'AUTHSVC_CONFIG'])}"))
+    return raw
+
+
+def _file_text(path: str, given: str) -> str | Fault:
+    found = read_bytes(path, given)
+    if isinstance(found, Fault):
+        return found
+    try:
+        return found.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        return Fault(given, "the file is not UTF-8")
+
+
+def _holds_secret(table: Mapping[str, object]) -> bool:
+    """Whether a settings file holds something to hide: master secrets, or a URL with a password."""
+    return "secret_keys" in table or any("@" in str(table.get(name)) for name in ("redis_url", "mail_url"))
+
+
+def _readable_by_others(paths: Mapping[str, str]) -> Iterator[Fault]:
+    """Files with secrets that every user of the machine may read or write (ASVS 13.3.2). They were just read."""
+    for given, path in paths.items():
+        if Path(path).stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+            yield Fault(given, "the file holds a secret and others may read or write it: chmod 0640 or 0600")
+
+
+def _combinations(values: Mapping[str, Any]) -> Iterator[Fault]:
+    """Settings that are fine alone and not together."""
+
+    def breaks(first: str, second: str, fine: Callable[[Any, Any], bool], detail: str) -> Iterator[Fault]:
+        one, other = KNOWN[first], KNOWN[second]
+        if not fine(values.get(first, one.default), values.get(second, other.default)):
+            yield Fault(one.variable, f"{detail} {other.variable}")
+
+    at_most = "must not be longer than"
+    yield from breaks("code_life_s", "challenge_life_s", lambda code, challenge: code <= challenge, at_most)
+    yield from breaks("resend_after_s", "code_life_s", lambda wait, life: wait <= life, at_most)
+    yield from breaks("session_idle_s", "session_absolute_s", lambda idle, absolute: idle <= absolute, at_most)
+    yield from breaks("access_token_life_s", "session_absolute_s", lambda token, session: token <= session, at_most)
+    yield from breaks("ring_poll_s", "jwks_slack_s", lambda poll, slack: poll <= slack, at_most)
+    yield from breaks("redis_timeout_s", "redis_deadline_s", lambda timeout, deadline: timeout <= deadline, at_most)
+    yield from breaks("admin_bind", "bind", _apart, "must have another port than")
+
+
+def _apart(one: str, other: str) -> bool:
+    """Whether two HOST:PORT don't meet: other ports, or other hosts of which none means every address."""
+    (host, _, port), (other_host, _, other_port) = one.rpartition(":"), other.rpartition(":")
+    everywhere = {"0.0.0.0", "[::]"} & {host, other_host}  # noqa: S104 (compared, not bound)
+    return port != other_port or (host != other_host and not everywhere)

@@ -1,0 +1,77 @@
+"""What a client is told when a session of its patient ends (OpenID Connect Back-Channel Logout 1.0).
+
+The script that ends a session queues the message (`enqueue_logout` in store/lua/lib.lua): no act without it. The client
+isn't told of a session whose time has run out, since nobody acts then; it finds out when it refreshes.
+
+Here a queued message is made ready at each try: the address as it is registered now, and a token of the key that signs
+now, for it may have waited for hours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from authsvc.config.load import Settings
+from authsvc.crypto import id_tokens, tokens
+from authsvc.errors import DeliveryDeferred, DeliveryRefused, KeysetUnusable
+from authsvc.flows import client_metadata
+from authsvc.flows.clients import Clients
+from authsvc.flows.signing_keys import SigningKeys
+from authsvc.model import Message, Practice
+from authsvc.ports import Clock
+
+
+class BackchannelLogout:
+    """The worker's look-up for its queue `logouts`."""
+
+    def __init__(self, clients: Clients, keys: SigningKeys, clock: Clock, settings: Settings) -> None:
+        self._clients = clients
+        self._keys = keys
+        self._clock = clock
+        self._settings = settings
+
+    def open_entry(self, practice: Practice, fields: Mapping[str, str]) -> Message:
+        """The message and where it goes now.
+
+        Raises DeliveryRefused when nobody is to be told any more, DeliveryDeferred without a key, Unavailable.
+        """
+        until_ms = int(fields["until"])
+        return Message(
+            id=fields["id"],
+            practice=practice,
+            kind=fields["kind"],
+            channel=fields["channel"],
+            to=fields["to"],
+            locale="",
+            queued_at_ms=int(fields["queued"]),
+            until_ms=until_ms,
+            expires_at_ms=until_ms,
+            url=self._address(practice, fields["to"]),
+            token=self._token(practice, fields),
+        )
+
+    def _address(self, practice: Practice, client_id: str) -> str:
+        client = self._clients.get(client_id)
+        # The id may have been given to another practice's client since, and whose patient it is is not for that one.
+        if client is None or not client.serves(practice.id) or not client.backchannel_logout_uri:
+            raise DeliveryRefused("the client has no address for this any more")
+        # As at registration; asked again, because a registration made in development may have come to production.
+        if client_metadata.address(client.backchannel_logout_uri, production=self._settings.production):
+            raise DeliveryRefused("the client's address may not be used here")
+        return client.backchannel_logout_uri
+
+    def _token(self, practice: Practice, fields: Mapping[str, str]) -> str:
+        try:
+            signer = self._keys.signer()
+        except KeysetUnusable:
+            raise DeliveryDeferred("no key to sign with") from None
+        claims = id_tokens.logout_claims(
+            issuer=self._settings.public_url,
+            client=fields["to"],
+            subject=f"{practice.id}:{fields['patient']}",
+            sid=fields["body"],
+            # The same at every try: a client that has done it already, and whose answer was lost, may recognise it.
+            jti=fields["id"],
+            now_s=self._clock.now_ms() // 1000,
+        )
+        return tokens.sign(signer, claims, id_tokens.LOGOUT_TYPE)

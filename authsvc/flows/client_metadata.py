@@ -1,0 +1,108 @@
+"""The rules of registration, in one place: which addresses a client may have, and what excludes what.
+
+The addresses decide where codes and browsers are sent, so they are compared as text later on and must be plain here
+(RFC 9700 §2.1): a pattern, a path that climbs or a second reading of one address is how codes get stolen.
+A fault's pointer is the name of the option that it is about.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from ipaddress import ip_address
+from typing import TypedDict
+from urllib.parse import unquote, urlsplit
+
+from authsvc.errors import Fault
+from authsvc.flows.revocations import AUDIENCE as REVOCATIONS
+from authsvc.model import EVERY_PRACTICE, Client
+
+ADDRESS_CHARS_MAX = 500
+ADDRESSES_MAX = 20  # of a kind: each is one more place that codes may go to
+_PLAIN = re.compile(r"[!-~]+")
+_ODD = re.compile(r"""[\\"<>^`{|}*#]""")
+
+
+class ClientUris(TypedDict, total=False):
+    """What may be changed later. `jwks` is a JWK set as text."""
+
+    redirect_uris: tuple[str, ...]
+    post_logout_uris: tuple[str, ...]
+    initiate_login_uri: str
+    backchannel_logout_uri: str
+    jwks: str
+
+
+class ClientMetadata(ClientUris, total=False):
+    """What makes a client a relying party, all of it optional."""
+
+    public: bool
+
+
+def faults(client: Client, *, production: bool) -> list[Fault]:
+    """Everything that is wrong with how this client would be registered."""
+    found = []
+    beside = {
+        "post-logout-uri": client.post_logout_uris,
+        "initiate-login-uri": tuple(filter(None, [client.initiate_login_uri])),
+        "backchannel-logout-uri": tuple(filter(None, [client.backchannel_logout_uri])),
+    }
+    for option, addresses in {"redirect-uri": client.redirect_uris, **beside}.items():
+        found += [Fault(f"/{option}", wrong) for each in addresses if (wrong := address(each, production=production))]
+        if len(addresses) > ADDRESSES_MAX:
+            found.append(Fault(f"/{option}", f"at most {ADDRESSES_MAX} addresses"))
+    if client.redirect_uris:
+        if len(client.practices) != 1 or EVERY_PRACTICE in client.practices:
+            found.append(Fault("/practice", "a client with --redirect-uri serves exactly one practice, and not '*'"))
+    else:
+        alone = [option for option, addresses in beside.items() if addresses] + ["public"] * client.public
+        found += [Fault(f"/{option}", "only together with --redirect-uri") for option in alone]
+    if client.public and client.jwks:
+        found.append(Fault("/jwks", "excludes --public: who has a private key can keep a secret"))
+    if client.public and client.permissions:
+        found.append(Fault("/allow", "excludes --public: without a secret, anybody could call in its name"))
+    return found
+
+
+def address(text: str, *, production: bool) -> str:
+    """What is wrong with an address that browsers or we are to be sent to; empty if nothing is."""
+    if not 0 < len(text) <= ADDRESS_CHARS_MAX or not _PLAIN.fullmatch(text):
+        return f"must be 1 to {ADDRESS_CHARS_MAX} visible ASCII characters"
+    if _ODD.search(text) or ".." in unquote(text):
+        return "must be one plain address: no fragment, no wildcard, no backslash and no '..'"
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return "is not an address"
+    if not host or port == 0 or parts.netloc.endswith(":"):
+        return "is not an absolute address such as https://portal.example.org/callback"
+    if "@" in parts.netloc:
+        return "must not hold a user's name or password"
+    if text.startswith("https://"):
+        return ""
+    if production or not text.startswith("http://") or not _loopback(host):
+        return "must be https (in development also http to this machine)"
+    return ""
+
+
+def clashes(client: Client, others: Iterable[Client], default_audience: str) -> list[Fault]:
+    """An id_token's `aud` is the client's id, and gateways look at `aud` but not at `typ`: were that id also the
+    audience of a service, a token that only tells a portal who is there would open it (the confused deputy)."""
+    others = list(others)
+    audiences = {default_audience, client.audience, REVOCATIONS, *(other.audience for other in others)}
+    found = []
+    if client.id in audiences:
+        found.append(Fault("/id", f"{client.id!r} is the audience of a service, so no client can be called so"))
+    if client.audience == REVOCATIONS:
+        found.append(Fault("/audience", f"{REVOCATIONS!r} is the audience of the revocation feed"))
+    if any(client.audience == other.id for other in others):
+        found.append(Fault("/audience", f"{client.audience!r} is the id of a client; its id_tokens would do for it"))
+    return found
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

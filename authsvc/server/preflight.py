@@ -1,0 +1,119 @@
+"""What a look at the world around the service finds: `check --live`, and `serve` and `worker` before they start."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from authsvc.errors import DeliveryDeferred, KeysetUnusable, Unavailable
+
+if TYPE_CHECKING:
+    from authsvc.wiring import Service
+
+OK, WARNING, FAULT = "ok", "warning", "fault"
+REDIS_AT_LEAST = (7, 0)
+
+log = logging.getLogger("authsvc.start")
+
+
+@dataclass(frozen=True)
+class PreflightResult:
+    """One thing that was looked at. A `fault` keeps the service from being run like this; a `warning` doesn't."""
+
+    name: str
+    verdict: str
+    detail: str
+
+
+def store(service: Service) -> list[PreflightResult]:
+    """Version, eviction policy and persistence of every Redis node. Raises Unavailable."""
+    told = service.store.call(lambda client: client.info())
+    nodes = told.items() if told and all(isinstance(node, Mapping) for node in told.values()) else [("redis", told)]
+    return [finding for name, node in nodes for finding in _node(str(name), node, service.settings.production)]
+
+
+def refuse_unsafe_store(service: Service) -> None:
+    """A store that forgets (any eviction) or is too old stops the start. One that is away doesn't: it may come back.
+
+    Raises ClickException with what is wrong.
+    """
+    try:
+        faults = [finding.detail for finding in store(service) if finding.verdict == FAULT]
+    except Unavailable as away:
+        log.warning("the store is away", extra={"reason": away.reason})
+        return
+    if faults:
+        raise click.ClickException(f"Not started: {'; '.join(dict.fromkeys(faults))}.")
+
+
+def _node(name: str, told: Mapping[str, Any], production: bool) -> list[PreflightResult]:
+    version = str(told.get("redis_version", "0.0"))
+    kind = str(told.get("server_name", "redis"))
+    known = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    found = [
+        PreflightResult(name, OK, f"{kind}, speaks Redis {version}")
+        if known >= REDIS_AT_LEAST
+        else PreflightResult(name, FAULT, f"Redis {version} is too old: 7.0 or Valkey 8 at least")
+    ]
+    policy = str(told.get("maxmemory_policy", "unknown"))
+    if policy == "noeviction":
+        found.append(PreflightResult(name, OK, "maxmemory-policy noeviction"))
+    else:
+        verdict = FAULT if production else WARNING
+        detail = f"maxmemory-policy {policy} may forget limits, sessions and revocations: set noeviction"
+        found.append(PreflightResult(name, verdict, detail))
+    if str(told.get("aof_enabled", "0")) == "1":
+        found.append(PreflightResult(name, OK, "append-only file on"))
+    else:
+        found.append(PreflightResult(name, WARNING, "no append-only file: a restart of Redis signs everybody out"))
+    return found
+
+
+def keys(service: Service) -> PreflightResult:
+    """Whether the ring opens with the configured master secrets."""
+    try:
+        ring = service.signing_keys.list()
+    except KeysetUnusable as unusable:
+        return PreflightResult("keys", FAULT, f"can't be opened: {unusable.reason}")
+    except Unavailable:
+        return PreflightResult("keys", FAULT, "not looked at: the store is away")
+    if not ring:
+        return PreflightResult("keys", WARNING, "none yet: the first `authsvc serve` makes them")
+    return PreflightResult("keys", OK, f"{len(ring)} published, {ring[0].kid} ({ring[0].alg}) signs")
+
+
+def clients(service: Service) -> PreflightResult:
+    """Whether a client is called like an audience. `clients add` refuses that, but a setting may have come later."""
+    from authsvc.flows import client_metadata
+
+    try:
+        every = service.clients.list()
+    except Unavailable:
+        return PreflightResult("clients", FAULT, "not looked at: the store is away")
+    default = service.settings.default_audience
+    wrong = [
+        f"{client.id}: {fault.detail}"
+        for client in every
+        for fault in client_metadata.clashes(client, [other for other in every if other.id != client.id], default)
+    ]
+    return (
+        PreflightResult("clients", FAULT, "; ".join(wrong))
+        if wrong
+        else PreflightResult("clients", OK, f"{len(every)} registered")
+    )
+
+
+def mail(service: Service) -> PreflightResult:
+    """Whether the mail host can be reached and takes our log-in. Its trouble is no fault: mail waits in the outbox."""
+    from authsvc import worker
+
+    try:
+        return PreflightResult("mail", OK, worker.probe(service))
+    except DeliveryDeferred as trouble:
+        return PreflightResult(
+            "mail", WARNING, f"the mail host can't be used now: {trouble.detail}; mail waits meanwhile"
+        )

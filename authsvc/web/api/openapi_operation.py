@@ -1,0 +1,226 @@
+"""One operation as OpenAPI: its parameters, its body, and every answer it may give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from apispec.ext.marshmallow import MarshmallowPlugin
+from marshmallow import Schema
+
+from authsvc.web.api import operations
+from authsvc.web.client_authentication import JWT_BEARER
+from authsvc.web.endpoint import Operation, Success
+from authsvc.web.oauth import errors as oauth_errors
+from authsvc.web.oauth import forward_auth
+from authsvc.web.oauth import tokens as oauth_tokens
+from authsvc.web.parsing import FORM_TYPE, JSON_TYPE
+from authsvc.web.problems import PROBLEM_TYPE, PROBLEM_TYPES
+
+ALWAYS = {
+    "client": ("unauthenticated", "method-not-allowed", "too-large", "rate-limited", "unavailable", "internal"),
+    "patient": ("internal",),
+    None: ("method-not-allowed", "internal"),
+}
+"""Problems that every call of a kind may answer."""
+
+MEDIA = {
+    "/.well-known/jwks.json": "application/jwk-set+json",
+    "/keys/{kid}.pem": "application/x-pem-file",
+}
+"""Where the answer isn't plain JSON."""
+
+_NEEDED = {oauth_tokens.CODE: ("code", "redirect_uri", "code_verifier"), oauth_tokens.REFRESH: ("refresh_token",)}
+"""What each grant type comes with."""
+
+_WAYS_CONFIDENTIAL = (
+    "The client authenticates in the one way that it is registered for: HTTP Basic (`client_secret_basic`), or a "
+    "signed assertion in the form (`private_key_jwt`, RFC 7523)."
+)
+_WAYS = f"{_WAYS_CONFIDENTIAL} A public client sends its `client_id` in the form (`none`)."
+_IN_FORM = {
+    "client_id": "Of a public client; beside another way, the same client.",
+    "client_assertion_type": "Of a client that signs.",
+    "client_assertion": "A JWT signed by a registered key: `iss` and `sub` are the client's id, `aud` is the issuer "
+    "and nothing else, `exp` at most five minutes ahead, a `jti` that is used once.",
+}
+
+_ON_STATUS = {
+    401: ("WWW-Authenticate",),
+    405: ("Allow",),
+    429: ("Retry-After", "RateLimit", "RateLimit-Policy"),
+    503: ("Retry-After",),
+}
+
+
+class OperationDescription:
+    """One operation as OpenAPI."""
+
+    def __init__(self, plugin: MarshmallowPlugin, operation: Operation) -> None:
+        self._plugin = plugin
+        self._operation = operation
+
+    @property
+    def _at_oauth(self) -> bool:
+        return self._operation.path.startswith(oauth_tokens.GUARDED)
+
+    def document(self) -> dict[str, Any]:
+        operation = self._operation
+        told = [operation.detail] if operation.detail else []
+        if self._at_oauth:
+            told.append(_WAYS if operation.permission is None else _WAYS_CONFIDENTIAL)
+        if operation.permission:
+            told.append(f"Needs the permission `{operation.permission}`.")
+        said: dict[str, Any] = {
+            "operationId": operation.id,
+            "summary": operation.told,
+            "description": " ".join(told) or operation.told,
+            "tags": [operation.tag],
+            "responses": self._responses(),
+            "security": [{operation.security: []}] if operation.security else [],
+        }
+        if self._at_oauth:
+            said["security"].append({})  # OpenAPI has no scheme for a credential in a form: its members say it
+        parameters = self._parameters()
+        if parameters:
+            said["parameters"] = parameters
+        body = self._body()
+        if body:
+            said["requestBody"] = body
+        return said
+
+    def _parameters(self) -> list[dict[str, Any]]:
+        operation, found = self._operation, []
+        if operation.query is not None and self._plugin.converter is not None:
+            found += self._plugin.converter.schema2parameters(type(operation.query), location="query")
+        if operation.path == forward_auth.PATH:
+            for name in forward_auth.PARAMETERS:
+                schema = {"type": "string", "minLength": 1}
+                found.append({"name": name, "in": "query", "required": name == "practice", "schema": schema})
+        if operation.idempotent:
+            told = "The same key and body within ten minutes get the same answer; another body is a conflict."
+            schema = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[!-~]+$"}
+            found.append({"name": "Idempotency-Key", "in": "header", "description": told, "schema": schema})
+        return found
+
+    def _body(self) -> dict[str, Any] | None:
+        operation = self._operation
+        if operation.body is not None:
+            media: dict[str, Any] = {"schema": type(operation.body)}
+            if operation.example is not None:
+                media["example"] = operation.example
+            return {"required": True, "content": {JSON_TYPE: media}}
+        if operation.form is not None:
+            return {"required": True, "content": {FORM_TYPE: {"schema": self._form(operation.form)}}}
+        return None
+
+    def _form(self, form: Mapping[str, str]) -> dict[str, Any]:
+        """A form of /oauth2, with the credentials that may stand in it."""
+        names: dict[str, dict[str, Any]] = {
+            name: {"type": "string", "description": told} for name, told in {**form, **_IN_FORM}.items()
+        }
+        names["client_assertion_type"]["const"] = JWT_BEARER
+        schema: dict[str, Any] = {
+            "type": "object",
+            "required": [name for name in form if name in ("grant_type", "token")],
+            "properties": names,
+            "dependentRequired": {
+                "client_assertion": ["client_assertion_type"],
+                "client_assertion_type": ["client_assertion"],
+            },
+        }
+        if "grant_type" in form:
+            names["grant_type"]["enum"] = list(oauth_tokens.GRANTS)
+            schema["oneOf"] = [
+                {"properties": {"grant_type": {"const": grant}}, "required": list(needs)}
+                for grant, needs in _NEEDED.items()
+            ]
+        return schema
+
+    # --- answers --------------------------------------------------------------------------------------------------
+
+    def _responses(self) -> dict[str, Any]:
+        responses: dict[str, Any] = {}
+        by_status: dict[int, list[Success]] = {}
+        for success in self._operation.success:
+            by_status.setdefault(success.status, []).append(success)
+        for status, successes in by_status.items():
+            responses[str(status)] = self._success(status, successes)
+        if self._at_oauth:
+            statuses = [500, *(told[0] for told in oauth_errors.TABLE.values())]
+            responses |= {str(status): self._oauth_error(status) for status in statuses}
+        else:
+            for status, slugs in self._problems().items():
+                responses[str(status)] = self._problem(status, slugs)
+        return dict(sorted(responses.items()))
+
+    def _success(self, status: int, successes: Sequence[Success]) -> dict[str, Any]:
+        operation = self._operation
+        headers = ["X-Request-Id"]
+        if operation.path.startswith(operations.P):
+            headers += ["RateLimit", "RateLimit-Policy"]
+        if operation.path == forward_auth.PATH:
+            headers += [name for name, _ in forward_auth.HEADERS]
+        if operation.tag == "discovery":
+            headers.append("ETag")
+        said: dict[str, Any] = {"description": " ".join(success.told for success in successes)}
+        said["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
+        content = self._content(status, successes)
+        if content:
+            said["content"] = content
+        links = {name: link for success in successes for name, link in success.links.items()}
+        if links:
+            said["links"] = {name: self._link(*link) for name, link in links.items()}
+        return said
+
+    def _content(self, status: int, successes: Sequence[Success]) -> dict[str, Any] | None:
+        operation = self._operation
+        if operation.tag == "discovery":
+            text = operation.path.endswith(".pem")
+            media = MEDIA.get(operation.path, JSON_TYPE)
+            return None if status == 304 else {media: {"schema": {"type": "string" if text else "object"}}}
+        schemas: list[type[Schema]] = [success.schema for success in successes if success.schema is not None]
+        examples = [success.example for success in successes if success.example is not None]
+        if not schemas and not examples:
+            return None
+        shown: dict[str, Any] = {"schema": {"type": "object"}}
+        if schemas:
+            shown["schema"] = schemas[0] if len(schemas) == 1 else {"oneOf": schemas}
+        if examples:
+            shown["examples"] = {f"case{number}": {"value": one} for number, one in enumerate(examples, 1)}
+        return {JSON_TYPE: shown}
+
+    def _link(self, target: str, theirs: str, ours: str) -> dict[str, Any]:
+        source = f"$response.body#/{ours}"
+        path = {"practice": "$request.path.practice"}
+        if theirs == "link_id":
+            return {"operationId": target, "parameters": {**path, theirs: source}}
+        return {"operationId": target, "parameters": path, "requestBody": {theirs: source}}
+
+    def _problems(self) -> dict[int, list[str]]:
+        operation = self._operation
+        slugs = [*ALWAYS[operation.security], *operation.problems]
+        if operation.security == "client":
+            slugs += ["not-found", "forbidden", "invalid-request"]
+            if operation.body is not None:
+                slugs.append("unsupported-media-type")
+        found: dict[int, list[str]] = {}
+        for slug in slugs:
+            found.setdefault(PROBLEM_TYPES[slug].status, []).append(slug)
+        return found
+
+    def _problem(self, status: int, slugs: Sequence[str]) -> dict[str, Any]:
+        told = " ".join(f"`{slug}`: {PROBLEM_TYPES[slug].title}." for slug in dict.fromkeys(slugs))
+        schema = {"$ref": "#/components/schemas/Problem"}
+        return {"description": told, "headers": _on(status), "content": {PROBLEM_TYPE: {"schema": schema}}}
+
+    def _oauth_error(self, status: int) -> dict[str, Any]:
+        codes = sorted({told[1] for told in oauth_errors.TABLE.values() if told[0] == status}) or ["server_error"]
+        told = ", ".join(f"`{code}`" for code in codes)
+        schema = {"$ref": "#/components/schemas/OAuthError"}
+        return {"description": told, "headers": _on(status), "content": {JSON_TYPE: {"schema": schema}}}
+
+
+def _on(status: int) -> dict[str, Any]:
+    names = ("X-Request-Id", *_ON_STATUS.get(status, ()))
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}

@@ -1,0 +1,236 @@
+"""What a client asks of the authorization endpoint (RFC 6749 §4.1.1, RFC 7636, OpenID Connect Core §3.1.2.1).
+
+The request travels as the query string of the pages until the patient is signed in, and is checked anew on each: it
+holds no secret, nothing is kept for a stranger, and any number of tabs work. Until client and redirect address are
+known to belong together nothing is redirected anywhere; from then on the client hears what is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from authsvc.errors import TooLarge
+from authsvc.flows.forward_auth import ACR_ORDER
+from authsvc.flows.token_issuer import OPENID
+from authsvc.model import AuthorizationRequest, Client
+from authsvc.web import parsing
+from authsvc.web.client_authentication import CLIENT_ID
+from authsvc.web.endpoint import Environ
+
+if TYPE_CHECKING:
+    from authsvc.wiring import Service
+
+PROMPTS = frozenset({"none", "login", "consent", "select_account"})
+
+OF_OPENID = frozenset({"profile", "email", "address", "phone", "offline_access"})
+"""Scopes that standard clients send and that mean nothing here: ignored, as OpenID Connect Core §3.1.2.1 asks. Any
+other unknown scope is an error, since it is most likely a slip."""
+
+UNSUPPORTED = {
+    "request": "request_not_supported",
+    "request_uri": "request_uri_not_supported",
+    "registration": "registration_not_supported",
+    "authorization_details": "invalid_authorization_details",  # RFC 9396 §5: what a link opens is the link's to say
+}
+
+_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # 256 bits in base64url: no other length can be a SHA-256
+_STATE = re.compile(r"[ -~]{0,512}")
+_NONCE = re.compile(r"[ -~]{0,256}")
+_MAX_AGE = re.compile(r"[0-9]{1,9}")
+_HINT = re.compile(r"alh_[A-Za-z0-9_-]{43}")
+LOCALES = re.compile(r"[A-Za-z0-9-]{1,35}( [A-Za-z0-9-]{1,35}){0,9}")
+
+
+class UnregisteredClient(Exception):
+    """Client and redirect address don't belong together, so there is nobody to answer to but the browser."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
+class AuthorizationError(Exception):
+    """The client is told at its redirect address (RFC 6749 §4.1.2.1)."""
+
+    def __init__(self, redirect_uri: str, state: str, error: str, description: str) -> None:
+        super().__init__(error)
+        self.redirect_uri = redirect_uri
+        self.state = state
+        self.error = error
+        self.description = description
+
+
+def pairs(environ: Environ) -> list[tuple[str, str]]:
+    """A request's parameters, from the query or the form (OpenID Connect Core §3.1.2.1: both must do). Raises NotOurs
+    for what can't be read."""
+    try:
+        if environ["REQUEST_METHOD"] == "POST":
+            return parsing.parse_pairs(parsing.read(environ).decode("utf-8"))
+        return parsing.parse_pairs(environ.get("QUERY_STRING", ""))
+    except (TooLarge, ValueError):
+        raise UnregisteredClient("encoding") from None
+
+
+def parse(service: Service, sent_pairs: Iterable[tuple[str, str]]) -> AuthorizationRequest:
+    """The checked request. Raises NotOurs, Declined, Unavailable."""
+    sent = _Sent(sent_pairs)
+    client = _client(service, sent)
+    practice = service.practices.get(client.practices[0])
+    if practice is None:
+        raise UnregisteredClient("client_id")
+    redirect_uri = sent.first("redirect_uri")
+    if redirect_uri not in client.redirect_uris or sent.repeated("redirect_uri"):
+        raise UnregisteredClient("redirect_uri")  # compared whole: no prefix, no pattern (RFC 9700 §2.1)
+    state = sent.first("state")
+    echoed = state if _STATE.fullmatch(state) and not sent.repeated("state") else ""
+
+    def declined(error: str, description: str) -> AuthorizationError:
+        return AuthorizationError(redirect_uri, echoed, error, description)
+
+    if echoed != state:
+        raise declined("invalid_request", "state is at most 512 printable ASCII characters, once")
+    try:
+        _check_shape(sent)
+        scopes = _scopes(service, sent)
+        prompt = _prompt(sent)
+        acr = _acr(sent)
+        hinted = _hinted(service, sent, client, silent="none" in prompt)
+    except _Wrong as wrong:
+        raise declined(wrong.error, wrong.description) from None
+    login_hint, locales = sent.first("login_hint"), sent.first("ui_locales")
+    asked = {
+        "client_id": client.id,
+        "redirect_uri": redirect_uri,
+        "response_type": "code",
+        "scope": " ".join(scopes),
+        "code_challenge": sent.first("code_challenge"),
+        "code_challenge_method": "S256",
+        "state": state,
+        "nonce": sent.first("nonce"),
+        "prompt": " ".join(sorted(prompt)),
+        "max_age": sent.first("max_age"),
+        "acr_values": acr,
+        "id_token_hint": sent.first("id_token_hint"),
+        # Anybody else's hint may be an address, which has no place in ours (ASVS 14.2.1).
+        "login_hint": login_hint if _HINT.fullmatch(login_hint) else "",
+        "ui_locales": locales if LOCALES.fullmatch(locales) else "",
+    }
+    return AuthorizationRequest(
+        client=client,
+        practice=practice,
+        redirect_uri=redirect_uri,
+        scopes=scopes,
+        challenge=asked["code_challenge"],
+        state=state,
+        nonce=asked["nonce"],
+        prompt=prompt,
+        max_age_s=int(asked["max_age"]) if asked["max_age"] else None,
+        acr=acr,
+        login_hint=asked["login_hint"],
+        ui_locales=asked["ui_locales"],
+        hinted=hinted,
+        query=urlencode({name: value for name, value in asked.items() if value}),
+    )
+
+
+class _Wrong(Exception):
+    """One thing that is wrong with a request whose client is known."""
+
+    def __init__(self, error: str, description: str) -> None:
+        super().__init__(error)
+        self.error = error
+        self.description = description
+
+
+class _Sent:
+    """The parameters as they came: an empty one counts as absent, and which came twice is known (RFC 6749 §3.1)."""
+
+    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
+        self._values: dict[str, list[str]] = {}
+        for name, value in pairs:
+            self._values.setdefault(name, []).append(value)
+
+    def first(self, name: str) -> str:
+        return self._values.get(name, [""])[0]
+
+    def repeated(self, *names: str) -> str:
+        """The first of these that came more than once; of all parameters where none is named."""
+        return next((name for name in names or self._values if len(self._values.get(name, ())) > 1), "")
+
+
+def _client(service: Service, sent: _Sent) -> Client:
+    client_id = sent.first("client_id")
+    client = service.clients.get(client_id) if CLIENT_ID.fullmatch(client_id) else None
+    if client is None or not client.redirect_uris or sent.repeated("client_id"):
+        raise UnregisteredClient("client_id")
+    return client
+
+
+def _check_shape(sent: _Sent) -> None:
+    twice = sent.repeated()
+    if twice:
+        raise _Wrong("invalid_request", f"{twice[:40]} was sent more than once")
+    for name, error in UNSUPPORTED.items():
+        if sent.first(name):
+            raise _Wrong(error, f"{name} is not supported")
+    response_type = sent.first("response_type")
+    if response_type != "code":
+        error = "unsupported_response_type" if response_type else "invalid_request"
+        raise _Wrong(error, "response_type is code")
+    if sent.first("response_mode") not in ("", "query"):
+        raise _Wrong("invalid_request", "response_mode is query")
+    # A missing method would mean "plain" (RFC 7636 §4.3), which protects nothing.
+    if not _CHALLENGE.fullmatch(sent.first("code_challenge")) or sent.first("code_challenge_method") != "S256":
+        raise _Wrong("invalid_request", "PKCE is required: code_challenge, with code_challenge_method S256")
+    if not _NONCE.fullmatch(sent.first("nonce")):
+        raise _Wrong("invalid_request", "nonce is at most 256 printable ASCII characters")
+    max_age = sent.first("max_age")
+    if max_age and not _MAX_AGE.fullmatch(max_age):
+        raise _Wrong("invalid_request", "max_age is a number of seconds")
+
+
+def _scopes(service: Service, sent: _Sent) -> tuple[str, ...]:
+    """The known ones of what was asked, `openid` first."""
+    asked = sent.first("scope").split()
+    known = {scope for workflow in service.catalogue.all() for scope in workflow.scopes}
+    unknown = [name for name in asked if name not in known | OF_OPENID | {OPENID}]
+    if OPENID not in asked:
+        raise _Wrong("invalid_scope", "scope must hold openid")
+    if unknown:
+        raise _Wrong("invalid_scope", f"unknown scope {unknown[0][:64]}")
+    return (OPENID, *dict.fromkeys(name for name in asked if name in known))
+
+
+def _prompt(sent: _Sent) -> frozenset[str]:
+    prompt = frozenset(sent.first("prompt").split())
+    if not prompt <= PROMPTS or ("none" in prompt and len(prompt) > 1):
+        raise _Wrong("invalid_request", "prompt is none alone, or some of login, consent and select_account")
+    return prompt
+
+
+def _acr(sent: _Sent) -> str:
+    """The least that does: every value named would do (OpenID Connect Core §3.1.2.1), and a higher one always does."""
+    named = sent.first("acr_values").split()
+    known = [acr for acr in ACR_ORDER if acr in named]
+    if named and not known:
+        raise _Wrong("unmet_authentication_requirements", "acr_values are instant and extra")  # RFC 9470 §5
+    return known[0] if known else ""
+
+
+def _hinted(service: Service, sent: _Sent, client: Client, *, silent: bool) -> str:
+    """The patient whom the hint names. One whose key has gone since, as keys do after a rotation, names nobody: then
+    somebody has to be asked, and where nobody may be, the answer is that."""
+    token = sent.first("id_token_hint")
+    if not token:
+        return ""
+    hinted = service.authorization_codes.hinted(token)
+    if hinted is None and service.authorization_codes.outlived(token, client):
+        if silent:
+            raise _Wrong("login_required", "The key of id_token_hint has gone: somebody has to sign in")
+        return ""
+    if hinted is None or hinted.client != client.id:
+        raise _Wrong("invalid_request", "id_token_hint is not an ID token that this client was given")
+    return hinted.patient

@@ -1,0 +1,188 @@
+"""What verifiers and clients look up: the keys (RFC 7517), the metadata (RFC 8414, OpenID Connect Discovery), one PEM
+per kid.
+
+Public, cacheable, readable from any origin, never throttled: gateways fetch the keys whenever a forged `kid` comes by.
+None of it needs the store, so all of it is served when Redis is away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from authsvc.errors import KeysetUnusable, MethodNotAllowed, NotFound
+from authsvc.i18n import LANGUAGES
+from authsvc.web.endpoint import Environ, Headers, Operation, Reply, Success, json_bytes
+from authsvc.web.oauth.tokens import REFRESH
+
+if TYPE_CHECKING:
+    from authsvc.wiring import Service
+
+WELL_KNOWN = "/.well-known/oauth-authorization-server"
+OPENID = "/.well-known/openid-configuration"
+JWKS = "/.well-known/jwks.json"
+KID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+METADATA_MAX_AGE_S = 3600
+READS = ("GET", "HEAD")
+
+CONFIDENTIAL = ["client_secret_basic", "private_key_jwt"]
+METHODS = [*CONFIDENTIAL, "none"]
+ID_TOKEN_ALGS = "id_token_signing_alg_values_supported"
+ASSERTION_ALGS = ["ES256", "RS256", "PS256", "EdDSA"]
+CLAIMS = ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "practice", "locale"]
+"""Of the id_token and userinfo together."""
+
+OPEN: Headers = [("Access-Control-Allow-Origin", "*"), ("Cross-Origin-Resource-Policy", "cross-origin")]
+
+
+class Discovery:
+    """The public documents of one service."""
+
+    def __init__(self, service: Service) -> None:
+        self._keys = service.signing_keys
+        self._signing_alg = service.settings.signing_alg
+        age = f"public, max-age={service.settings.jwks_max_age_s}"
+        self._jwks_headers: Headers = [("Content-Type", "application/jwk-set+json"), ("Cache-Control", age), *OPEN]
+        self._pem_headers: Headers = [("Content-Type", "application/x-pem-file"), ("Cache-Control", age), *OPEN]
+        self._metadata = metadata(service)
+        self._documents: dict[str, bytes] = {}  # by the ETag of the key set
+        self._metadata_headers: Headers = [
+            ("Content-Type", "application/json"),
+            ("Cache-Control", f"public, max-age={METADATA_MAX_AGE_S}"),
+            *OPEN,
+        ]
+
+    def jwks(self, environ: Environ) -> Reply:
+        """The key set. Raises KeysetUnusable while there is none: an empty set would wipe good caches."""
+        readable(environ)
+        body, etag = self._keys.jwks()
+        return conditional(environ, body, etag if etag.startswith('"') else f'"{etag}"', self._jwks_headers)
+
+    def metadata(self, environ: Environ) -> Reply:
+        readable(environ)
+        body = self._document()
+        return conditional(environ, body, _etag(body), self._metadata_headers)
+
+    def _document(self) -> bytes:
+        """The metadata, with the algorithms of the keys that there are: an imported key, or one from before the setting
+        was changed, may be of another kind than new ones. While there are no keys, that of new ones."""
+        try:
+            keys, version = self._keys.jwks()
+        except KeysetUnusable:
+            keys, version = b'{"keys":[]}', ""
+        body = self._documents.get(version)
+        if body is None:
+            algs = [self._signing_alg, *(key["alg"] for key in json.loads(keys)["keys"])]
+            body = json_bytes({**self._metadata, ID_TOKEN_ALGS: list(dict.fromkeys(algs))})
+            self._documents = {version: body}
+        return body
+
+    def pem(self, environ: Environ, path: Mapping[str, str]) -> Reply:
+        """One public key, for gateways that can't read a key set."""
+        pem = self._keys.pem(path["kid"]) if KID.fullmatch(path["kid"]) else None
+        if pem is None:
+            raise NotFound
+        readable(environ)
+        body = pem.encode("ascii")
+        return conditional(environ, body, _etag(body), self._pem_headers)
+
+
+def readable(environ: Environ) -> None:
+    """Raises MethodNotAllowed for anything but GET and HEAD."""
+    if environ["REQUEST_METHOD"] not in READS:
+        raise MethodNotAllowed(READS)
+
+
+def conditional(environ: Environ, body: bytes, etag: str, headers: Headers) -> Reply:
+    """304 when the caller has this version (RFC 9110 §13.1.2)."""
+    known = environ.get("HTTP_IF_NONE_MATCH")
+    # An entity tag is quoted and ours is a digest: where it stands in a list, it was meant, weak or strong.
+    if known and (etag in known or known.strip() == "*"):
+        return Reply(304, [("ETag", etag), *headers[1:]])
+    return Reply(200, [("ETag", etag), *headers], body)
+
+
+def _etag(body: bytes) -> str:
+    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+
+def metadata_paths(public_url: str) -> tuple[str, ...]:
+    """For an issuer with a path RFC 8414 §3.1 puts the well-known part before that path, Discovery §4 behind it; there
+    the edge takes the path off, like any other's. RFC 8414 §5 wants the first way for OpenID's document too."""
+    path = urlsplit(public_url).path.rstrip("/")
+    documents = (WELL_KNOWN, OPENID)
+    return (*documents, *(document + path for document in documents)) if path else documents
+
+
+def metadata(service: Service) -> dict[str, Any]:
+    """RFC 8414 §2, OpenID Connect Discovery §3. Only what is there, and no empty arrays (§3.2 of both)."""
+    settings, catalogue = service.settings, service.catalogue
+    base = settings.public_url.rstrip("/")
+    types = tuple(dict.fromkeys(workflow.resource for workflow in catalogue.all() if workflow.resource))
+    said: dict[str, Any] = {
+        "issuer": settings.public_url,
+        "jwks_uri": base + JWKS,
+        "authorization_endpoint": f"{base}/oauth2/authorize",
+        "token_endpoint": f"{base}/oauth2/token",
+        "token_endpoint_auth_methods_supported": METHODS,
+        "token_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGS,
+        "userinfo_endpoint": f"{base}/oauth2/userinfo",
+        "end_session_endpoint": f"{base}/oauth2/logout",
+        "revocation_endpoint": f"{base}/oauth2/revoke",
+        "revocation_endpoint_auth_methods_supported": METHODS,
+        "revocation_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGS,
+        "introspection_endpoint": f"{base}/oauth2/introspect",
+        "introspection_endpoint_auth_methods_supported": CONFIDENTIAL,
+        "introspection_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGS,
+        # Said, since the default would advertise the implicit grant.
+        "grant_types_supported": ["authorization_code", REFRESH],
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": True,
+        "subject_types_supported": ["public"],
+        ID_TOKEN_ALGS: [settings.signing_alg],
+        "scopes_supported": list(dict.fromkeys(("openid", *catalogue.code_scopes))),
+        "claims_supported": CLAIMS,
+        "claims_parameter_supported": False,
+        "request_parameter_supported": False,
+        "request_uri_parameter_supported": False,  # Discovery §3: not said, it would be true
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
+        "acr_values_supported": ["instant", "extra"],
+        "ui_locales_supported": list(LANGUAGES),
+        "backchannel_logout_supported": True,
+        "backchannel_logout_session_supported": True,
+        "authorization_details_types_supported": list(types),
+        "service_documentation": f"{base}/limits",
+    }
+    return {name: value for name, value in said.items() if value not in ([], "")}
+
+
+OPERATIONS = (
+    Operation(
+        "getJwks", "GET", JWKS, "The public signing keys", tag="discovery", security=None,
+        run=Discovery.jwks,
+        success=(Success(200, "A JWK set (RFC 7517), with the next key well before it signs."),
+                 Success(304, "Unchanged.")),
+        problems=("unavailable",),
+    ),
+    Operation(
+        "getMetadata", "GET", WELL_KNOWN, "What this authorization server offers", tag="discovery", security=None,
+        run=Discovery.metadata, success=(Success(200, "RFC 8414."), Success(304, "Unchanged.")),
+    ),
+    Operation(
+        "getOpenidConfiguration", "GET", OPENID, "What this OpenID Provider offers", tag="discovery", security=None,
+        run=Discovery.metadata,
+        success=(Success(200, "OpenID Connect Discovery 1.0; the same document."), Success(304, "Unchanged.")),
+    ),
+    Operation(
+        "getKeyPem", "GET", "/keys/{kid}.pem", "One public key as PEM", tag="discovery", security=None,
+        run=Discovery.pem,
+        success=(Success(200, "SubjectPublicKeyInfo in PEM."), Success(304, "Unchanged.")),
+        problems=("not-found", "unavailable"),
+    ),
+)  # fmt: skip

@@ -1,0 +1,111 @@
+"""forward-auth: a gateway asks, before each request, whether a patient's token may pass.
+
+Gateways understand little: nginx turns whatever isn't 2xx, 401 or 403 into a 500, Caddy 2.6 writes the name of a header
+that is missing into the request. So the answer is 200, 401, 403 or 503 and nothing else, and all seven headers are
+always there. The token is judged first and only then what the gateway asked for. Method, body, cookies and every
+forwarded header are ignored: nothing is decided from what a client can say.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from authsvc.errors import TokenInsufficient, TokenInvalid, TokenMissing
+from authsvc.flows.forward_auth import ACR_ORDER
+from authsvc.web import parsing
+from authsvc.web.endpoint import REQUEST_INFO, Environ, Operation, Reply, Success
+from authsvc.web.fields import UNPRINTABLE
+
+if TYPE_CHECKING:
+    from authsvc.wiring import Service
+
+PATH = "/v1/forward-auth"
+PARAMETERS = ("practice", "scope", "resource", "acr", "audience")
+MAX_TOKEN = 8192
+MAX_QUERY = 2048
+
+HEADERS = (
+    ("X-Auth-Subject", "sub"),
+    ("X-Auth-Practice", "practice"),
+    ("X-Auth-Patient", "patient"),
+    ("X-Auth-Scope", "scope"),
+    ("X-Auth-Acr", "acr"),
+    ("X-Auth-Session", "sid"),
+    ("X-Auth-Resource", "resource"),
+)
+
+
+class ForwardAuthEndpoint:
+    """Answers gateways."""
+
+    def __init__(self, service: Service) -> None:
+        self._gateway = service.forward_auth
+
+    def judge(self, environ: Environ) -> Reply:
+        """Raises TokenMissing and TokenInvalid (401), TokenInsufficient (403; for `acr` 401), Unavailable."""
+        token = bearer(environ.get("HTTP_AUTHORIZATION", ""))
+        wanted = requirements(environ.get("QUERY_STRING", ""))
+        if wanted is None:
+            # Named wrongly: the token is judged all the same, since 401 comes before 403.
+            self._gateway.authorise(token, None, None, None, None)
+            raise TokenInsufficient("practice")
+        claims = self._gateway.authorise(token, *wanted)
+        environ[REQUEST_INFO].practice = claims["practice"]
+        return Reply(200, [(name, str(claims.get(claim, ""))) for name, claim in HEADERS])
+
+
+def bearer(header: str) -> str:
+    """The token, from the Authorization header alone (RFC 9700 §4.3.2). Raises TokenMissing, TokenInvalid."""
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer":
+        raise TokenMissing
+    token = token.strip(" ")
+    # A comma: two Authorization headers that a server in between has joined.
+    if not token or len(token) > MAX_TOKEN or not token.isascii() or any(char in token for char in " ,\t"):
+        raise TokenInvalid("malformed")
+    return token
+
+
+@functools.lru_cache(maxsize=512)
+def requirements(query: str) -> tuple[str, str | None, str | None, str | None, str | None] | None:
+    """What the gateway asks for: practice, scope, resource, acr, audience. None when it can't be meant as it stands.
+
+    A gateway's query strings are few and constant, so each is read once. An empty value is refused: a template that
+    lost its variable would otherwise ask for nothing.
+    """
+    values: dict[str, str] = {}
+    if len(query) > MAX_QUERY:
+        return None
+    try:
+        pairs = parsing.parse_pairs(query)
+    except ValueError:
+        return None
+    for name, value in pairs:
+        if name not in PARAMETERS or name in values or not value.strip() or UNPRINTABLE.search(value):
+            return None
+        values[name] = value
+    if "practice" not in values:
+        return None
+    scope, resource, acr, audience = (values.get(name) for name in PARAMETERS[1:])
+    if acr is not None and acr not in ACR_ORDER:
+        return None  # no sign-in ever reaches it: a 401 would send the patient round and round
+    return values["practice"], scope, resource, acr, audience
+
+
+_TOLD: Mapping[str, Any] = {
+    "tag": "gateways",
+    "security": "patient",
+    "run": ForwardAuthEndpoint.judge,
+    "success": (Success(200, "The token may pass. What it says is in the X-Auth headers, perhaps empty."),),
+    "problems": ("missing-token", "invalid-token", "insufficient-token", "unavailable"),
+}
+
+OPERATIONS = (
+    Operation(
+        "forwardAuth", "GET", PATH, "Ask whether a patient's token may pass", **_TOLD,
+        detail="Any method is judged the same way; the method, body and headers of the original request are ignored.",
+    ),
+    Operation("forwardAuthPost", "POST", PATH, "The same, for gateways that keep the method", **_TOLD),
+)  # fmt: skip

@@ -1,0 +1,147 @@
+"""RP-initiated logout (OpenID Connect RP-Initiated Logout 1.0): a client sends the browser here to sign out.
+
+With an ID token that names the very patient who is signed in here, that is done at once: the token is what a forged
+request can't have. Without one the patient is asked (§2), by a form of ours. Whoever has signed out goes back only to
+an address that the client has registered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode, urlsplit
+
+from authsvc.errors import MethodNotAllowed
+from authsvc.model import Client, IdTokenHint, Practice, RequestContext
+from authsvc.web.browser.cookies import Browser, BrowserCookies
+from authsvc.web.browser.error_pages import ErrorPages
+from authsvc.web.browser.render import PageRenderer, language_of
+from authsvc.web.client_authentication import CLIENT_ID
+from authsvc.web.client_ip import ClientIpResolver
+from authsvc.web.endpoint import REQUEST_INFO, Environ, Headers, Reply
+from authsvc.web.oauth import authorization_request
+from authsvc.web.oauth.authorization_response import origin, with_query
+
+if TYPE_CHECKING:
+    from authsvc.wiring import Service
+
+PATH = "/oauth2/logout"
+METHODS = ("GET", "POST")
+CARRIED = ("id_token_hint", "client_id", "post_logout_redirect_uri", "state", "ui_locales")
+
+SIGNED_OUT: Headers = [("Clear-Site-Data", '"cache"')]
+"""What the browser kept of our pages goes. Not "cookies": that would reach every site of the practice's domain."""
+
+
+@dataclass(frozen=True)
+class _Leaving:
+    """A checked request. `hinted` is whom the ID token names; `onward` where the client wants the browser back."""
+
+    client: Client
+    practice: Practice
+    hinted: IdTokenHint | None
+    onward: str
+    fields: dict[str, str]
+
+
+class Logout:
+    """The end-session endpoint."""
+
+    def __init__(self, service: Service, peers: ClientIpResolver, trouble: ErrorPages) -> None:
+        self._service = service
+        self._peers = peers
+        self._trouble = trouble
+        self._browsers = BrowserCookies(service)
+        self._sheets = PageRenderer(service)
+        self._base = urlsplit(service.settings.public_url).path.rstrip("/")
+
+    def answer(self, environ: Environ, _: Mapping[str, str]) -> Reply:
+        """Raises MethodNotAllowed; everything else is a page or a redirect."""
+        if environ["REQUEST_METHOD"] not in METHODS:
+            raise MethodNotAllowed(METHODS)
+        try:
+            form = _form(environ)
+            return self._decide(environ, self._leaving(form), form)
+        except Exception as error:  # noqa: BLE001 - told on a page where it can be, else raised again
+            return self._trouble.reply(error, environ, None)
+
+    def _decide(self, environ: Environ, leaving: _Leaving, form: Mapping[str, str]) -> Reply:
+        practice = leaving.practice
+        environ[REQUEST_INFO].practice, environ[REQUEST_INFO].client = practice.id, leaving.client.id
+        browser = self._browsers.of(environ, practice.id)
+        act = self._act(environ, practice)
+        here = self._service.browser_sessions.look(act, browser.sign_in)
+        if environ["REQUEST_METHOD"] == "POST" and not self._browsers.meant(environ, practice.id, form):
+            # From another site it comes without our cookies (SameSite=Lax): as a GET they are there.
+            return Reply(303, [("Location", f"{self._base}{PATH}?{urlencode(leaving.fields)}")])
+        known = here is None or (leaving.hinted is not None and leaving.hinted.patient == here.patient)
+        if not known and environ["REQUEST_METHOD"] != "POST":
+            return self._ask(environ, browser, leaving)
+        if leaving.hinted and leaving.hinted.sid:
+            # The browser may have lost its cookie, or be signed in anew: what the client has rests on an older sign-in.
+            self._service.browser_sessions.end(act, leaving.hinted, leaving.hinted.sid)
+            act = self._act(environ, practice)  # an act ends one thing: the same id again would only be told so
+        return self._gone(leaving) if here is None else self._sign_out(act, browser, leaving)
+
+    def _act(self, environ: Environ, practice: Practice) -> RequestContext:
+        return self._service.act(
+            practice, client_ip=self._peers.of(environ), request_id=environ[REQUEST_INFO].request_id
+        )
+
+    def _sign_out(self, act: RequestContext, browser: Browser, leaving: _Leaving) -> Reply:
+        self._service.browser_sessions.sign_out(act, browser.sign_in)
+        reply = self._gone(leaving)
+        reply.headers.extend([("Set-Cookie", self._browsers.forget_sign_in(leaving.practice.id)), *SIGNED_OUT])
+        return reply
+
+    def _gone(self, leaving: _Leaving) -> Reply:
+        where = leaving.onward or f"{self._base}/p/{leaving.practice.id}/signed-out"
+        return Reply(303, [("Location", where)])
+
+    def _ask(self, environ: Environ, browser: Browser, leaving: _Leaving) -> Reply:
+        return self._sheets.reply(
+            environ,
+            200,
+            "sign_out.html",
+            leaving.practice,
+            lang=language_of(environ, leaving.practice),
+            targets=[origin(leaving.onward)] if leaving.onward else [],
+            cookies=browser.cookies,
+            action=f"{self._base}{PATH}",
+            fields=leaving.fields,
+            csrf=self._browsers.form_token(browser, leaving.practice.id),
+            cancel=f"{self._base}/p/{leaving.practice.id}/session",
+        )
+
+    def _leaving(self, form: Mapping[str, str]) -> _Leaving:
+        """Raises NotOurs for whatever doesn't fit together: then there is nowhere to send the browser.
+
+        An ID token that we can't check proves nothing, and so the patient is asked: a sign-in may be older than the
+        keys that are left after a rotation, and nobody shall be unable to sign out for that.
+        """
+        token, client_id = form.get("id_token_hint", ""), form.get("client_id", "")
+        hinted = self._service.authorization_codes.hinted(token) if token else None
+        client_id = client_id or (hinted.client if hinted else self._service.authorization_codes.unproven(token))
+        client = self._service.clients.get(client_id) if CLIENT_ID.fullmatch(client_id) else None
+        if client is None or not client.redirect_uris or (hinted and hinted.client != client.id):
+            raise authorization_request.UnregisteredClient("client_id")
+        practice = self._service.practices.get(client.practices[0])
+        if practice is None or (hinted and hinted.practice != practice.id):
+            raise authorization_request.UnregisteredClient("client_id")
+        onward = form.get("post_logout_redirect_uri", "")
+        if onward and onward not in client.post_logout_uris:
+            raise authorization_request.UnregisteredClient("post_logout_redirect_uri")
+        if onward and form.get("state"):
+            onward = with_query(onward, {"state": form["state"]})
+        fields = {name: form[name] for name in CARRIED if form.get(name)}
+        return _Leaving(client, practice, hinted, onward, fields)
+
+
+def _form(environ: Environ) -> dict[str, str]:
+    """The parameters, each at most once. Raises NotOurs for what can't be read."""
+    pairs = authorization_request.pairs(environ)
+    form = dict(pairs)
+    if len(form) != len(pairs):
+        raise authorization_request.UnregisteredClient("repeated parameter")
+    return form

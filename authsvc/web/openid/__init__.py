@@ -1,1 +1,0 @@
-"""The OpenID Provider's endpoints that a browser or a bearer token comes to."""
