@@ -14,7 +14,7 @@ from typing import Any
 
 from authsvc.web.api import openapi
 from authsvc.web.endpoint import Operation
-from authsvc.web.problems import ELSEWHERE, KINDS, TABLE
+from authsvc.web.problems import ELSEWHERE, PROBLEM_TYPES, TABLE
 
 HERE = Path(__file__).parent
 HTTP_API_MD = HERE / "http-api.md"
@@ -87,7 +87,7 @@ def errors_md() -> str:
     for error, rule in TABLE.items():
         classes.setdefault(rule.slug, []).append(error.__name__)
     parts = [ERRORS_HEAD]
-    for kind in KINDS.values():
+    for kind in PROBLEM_TYPES.values():
         inside = ", ".join(f"`{name}`" for name in classes.get(kind.slug, ())) or "anything else"
         parts.append(
             f"### `{kind.slug}`\n\n{kind.status}: {kind.title}. Inside: {inside}.\n\n"

@@ -323,7 +323,7 @@ def test_without_the_store_it_waits(maple: Maple, monkeypatch: pytest.MonkeyPatc
 
 def test_the_workers_process_has_the_keys_that_it_signs_with(maple: Maple) -> None:
     ours = maple.house.service
-    worker = wiring.Service(
+    second = wiring.Service(
         *(ours.settings, ours.catalogue, ours.limits),
         store=ours.store,
         clock=ours.clock,
@@ -332,7 +332,7 @@ def test_the_workers_process_has_the_keys_that_it_signs_with(maple: Maple) -> No
     )
     ours.browser_sessions.sign_out(page(maple.house), maple.entered.cookie)
     stop = threading.Event()
-    working = threading.Thread(target=worker.work, args=(worker, stop), daemon=True)
+    working = threading.Thread(target=worker.work, args=(second, stop), daemon=True)
     working.start()
     assert maple.heard.called.wait(10)
     stop.set()

@@ -434,4 +434,4 @@ def test_without_a_ring_nothing_is_decided(house: House, grant: TokenGrant) -> N
         metrics=fresh.metrics,
     )
     with pytest.raises(KeysetUnusable):
-        again.gateway.authorise(grant.access_token, "maple", None, None, None)
+        again.forward_auth.authorise(grant.access_token, "maple", None, None, None)
