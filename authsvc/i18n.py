@@ -1,15 +1,13 @@
-"""The language of a page: which one to speak, and how it says things.
+"""The languages of pages and mails: which one to use, its texts, and how it writes dates and lengths of time.
 
-The English texts stand in the templates; every other language is one gettext catalogue,
-`locale/<language>/LC_MESSAGES/pages.po`, read when the process starts. To add a language, add its folder: its own name,
-its direction of writing, its dates and spans come from the CLDR, through Babel. The tests refuse a catalogue in which
-one message is missing, left over, unsure, or loses a placeholder.
+The English texts stand in the templates and in `gettext` calls; every other language is one gettext catalogue,
+`locale/<language>/LC_MESSAGES/authsvc.po`, read when the process starts. To add a language, add that one file: its
+name, its direction of writing, its dates and units come from the CLDR, through Babel. The tests refuse a catalogue in
+which a message is missing, left over, fuzzy, or loses a placeholder.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
@@ -17,7 +15,7 @@ from importlib.resources.abc import Traversable
 from io import BytesIO
 from zoneinfo import ZoneInfo
 
-from babel import Locale
+from babel import Locale, negotiate_locale
 from babel.dates import format_date, format_time, get_datetime_format
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
@@ -27,18 +25,18 @@ from jinja2 import Environment, pass_context
 from jinja2.runtime import Context
 
 SOURCE = "en"
-"""What the templates are written in, and what is spoken where nothing better is known."""
+"""The language that the templates are written in; used where nothing better is known."""
 
-DOMAIN = "pages"
-LONGEST_WISH_CHARS = 200  # no browser asks for more; the rest of a longer header is not read
+DOMAIN = "authsvc"
+CLOCK_TOLERANCE_MS = 900
+"""Deadline and time of a mail are read from the clock some 20 ms apart: ten minutes less 20 ms are ten minutes."""
 
-_WISH = re.compile(r"\s*([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)\s*(?:;\s*[Qq]\s*=\s*([01](?:\.[0-9]{0,3})?)\s*)?")
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
 
 
 @dataclass(frozen=True)
 class Language:
-    """One language that the pages speak. `tag` is as HTML writes it (BCP 47), `name` what it calls itself."""
+    """One language. `tag` is as HTML writes it (BCP 47), `name` what it calls itself, `direction` `ltr` or `rtl`."""
 
     tag: str
     name: str
@@ -46,38 +44,88 @@ class Language:
     locale: Locale
     translations: NullTranslations
 
+    def gettext(self, message: str) -> str:
+        return str(self.translations.gettext(message))
+
+    def ngettext(self, singular: str, plural: str, count: int) -> str:
+        return str(self.translations.ngettext(singular, plural, count))
+
+    def pgettext(self, context: str, message: str) -> str:
+        return str(self.translations.pgettext(context, message))
+
+    def npgettext(self, context: str, singular: str, plural: str, count: int) -> str:
+        return str(self.translations.npgettext(context, singular, plural, count))
+
     def moment(self, at_ms: int, time_zone: str = "") -> str:
-        """`Nov 24, 2026, 10:04 AM` on the practice's clock; without a zone it is UTC, and says so."""
-        zone = ZoneInfo(time_zone) if time_zone else UTC
-        at = datetime.fromtimestamp(at_ms / 1000, zone)
-        time = format_time(at, "short", tzinfo=zone, locale=self.locale)
+        """For pages: `Nov 24, 2026, 10:04 AM` where the practice is; without a zone it is UTC, and says so."""
+        at = _local(at_ms, time_zone)
+        time = format_time(at, "short", tzinfo=at.tzinfo, locale=self.locale)
         date = format_date(at.date(), "medium", locale=self.locale)
         both = str(get_datetime_format("medium", locale=self.locale)).replace("'", "")
         return both.replace("{1}", date).replace("{0}", time if time_zone else f"{time} UTC")
 
+    def long_moment(self, at_ms: int, time_zone: str = "") -> str:
+        """For mails: `January 7, 2030 at 9:00 AM MST`; UTC where the practice has no time zone."""
+        return self.gettext("%(date)s at %(time)s %(zone)s") % self._parts(at_ms, time_zone)
+
+    def deadline(self, end_ms: int, start_ms: int, time_zone: str = "") -> str:
+        """What follows "until" in a text that has just named `start_ms`; without the date, if it is the same day."""
+        parts = self._parts(end_ms, time_zone)
+        if _local(end_ms, time_zone).date() == _local(start_ms, time_zone).date():
+            return self.pgettext("until", "%(time)s %(zone)s") % parts
+        return self.pgettext("until", "%(date)s at %(time)s %(zone)s") % parts
+
     def span(self, span_s: int) -> str:
-        """`10 minutes`: in whole units, rounded up, so that nobody is told too little."""
-        for unit, unit_s, up_to_s in (
+        """How long to wait: `10 minutes`, in whole units, rounded up, never less than the true time."""
+        for unit, unit_s, below_s in (
             ("second", 1, _MINUTE_S),
             ("minute", _MINUTE_S, 2 * _HOUR_S),
             ("hour", _HOUR_S, 2 * _DAY_S),
         ):
-            if span_s < up_to_s:
-                return format_unit(-(-span_s // unit_s), f"duration-{unit}", "long", locale=self.locale)
-        return format_unit(-(-span_s // _DAY_S), "duration-day", "long", locale=self.locale)
+            if span_s < below_s:
+                return self._unit(-(-span_s // unit_s), unit)
+        return self._unit(-(-span_s // _DAY_S), "day")
+
+    def lifetime(self, span_ms: int) -> str:
+        """How long something works: in the largest unit of which there are two, rounded down, never more than the true
+        time."""
+        span_s = (span_ms + CLOCK_TOLERANCE_MS) // 1000
+        if span_s >= 2 * _DAY_S:
+            return self._unit(span_s // _DAY_S, "day")
+        if span_s >= 2 * _HOUR_S:
+            return self._unit(span_s // _HOUR_S, "hour")
+        return self._unit(max(1, span_s // _MINUTE_S), "minute")
+
+    def _unit(self, count: int, unit: str) -> str:
+        return format_unit(count, f"duration-{unit}", "long", locale=self.locale)
+
+    def _parts(self, at_ms: int, time_zone: str) -> dict[str, str]:
+        at = _local(at_ms, time_zone)
+        # The zone as people there write it ("MST"); where it has no such name, by its distance ("UTC-03").
+        zone = at.tzname() or ""
+        time = format_time(at, "short", tzinfo=at.tzinfo, locale=self.locale)
+        return {
+            "date": format_date(at.date(), "long", locale=self.locale),
+            "time": time.replace("\u202f", " "),  # so that an English mail is plain ASCII
+            "zone": f"UTC{zone}" if zone[:1] in "+-" else zone,
+        }
 
 
-def read(folder: Traversable) -> dict[str, Language]:
-    """Every language that has a folder here, and the source. Raises OSError, PoFileError for a broken one."""
-    found = {SOURCE: _language(SOURCE, NullTranslations())}
-    for one in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        catalogue = BytesIO()
-        with (one / "LC_MESSAGES" / f"{DOMAIN}.po").open("rb") as texts:
-            write_mo(catalogue, read_po(texts, domain=DOMAIN, abort_invalid=True))
-        catalogue.seek(0)
-        tag = one.name.replace("_", "-")
-        found[tag] = _language(tag, Translations(catalogue, domain=DOMAIN))
-    return found
+def _local(at_ms: int, time_zone: str) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1000, ZoneInfo(time_zone) if time_zone else UTC)
+
+
+def load(folder: Traversable) -> dict[str, Language]:
+    """English, and every language that has a folder here, by tag. Raises OSError, PoFileError for a broken one."""
+    languages = {SOURCE: _language(SOURCE, NullTranslations())}
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        compiled = BytesIO()
+        with (entry / "LC_MESSAGES" / f"{DOMAIN}.po").open("rb") as catalogue:
+            write_mo(compiled, read_po(catalogue, domain=DOMAIN, abort_invalid=True))
+        compiled.seek(0)
+        tag = entry.name.replace("_", "-")
+        languages[tag] = _language(tag, Translations(compiled, domain=DOMAIN))
+    return languages
 
 
 def _language(tag: str, translations: NullTranslations) -> Language:
@@ -86,70 +134,42 @@ def _language(tag: str, translations: NullTranslations) -> Language:
     return Language(tag, name[:1].upper() + name[1:], locale.text_direction, locale, translations)
 
 
-LANGUAGES: Mapping[str, Language] = read(resources.files("authsvc") / "locale")
+LANGUAGES: dict[str, Language] = load(resources.files("authsvc") / "locale")
 
 
-def choose(ui_locales: str = "", own: str = "", accept: str = "", practice: str = "") -> str:
-    """The tag of the language to speak: what the request asks for (`ui_locales`, OpenID Connect Core §3.1.2.1), the
-    patient's own, what the browser asks for (Accept-Language, RFC 9110 §12.5.4), the practice's, English.
-
-    Give `own` only after mailbox or link have proved who it is: before, it would tell whose address this is.
-    """
-    for wishes in (ui_locales[:LONGEST_WISH_CHARS].split(), [own], _accepted(accept), [practice]):
-        for wish in wishes:
-            found = _spoken(wish)
-            if found:
-                return found
-    return SOURCE
-
-
-def _accepted(accept: str) -> list[str]:
-    """The languages of an Accept-Language header, best first. What can't be read, and `*`, asks for nothing."""
-    wishes = [found for part in accept[:LONGEST_WISH_CHARS].split(",") if (found := _WISH.fullmatch(part))]
-    ranked = sorted(wishes, key=lambda found: -float(found[2] or 1))
-    return [found[1] for found in ranked if float(found[2] or 1) > 0]
-
-
-def _spoken(wish: str) -> str:
-    """The language we speak for this tag, by RFC 4647 §3.4: `es-MX` is served by `es`."""
-    parts = wish.replace("_", "-").lower().split("-")
-    known = {tag.lower(): tag for tag in LANGUAGES}
-    return next((known[part] for part in _shorter(parts) if part in known), "")
-
-
-def _shorter(parts: list[str]) -> Iterator[str]:
-    for length in range(len(parts), 0, -1):
-        yield "-".join(parts[:length])
+def language(*preferred: str) -> Language:
+    """The first of these tags (`es`, `es-MX`, `es_MX`, empty) that there is a language for, else English."""
+    known = {tag.lower(): one for tag, one in LANGUAGES.items()}
+    found = negotiate_locale([tag.replace("_", "-") for tag in preferred if tag], list(LANGUAGES), sep="-")
+    return known[found.lower()] if found else LANGUAGES[SOURCE]
 
 
 # --- in templates -------------------------------------------------------------------------------------------------
 
 
 def install(templates: Environment) -> None:
-    """Let `{% trans %}` of these templates speak the page's `language`; values are escaped, texts are ours."""
+    """Make `{% trans %}` and the filter `span` of these templates use the variable `language` (a `Language`) that each
+    is rendered with. Values are escaped where the templates escape, texts never."""
     templates.add_extension("jinja2.ext.i18n")
     templates.policies["ext.i18n.trimmed"] = True
-    templates.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # type: ignore[attr-defined]
-    templates.filters["span"] = _span
+    templates.install_gettext_callables(  # type: ignore[attr-defined]
+        _bound("gettext"),
+        _bound("ngettext"),
+        newstyle=True,
+        pgettext=_bound("pgettext"),
+        npgettext=_bound("npgettext"),
+    )
+    templates.filters["span"] = _bound("span")
 
 
-@pass_context
-def _gettext(context: Context, message: str) -> str:
-    return str(_of(context).translations.gettext(message))
+def _bound(name: str) -> object:
+    """A template function that calls this method of the language it is rendered in."""
 
+    @pass_context
+    def call(context: Context, *arguments: object) -> str:
+        found = context["language"]
+        if not isinstance(found, Language):
+            raise TypeError("a template is rendered without its language")
+        return str(getattr(found, name)(*arguments))
 
-@pass_context
-def _ngettext(context: Context, one: str, many: str, count: int) -> str:
-    return str(_of(context).translations.ngettext(one, many, count))
-
-
-@pass_context
-def _span(context: Context, span_s: int) -> str:
-    return _of(context).span(span_s)
-
-
-def _of(context: Context) -> Language:
-    language = context["language"]
-    if not isinstance(language, Language):
-        raise TypeError("a page is rendered without its language")
-    return language
+    return call

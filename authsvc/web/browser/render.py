@@ -15,6 +15,8 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from werkzeug.datastructures import LanguageAccept
+from werkzeug.http import parse_accept_header
 
 from authsvc import i18n
 from authsvc.model import Practice
@@ -47,6 +49,7 @@ UNSAID: dict[str, Any] = {
 }
 """What stands for a value that the handler leaves out. To leave out any other is a fault (StrictUndefined)."""
 
+MAX_LANGUAGES_CHARS = 200  # of `ui_locales` and of Accept-Language: no browser sends more, the rest isn't read
 DIALLED_DIGITS = 5  # anything shorter is no number to dial
 
 _ALWAYS: Headers = [
@@ -114,9 +117,11 @@ class PageRenderer:
 
 def language_of(environ: Environ, practice: Practice | None, own: str = "") -> str:
     """The language to answer this request in; `own` is the patient's, once it is proven who it is."""
-    asked = dict(parse_qsl(environ.get("QUERY_STRING", ""), errors="replace"))
-    accept = environ.get("HTTP_ACCEPT_LANGUAGE", "")
-    return i18n.choose(asked.get("ui_locales", ""), own, accept, practice.locale if practice else "")
+    query = dict(parse_qsl(environ.get("QUERY_STRING", ""), errors="replace"))
+    ui_locales = query.get("ui_locales", "")[:MAX_LANGUAGES_CHARS].split()
+    accepted = parse_accept_header(environ.get("HTTP_ACCEPT_LANGUAGE", "")[:MAX_LANGUAGES_CHARS], LanguageAccept)
+    browser = [tag for tag, quality in accepted if quality > 0]
+    return i18n.language(*ui_locales, own, *browser, practice.locale if practice else "").tag
 
 
 def again(environ: Environ) -> str:
