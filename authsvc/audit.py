@@ -75,7 +75,7 @@ Entry = dict[str, str]
 
 
 class Recorder:
-    """Prepares entries and tells log and metrics which of them came true."""
+    """Prepares entries, and publishes those that a script has appended to log and metrics."""
 
     def __init__(self, clock: Clock, mac: Callable[[bytes], str], count: Callable[[str], None]) -> None:
         self._clock = clock
@@ -84,10 +84,10 @@ class Recorder:
 
     def entry(self, event: Event, *, actor: str, reason: str = "", outcome: str = "", **fields: str) -> Entry:
         """One entry for `event`; `fields` are what the app knows already."""
-        said = {"at_ms": self._clock.now_ms(), "event": event.value, "actor": actor}
+        head = {"at_ms": self._clock.now_ms(), "event": event.value, "actor": actor}
         text = json.dumps(
             {
-                **said,
+                **head,
                 **({"reason": reason} if reason else {}),
                 **{name: value for name, value in fields.items() if value},
             },
@@ -112,14 +112,14 @@ class Recorder:
         }
 
     def happened(self, act: RequestContext, recorded: Iterable[Sequence[Any]]) -> None:
-        """Log and count what the script said it recorded: event, and the facts where there are any."""
+        """Publish what the script reports as appended: event, and the facts where there are any."""
         for event, *found in recorded:
             facts = dict(found[0]) if found else {}
-            if "reason" in facts:  # `reason` is what an operator wrote; a script tells the cause
+            if "reason" in facts:  # `reason` is what an operator wrote; a script reports a cause
                 facts["cause"] = facts.pop("reason")
-            self.told(event, actor=act.actor, practice=act.practice.id, request_id=act.request_id, **facts)
+            self.publish(event, actor=act.actor, practice=act.practice.id, request_id=act.request_id, **facts)
 
-    def told(self, event: str, **fields: Any) -> None:
-        """The same news for whoever reads the log or the metrics."""
+    def publish(self, event: str, **fields: Any) -> None:
+        """The same fact for those who read the log or the metrics."""
         self._count(event)
         log.info(event, extra=fields)

@@ -269,7 +269,7 @@ class UnsafeStep(AuthsvcError):
 
 
 class KeysetUnusable(AuthsvcError):
-    """The stored ring can't be opened with the configured master secrets, or fails its self-test."""
+    """The stored keyset can't be opened with the configured master secrets, or fails its self-test."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

@@ -147,7 +147,7 @@ class Service:
         self.forward_auth = ForwardAuth(bearers, self.practices, settings.default_audience)
         self.revocations = Revocations(self.script_runner, self.signing_keys)
         self.audit_log = AuditLog(store, self.data_keys, self.practices, site)
-        self._followers = (
+        self._pollers = (
             Poller(settings.ring_poll_s, keys=self.signing_keys.refresh),
             Poller(FLAGS_EVERY_S, mail_throttle=self.mail_throttle.refresh),
         )
@@ -198,19 +198,19 @@ class Service:
         )
 
     def start(self) -> None:
-        """Have keys if the store is there, and start to follow. After a fork: threads don't cross one."""
+        """Have keys if the store is there, and start to poll. After a fork: threads don't cross one."""
         for first in (self.signing_keys.ensure, self.mail_throttle.refresh):
             try:
                 first()
             except AuthsvcError:
-                continue  # the followers go on trying; until then /readyz says no
-        for follower in self._followers:
-            follower.start()
+                continue  # the pollers go on trying; until then /readyz says no
+        for poller in self._pollers:
+            poller.start()
         self._outbox_wakeup.start()
 
     def stop(self) -> None:
-        for follower in self._followers:
-            follower.stop()
+        for poller in self._pollers:
+            poller.stop()
         self._outbox_wakeup.stop()
 
     def ready(self) -> bool:

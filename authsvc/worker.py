@@ -32,16 +32,16 @@ TEST_LIFE_MS: Final = 60_000
 
 def work(service: Service, stop: threading.Event) -> bool:
     """Send and seal until `stop`; True when what was in hand could be finished. Raises SettingsInvalid."""
-    sealing = Poller(SEAL_EVERY_S, trail=service.audit_log.seal_all)
-    following = Poller(service.settings.ring_poll_s, keys=service.signing_keys.refresh)  # logouts are signed
-    following.look()
-    for follower in (sealing, following):
-        follower.start()
+    audit_sealer = Poller(SEAL_EVERY_S, audit_log=service.audit_log.seal_all)
+    key_poller = Poller(service.settings.ring_poll_s, keys=service.signing_keys.refresh)  # logouts are signed
+    key_poller.poll()
+    for poller in (audit_sealer, key_poller):
+        poller.start()
     try:
         return run_workers([*(_worker(service) for _ in range(SENDERS)), _teller(service)], stop)
     finally:
-        for follower in (sealing, following):
-            follower.stop()
+        for poller in (audit_sealer, key_poller):
+            poller.stop()
 
 
 def probe(service: Service) -> str:

@@ -9,7 +9,17 @@ from typing import Any
 import click
 
 from authsvc.cli import parameters
-from authsvc.cli.base import CommandGroup, actor, confirm, manner, open_service, reason_option, table, tell, yes_option
+from authsvc.cli.base import (
+    CommandGroup,
+    actor,
+    confirm,
+    open_service,
+    output_mode,
+    print_result,
+    reason_option,
+    table,
+    yes_option,
+)
 from authsvc.cli.errors import FAILED, instant
 
 SITE = ("@site", "@keys", "@clients")
@@ -28,7 +38,7 @@ def audit() -> None:
 def tail(name: str, lines: int) -> None:
     """Show the youngest entries of the trail NAME, a practice's id or @site, @keys, @clients."""
     entries = [_shown(entry) for entry in open_service().audit_log.tail(name, lines)]
-    tell(
+    print_result(
         {"name": name, "entries": entries},
         lambda: table(HEAD, [[entry.get(column) for column in HEAD] for entry in entries], "No entries."),
     )
@@ -60,7 +70,7 @@ def verify(ctx: click.Context, name: str | None) -> None:
         faults = [f"{verdict.name}: {fault}" for verdict in verdicts for fault in verdict.faults]
         return "\n".join([table(head, [[each[column] for column in head] for each in documents]), *faults])
 
-    tell({"intact": intact, "trails": documents}, text)
+    print_result({"intact": intact, "trails": documents}, text)
     if not intact:
         ctx.exit(FAILED)
 
@@ -76,8 +86,8 @@ def export(name: str, trim: bool, reason: str, yes: bool) -> None:
         confirm(f"Drop the sealed entries of {name} from the store after this export?", yes)
     service = open_service()
     entries, mark = service.audit_log.export(name)
-    if manner().json:
-        tell({"name": name, "entries": [_shown(entry) for entry in entries]}, "")
+    if output_mode().json:
+        print_result({"name": name, "entries": [_shown(entry) for entry in entries]}, "")
     else:
         for entry in entries:
             click.echo(json.dumps(_shown(entry), separators=(",", ":")))

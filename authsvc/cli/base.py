@@ -104,9 +104,9 @@ def _fail(error: Exception, as_json: bool) -> NoReturn:
     sys.exit(failure.exit_code)
 
 
-def tell(document: object, text: str | Callable[[], str]) -> None:
+def print_result(document: object, text: str | Callable[[], str]) -> None:
     """The answer of a command: `document` with --json, else `text`."""
-    if manner().json:
+    if output_mode().json:
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         click.echo(text if isinstance(text, str) else text())
@@ -117,7 +117,7 @@ def note(sentence: str) -> None:
     click.echo(sentence, err=True)
 
 
-def manner() -> OutputMode:
+def output_mode() -> OutputMode:
     found = click.get_current_context().find_root().obj
     return found if isinstance(found, OutputMode) else OutputMode()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from authsvc.cli.base import Command, table, tell
+from authsvc.cli.base import Command, print_result, table
 from authsvc.cli.errors import FAILED
 from authsvc.errors import Unavailable
 from authsvc.server import preflight
@@ -35,7 +35,7 @@ def check(ctx: click.Context, live: bool) -> None:
         service = wiring.bootstrap(settings, catalogue, limits)
         found += [*_store(service), preflight.keys(service), preflight.clients(service), preflight.mail(service)]
     good = not any(finding.verdict == FAULT for finding in found)
-    tell(
+    print_result(
         {"ok": good, "findings": [dataclasses.asdict(finding) for finding in found]},
         lambda: table(
             ("verdict", "what", "detail"), [(finding.verdict, finding.name, finding.detail) for finding in found]

@@ -17,9 +17,9 @@ from authsvc.cli.base import (
     note,
     open_service,
     pairs,
+    print_result,
     reason_option,
     table,
-    tell,
     yes_option,
 )
 from authsvc.cli.errors import instant
@@ -126,9 +126,9 @@ def add(
             **more,
         )
     if secret:
-        _tell_secret(client_id, secret)
+        _show_secret(client_id, secret)
         return
-    tell({"client_id": client_id}, lambda: pairs({"client_id": client_id}))
+    print_result({"client_id": client_id}, lambda: pairs({"client_id": client_id}))
     note("It is public and has no secret." if client.public else "It signs its calls and has no secret.")
 
 
@@ -143,7 +143,7 @@ def set_(client_id: str, reason: str, **given: Any) -> None:
         raise click.UsageError("Name at least one thing to change.")
     with _named_by_option():
         client = open_service().clients.set(client_id, actor=actor(), reason=reason, **changes)
-    tell(_document(client), f"Changed {client_id}.")
+    print_result(_document(client), f"Changed {client_id}.")
 
 
 def _named(given: dict[str, Any]) -> dict[str, Any]:
@@ -174,7 +174,7 @@ def _named_by_option() -> Iterator[None]:
 def list_() -> None:
     """List the clients, how each proves itself and when its secrets end; never a secret."""
     found = open_service().clients.list()
-    tell(
+    print_result(
         {"clients": [_document(client) for client in found]},
         lambda: table(
             ("id", "practices", "permissions", "audience", "authenticates by", "secrets end", "redirects to"),
@@ -200,7 +200,7 @@ def list_() -> None:
 @reason_option
 def rotate_secret(client_id: str, reason: str) -> None:
     """Give the client ID a new secret and show it, this once; the one before lives on until its own end."""
-    _tell_secret(client_id, open_service().clients.rotate_secret(client_id, actor=actor(), reason=reason))
+    _show_secret(client_id, open_service().clients.rotate_secret(client_id, actor=actor(), reason=reason))
 
 
 @clients.command()
@@ -211,12 +211,12 @@ def remove(client_id: str, reason: str, yes: bool) -> None:
     """Remove the client ID: its calls are refused within five seconds."""
     confirm(f"Remove the client {client_id}? The service that uses it can't call any more.", yes)
     open_service().clients.remove(client_id, actor=actor(), reason=reason)
-    tell({"removed": client_id}, f"Removed {client_id}.")
+    print_result({"removed": client_id}, f"Removed {client_id}.")
 
 
-def _tell_secret(client_id: str, secret: str) -> None:
+def _show_secret(client_id: str, secret: str) -> None:
     shown = {"client_id": client_id, "client_secret": secret}
-    tell(shown, lambda: pairs(shown))
+    print_result(shown, lambda: pairs(shown))
     note("Keep the secret now: it is not shown again.")
 
 

@@ -16,10 +16,10 @@ from authsvc import errors
 FAILED, USAGE, UNSAFE = 1, 2, 3
 
 _MASTER_SECRET = "The master secret that sealed them must be among AUTHSVC_SECRET_KEYS."
-_RING_CURES = {
+_KEYSET_CURES = {
     "no_ring_yet": "There are no signing keys yet; the first `authsvc serve` makes them.",
     "ring_missing": "The signing keys are gone from the store, and nothing makes new ones by itself. Restore the store"
-    " from a copy, or let `authsvc keys rotate --force` make a new ring: tokens signed so far are then refused.",
+    " from a copy, or let `authsvc keys rotate --force` make a new keyset: tokens signed so far are then refused.",
 }
 
 _LISTED = frozenset({"practice", "client", "key"})
@@ -73,7 +73,9 @@ def explain(error: Exception) -> Failure:
                 {"reason": error.reason},
             )
         case errors.KeysetUnusable():
-            cure = _RING_CURES.get(error.reason, f"The signing keys can't be opened ({error.reason}). {_MASTER_SECRET}")
+            cure = _KEYSET_CURES.get(
+                error.reason, f"The signing keys can't be opened ({error.reason}). {_MASTER_SECRET}"
+            )
             return Failure(FAILED, "key-ring-unusable", cure, {"reason": error.reason})
         case errors.AlreadyExists():
             return Failure(FAILED, "exists", f"{_name(error)} exists already; choose another id, or change that one.")

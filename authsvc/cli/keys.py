@@ -12,13 +12,13 @@ from authsvc.cli.base import (
     CommandGroup,
     actor,
     confirm,
-    manner,
     note,
     open_service,
+    output_mode,
     pairs,
+    print_result,
     reason_option,
     table,
-    tell,
     yes_option,
 )
 from authsvc.cli.errors import instant
@@ -47,7 +47,7 @@ def list_() -> None:
         for key in open_service().signing_keys.list()
     ]
     head = ("kid", "alg", "state", "created_at", "signs_from", "gone_at")
-    tell(
+    print_result(
         {"keys": documents},
         lambda: table(
             head,
@@ -66,7 +66,7 @@ def list_() -> None:
 def rotate(force: bool, if_older_than: int | None, reason: str) -> None:
     """Let the next key sign. Refused (exit 3) while verifiers may not know it yet."""
     step = open_service().signing_keys.rotate(actor(), reason, force=force, if_older_than_s=if_older_than)
-    _tell("rotated", step, step.done)
+    _show("rotated", step, step.done)
 
 
 @keys.command()
@@ -76,7 +76,7 @@ def rotate(force: bool, if_older_than: int | None, reason: str) -> None:
 def revoke(kid: str, reason: str, yes: bool) -> None:
     """Remove a compromised key at once; its tokens become inactive."""
     confirm(f"Revoke {kid}? Every token it signed is refused at once.", yes)
-    _tell("revoked", open_service().signing_keys.revoke(kid, actor(), reason), kid)
+    _show("revoked", open_service().signing_keys.revoke(kid, actor(), reason), kid)
 
 
 @keys.command("import")
@@ -85,7 +85,7 @@ def revoke(kid: str, reason: str, yes: bool) -> None:
 def import_(file: TextIO, reason: str) -> None:
     """Take the private key in FILE (PEM; - for stdin) as the next key."""
     step = open_service().signing_keys.import_pem(file.read(64 * 1024), actor(), reason)
-    _tell("imported", step, step.next)
+    _show("imported", step, step.next)
 
 
 @keys.command()
@@ -101,7 +101,7 @@ def export(form: str) -> None:
     """Write the public keys to stdout, for verifiers that can't fetch them."""
     text = open_service().signing_keys.export(form)
     shown = json.loads(text) if form == "jwks" else {"format": form, "text": text}
-    tell(shown, text.rstrip("\n"))
+    print_result(shown, text.rstrip("\n"))
 
 
 @keys.command()
@@ -114,14 +114,14 @@ def rewrap(reason: str) -> None:
         "master_id": done.master_id,
         "keep_old_until": instant(done.keep_old_until_ms),
     }
-    tell(shown, lambda: pairs({**shown, "moved": " ".join(done.moved) or "nothing: all were there already"}))
-    if not manner().json:
+    print_result(shown, lambda: pairs({**shown, "moved": " ".join(done.moved) or "nothing: all were there already"}))
+    if not output_mode().json:
         note(
             f"Older master secrets may be taken away after {shown['keep_old_until']}, when codes sent before have died."
         )
 
 
-def _tell(what: str, step: KeyStep, value: str | bool) -> None:
+def _show(what: str, step: KeyStep, value: str | bool) -> None:
     shown = {
         what: value,
         "current": step.current,
@@ -130,6 +130,6 @@ def _tell(what: str, step: KeyStep, value: str | bool) -> None:
         "cost": step.cost,
     }
     said = value if isinstance(value, str) else ("yes" if value else "no: not due yet")
-    tell(shown, lambda: pairs({**shown, what: said}))
+    print_result(shown, lambda: pairs({**shown, what: said}))
     if step.cost:
         note(f"The price: {step.cost}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from authsvc.cli import parameters
-from authsvc.cli.base import CommandGroup, act_in, open_service, reason_option, table, tell
+from authsvc.cli.base import CommandGroup, act_in, open_service, print_result, reason_option, table
 from authsvc.cli.errors import instant
 
 
@@ -36,7 +36,9 @@ def list_(practice: str, patient: str) -> None:
         for link in found
     ]
     head = ("id", "workflow", "resource", "state", "expires_at", "uses")
-    tell({"links": documents}, lambda: table(head, [[link[name] for name in head] for link in documents], "No links."))
+    print_result(
+        {"links": documents}, lambda: table(head, [[link[name] for name in head] for link in documents], "No links.")
+    )
 
 
 @links.command()
@@ -56,4 +58,4 @@ def revoke(practice: str, link_id: str | None, patient: str | None, resource: st
         revoked = 1
     else:
         revoked = service.links.revoke_where(act, patient=patient, resource=resource)
-    tell({"practice": practice, "revoked": revoked}, f"Links revoked: {revoked}.")
+    print_result({"practice": practice, "revoked": revoked}, f"Links revoked: {revoked}.")

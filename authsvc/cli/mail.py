@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from authsvc.cli import parameters
-from authsvc.cli.base import CommandGroup, act_in, open_service, table, tell
+from authsvc.cli.base import CommandGroup, act_in, open_service, print_result, table
 from authsvc.cli.errors import instant
 
 
@@ -34,7 +34,7 @@ def log(practice: str, patient: str) -> None:
         for delivery in service.patients.deliveries(act_in(service, practice), patient)
     ]
     head = ("queued_at", "kind", "channel", "state", "attempts", "detail")
-    tell(
+    print_result(
         {"deliveries": documents},
         lambda: table(head, [[each[name] for name in head] for each in documents], "No mail in the last days."),
     )
@@ -49,4 +49,4 @@ def test(practice: str, address: str) -> None:
 
     service = open_service()
     answer = worker.send_test(service, service.practices.known(practice), address)
-    tell({"practice": practice, "sent": True, "answer": answer}, f"Sent: the mail host answered {answer}.")
+    print_result({"practice": practice, "sent": True, "answer": answer}, f"Sent: the mail host answered {answer}.")

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from authsvc.cli.base import Command, note, tell
+from authsvc.cli.base import Command, note, print_result
 
 ANYWHERE = "https://auth.example.org"
 """Where the service is said to be while there are no settings: enough to generate a client from."""
@@ -26,4 +26,4 @@ def openapi() -> None:
         url, catalogue = ANYWHERE, workflows.load(None)
         note(f"There are no settings to take the address from; the document says {ANYWHERE}.")
     document = wsgi.describe(url, catalogue)
-    tell(document, lambda: json.dumps(document, indent=2))
+    print_result(document, lambda: json.dumps(document, indent=2))

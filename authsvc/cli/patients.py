@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from authsvc.cli import parameters
-from authsvc.cli.base import CommandGroup, act_in, confirm, open_service, pairs, reason_option, tell, yes_option
+from authsvc.cli.base import CommandGroup, act_in, confirm, open_service, pairs, print_result, reason_option, yes_option
 
 
 @click.group(cls=CommandGroup)
@@ -31,7 +31,7 @@ def grant(practice: str, patient: str, email: str, label: str | None, reason: st
         "portal_access": granted.portal_access,
         "created": created,
     }
-    tell(shown, lambda: pairs(shown))
+    print_result(shown, lambda: pairs(shown))
 
 
 @patients.command()
@@ -44,7 +44,9 @@ def withdraw(practice: str, patient: str, reason: str, yes: bool) -> None:
     confirm(f"Withdraw portal access of {patient} at {practice}? The patient is signed out.", yes)
     service = open_service()
     service.patients.withdraw(act_in(service, practice, reason), patient)
-    tell({"practice": practice, "patient": patient, "portal_access": False}, f"{patient} can't sign in any more.")
+    print_result(
+        {"practice": practice, "patient": patient, "portal_access": False}, f"{patient} can't sign in any more."
+    )
 
 
 @patients.command()
@@ -56,7 +58,7 @@ def show(practice: str, patient: str) -> None:
     act = act_in(service, practice)
     known = service.patients.show(act, patient)
     shown = {"practice": practice, **known, "sessions": len(service.sessions.list(act, known["patient"]))}
-    tell(shown, lambda: pairs(shown))
+    print_result(shown, lambda: pairs(shown))
 
 
 @patients.command()
@@ -67,7 +69,7 @@ def unlock(practice: str, patient: str, reason: str) -> None:
     """Forget the missed guesses of the patient's mailbox; do so after speaking with the patient."""
     service = open_service()
     service.patients.unlock(act_in(service, practice, reason), patient)
-    tell({"practice": practice, "patient": patient, "unlocked": True}, f"{patient} gets codes again.")
+    print_result({"practice": practice, "patient": patient, "unlocked": True}, f"{patient} gets codes again.")
 
 
 @patients.command("sign-out")
@@ -78,7 +80,7 @@ def sign_out(practice: str, patient: str, reason: str) -> None:
     """End all sessions of a patient."""
     service = open_service()
     ended = service.sessions.end_all(act_in(service, practice, reason), patient)
-    tell({"practice": practice, "patient": patient, "sessions_ended": ended}, f"Sessions ended: {ended}.")
+    print_result({"practice": practice, "patient": patient, "sessions_ended": ended}, f"Sessions ended: {ended}.")
 
 
 @patients.command()
@@ -94,4 +96,4 @@ def merge(practice: str, old: str, new: str, reason: str, yes: bool) -> None:
     confirm(f"Merge {old} into {new} at {practice}? Sessions of {old} end; this can't be undone.", yes)
     service = open_service()
     service.patients.merge(act_in(service, practice, reason), old, new)
-    tell({"practice": practice, "merged": old, "into": new}, f"{old} now means {new}.")
+    print_result({"practice": practice, "merged": old, "into": new}, f"{old} now means {new}.")

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 import click
 
 from authsvc.cli import parameters
-from authsvc.cli.base import CommandGroup, actor, confirm, open_service, pairs, reason_option, table, tell, yes_option
+from authsvc.cli.base import (
+    CommandGroup,
+    actor,
+    confirm,
+    open_service,
+    pairs,
+    print_result,
+    reason_option,
+    table,
+    yes_option,
+)
 from authsvc.cli.errors import instant
 
 if TYPE_CHECKING:
@@ -48,7 +58,7 @@ def practices() -> None:
 def add(practice_id: str, reason: str, **fields: str) -> None:
     """Add the practice ID."""
     service = open_service()
-    _tell(service.practices.add(practice_id, actor=actor(), reason=reason, **_checked(service, fields)))
+    _show(service.practices.add(practice_id, actor=actor(), reason=reason, **_checked(service, fields)))
 
 
 @practices.command("set")
@@ -81,14 +91,14 @@ def set_(practice_id: str, reason: str, logo: Logo | None, no_logo: bool, **fiel
         raise click.UsageError("name what to change; --help shows all there is.")
     service = open_service()
     checked = _checked(service, given)
-    _tell(service.practices.set(practice_id, actor=actor(), reason=reason, logo=logo, **checked))
+    _show(service.practices.set(practice_id, actor=actor(), reason=reason, logo=logo, **checked))
 
 
 @practices.command("list")
 def list_() -> None:
     """List the practices."""
     found = open_service().practices.list()
-    tell(
+    print_result(
         {"practices": [document(practice) for practice in found]},
         lambda: table(
             ("id", "name", "phone", "locale", "portal"),
@@ -114,7 +124,7 @@ def preview(practice_id: str, out: Path | None) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
     index = folder / "index.html"
-    tell(
+    print_result(
         {"practice": practice_id, "folder": str(folder), "index": str(index), "files": list(files)},
         f"{len(files)} files; open {index}",
     )
@@ -128,7 +138,7 @@ def remove(practice_id: str, reason: str, yes: bool) -> None:
     """Remove the practice ID: every call about it is refused within five seconds."""
     confirm(f"Remove the practice {practice_id}? Its patients can't sign in any more.", yes)
     open_service().practices.remove(practice_id, actor=actor(), reason=reason)
-    tell({"removed": practice_id}, f"Removed {practice_id}.")
+    print_result({"removed": practice_id}, f"Removed {practice_id}.")
 
 
 def document(practice: Practice) -> dict[str, object]:
@@ -138,9 +148,9 @@ def document(practice: Practice) -> dict[str, object]:
     return {**shown, "created_at": instant(practice.created_ms)}
 
 
-def _tell(practice: Practice) -> None:
+def _show(practice: Practice) -> None:
     shown = document(practice)
-    tell(shown, lambda: pairs(shown))
+    print_result(shown, lambda: pairs(shown))
 
 
 def _checked(service: Service, fields: dict[str, str]) -> dict[str, str]:

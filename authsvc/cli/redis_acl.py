@@ -7,7 +7,7 @@ from importlib import resources
 
 import click
 
-from authsvc.cli.base import Command, tell
+from authsvc.cli.base import Command, print_result
 from authsvc.cli.parameters import ParameterType
 
 CLIENT = frozenset(
@@ -48,7 +48,7 @@ def redis_acl(user: str, cluster: bool) -> None:
     allowed = [*sorted(CLIENT | scripted()), *CONNECTION, *(CLUSTER if cluster else ())]
     rules = ["resetkeys", "~authsvc:*", "resetchannels", "-@all", *(f"+{command}" for command in allowed)]
     line = f"user {user} on resetpass {' '.join(rules)}"
-    tell({"user": user, "rules": rules, "line": line}, line)
+    print_result({"user": user, "rules": rules, "line": line}, line)
 
 
 def scripted() -> frozenset[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from authsvc.cli.base import Command, manner, tell
+from authsvc.cli.base import Command, output_mode, print_result
 
 if TYPE_CHECKING:
     import socket
@@ -37,7 +37,7 @@ def serve(bind: str | None, workers: int | None) -> None:
         service = wiring.bootstrap(settings, catalogue, limits)
         logs.configure(
             settings.log_level,
-            audit_stream=sys.stderr if manner().json else sys.stdout,
+            audit_stream=sys.stderr if output_mode().json else sys.stdout,
             lost=lambda: service.metrics.count("logs_lost"),
         )
         try:
@@ -48,7 +48,7 @@ def serve(bind: str | None, workers: int | None) -> None:
         from authsvc.wsgi import App
 
         admin_address = None if admin is None else admin.getsockname()[:2]
-        where = {"address": _said(public.address), "admin_address": admin_address and _said(admin_address)}
+        where = {"address": _host_port(public.address), "admin_address": admin_address and _host_port(admin_address)}
         server.run(
             App(service, admin_address),
             {"bind": [where["address"]], "workers": settings.workers, "threads": settings.threads},
@@ -84,11 +84,11 @@ def _admin(settings: Settings) -> socket.socket | None:
 
 def _ready(where: dict[str, str | None], workers: int) -> None:
     log.info("serving", extra={"address": where["address"], "listener": where["admin_address"], "workers": workers})
-    if manner().json:
-        tell({**where, "workers": workers, "pid": os.getpid()}, "")
+    if output_mode().json:
+        print_result({**where, "workers": workers, "pid": os.getpid()}, "")
         sys.stdout.flush()
 
 
-def _said(address: tuple[str, int]) -> str:
+def _host_port(address: tuple[str, int]) -> str:
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -46,7 +46,7 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Inspection:
+class TokenInspection:
     """What a token says (`header`, `claims`: untrusted) and who would refuse it, for which reasons."""
 
     header: dict[str, Any]
@@ -60,17 +60,17 @@ def other_kind(token: str) -> str | None:
     return next((said for prefix, said in _PREFIXES.items() if token.startswith(prefix)), None)
 
 
-def inspect(token: str, expected: Expected) -> Inspection:
+def inspect(token: str, expected: Expected) -> TokenInspection:
     """Raises ValueError for a text that isn't a JWT at all."""
     header, claims, signed, signature = _opened(token)
     verdict = _signature(header, signed, signature, expected)
     refusals: dict[str, list[str]] = {who: [] for who in EVERYBODY}
-    for who, why in _findings(header, claims, verdict, expected):
+    for who, why in _objections(header, claims, verdict, expected):
         for each in who:
             refusals[each].append(why)
     if exact := _ours(token, claims, expected):
         refusals[OURS].insert(0, exact)
-    return Inspection(header, claims, verdict, {who: tuple(dict.fromkeys(why)) for who, why in refusals.items()})
+    return TokenInspection(header, claims, verdict, {who: tuple(dict.fromkeys(why)) for who, why in refusals.items()})
 
 
 def _opened(token: str) -> tuple[dict[str, Any], dict[str, Any], bytes, bytes]:
@@ -102,7 +102,7 @@ def _signature(header: dict[str, Any], signed: bytes, signature: bytes, expected
     return "good" if header.get("alg") == key[0] and key[1](signed, signature) else "bad"
 
 
-def _findings(
+def _objections(
     header: dict[str, Any], claims: dict[str, Any], signature: str, expected: Expected
 ) -> list[tuple[tuple[str, ...], str]]:
     """(who minds, why) for everything that is not as it should be."""

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from authsvc.cli import parameters
-from authsvc.cli.base import CommandGroup, note, open_service, pairs, tell
+from authsvc.cli.base import CommandGroup, note, open_service, pairs, print_result
 from authsvc.cli.errors import instant
 
 if TYPE_CHECKING:
-    from authsvc.cli.token_inspection import Expected, Inspection
+    from authsvc.cli.token_inspection import Expected, TokenInspection
 
 
 @click.group(cls=CommandGroup)
@@ -40,7 +40,7 @@ def inspect(token: str, audience: str | None, practice: str | None, issuer: str 
         found = token_inspection.inspect(text, _expected(audience, practice, issuer, jwks))
     except ValueError as problem:
         raise click.ClickException(f"This is no JWT: {problem}.") from None
-    tell(_document(found), lambda: _text(found))
+    print_result(_document(found), lambda: _text(found))
 
 
 def _expected(audience: str | None, practice: str | None, issuer: str | None, jwks: str | None) -> Expected:
@@ -77,7 +77,7 @@ def _key_set(where: str) -> bytes:
         raise click.BadParameter(f"{problem}.", param_hint="--jwks") from None
 
 
-def _document(found: Inspection) -> dict[str, object]:
+def _document(found: TokenInspection) -> dict[str, object]:
     return {
         "trusted": False,
         "header": found.header,
@@ -90,7 +90,7 @@ def _document(found: Inspection) -> dict[str, object]:
     }
 
 
-def _text(found: Inspection) -> str:
+def _text(found: TokenInspection) -> str:
     claims = {name: _readable(name, value) for name, value in found.claims.items()}
     lines = ["Not trusted: this is what the token says of itself.", "", pairs(found.header), "", pairs(claims), ""]
     lines.append(f"Signature: {found.signature}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from authsvc.cli.base import Command, manner, tell
+from authsvc.cli.base import Command, output_mode, print_result
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service
@@ -34,14 +34,14 @@ def worker(metrics: str | None) -> None:
     service = wiring.bootstrap(settings, catalogue, limits)
     logs.configure(
         settings.log_level,
-        audit_stream=sys.stderr if manner().json else sys.stdout,
+        audit_stream=sys.stderr if output_mode().json else sys.stdout,
         lost=lambda: service.metrics.count("logs_lost"),
     )
     if settings.production:
         preflight.refuse_unsafe_store(service)
     shown = _show_metrics(service, *sockets.split(metrics)) if metrics else None
-    if manner().json:
-        tell({"metrics": shown, "pid": os.getpid()}, "")
+    if output_mode().json:
+        print_result({"metrics": shown, "pid": os.getpid()}, "")
         sys.stdout.flush()
     run(service)
 

@@ -92,7 +92,7 @@ def read_hint(token: str, keys: Mapping[str, SigningKey], issuer: str) -> dict[s
     return claims
 
 
-def said_audience(token: str) -> str:
+def claimed_audience(token: str) -> str:
     """The client that a token names, believed by nobody: no better than an id that anybody can write. Empty for what
     can't be read."""
     try:
@@ -103,7 +103,7 @@ def said_audience(token: str) -> str:
     return audience if isinstance(audience, str) else ""
 
 
-def said_kid(token: str) -> str:
+def claimed_kid(token: str) -> str:
     """The key that a token names, believed by nobody. Empty for what can't be read."""
     try:
         header = jwt.get_unverified_header(token[:HINT_CHARS_MAX])

@@ -70,11 +70,11 @@ class AuthorizationCodes:
 
     def unproven(self, id_token: str) -> str:
         """The client that such a token names, ours or not: worth no more than an id that somebody typed."""
-        return id_tokens.said_audience(id_token)
+        return id_tokens.claimed_audience(id_token)
 
     def outlived(self, id_token: str, client: Client) -> bool:
         """Whether it may be an ID token of this client whose key is no longer among ours. It proves nothing."""
-        kid = id_tokens.said_kid(id_token)
+        kid = id_tokens.claimed_kid(id_token)
         return bool(kid) and kid not in self._keys.verification_keys() and self.unproven(id_token) == client.id
 
     # --- a pressed link -----------------------------------------------------------------------------------------------

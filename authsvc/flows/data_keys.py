@@ -48,8 +48,8 @@ class DataKeys:
     def key(self, purpose: str) -> bytes:
         """The data key of this purpose, made when it is asked for the first time ever.
 
-        Raises Unavailable when the store is away, KeysetUnusable when no master secret opens it (or, for the ring's
-        own purpose, when there is no ring yet), KeyError for a purpose that isn't in `PURPOSES`.
+        Raises Unavailable when the store is away, KeysetUnusable when no master secret opens it (or, for the keyset's
+        own purpose, when there is no keyset yet), KeyError for a purpose that isn't in `PURPOSES`.
         """
         known = self._keys.get(purpose)
         if known is not None:

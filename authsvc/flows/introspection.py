@@ -1,6 +1,6 @@
 """Our own look at a bearer token: what introspection, revocation and forward-auth have in common.
 
-The token is read by the same code that other services use; here the keys come from the ring in memory, and what a
+The token is read by the same code that other services use; here the keys come from the keyset in memory, and what a
 token rests on (session, link, itself) is asked of the store every time. Results are remembered as long as the key set
 stays the same, so that the same token costs its arithmetic once.
 """

@@ -1,8 +1,8 @@
 """What an admin does to the signing keys: list, rotate, revoke, import, export, rewrap.
 
-Every step is computed from the stored ring and put in place only if that ring is still the same, so that two admins (or
-an admin and cron) can't undo each other. A step that would break verifiers is refused with what it breaks and when it
-becomes safe; one that is taken all the same says its cost.
+Every step is computed from the stored keyset and put in place only if that keyset is still the same, so that two
+admins (or an admin and cron) can't undo each other. A step that would break verifiers is refused with what it breaks
+and when it becomes safe; a forced one reports its cost.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HAPROXY_FOLDER: Final = "/etc/haproxy/authsvc"  # where the recipe keeps one PEM
 
 @dataclass(frozen=True)
 class KeyStep:
-    """What a step did. `cost` says in plain words what it breaks, empty when nothing; not `done`: nothing was due."""
+    """What a step did. `cost`: in plain words what it breaks, empty when nothing; not `done`: nothing was due."""
 
     done: bool
     current: str
@@ -48,16 +48,17 @@ class Rewrap:
 
 
 Step = Callable[[Keyset, int], tuple[Keyset, str] | None]
-"""A ring and the instant in; the ring to store and what it costs out, or None when nothing is due."""
+"""Takes the stored keyset and the instant (ms); returns the keyset to store and its cost in words, or None when nothing
+is due."""
 
 
 class KeyRotation(SigningKeys):
-    """The ring in use, and the steps that change it. Each raises Unavailable when the store is away."""
+    """The keyset in use, and the steps that change it. Each raises Unavailable when the store is away."""
 
     def list(self) -> list[PublicKey]:
         """The published keys, current first; none before the first start. Raises Unavailable, KeysetUnusable."""
         if self._held is None and self._store.data_key(KEYSET_PURPOSE) is None and self._store.ring() is None:
-            return []  # with a data key and no ring it is a loss, which `refresh` raises
+            return []  # with a data key and no keyset it is a loss, which `refresh` raises
         self.refresh()
         return self._listed()
 
@@ -77,19 +78,19 @@ class KeyRotation(SigningKeys):
     def rotate(self, actor: str, reason: str = "", force: bool = False, if_older_than_s: int | None = None) -> KeyStep:
         """The next key signs, the current one retires, a new one (of the configured algorithm) is published.
 
-        Raises UnsafeStep while verifiers may not know the next key yet, unless forced. Where the stored ring is lost or
-        unreadable it raises KeysetUnusable, unless forced: then a new ring is begun.
+        Raises UnsafeStep while verifiers may not know the next key yet, unless forced. Where the stored keyset is lost
+        or unreadable it raises KeysetUnusable, unless forced: then a new keyset is begun.
         """
         fresh = signing.generate(self._settings.signing_alg)
 
-        def step(ring: Keyset, now_ms: int) -> tuple[Keyset, str] | None:
-            age_ms = now_ms - ring.current.signs_from_ms
+        def step(keyset: Keyset, now_ms: int) -> tuple[Keyset, str] | None:
+            age_ms = now_ms - keyset.current.signs_from_ms
             if if_older_than_s is not None and age_ms < if_older_than_s * 1000:
                 return None
-            cost = _too_early(ring.next, now_ms)
+            cost = _too_early(keyset.next, now_ms)
             if cost and not force:
-                raise UnsafeStep(cost, ring.next.signs_from_ms)
-            return ring.rotated(self._fresh(fresh, now_ms), now_ms, self._timing), cost
+                raise UnsafeStep(cost, keyset.next.signs_from_ms)
+            return keyset.rotated(self._fresh(fresh, now_ms), now_ms, self._timing), cost
 
         try:
             return self._take(Event.KEY_ROTATED, actor, reason, step)
@@ -101,13 +102,13 @@ class KeyRotation(SigningKeys):
     def revoke(self, kid: str, actor: str, reason: str = "") -> KeyStep:
         """A compromised key is gone at once, its tokens are inactive, and it is never taken in again.
 
-        Raises UnknownName for a key that isn't in the ring. Patients stay signed in: refreshing gives them a token of
+        Raises UnknownName for a key that isn't in the keyset. Patients stay signed in: refreshing gives them a token of
         the next key.
         """
         fresh = signing.generate(self._settings.signing_alg)
 
-        def step(ring: Keyset, now_ms: int) -> tuple[Keyset, str]:
-            gone = ring.find(kid)
+        def step(keyset: Keyset, now_ms: int) -> tuple[Keyset, str]:
+            gone = keyset.find(kid)
             if gone is None:
                 raise UnknownName("key", kid)
             costs = []
@@ -116,9 +117,9 @@ class KeyRotation(SigningKeys):
                     "authsvc refuses its tokens within 5 s and patients get new ones when they refresh; services that "
                     f"verify by a cached key set go on taking them for up to {self._settings.jwks_max_age_s} s"
                 )
-            if gone.state == CURRENT and (early := _too_early(ring.next, now_ms)):
+            if gone.state == CURRENT and (early := _too_early(keyset.next, now_ms)):
                 costs.append(early)
-            return ring.without(kid, self._fresh(fresh, now_ms), now_ms), "; ".join(costs)
+            return keyset.without(kid, self._fresh(fresh, now_ms), now_ms), "; ".join(costs)
 
         return self._take(Event.KEY_REVOKED, actor, reason, step, kid)
 
@@ -134,12 +135,12 @@ class KeyRotation(SigningKeys):
         except ValueError as error:
             raise InvalidInput(Fault("pem", str(error))) from None
 
-        def step(ring: Keyset, now_ms: int) -> tuple[Keyset, str]:
-            if ring.find(brought.kid):
+        def step(keyset: Keyset, now_ms: int) -> tuple[Keyset, str]:
+            if keyset.find(brought.kid):
                 raise AlreadyExists(brought.kid)
-            if brought.kid in ring.revoked:
+            if brought.kid in keyset.revoked:
                 raise UnsafeStep("this key was revoked: whoever has a copy could sign tokens with it", None)
-            return ring.with_next(self._fresh(brought, now_ms)), ""
+            return keyset.with_next(self._fresh(brought, now_ms)), ""
 
         return self._take(Event.KEY_IMPORTED, actor, reason, step, brought.kid)
 
@@ -151,13 +152,13 @@ class KeyRotation(SigningKeys):
             done = Rewrap(
                 tuple(sorted(moves)), self._data_keys.pepper_id, now_ms + self._settings.challenge_life_s * 1000
             )
-            said = {"purposes": " ".join(done.moved), "master": done.master_id}
-            entry = self._recorder.entry(Event.KEY_REWRAPPED, actor=actor, reason=reason, **said)
+            facts = {"purposes": " ".join(done.moved), "master": done.master_id}
+            entry = self._recorder.entry(Event.KEY_REWRAPPED, actor=actor, reason=reason, **facts)
             act = mint.short_id(self._entropy)
             if not moves:
                 return done
             if self._store.rewrap(act=act, now_ms=now_ms, moves=moves, entry=entry):
-                self._recorder.told(Event.KEY_REWRAPPED.value, actor=actor, reason=reason)
+                self._recorder.publish(Event.KEY_REWRAPPED.value, actor=actor, reason=reason)
                 return done
         raise Unavailable("keys_contended")
 
@@ -171,35 +172,37 @@ class KeyRotation(SigningKeys):
         for _ in range(TRIES):
             held = self._load()
             now_ms = self._clock.now_ms()
-            outcome = step(held.ring.at(now_ms), now_ms)
+            outcome = step(held.keyset.at(now_ms), now_ms)
             if outcome is None:
-                return _said(held.ring, "", done=False)
-            ring, cost = outcome
-            if self._put(held.text, ring, event, actor, reason, subject or ring.current.kid, cost):
-                return _said(ring, cost)
+                return _key_step(held.keyset, "", done=False)
+            keyset, cost = outcome
+            if self._put(held.text, keyset, event, actor, reason, subject or keyset.current.kid, cost):
+                return _key_step(keyset, cost)
         raise Unavailable("keys_contended")
 
     def _begin_anew(self, current: SigningKey, actor: str, reason: str) -> KeyStep:
-        """A first ring once more: the stored one is lost, and somebody who knows the cost said so."""
+        """A first keyset once more: the stored one is lost, and the operator forced this step."""
         now_ms = self._clock.now_ms()
         cost = (
-            "the stored ring was lost: every token signed so far is refused, and verifiers that cached the old key set "
-            f"refuse new ones for up to {self._timing.before_ms // 1000} s"
+            "the stored keyset was lost: every token signed so far is refused, and verifiers that cached the old key "
+            f"set refuse new ones for up to {self._timing.before_ms // 1000} s"
         )
         waiting = self._fresh(signing.generate(self._settings.signing_alg), now_ms)
-        ring = Keyset(version=1, keys=(self._sealed(current, CURRENT, now_ms, now_ms), waiting))
-        if not self._put(self._store.ring(), ring, Event.KEY_ROTATED, actor, reason, current.kid, cost):
+        keyset = Keyset(version=1, keys=(self._sealed(current, CURRENT, now_ms, now_ms), waiting))
+        if not self._put(self._store.ring(), keyset, Event.KEY_ROTATED, actor, reason, current.kid, cost):
             raise Unavailable("keys_contended")
-        return _said(ring, cost)
+        return _key_step(keyset, cost)
 
-    def _put(self, read: str | None, ring: Keyset, event: Event, actor: str, reason: str, kid: str, cost: str) -> bool:
-        said = {"kid": kid, "current": ring.current.kid, "cost": cost}
-        entry = self._recorder.entry(event, actor=actor, reason=reason, **said)
-        text, act = ring.to_json(), mint.short_id(self._entropy)
+    def _put(
+        self, read: str | None, keyset: Keyset, event: Event, actor: str, reason: str, kid: str, cost: str
+    ) -> bool:
+        facts = {"kid": kid, "current": keyset.current.kid, "cost": cost}
+        entry = self._recorder.entry(event, actor=actor, reason=reason, **facts)
+        text, act = keyset.to_json(), mint.short_id(self._entropy)
         if not self._store.swap(act=act, now_ms=self._clock.now_ms(), read=read, ring=text, entry=entry):
             return False
         self._adopt(text)
-        self._recorder.told(event.value, actor=actor, reason=reason, kid=kid)
+        self._recorder.publish(event.value, actor=actor, reason=reason, kid=kid)
         return True
 
     def _listed(self) -> builtins.list[PublicKey]:
@@ -215,7 +218,7 @@ class KeyRotation(SigningKeys):
                 signs_from_ms=key.signs_from_ms,
                 gone_at_ms=key.gone_at_ms,
             )
-            for key in view.ring.in_order()
+            for key in view.keyset.in_order()
         ]
 
 
@@ -227,5 +230,5 @@ def _too_early(waiting: KeysetEntry, now_ms: int) -> str:
     return f"verifiers that cached the key set before {waiting.kid} was in it refuse new tokens for up to {left_s} s"
 
 
-def _said(ring: Keyset, cost: str, done: bool = True) -> KeyStep:
-    return KeyStep(done, ring.current.kid, ring.next.kid, ring.next.signs_from_ms, cost)
+def _key_step(keyset: Keyset, cost: str, done: bool = True) -> KeyStep:
+    return KeyStep(done, keyset.current.kid, keyset.next.kid, keyset.next.signs_from_ms, cost)

@@ -1,10 +1,10 @@
-"""The ring of signing keys as a value, and its steps as pure functions: ring and instant in, new ring out.
+"""The keyset of signing keys as a value, and its steps as pure functions: keyset and instant in, new keyset out.
 
     next -> current -> retiring -> gone
 
 A key is published before it signs, for as long as verifiers may go on with a key set they fetched earlier, and stays
 published after it signed, until the last token it signed has died. What time alone brings about is computed on read
-(`Ring.at`): a retiring key whose time is over is gone although nobody has removed it yet.
+(`Keyset.at`): a retiring key whose time is over is gone although nobody has removed it yet.
 """
 
 from __future__ import annotations
@@ -76,11 +76,11 @@ class Keyset:
         return next((key for key in self.keys if key.kid == kid), None)
 
     def at(self, now_ms: int) -> Keyset:
-        """The ring without the keys whose time is over."""
+        """The keyset without the keys whose time is over."""
         return replace(self, keys=tuple(key for key in self.keys if key.gone_at_ms is None or now_ms < key.gone_at_ms))
 
     def changes_at_ms(self) -> int | None:
-        """The next instant at which time alone changes the ring."""
+        """The next instant at which time alone changes the keyset."""
         return min((key.gone_at_ms for key in self.keys if key.gone_at_ms is not None), default=None)
 
     def in_order(self) -> list[KeysetEntry]:
@@ -125,19 +125,19 @@ class Keyset:
 
     @classmethod
     def from_json(cls, text: str) -> Keyset:
-        """Raises ValueError for anything that isn't a whole ring."""
+        """Raises ValueError for anything that isn't a whole keyset."""
         try:
             stored = json.loads(text)
-            ring = cls(
+            keyset = cls(
                 version=stored["version"],
                 keys=tuple(KeysetEntry(**key) for key in stored["keys"]),
                 revoked=tuple(stored["revoked"]),
             )
         except (TypeError, KeyError, ValueError):
-            raise ValueError("not a ring") from None
-        states = [key.state for key in ring.keys]
+            raise ValueError("not a keyset") from None
+        states = [key.state for key in keyset.keys]
         if states.count(CURRENT) != 1 or states.count(NEXT) != 1 or not set(states) <= set(STATES):
-            raise ValueError("a ring needs exactly one current and one next key")
-        if len({key.kid for key in ring.keys}) != len(states):
-            raise ValueError("a ring holds each key once")
-        return ring
+            raise ValueError("a keyset needs exactly one current and one next key")
+        if len({key.kid for key in keyset.keys}) != len(states):
+            raise ValueError("a keyset holds each key once")
+        return keyset

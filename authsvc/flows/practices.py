@@ -40,7 +40,7 @@ class Practices:
 
     def add(self, practice_id: str, *, actor: str, reason: str = "", **fields: str) -> Practice:
         """A new practice. Raises AlreadyExists."""
-        practice = Practice(id=practice_id, created_ms=self._clock.now_ms(), **_given(fields))
+        practice = Practice(id=practice_id, created_ms=self._clock.now_ms(), **_without_none(fields))
         if not self._registry.add(practice_id, dataclasses.asdict(practice)):
             raise AlreadyExists(f"practice {practice_id}")
         self._site.record(Event.PRACTICE_ADDED, actor=actor, reason=reason, practice=practice_id)
@@ -50,7 +50,7 @@ class Practices:
         self, practice_id: str, *, actor: str, reason: str = "", logo: Logo | None = None, **fields: str
     ) -> Practice:
         """Change the named fields, and the logo if one is given (`NO_LOGO` takes it away). Raises UnknownName."""
-        practice = dataclasses.replace(self.known(practice_id), **_given(fields))
+        practice = dataclasses.replace(self.known(practice_id), **_without_none(fields))
         if logo is not None:
             self._keep(practice_id, logo)  # first: a record must not name what isn't there
             practice = dataclasses.replace(practice, logo=logo.digest, logo_width=logo.width, logo_height=logo.height)
@@ -82,7 +82,7 @@ class Practices:
         return Practice(**document) if document is not None else None
 
 
-def _given(fields: dict[str, Any]) -> dict[str, Any]:
+def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
     """Only what was said; None means that an option wasn't used."""
     return {name: value for name, value in fields.items() if value is not None}
 

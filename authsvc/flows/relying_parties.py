@@ -23,9 +23,9 @@ class RelyingParties:
         issuer = self._clients.get(token_issuer) if token_issuer else None
         if issuer is not None and issuer.initiate_login_uri and issuer.serves(practice_id):
             return issuer
-        return next((client for client in self.relying(practice_id) if client.initiate_login_uri), None)
+        return next((client for client in self.of_practice(practice_id) if client.initiate_login_uri), None)
 
-    def relying(self, practice_id: str) -> tuple[Client, ...]:
+    def of_practice(self, practice_id: str) -> tuple[Client, ...]:
         """The practice's relying parties by id, as registered at most five seconds ago. Raises Unavailable."""
         return tuple(client for client in self._cache.get("") or () if client.serves(practice_id))
 

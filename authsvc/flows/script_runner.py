@@ -145,7 +145,7 @@ class ScriptRunner:
         args = {"now": self.clock.now_ms(), "limits": buckets, "audit": audit}
         reply = self.store.run("charge", site_prefix("clients"), args)
         for event, *_ in reply.get("did", ()):
-            self.recorder.told(event, actor=actor, **fields)
+            self.recorder.publish(event, actor=actor, **fields)
         if "err" in reply:
             raise rate_limited(reply)
 

@@ -1,7 +1,7 @@
-"""The signing keys in use: follow the stored ring, sign, publish.
+"""The signing keys in use: follow the stored keyset, sign, publish.
 
-The ring lives in Redis so that every instance sees a step within seconds, and in the memory of each so that nothing
-stops when Redis does. Memory wins whenever the store looks wrong: an emptied or unreadable ring never replaces the
+The keyset lives in Redis so that every instance sees a step within seconds, and in the memory of each so that nothing
+stops when Redis does. Memory wins whenever the store looks wrong: an emptied or unreadable keyset never replaces the
 last good one, never leads to new keys, and a key once seen revoked never comes back into this process.
 """
 
@@ -34,17 +34,17 @@ class LoadedKeyset:
     """A stored text and what it opened to."""
 
     text: str
-    ring: Keyset
+    keyset: Keyset
     opened: Mapping[str, SigningKey]
 
 
 @dataclass(frozen=True)
 class KeysetView:
-    """What the held ring means until time alone changes it."""
+    """What the held keyset means until time alone changes it."""
 
     held: LoadedKeyset
     until_ms: float
-    ring: Keyset
+    keyset: Keyset
     signer: SigningKey
     verifying: Mapping[str, SigningKey]
     jwks: bytes
@@ -74,25 +74,25 @@ class SigningKeys:
         self._view: KeysetView | None = None
         self._revoked: set[str] = set()
 
-    # --- following ----------------------------------------------------------------------------------------------------
+    # --- reading the stored keyset ------------------------------------------------------------------------------------
 
     def ensure(self) -> None:
-        """Have a ring: the stored one, or on the very first start a new one, made once however many instances race.
+        """Have a keyset: the stored one, or on the very first start a new one, made once however many instances race.
 
-        Raises Unavailable when the store is away; KeysetUnusable when there was a ring and it is gone or can't be
-        opened. Does nothing once a ring is held.
+        Raises Unavailable when the store is away; KeysetUnusable when there was a keyset and it is gone or can't be
+        opened. Does nothing once a keyset is held.
         """
         if self._held is None:
             self._load()
 
     def refresh(self) -> None:
-        """Look whether the stored ring changed; to be called every `ring_poll_s`. Raises as `ensure`, and what is held
-        stays held."""
+        """Read the stored keyset again; to be called every `ring_poll_s`. Raises as `ensure` does; the keyset in memory
+        then stays."""
         self._load()
 
     def _load(self) -> LoadedKeyset:
         held = self._held
-        # In this order: ring and data key are made in one step, so a data key without a ring is a loss, not a start.
+        # In this order: keyset and data key are made in one step, so a data key without keyset is a loss, not a start.
         first = held is None and self._store.data_key(KEYSET_PURPOSE) is None
         text = self._store.ring()
         if text is None and first:
@@ -116,23 +116,23 @@ class SigningKeys:
             entry=self._recorder.entry(Event.KEY_CREATED, actor="start", kid=current.kid, next=waiting.kid),
         )
         if text == ours:
-            self._recorder.told(Event.KEY_CREATED.value, actor="start", kid=current.kid)
+            self._recorder.publish(Event.KEY_CREATED.value, actor="start", kid=current.kid)
         return text
 
     def _adopt(self, text: str) -> LoadedKeyset:
-        """Open a stored ring wholly, or raise KeysetUnusable and leave everything as it was."""
+        """Open a stored keyset wholly, or raise KeysetUnusable and leave everything as it was."""
         try:
-            ring = Keyset.from_json(text)
+            keyset = Keyset.from_json(text)
         except ValueError as error:
             raise KeysetUnusable(str(error)) from None
         # What is held already isn't opened again, unless its stored form changed.
         held = self._held
-        known = {key.sealed: held.opened[key.kid] for key in held.ring.keys} if held else {}
-        opened = {key.kid: self._fits(key, known.get(key.sealed) or self._open(key)) for key in ring.keys}
+        known = {key.sealed: held.opened[key.kid] for key in held.keyset.keys} if held else {}
+        opened = {key.kid: self._fits(key, known.get(key.sealed) or self._open(key)) for key in keyset.keys}
         if not self._revoked.isdisjoint(opened):
             raise KeysetUnusable("a revoked key is back")
-        self._revoked.update(ring.revoked)
-        held = self._held = LoadedKeyset(text, ring, opened)
+        self._revoked.update(keyset.revoked)
+        held = self._held = LoadedKeyset(text, keyset, opened)
         return held
 
     def _open(self, key: KeysetEntry) -> SigningKey:
@@ -151,7 +151,7 @@ class SigningKeys:
     # --- using --------------------------------------------------------------------------------------------------------
 
     def signer(self) -> SigningKey:
-        """The key that signs now. Raises KeysetUnusable before there is a ring, like all that follow."""
+        """The key that signs now. Raises KeysetUnusable before there is a keyset, like all that follow."""
         return self.view().signer
 
     def verification_keys(self) -> Mapping[str, SigningKey]:
@@ -167,7 +167,7 @@ class SigningKeys:
         """The kids revoked last, newest last: a cached key set may still hold them. Raises KeysetUnusable."""
         if self._held is None:
             raise KeysetUnusable("no_ring_yet")
-        return self._held.ring.revoked[-REVOKED_SHOWN:]
+        return self._held.keyset.revoked[-REVOKED_SHOWN:]
 
     def pem(self, kid: str) -> str | None:
         """The public key of this kid, if it is published."""
@@ -175,17 +175,17 @@ class SigningKeys:
         return key.pem if key else None
 
     def view(self) -> KeysetView:
-        """The held ring as of now: a retiring key whose time is over is gone, though nobody removed it yet."""
+        """The held keyset as of now: a retiring key whose time is over is gone, though nobody removed it yet."""
         view, held = self._view, self._held
         if held is None:
             raise KeysetUnusable("no_ring_yet")
         now_ms = self._clock.now_ms()
-        # A view names the ring it is of, so that a slow thread can't leave the view of an older one behind.
+        # A view names the keyset it is of, so that a slow thread can't leave the view of an older one behind.
         if view is None or view.held is not held or now_ms >= view.until_ms:
             view = self._view = _view_of(held, now_ms)
         return view
 
-    # --- making ring keys ---------------------------------------------------------------------------------------------
+    # --- making entries -----------------------------------------------------------------------------------------------
 
     def _fresh(self, key: SigningKey, now_ms: int, seal_key: bytes | None = None) -> KeysetEntry:
         return self._sealed(key, NEXT, now_ms, now_ms + self._timing.before_ms, seal_key)
@@ -199,15 +199,15 @@ class SigningKeys:
 
 
 def _view_of(held: LoadedKeyset, now_ms: int) -> KeysetView:
-    ring = held.ring.at(now_ms)
-    verifying = {key.kid: held.opened[key.kid] for key in ring.in_order()}
+    keyset = held.keyset.at(now_ms)
+    verifying = {key.kid: held.opened[key.kid] for key in keyset.in_order()}
     jwks = json.dumps({"keys": [dict(key.jwk) for key in verifying.values()]}, separators=(",", ":")).encode()
-    changes_at_ms = ring.changes_at_ms()
+    changes_at_ms = keyset.changes_at_ms()
     return KeysetView(
         held=held,
         until_ms=math.inf if changes_at_ms is None else changes_at_ms,
-        ring=ring,
-        signer=verifying[ring.current.kid],
+        keyset=keyset,
+        signer=verifying[keyset.current.kid],
         verifying=verifying,
         jwks=jwks,
         etag=hashlib.sha256(jwks).hexdigest()[:32],

@@ -21,4 +21,4 @@ class SiteAudit:
         entry = self._recorder.entry(event, actor=actor, reason=reason, **fields)
         args = {"act": mint.short_id(self._entropy), "audit": {"happened": entry}}
         self._store.run("record", site_prefix("site"), args)
-        self._recorder.told(event.value, actor=actor, **fields)
+        self._recorder.publish(event.value, actor=actor, **fields)

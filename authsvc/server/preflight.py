@@ -74,16 +74,16 @@ def _node(name: str, told: Mapping[str, Any], production: bool) -> list[Prefligh
 
 
 def keys(service: Service) -> PreflightResult:
-    """Whether the ring opens with the configured master secrets."""
+    """Whether the keyset opens with the configured master secrets."""
     try:
-        ring = service.signing_keys.list()
+        keyset = service.signing_keys.list()
     except KeysetUnusable as unusable:
         return PreflightResult("keys", FAULT, f"can't be opened: {unusable.reason}")
     except Unavailable:
         return PreflightResult("keys", FAULT, "not looked at: the store is away")
-    if not ring:
+    if not keyset:
         return PreflightResult("keys", WARNING, "none yet: the first `authsvc serve` makes them")
-    return PreflightResult("keys", OK, f"{len(ring)} published, {ring[0].kid} ({ring[0].alg}) signs")
+    return PreflightResult("keys", OK, f"{len(keyset)} published, {keyset[0].kid} ({keyset[0].alg}) signs")
 
 
 def clients(service: Service) -> PreflightResult:

@@ -17,7 +17,7 @@ from authsvc.config import load as config
 from authsvc.store.keys import RING
 from authsvc.wiring import bootstrap
 from tests.fakes import environ
-from tests.flows.keyrings import NEW, OLD, spellings
+from tests.flows.keysets import NEW, OLD, spellings
 
 HOWTO = Path(__file__).parents[2] / "docs/howto"
 OLD_SECRET, NEW_SECRET = (spellings(secret)[2] for secret in (OLD, NEW))

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from authsvc.crypto import id_tokens, keys, tokens
-from authsvc.crypto.id_tokens import id_claims, logout_claims, read_hint, said_audience, said_kid
+from authsvc.crypto.id_tokens import claimed_audience, claimed_kid, id_claims, logout_claims, read_hint
 from authsvc.crypto.keys import SigningKey
 from authsvc.crypto.mint import b64u
 from authsvc.errors import TokenInvalid
@@ -190,13 +190,13 @@ def test_attack_any_text_is_refused_as_a_value_and_nothing_breaks(text: str) -> 
 
 
 def test_whom_a_token_was_for_can_be_read_when_its_key_is_gone() -> None:
-    assert said_audience(signed(claims(expires_s=1), key=keys.generate("ES256"))) == "portal-web"
+    assert claimed_audience(signed(claims(expires_s=1), key=keys.generate("ES256"))) == "portal-web"
 
 
 @pytest.mark.parametrize("aud", [None, 7, ["portal-web"], {"a": "b"}])
 def test_an_audience_that_is_no_name_is_none(aud: object) -> None:
-    assert said_audience(signed({**claims(), "aud": aud})) == ""
-    assert said_audience(signed({"iss": ISSUER})) == ""
+    assert claimed_audience(signed({**claims(), "aud": aud})) == ""
+    assert claimed_audience(signed({"iss": ISSUER})) == ""
 
 
 @given(st.text(max_size=300) | st.from_regex(r"[A-Za-z0-9_-]{0,99}(\.[A-Za-z0-9_-]{0,99}){0,4}", fullmatch=True))
@@ -205,14 +205,14 @@ def test_an_audience_that_is_no_name_is_none(aud: object) -> None:
 @example(signed(claims()) + "A" * id_tokens.HINT_CHARS_MAX)
 @example("\ud800.\ud800.\ud800")
 def test_attack_any_text_names_nobody_and_nothing_breaks(text: str) -> None:
-    assert said_audience(text) in ("", "portal-web")
-    assert said_kid(text) in ("", key_of().kid)
+    assert claimed_audience(text) in ("", "portal-web")
+    assert claimed_kid(text) in ("", key_of().kid)
 
 
 def test_which_key_a_token_names_can_be_read_of_id_tokens_alone() -> None:
     other = keys.generate("ES256")
-    assert said_kid(signed(claims(), key=other)) == other.kid
-    assert said_kid(signed(claims(), "at+jwt", key=other)) == ""
+    assert claimed_kid(signed(claims(), key=other)) == other.kid
+    assert claimed_kid(signed(claims(), "at+jwt", key=other)) == ""
 
 
 # --- as a key -----------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from authsvc.crypto.keys import SigningKey
 from authsvc.errors import AlreadyExists, InvalidInput, KeysetUnusable, Unavailable, UnknownName, UnsafeStep
 from authsvc.flows.key_rotation import KeyStep
 from authsvc.store.connection import Store
-from tests.flows.keyrings import NEW, OLD, Instance, Site, everything_stored, jwks_kids, settings_with, spellings
+from tests.flows.keysets import NEW, OLD, Instance, Site, everything_stored, jwks_kids, settings_with, spellings
 
 PUBLISHED_S = 360  # jwks_max_age + slack: from then on a new key may sign
 RETIRING_S = 665  # longest token, skew, and the seconds until every instance has followed

@@ -56,7 +56,7 @@ def test_who_can_finish_is_looked_up_once_in_a_few_seconds(targets: RelyingParti
 def test_attack_asking_for_one_practices_page_after_the_other_reads_the_clients_once(
     targets: RelyingParties, house: House
 ) -> None:
-    assert targets.relying("maple")
+    assert targets.of_practice("maple")
     house.service.clients.list = lambda: pytest.fail("read again")  # type: ignore[method-assign,func-returns-value]
-    assert [client.id for client in targets.relying("oak")] == ["oak"]
-    assert targets.relying("elm") == ()
+    assert [client.id for client in targets.of_practice("oak")] == ["oak"]
+    assert targets.of_practice("elm") == ()

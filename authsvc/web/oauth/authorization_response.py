@@ -70,7 +70,7 @@ class Finish:
         """
         addresses = [asked.redirect_uri] if asked else [practice.portal_url] * bool(practice.portal_url)
         if asked is None and addresses:
-            relying = self._service.relying_parties.relying(practice.id)
+            relying = self._service.relying_parties.of_practice(practice.id)
             addresses += [address for client in relying for address in client.redirect_uris]
         return list(dict.fromkeys(origin(address) for address in addresses))
 

@@ -1,4 +1,4 @@
-"""The ring as a value: its steps, its times, and the texts it refuses to be."""
+"""The keyset as a value: its steps, its times, and the texts it refuses to be."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from authsvc.flows.keyset import CURRENT, NEXT, RETIRING, REVOKED_MAX, Keyset, KeysetEntry, Timing
 from tests.fakes import NINE_O_CLOCK_MS
-from tests.flows.keyrings import settings_with
+from tests.flows.keysets import settings_with
 
 T = NINE_O_CLOCK_MS
 TIMING = Timing.of(settings_with())
@@ -25,8 +25,8 @@ def first() -> Keyset:
     return Keyset(1, (replace(fresh("k1"), state=CURRENT, signs_from_ms=T), fresh("k2")))
 
 
-def states(ring: Keyset) -> dict[str, str]:
-    return {key.kid: key.state for key in ring.keys}
+def states(keyset: Keyset) -> dict[str, str]:
+    return {key.kid: key.state for key in keyset.keys}
 
 
 def test_times_are_computed_from_the_settings() -> None:
@@ -40,27 +40,27 @@ def test_shorter_tokens_do_not_shorten_retirement_since_settings_may_have_change
 
 
 def test_a_rotation_moves_every_key_one_state_on() -> None:
-    ring = first().rotated(fresh("k3"), T + 5, TIMING)
-    assert states(ring) == {"k1": RETIRING, "k2": CURRENT, "k3": NEXT}
-    assert ring.current.signs_from_ms == T + 5
-    assert ring.find("k1") == replace(first().current, state=RETIRING, gone_at_ms=T + 5 + TIMING.after_ms)
-    assert ring.version == 2
+    keyset = first().rotated(fresh("k3"), T + 5, TIMING)
+    assert states(keyset) == {"k1": RETIRING, "k2": CURRENT, "k3": NEXT}
+    assert keyset.current.signs_from_ms == T + 5
+    assert keyset.find("k1") == replace(first().current, state=RETIRING, gone_at_ms=T + 5 + TIMING.after_ms)
+    assert keyset.version == 2
 
 
 def test_a_retiring_key_is_gone_at_its_time_though_nobody_removed_it() -> None:
-    ring = first().rotated(fresh("k3"), T, TIMING)
-    gone_at_ms = ring.changes_at_ms()
+    keyset = first().rotated(fresh("k3"), T, TIMING)
+    gone_at_ms = keyset.changes_at_ms()
     assert gone_at_ms == T + TIMING.after_ms
-    assert "k1" in states(ring.at(gone_at_ms - 1))
-    assert "k1" not in states(ring.at(gone_at_ms))
-    assert ring.at(gone_at_ms).changes_at_ms() is None
+    assert "k1" in states(keyset.at(gone_at_ms - 1))
+    assert "k1" not in states(keyset.at(gone_at_ms))
+    assert keyset.at(gone_at_ms).changes_at_ms() is None
 
 
 def test_a_revoked_current_key_is_followed_by_the_next_at_once() -> None:
-    ring = first().without("k1", fresh("k3"), T + 5)
-    assert states(ring) == {"k2": CURRENT, "k3": NEXT}
-    assert ring.current.signs_from_ms == T + 5
-    assert ring.revoked == ("k1",)
+    keyset = first().without("k1", fresh("k3"), T + 5)
+    assert states(keyset) == {"k2": CURRENT, "k3": NEXT}
+    assert keyset.current.signs_from_ms == T + 5
+    assert keyset.revoked == ("k1",)
 
 
 def test_a_revoked_next_key_is_replaced() -> None:
@@ -68,14 +68,14 @@ def test_a_revoked_next_key_is_replaced() -> None:
 
 
 def test_a_revoked_retiring_key_is_gone_and_the_others_stay() -> None:
-    ring = first().rotated(fresh("k3"), T, TIMING).without("k1", fresh("k4"), T)
-    assert states(ring) == {"k2": CURRENT, "k3": NEXT}
-    assert ring.revoked == ("k1",)
+    keyset = first().rotated(fresh("k3"), T, TIMING).without("k1", fresh("k4"), T)
+    assert states(keyset) == {"k2": CURRENT, "k3": NEXT}
+    assert keyset.revoked == ("k1",)
 
 
 def test_revoked_keys_are_remembered_up_to_a_bound() -> None:
-    ring = replace(first(), revoked=tuple(f"r{n}" for n in range(REVOKED_MAX)))
-    assert ring.without("k1", fresh("k3"), T).revoked == (*(f"r{n}" for n in range(1, REVOKED_MAX)), "k1")
+    keyset = replace(first(), revoked=tuple(f"r{n}" for n in range(REVOKED_MAX)))
+    assert keyset.without("k1", fresh("k3"), T).revoked == (*(f"r{n}" for n in range(1, REVOKED_MAX)), "k1")
 
 
 def test_a_brought_key_waits_in_place_of_the_next() -> None:
@@ -83,28 +83,28 @@ def test_a_brought_key_waits_in_place_of_the_next() -> None:
 
 
 def test_people_see_what_signs_then_what_will_then_what_did() -> None:
-    ring = first().rotated(fresh("k3", T + 1), T + 1, TIMING).rotated(fresh("k4", T + 2), T + 2, TIMING)
-    assert [key.kid for key in ring.in_order()] == ["k3", "k4", "k1", "k2"]
+    keyset = first().rotated(fresh("k3", T + 1), T + 1, TIMING).rotated(fresh("k4", T + 2), T + 2, TIMING)
+    assert [key.kid for key in keyset.in_order()] == ["k3", "k4", "k1", "k2"]
 
 
 @settings(derandomize=True, deadline=None, max_examples=200)
 @given(st.lists(st.tuples(st.sampled_from(["rotate", "revoke", "import"]), st.integers(0, 400_000)), max_size=12))
 def test_whatever_is_done_there_is_one_current_and_one_next_key(steps: list[tuple[str, int]]) -> None:
-    ring, now_ms = first(), T
+    keyset, now_ms = first(), T
     for number, (step, pause_ms) in enumerate(steps):
         now_ms += pause_ms
-        ring, made = ring.at(now_ms), fresh(f"n{number}", now_ms)
+        keyset, made = keyset.at(now_ms), fresh(f"n{number}", now_ms)
         if step == "rotate":
-            ring = ring.rotated(made, now_ms, TIMING)
+            keyset = keyset.rotated(made, now_ms, TIMING)
         elif step == "revoke":
-            ring = ring.without(ring.keys[pause_ms % len(ring.keys)].kid, made, now_ms)
+            keyset = keyset.without(keyset.keys[pause_ms % len(keyset.keys)].kid, made, now_ms)
         else:
-            ring = ring.with_next(made)
-        assert Keyset.from_json(ring.to_json()) == ring
-        assert ring.current.state == CURRENT
-        assert ring.next.kid == f"n{number}" or step == "revoke"
-        assert not set(ring.revoked) & set(states(ring))
-        assert ring.version == number + 2
+            keyset = keyset.with_next(made)
+        assert Keyset.from_json(keyset.to_json()) == keyset
+        assert keyset.current.state == CURRENT
+        assert keyset.next.kid == f"n{number}" or step == "revoke"
+        assert not set(keyset.revoked) & set(states(keyset))
+        assert keyset.version == number + 2
 
 
 def broken(**changed: object) -> str:
@@ -122,7 +122,7 @@ KEYS = json.loads(first().to_json())["keys"]
         "[]",
         "{}",
         "{",
-        '"ring"',
+        '"keyset"',
         broken(keys=None),
         broken(keys=[]),
         broken(keys=[KEYS[0]]),
@@ -136,6 +136,6 @@ KEYS = json.loads(first().to_json())["keys"]
         broken(revoked=None),
     ],
 )
-def test_what_is_not_a_whole_ring_is_none(text: str) -> None:
-    with pytest.raises(ValueError, match="ring"):
+def test_what_is_not_a_whole_keyset_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match="keyset"):
         Keyset.from_json(text)

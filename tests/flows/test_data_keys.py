@@ -13,7 +13,7 @@ from authsvc.flows.data_keys import PURPOSES, DataKeys
 from authsvc.store.connection import Store
 from authsvc.store.keys import KeyStore
 from tests.fakes import SeededEntropy
-from tests.flows.keyrings import NEW, OLD, Site, everything_stored, spellings
+from tests.flows.keysets import NEW, OLD, Site, everything_stored, spellings
 
 
 @pytest.fixture
