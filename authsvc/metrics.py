@@ -23,21 +23,6 @@ from authsvc.config import limits
 OTHER = "other"
 
 _KINDS = ("code", "access-link", "link", "address-changed", "new-link", "test")
-_CODE = ("wrong", "expired", "dummy", "link_mode", "no_access")
-_CHALLENGE = ("unknown", "expired", "spent", "exhausted", "other_client", "superseded", "unproven")
-_LINK = ("unknown", "expired", "used_up", "revoked", "address_changed")
-_GRANT = ("malformed", "unknown", "expired", "reused", "other_client", "scope")
-_UNAVAILABLE = (
-    "store_away",
-    "store_busy",
-    "breaker_open",
-    "not_replicated",
-    "not_ready",
-    "hash_queue_full",
-    "keys_contended",
-    "pepper_unknown",
-    "key_ring",
-)
 _POLICIES = (*limits.POLICIES, "resend", "guesses")
 
 
@@ -53,6 +38,18 @@ def _event(told: str, **labels: tuple[str, ...]) -> Event:
     return Event(told, {name: frozenset(values) for name, values in labels.items()})
 
 
+_REFUSALS = {
+    "links_refused": "Links not exchanged, and why.",
+    "codes_refused": "Codes not accepted: `wrong` and the like by the code, `gone_*` by its challenge.",
+    "authorization_codes_refused": "Authorization codes not redeemed, and why.",
+    "refreshes_refused": "Refresh tokens not accepted, and why.",
+    "bearers_refused": "Bearer tokens that didn't pass at forward-auth: `invalid`, or what was missing.",
+    "clients_refused": "Calls without good client credentials or permission.",
+    "store_failures": "Acts answered 503, and why.",
+}
+"""Counted by reason; the reasons are those of the error classes."""
+
+
 EVENTS: Mapping[str, Event] = {
     "events": _event("Acts, by the event that the trail records for them.", event=tuple(audit.Event)),
     "mails": _event(
@@ -65,21 +62,11 @@ EVENTS: Mapping[str, Event] = {
     ),
     "links_opened": _event("Link pages shown (nothing is spent by that).", state=("live", "gone", "unknown")),
     "forms_refused": _event("Forms of the pages that came from elsewhere, or after the browser had lost its cookie."),
-    "links_refused": _event("Links not exchanged, and why.", reason=_LINK),
-    "codes_refused": _event(
-        "Codes not accepted: `wrong` and the like by the code, `gone_*` by its challenge.",
-        reason=_CODE + tuple(f"gone_{reason}" for reason in _CHALLENGE),
-    ),
-    "refreshes_refused": _event("Refresh tokens not accepted, and why.", reason=_GRANT),
-    "bearers_refused": _event(
-        "Bearer tokens that didn't pass at forward-auth: `invalid`, or what was missing.",
-        reason=("invalid", "missing_token", "scope", "acr", "resource", "practice"),
-    ),
-    "clients_refused": _event(
-        "Calls without good client credentials or permission.", reason=("credentials", "permission")
-    ),
+    **{
+        name: _event(help_text, reason=sum((error.metric_values for error in errors.ALL if error.metric == name), ()))
+        for name, help_text in _REFUSALS.items()
+    },
     "limiter_refusals": _event("Refusals by a limiter, by its policy.", policy=_POLICIES),
-    "store_failures": _event("Acts answered 503, and why.", reason=_UNAVAILABLE),
     "logs_lost": _event("Log lines that could not be written."),
 }
 """Every counter there is; `authsvc_<name>_total` on `/metrics`. What went well is in `events`: asked (`code.started`),
@@ -141,37 +128,11 @@ class Metrics:
             return
 
     def refused(self, error: errors.AuthsvcError) -> None:
-        """Counts a refusal by the error that told of it; errors that say nothing about the funnel count nothing."""
-        match error:
-            case errors.InvalidCode():
-                self.count("codes_refused", reason=error.reason)
-            case errors.ChallengeGone():
-                self.count("codes_refused", reason=f"gone_{error.reason}")
-            case errors.LinkGone():
-                self.count("links_refused", reason=error.reason)
-            case errors.LinkUnknown():
-                self.count("links_refused", reason="unknown")
-            case errors.InvalidGrant():
-                self.count("refreshes_refused", reason=error.reason)
-            case errors.InvalidScope():
-                self.count("refreshes_refused", reason="scope")
-            case errors.TokenInvalid():
-                self.count("bearers_refused", reason="invalid")
-            case errors.TokenMissing():
-                self.count("bearers_refused", reason="missing_token")
-            case errors.TokenInsufficient():
-                self.count("bearers_refused", reason=error.missing)
-            case errors.Unauthenticated():
-                self.count("clients_refused", reason="credentials")
-            case errors.Forbidden():
-                self.count("clients_refused", reason="permission")
-            case errors.RateLimited():
-                for policy in error.violated:
-                    self.count("limiter_refusals", policy=policy)
-            case errors.Unavailable():
-                self.count("store_failures", reason=error.reason)
-            case errors.KeysetUnusable():
-                self.count("store_failures", reason="key_ring")
+        """Counts a refusal as its class says; errors that say nothing about the way in count nothing."""
+        if error.metric:
+            (label,) = EVENTS[error.metric].labels
+            for value in error.counted:
+                self.count(error.metric, **{label: value})
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """One answered request. `route` is the rule that matched (`/v1/practices/<practice>/codes`), never the path."""

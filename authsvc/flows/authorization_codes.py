@@ -15,7 +15,7 @@ from typing import Any
 from authsvc.audit import Event
 from authsvc.config.workflows import Catalogue
 from authsvc.crypto import id_tokens, mint
-from authsvc.errors import InvalidGrant, LinkGone
+from authsvc.errors import InvalidAuthorizationCode, LinkGone
 from authsvc.flows.browser_sessions import named
 from authsvc.flows.key_rotation import KeyRotation
 from authsvc.flows.links import Links
@@ -151,11 +151,14 @@ class AuthorizationCodes:
         return code
 
     def redeem(self, client: Client, code: str, redirect_uri: str, verifier: str, request_id: str) -> TokenGrant:
-        """The tokens for a code: of a new client session, or of a link. Raises InvalidGrant, RateLimited."""
+        """The tokens for a code: of a new client session, or of a link.
+
+        Raises InvalidAuthorizationCode, RateLimited.
+        """
         practice_id = code.removeprefix(CODE).partition(".")[0]
         practice = self._practices.get(practice_id) if code.startswith(CODE) else None
         if practice is None or not client.serves(practice.id):
-            raise InvalidGrant("unknown")
+            raise InvalidAuthorizationCode("unknown")
         context = RequestContext.of_client(self._runner.new_id(), client, practice, request_id)
         settings, sid = self._runner.settings, mint.short_id(self._runner.entropy)
         nonce = self._token_issuer.nonce(practice.id, code, sid)

@@ -21,9 +21,10 @@ from authsvc.errors import (
     ChallengeGone,
     Fault,
     IdempotencyConflict,
+    InvalidAuthorizationCode,
     InvalidCode,
-    InvalidGrant,
     InvalidInput,
+    InvalidRefreshToken,
     InvalidScope,
     LinkGone,
     LinkUnknown,
@@ -241,8 +242,10 @@ def _refusal(reply: Mapping[str, Any]) -> Exception:
             return LinkUnknown()
         case "link-gone":
             return LinkGone(reply["reason"])
-        case "invalid-grant":
-            return InvalidGrant(reply["reason"])
+        case "invalid-refresh-token":
+            return InvalidRefreshToken(reply["reason"])
+        case "invalid-authorization-code":
+            return InvalidAuthorizationCode(reply["reason"])
         case "invalid-scope":
             return InvalidScope()
         case "sign-in-needed":

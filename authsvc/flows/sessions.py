@@ -11,7 +11,7 @@ from typing import Any
 from authsvc.audit import Event
 from authsvc.crypto import mint, tokens
 from authsvc.crypto.tokens import Refresh
-from authsvc.errors import InvalidGrant, InvalidScope, KeysetUnusable, NotFound, TokenInvalid
+from authsvc.errors import InvalidRefreshToken, InvalidScope, KeysetUnusable, NotFound, TokenInvalid
 from authsvc.flows.introspection import TokenIntrospection, rests
 from authsvc.flows.practices import Practices
 from authsvc.flows.script_runner import ScriptRunner
@@ -40,7 +40,7 @@ class Sessions:
     # --- RFC 6749 §6 ------------------------------------------------------------------------------------------------
 
     def refresh(self, client: Client, refresh_token: str, scope: str | None, request_id: str) -> TokenGrant:
-        """The next tokens of a session. Raises InvalidGrant, InvalidScope, RateLimited."""
+        """The next tokens of a session. Raises InvalidRefreshToken, InvalidScope, RateLimited."""
         request = None if scope is None else scope.split()
         if request == []:
             raise InvalidScope
@@ -72,10 +72,10 @@ class Sessions:
             said = tokens.parse_refresh(self._runner.data_keys.key("refresh"), refresh_token, client.id)
         except ValueError:
             self._count_junk(client)
-            raise InvalidGrant("malformed") from None
+            raise InvalidRefreshToken("malformed") from None
         practice = self._practices.get(said.practice)
         if practice is None or not client.serves(practice.id):
-            raise InvalidGrant("unknown")
+            raise InvalidRefreshToken("unknown")
         return said, self._act(client, practice, request_id)
 
     def _count_junk(self, client: Client) -> None:
@@ -92,7 +92,7 @@ class Sessions:
         if token.startswith(mint.REFRESH):
             try:
                 said, context = self._opened(client, token, request_id)
-            except InvalidGrant:
+            except InvalidRefreshToken:
                 return
             self._end(context, said.sid, client=client.id)
             return

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from authsvc import errors
 from authsvc.web.api import openapi
 from authsvc.web.endpoint import Operation
-from authsvc.web.problems import ELSEWHERE, PROBLEM_TYPES, TABLE
+from authsvc.web.problems import PROBLEM_TYPES
 
 HERE = Path(__file__).parent
 HTTP_API_MD = HERE / "http-api.md"
@@ -84,8 +85,9 @@ def http_api_md() -> str:
 
 def errors_md() -> str:
     classes: dict[str, list[str]] = {}
-    for error, rule in TABLE.items():
-        classes.setdefault(rule.slug, []).append(error.__name__)
+    for error in errors.ALL:
+        classes.setdefault(error.slug, []).append(error.__name__)
+    never = ", ".join(sorted(f"`{name}`" for name in classes.pop("internal") if name != "AuthsvcError"))
     parts = [ERRORS_HEAD]
     for kind in PROBLEM_TYPES.values():
         inside = ", ".join(f"`{name}`" for name in classes.get(kind.slug, ())) or "anything else"
@@ -93,7 +95,6 @@ def errors_md() -> str:
             f"### `{kind.slug}`\n\n{kind.status}: {kind.title}. Inside: {inside}.\n\n"
             f"{kind.cause}\n\n**What to do.** {kind.cure}\n"
         )
-    never = ", ".join(sorted(f"`{error.__name__}`" for error in ELSEWHERE))
     parts.append(f"## Errors that no HTTP call answers\n\n{never}: of `/oauth2`, the worker and the command line.\n")
     return "\n".join(parts)
 

@@ -402,6 +402,20 @@ def test_attack_pkce_downgrade(web: Web, app: Party) -> None:
     assert app.redeem(code).status_code == 200  # none of that has spent it
 
 
+def test_a_code_that_is_refused_is_counted_as_a_code_with_its_reason_and_not_as_a_refresh(web: Web, app: Party) -> None:
+    sign_in(web)
+    code = code_of(app.authorize())
+    app.redeem(code, code_verifier="x" * 43)
+    app.redeem(code, redirect_uri="https://portal.maple.example/elsewhere")
+    app.redeem(code)
+    app.redeem(code)
+    app.redeem("aac_maple." + "A" * 43)
+    text = web.admin.get("/metrics").get_data(as_text=True)
+    for reason in ("pkce", "redirect", "reused", "unknown"):
+        assert f'authsvc_authorization_codes_refused_total{{reason="{reason}"}} 1.0' in text
+    assert "authsvc_refreshes_refused_total{" not in text
+
+
 def test_attack_a_challenge_sent_as_its_own_verifier(web: Web, app: Party) -> None:
     sign_in(web)
     challenge = s256("another")

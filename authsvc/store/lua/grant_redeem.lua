@@ -4,7 +4,8 @@
 --   session {id, nonce (digest), aud, tell (whether the client wants to be told of its end)}; jti of the token that a
 --   link would give, token_until (ms)
 --   audit redeemed, reused, refused, session_ended, limited
--- Returns {session, nonce, scope} | {link = {id, p, w, r, ch, o}, nonce, scope} | err: rate-limited, invalid-grant (reason)
+-- Returns {session, nonce, scope} | {link = {id, p, w, r, ch, o}, nonce, scope}
+--   | err: rate-limited, invalid-authorization-code (reason)
 --
 -- A second use means that somebody copied the code: what the first one gave ends (RFC 6749 §4.1.2). A wrong verifier,
 -- address or client doesn't spend it, so that a thief can't spoil what he can't use.
@@ -20,7 +21,7 @@ local g = hash(k)
 
 local function no(reason)
   record(a.audit.refused, {reason = reason, sid = g.v, link = g.l})
-  return reply({err = 'invalid-grant', reason = reason})
+  return reply({err = 'invalid-authorization-code', reason = reason})
 end
 
 if not g.c then return no('unknown') end
@@ -34,7 +35,7 @@ if g.st ~= '' then
     feed('t', g.st)  -- once: who sends the same code again and again doesn't fill the feed
   end
   record(a.audit.reused, {sid = g.v and g.st, jti = g.l and g.st})
-  return reply({err = 'invalid-grant', reason = 'reused'})
+  return reply({err = 'invalid-authorization-code', reason = 'reused'})
 end
 if tonumber(g.e) <= now then return no('expired') end
 

@@ -2,7 +2,7 @@
 --
 --   limits; sid, client, generation, nonce (digest); scope (names asked for; absent: all); idle_ms, grace_ms
 --   audit refreshed, reused, refused, limited
--- Returns {session} | err: rate-limited, invalid-grant (reason), invalid-scope (nothing was used up)
+-- Returns {session} | err: rate-limited, invalid-refresh-token (reason), invalid-scope (nothing was used up)
 --
 -- Anything older than the parent, or the parent after the grace, is a copied token: the whole family ends
 -- (RFC 9700 §4.14.2).
@@ -14,7 +14,7 @@ local s = hash(k)
 
 local function no(reason)
   record(a.audit.refused, {reason = reason, sid = a.sid, patient = s.p})
-  return reply({err = 'invalid-grant', reason = reason})
+  return reply({err = 'invalid-refresh-token', reason = reason})
 end
 
 if not s.p then return no('unknown') end
@@ -34,7 +34,7 @@ if a.generation == generation then
 elseif a.generation ~= generation - 1 or now - began > a.grace_ms then
   end_session(a.sid, s.p, 'reused')
   record(a.audit.reused, {sid = a.sid, patient = s.p, generation = a.generation, newest = generation})
-  return reply({err = 'invalid-grant', reason = 'reused'})
+  return reply({err = 'invalid-refresh-token', reason = 'reused'})
 end
 s.id = a.sid
 return reply({session = s})

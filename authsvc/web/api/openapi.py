@@ -94,7 +94,7 @@ _OAUTH_ERROR = {
     "type": "object",
     "required": ["error"],
     "properties": {
-        "error": {"enum": sorted({*oauth_errors.OTHER_CODES, *(told[1] for told in oauth_errors.TABLE.values())})},
+        "error": {"enum": sorted({"unsupported_grant_type", *(answer.code for answer in oauth_errors.ANSWERS)})},
         "error_description": {"type": "string"},
     },
 }

@@ -147,8 +147,7 @@ class OperationDescription:
         for status, successes in by_status.items():
             responses[str(status)] = self._success(status, successes)
         if self._at_oauth:
-            statuses = [500, *(told[0] for told in oauth_errors.TABLE.values())]
-            responses |= {str(status): self._oauth_error(status) for status in statuses}
+            responses |= {str(answer.status): self._oauth_error(answer.status) for answer in oauth_errors.ANSWERS}
         else:
             for status, slugs in self._problems().items():
                 responses[str(status)] = self._problem(status, slugs)
@@ -215,7 +214,7 @@ class OperationDescription:
         return {"description": told, "headers": _on(status), "content": {PROBLEM_TYPE: {"schema": schema}}}
 
     def _oauth_error(self, status: int) -> dict[str, Any]:
-        codes = sorted({told[1] for told in oauth_errors.TABLE.values() if told[0] == status}) or ["server_error"]
+        codes = sorted({answer.code for answer in oauth_errors.ANSWERS if answer.status == status})
         told = ", ".join(f"`{code}`" for code in codes)
         schema = {"$ref": "#/components/schemas/OAuthError"}
         return {"description": told, "headers": _on(status), "content": {JSON_TYPE: {"schema": schema}}}

@@ -8,13 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from authsvc import i18n
-from authsvc.errors import KeysetUnusable, NotFound, RateLimited, Unavailable
+from authsvc.errors import KeysetUnusable, NotFound, RateLimited, Unavailable, UnregisteredClient
 from authsvc.model import Practice
 from authsvc.web.browser.render import PageRenderer, again, language_of
 from authsvc.web.endpoint import Environ, Reply
 from authsvc.web.errors import ErrorHandler
-from authsvc.web.oauth.authorization_request import UnregisteredClient
-from authsvc.web.problems import KEY_RING_RETRY_S
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service
@@ -43,7 +41,7 @@ class ErrorPages:
             case Unavailable() | KeysetUnusable():
                 self._failures.told(error, environ)
                 reply = self._say(environ, 503, "away", practice, lang, **_once_more(environ, practice))
-                return _with_retry(reply, getattr(error, "retry_after_s", KEY_RING_RETRY_S))
+                return _with_retry(reply, error.retry_after_s)
         raise error
 
     def _say(

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from authsvc.errors import TooLarge
+from authsvc.errors import AuthorizationError, TooLarge, UnregisteredClient
 from authsvc.flows.forward_auth import ACR_ORDER
 from authsvc.flows.token_issuer import OPENID
 from authsvc.model import AuthorizationRequest, Client
@@ -44,28 +44,11 @@ _HINT = re.compile(r"alh_[A-Za-z0-9_-]{43}")
 LOCALES = re.compile(r"[A-Za-z0-9-]{1,35}( [A-Za-z0-9-]{1,35}){0,9}")
 
 
-class UnregisteredClient(Exception):
-    """Client and redirect address don't belong together, so there is nobody to answer to but the browser."""
-
-    def __init__(self, problem: str) -> None:
-        super().__init__(problem)
-        self.problem = problem
-
-
-class AuthorizationError(Exception):
-    """The client is told at its redirect address (RFC 6749 §4.1.2.1)."""
-
-    def __init__(self, redirect_uri: str, state: str, error: str, description: str) -> None:
-        super().__init__(error)
-        self.redirect_uri = redirect_uri
-        self.state = state
-        self.error = error
-        self.description = description
-
-
 def pairs(environ: Environ) -> list[tuple[str, str]]:
-    """A request's parameters, from the query or the form (OpenID Connect Core §3.1.2.1: both must do). Raises NotOurs
-    for what can't be read."""
+    """A request's parameters, from the query or the form (OpenID Connect Core §3.1.2.1: both must do).
+
+    Raises UnregisteredClient for what can't be read.
+    """
     try:
         if environ["REQUEST_METHOD"] == "POST":
             return parsing.parse_pairs(parsing.read(environ).decode("utf-8"))
@@ -75,7 +58,7 @@ def pairs(environ: Environ) -> list[tuple[str, str]]:
 
 
 def parse(service: Service, sent_pairs: Iterable[tuple[str, str]]) -> AuthorizationRequest:
-    """The checked request. Raises NotOurs, Declined, Unavailable."""
+    """The checked request. Raises UnregisteredClient, AuthorizationError, Unavailable."""
     sent = _Sent(sent_pairs)
     client = _client(service, sent)
     practice = service.practices.get(client.practices[0])

@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
-from authsvc.errors import SignInNeeded
+from authsvc.errors import AuthorizationError, SignInNeeded
 from authsvc.model import AuthorizationRequest, Practice, RequestContext
 from authsvc.web.endpoint import Reply
-from authsvc.web.oauth.authorization_request import AuthorizationError
 from authsvc.web.oauth.errors import quotable
 
 if TYPE_CHECKING:

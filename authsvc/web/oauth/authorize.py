@@ -12,14 +12,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from authsvc.errors import LinkGone, MethodNotAllowed, SignInNeeded
+from authsvc.errors import AuthorizationError, LinkGone, MethodNotAllowed, SignInNeeded
 from authsvc.model import AuthorizationRequest, RequestContext
 from authsvc.web.browser.cookies import Browser, BrowserCookies
 from authsvc.web.browser.error_pages import ErrorPages
 from authsvc.web.client_ip import ClientIpResolver
 from authsvc.web.endpoint import REQUEST_INFO, Environ, Reply
 from authsvc.web.oauth import authorization_request
-from authsvc.web.oauth.authorization_request import AuthorizationError
 from authsvc.web.oauth.authorization_response import Finish
 
 if TYPE_CHECKING:

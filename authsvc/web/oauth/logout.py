@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
-from authsvc.errors import MethodNotAllowed
+from authsvc.errors import MethodNotAllowed, UnregisteredClient
 from authsvc.model import Client, IdTokenHint, Practice, RequestContext
 from authsvc.web.browser.cookies import Browser, BrowserCookies
 from authsvc.web.browser.error_pages import ErrorPages
@@ -115,7 +115,7 @@ class Logout:
         )
 
     def _leaving(self, form: Mapping[str, str]) -> _Leaving:
-        """Raises NotOurs for whatever doesn't fit together: then there is nowhere to send the browser.
+        """Raises UnregisteredClient for whatever doesn't fit together: then there is nowhere to send the browser.
 
         An ID token that we can't check proves nothing, and so the patient is asked: a sign-in may be older than the
         keys that are left after a rotation, and nobody shall be unable to sign out for that.
@@ -125,13 +125,13 @@ class Logout:
         client_id = client_id or (hinted.client if hinted else self._service.authorization_codes.unproven(token))
         client = self._service.clients.get(client_id) if CLIENT_ID.fullmatch(client_id) else None
         if client is None or not client.redirect_uris or (hinted and hinted.client != client.id):
-            raise authorization_request.UnregisteredClient("client_id")
+            raise UnregisteredClient("client_id")
         practice = self._service.practices.get(client.practices[0])
         if practice is None or (hinted and hinted.practice != practice.id):
-            raise authorization_request.UnregisteredClient("client_id")
+            raise UnregisteredClient("client_id")
         onward = form.get("post_logout_redirect_uri", "")
         if onward and onward not in client.post_logout_uris:
-            raise authorization_request.UnregisteredClient("post_logout_redirect_uri")
+            raise UnregisteredClient("post_logout_redirect_uri")
         if onward and form.get("state"):
             onward = with_query(onward, {"state": form["state"]})
         fields = {name: form[name] for name in CARRIED if form.get(name)}
@@ -139,9 +139,9 @@ class Logout:
 
 
 def _form(environ: Environ) -> dict[str, str]:
-    """The parameters, each at most once. Raises NotOurs for what can't be read."""
+    """The parameters, each at most once. Raises UnregisteredClient for what can't be read."""
     pairs = authorization_request.pairs(environ)
     form = dict(pairs)
     if len(form) != len(pairs):
-        raise authorization_request.UnregisteredClient("repeated parameter")
+        raise UnregisteredClient("repeated parameter")
     return form

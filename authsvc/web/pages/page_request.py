@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from authsvc.errors import InvalidInput, MethodNotAllowed, NotFound
+from authsvc.errors import AuthorizationError, InvalidInput, MethodNotAllowed, NotFound, UnregisteredClient
 from authsvc.i18n import LANGUAGES
 from authsvc.model import AuthorizationRequest, Practice, RequestContext
 from authsvc.web import parsing
@@ -25,7 +25,6 @@ from authsvc.web.endpoint import REQUEST_INFO, Environ, Reply
 from authsvc.web.errors import ErrorHandler
 from authsvc.web.fields import PRACTICE
 from authsvc.web.oauth import authorization_request
-from authsvc.web.oauth.authorization_request import AuthorizationError, UnregisteredClient
 from authsvc.web.oauth.authorization_response import Finish
 
 if TYPE_CHECKING:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from authsvc.errors import IdempotencyConflict, NoPortalAccess, PatientNotFound
+from authsvc.errors import AuthorizationError, IdempotencyConflict, NoPortalAccess, PatientNotFound
 from authsvc.model import AuthorizationRequest, Started
 from authsvc.web.browser.cookies import PAGE_ID
 from authsvc.web.endpoint import Reply
-from authsvc.web.oauth.authorization_request import AuthorizationError
 from authsvc.web.pages.page_request import PageRequest, PageRequests
 
 
