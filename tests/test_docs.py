@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from authsvc.model import PERMISSIONS
 from authsvc.verifier import FEED_EVERY_S, LEEWAY_S
 from authsvc.web.api import openapi
 from tests.fakes import environ
+from tests.harness.machine import tracked_files
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -169,8 +169,7 @@ SAYS_WHAT_IT_IS_NOT = {
 
 
 def test_no_assurance_is_claimed_that_email_cannot_give() -> None:
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    shipped = [name for name in listed.split("\0") if name.startswith(("authsvc/", "docs/", "config/", "README"))]
+    shipped = [name for name in tracked_files() if name.startswith(("authsvc/", "docs/", "config/", "README"))]
     found = set()
     for name in shipped:
         path = ROOT / name

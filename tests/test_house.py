@@ -6,13 +6,13 @@ import ast
 import configparser
 import os
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from authsvc.cli import main as command_line
+from tests.harness.machine import tracked_files
 
 ROOT = Path(__file__).parents[1]
 LONGEST = 250
@@ -49,14 +49,9 @@ PACKAGE_HOSTS = [
 MACHINE_PATHS = re.compile(r"(?<![\w.}])/(?:work|root|home/\w+|opt/wheels|Users/\w+)/")
 
 
-def _tracked() -> list[str]:
-    run = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True)
-    return [name for name in run.stdout.split("\0") if name and (ROOT / name).is_file()]
-
-
 def _texts() -> dict[str, str]:
     texts = {}
-    for name in _tracked():
+    for name in tracked_files():
         try:
             texts[name] = (ROOT / name).read_text(encoding="utf-8")
         except UnicodeDecodeError:

@@ -12,8 +12,6 @@ To Chromium each is this machine, and each but the last is a site of its own.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import itertools
 import re
 import threading
@@ -23,16 +21,14 @@ from email.policy import default
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 from PIL import Image, ImageDraw
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
 from tests.browser.relying_site import BACK, BYE, OPEN, RelyingSite
-from tests.interop.house import HttpsHouse
-from tests.journeys.house import EVERYTHING, Client
-from tests.journeys.programs import ask, until
+from tests.harness.deployment import EVERYTHING, Client
+from tests.harness.https_deployment import HttpsDeployment
+from tests.harness.processes import ask, until
 
 AUTH, PORTAL, MAIL = "auth.localhost", "portal.localhost", "mail.localhost"
 ELSEWHERE, BELOW = "elsewhere.localhost", "evil.auth.localhost"
@@ -49,7 +45,7 @@ exchange-network = "5,000 per min"
 _NUMBERS = itertools.count(1)
 
 
-class Clinic(HttpsHouse):
+class Clinic(HttpsDeployment):
     """Use as a context manager; `open` makes the practices: `maple` with its portal, and `oak`, which has no portal, a
     logo and an awkward colour."""
 
@@ -124,15 +120,6 @@ class Clinic(HttpsHouse):
 
     def page(self, path: str, practice: str = "maple") -> str:
         return f"{self.issuer}/p/{practice}/{path}"
-
-    @property
-    def spki(self) -> str:
-        """What Chromium calls the front's key, to be told that it may be believed."""
-        found = x509.load_pem_x509_certificate(self.front.authority.chain.read_bytes())
-        public = found.public_key().public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        return base64.b64encode(hashlib.sha256(public).digest()).decode()
 
     # --- people and their mails ---------------------------------------------------------------------------------------
 

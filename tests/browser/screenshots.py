@@ -18,9 +18,10 @@ from typing import Any
 from PIL import Image
 
 from tests.browser.clinic import Clinic
-from tests.browser.person import Person, chromium_for
 from tests.browser.tour import Stop, tour
-from tests.journeys.programs import ROOT
+from tests.browser.window import BrowserWindow
+from tests.harness.chromium import launched
+from tests.harness.processes import ROOT
 
 PICTURES = ROOT / "docs" / "screenshots"
 GALLERY = ROOT / "docs" / "reference" / "pages.md"
@@ -70,7 +71,7 @@ def main() -> None:
         old.unlink()
     with tempfile.TemporaryDirectory(prefix="authsvc-pages-") as folder, Clinic(Path(folder)) as clinic:
         clinic.open()
-        with chromium_for(clinic) as browser:
+        with launched() as browser:
             stops = _all(browser, clinic)
             more = list(_more(browser, clinic))
     rows = "\n".join(ROW.format(name=stop.name, says=stop.says, heading=heading) for stop, heading in stops)
@@ -85,7 +86,7 @@ def _all(browser: Any, clinic: Clinic) -> list[tuple[Stop, str]]:
     for practice in ("maple", "oak"):
         known = set(shown)
         for device in ("phone", "desktop"):
-            person = Person(browser, clinic, device)
+            person = BrowserWindow(browser, clinic, device)
             for stop in tour(person, clinic, practice):
                 if stop.name not in known:
                     _take(person, f"{device}-{stop.name}")
@@ -96,7 +97,7 @@ def _all(browser: Any, clinic: Clinic) -> list[tuple[Stop, str]]:
 
 def _more(browser: Any, clinic: Clinic) -> Iterator[str]:
     for kind, (practice, options, names) in MORE.items():
-        person = Person(browser, clinic, "phone", **options)
+        person = BrowserWindow(browser, clinic, "phone", **options)
         for stop in tour(person, clinic, practice):
             if stop.name in names:
                 _take(person, f"{kind}-{stop.name}")
@@ -105,7 +106,7 @@ def _more(browser: Any, clinic: Clinic) -> Iterator[str]:
         person.context.close()
 
 
-def _take(person: Person, name: str) -> None:
+def _take(person: BrowserWindow, name: str) -> None:
     """The colours that cover most stay as they are; between them there are only the edges of letters."""
     taken = Image.open(BytesIO(person.page.screenshot(full_page=True, animations="disabled", caret="hide")))
     full = taken.convert("RGB")

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.running_demo import CARD, CODE, LINK, Demo
+from tests.harness.demo import CARD, CODE, LINK, Demo
 
 pytestmark = pytest.mark.browser
 

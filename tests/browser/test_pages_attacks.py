@@ -10,9 +10,9 @@ from typing import NamedTuple
 import pytest
 
 from tests.browser.clinic import BELOW, ELSEWHERE, Clinic
-from tests.browser.conftest import Window
-from tests.browser.person import Person
-from tests.journeys.programs import until
+from tests.browser.conftest import OpenWindow
+from tests.browser.window import BrowserWindow
+from tests.harness.processes import until
 
 pytestmark = pytest.mark.browser
 
@@ -26,7 +26,7 @@ def _form(action: str, **fields: str) -> str:
     return f'<form method="post" action="{action}">{hidden}<button>Win a prize</button></form>'
 
 
-def _csrf(person: Person) -> str:
+def _csrf(person: BrowserWindow) -> str:
     return str(person.page.locator("main [name=csrf]").first.input_value())
 
 
@@ -34,7 +34,7 @@ def _csrf(person: Person) -> str:
 
 
 @SITES
-def test_clickjacking_no_page_is_shown_in_a_frame(window: Window, clinic: Clinic, site: str) -> None:
+def test_clickjacking_no_page_is_shown_in_a_frame(window: OpenWindow, clinic: Clinic, site: str) -> None:
     person, ann = window(), clinic.newcomer()
     person.sign_in(ann)
     targets = [clinic.page("session"), clinic.page("sign-out"), clinic.page("sign-in"), ann.link("portal")]
@@ -55,7 +55,7 @@ def test_clickjacking_no_page_is_shown_in_a_frame(window: Window, clinic: Clinic
 
 
 @SITES
-def test_login_csrf_nobody_is_signed_in_as_the_attacker(window: Window, clinic: Clinic, site: str) -> None:
+def test_login_csrf_nobody_is_signed_in_as_the_attacker(window: OpenWindow, clinic: Clinic, site: str) -> None:
     """The attacker has a good code, and the form's own token, of a browser of theirs."""
     attacker, victim, mallory = window(), window(), clinic.newcomer("Mallory")
     attacker.open(clinic.page("sign-in"))
@@ -74,7 +74,7 @@ def test_login_csrf_nobody_is_signed_in_as_the_attacker(window: Window, clinic: 
 
 
 @SITES
-def test_a_forged_form_sends_no_mail(window: Window, clinic: Clinic, site: str) -> None:
+def test_a_forged_form_sends_no_mail(window: OpenWindow, clinic: Clinic, site: str) -> None:
     attacker, victim, ann = window(), window(), clinic.newcomer()
     attacker.open(clinic.page("sign-in"))
     victim.open(clinic.page("sign-in"))
@@ -88,7 +88,7 @@ def test_a_forged_form_sends_no_mail(window: Window, clinic: Clinic, site: str) 
 
 
 @SITES
-def test_a_forged_form_signs_nobody_out(window: Window, clinic: Clinic, site: str) -> None:
+def test_a_forged_form_signs_nobody_out(window: OpenWindow, clinic: Clinic, site: str) -> None:
     attacker, victim = window(), window()
     attacker.sign_in(clinic.newcomer("Mallory"))
     attacker.open(clinic.page("sign-out"))
@@ -108,7 +108,7 @@ def test_a_forged_form_signs_nobody_out(window: Window, clinic: Clinic, site: st
 # --- cookies --------------------------------------------------------------------------------------------------------
 
 
-def test_cookies_of_a_sub_domain_change_nothing(window: Window, clinic: Clinic) -> None:
+def test_cookies_of_a_sub_domain_change_nothing(window: OpenWindow, clinic: Clinic) -> None:
     """The attacker's own sign-in, planted under every name that a browser might take for ours."""
     attacker, victim = window(), window()
     attacker.sign_in(clinic.newcomer("Mallory"))
@@ -135,7 +135,7 @@ def test_cookies_of_a_sub_domain_change_nothing(window: Window, clinic: Clinic) 
     assert victim.reads("Ann Ortiz")
 
 
-def test_no_script_and_no_sub_domain_sees_a_cookie(window: Window, clinic: Clinic) -> None:
+def test_no_script_and_no_sub_domain_sees_a_cookie(window: OpenWindow, clinic: Clinic) -> None:
     person = window()
     person.sign_in(clinic.newcomer())
     person.open(clinic.page("session"))
@@ -162,7 +162,7 @@ def hostile(clinic: Clinic) -> str:
     return "hostile"
 
 
-def test_stored_xss_names_stay_words(window: Window, clinic: Clinic, hostile: str) -> None:
+def test_stored_xss_names_stay_words(window: OpenWindow, clinic: Clinic, hostile: str) -> None:
     """A box that jumps up would fail this test at its end, as would a refused script."""
     person, ann = window(), clinic.newcomer(SCRIPT, practice=hostile)
     clinic.newcomer('"><svg onload=alert(3)>', practice=hostile, shared=ann.email)
@@ -187,7 +187,7 @@ def test_stored_xss_names_stay_words(window: Window, clinic: Clinic, hostile: st
         _harmless(person)
 
 
-def test_reflected_xss_nothing_of_an_address_becomes_markup(window: Window, clinic: Clinic) -> None:
+def test_reflected_xss_nothing_of_an_address_becomes_markup(window: OpenWindow, clinic: Clinic) -> None:
     person = window()
     for query in (
         f"client_id={SCRIPT}",
@@ -200,7 +200,7 @@ def test_reflected_xss_nothing_of_an_address_becomes_markup(window: Window, clin
             _harmless(person)
 
 
-def _harmless(person: Person) -> None:
+def _harmless(person: BrowserWindow) -> None:
     assert person.page.locator("img, svg, script:not([src^='/static/session-'])").count() == 0
     assert person.page.locator("[onerror], [onload], [style]").count() == 0
 
@@ -208,7 +208,7 @@ def _harmless(person: Person) -> None:
 # --- what stays behind ----------------------------------------------------------------------------------------------
 
 
-def test_no_address_of_ours_is_told_as_a_referrer(window: Window, clinic: Clinic) -> None:
+def test_no_address_of_ours_is_told_as_a_referrer(window: OpenWindow, clinic: Clinic) -> None:
     person, ann = window(), clinic.newcomer()
     clinic.portal.visits.clear()
     person.from_mail(ann.mailed_link("pay-invoice", resource="invoice:inv_7"))
@@ -221,7 +221,7 @@ def test_no_address_of_ours_is_told_as_a_referrer(window: Window, clinic: Clinic
     assert {told for told in clinic.portal.referrers() if not told.startswith(clinic.portal_url)} == set()
 
 
-def test_after_a_press_no_history_holds_the_token_but_the_mails_own_address(window: Window, clinic: Clinic) -> None:
+def test_after_a_press_no_history_holds_the_token_but_the_mails_own_address(window: OpenWindow, clinic: Clinic) -> None:
     person, ann = window(), clinic.newcomer()
     person.from_mail(ann.mailed_link("pay-invoice", resource="invoice:inv_7"))
     link = person.page.url
@@ -236,7 +236,7 @@ def test_after_a_press_no_history_holds_the_token_but_the_mails_own_address(wind
     assert {url for url in person.asked if token in url} <= {link, f"{link}?"}
 
 
-def test_the_back_button_shows_nothing_after_sign_out(window: Window, clinic: Clinic) -> None:
+def test_the_back_button_shows_nothing_after_sign_out(window: OpenWindow, clinic: Clinic) -> None:
     """Nor does the memory in which browsers keep whole pages to go back to."""
     person = window()
     person.context.add_init_script("addEventListener('pageshow', event => { window.kept = event.persisted })")
@@ -262,7 +262,7 @@ def test_the_back_button_shows_nothing_after_sign_out(window: Window, clinic: Cl
 class Past:
     """A window's back button. Playwright loses sight of pages that were kept, so the browser itself is asked."""
 
-    def __init__(self, person: Person) -> None:
+    def __init__(self, person: BrowserWindow) -> None:
         self._page = person.context.new_cdp_session(person.page)
         seen = self._page.send("Page.getNavigationHistory")
         self._entries = [(entry["id"], entry["url"]) for entry in seen["entries"][: seen["currentIndex"] + 1]]

@@ -3,15 +3,14 @@ sign-in, and to ask whether it is still there keeps nothing."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.browser.clinic import Clinic
-from tests.browser.person import Person, chromium_for
-from tests.journeys.programs import until
+from tests.browser.window import BrowserWindow
+from tests.harness.processes import until
 
 pytestmark = pytest.mark.browser
 
@@ -26,14 +25,8 @@ def brisk(clinic: Clinic, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield brisk
 
 
-@pytest.fixture(scope="module")
-def browser(brisk: Clinic) -> Iterator[Any]:
-    with warnings.catch_warnings(), chromium_for(brisk) as browser:
-        yield browser
-
-
-def test_the_warning_is_there_in_time_and_one_press_keeps_the_sign_in(browser: Any, brisk: Clinic) -> None:
-    person = Person(browser, brisk, "phone")
+def test_the_warning_is_there_in_time_and_one_press_keeps_the_sign_in(chromium: Any, brisk: Clinic) -> None:
+    person = BrowserWindow(chromium, brisk, "phone")
     person.sign_in(brisk.newcomer())
     person.open(brisk.page("session"))
     warning = person.page.locator("[data-warning]")
@@ -59,9 +52,9 @@ def test_the_warning_is_there_in_time_and_one_press_keeps_the_sign_in(browser: A
     assert person.uneasy == []
 
 
-def test_a_sign_in_that_was_ended_elsewhere_is_left_at_once(browser: Any, brisk: Clinic) -> None:
+def test_a_sign_in_that_was_ended_elsewhere_is_left_at_once(chromium: Any, brisk: Clinic) -> None:
     """The page asks when somebody comes back to it."""
-    ann, person = brisk.newcomer(), Person(browser, brisk)
+    ann, person = brisk.newcomer(), BrowserWindow(chromium, brisk)
     person.sign_in(ann)
     person.open(brisk.page("session"))
     with person.another() as elsewhere:
@@ -75,13 +68,13 @@ def test_a_sign_in_that_was_ended_elsewhere_is_left_at_once(browser: Any, brisk:
     assert person.uneasy == []
 
 
-def _left(person: Person) -> int:
+def _left(person: BrowserWindow) -> int:
     """What the page's script is told."""
     asked = "fetch(document.querySelector('#idle').dataset.state).then(answer => answer.json())"
     return int(person.page.evaluate(asked)["idle_in"])
 
 
-def _seconds(person: Person) -> int:
+def _seconds(person: BrowserWindow) -> int:
     """What the clock on the page says."""
     minutes, seconds = person.page.locator("[data-left]").inner_text().split(":")
     return int(minutes) * 60 + int(seconds)

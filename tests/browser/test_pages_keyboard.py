@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.browser.clinic import Clinic
-from tests.browser.conftest import Window
-from tests.browser.person import Person
+from tests.browser.conftest import OpenWindow
+from tests.browser.window import BrowserWindow
 
 pytestmark = pytest.mark.browser
 
@@ -33,7 +33,7 @@ THINNEST_OUTLINE_PX = 2
 class Keys:
     """A keyboard at a person's window."""
 
-    def __init__(self, person: Person) -> None:
+    def __init__(self, person: BrowserWindow) -> None:
         self.page: Any = person.page
 
     def to(self, words: str) -> None:
@@ -61,7 +61,7 @@ class Keys:
 
 
 @pytest.mark.parametrize("javascript", [False, True], ids=["plain", "scripted"])
-def test_the_whole_way_in_and_out(window: Window, clinic: Clinic, javascript: bool) -> None:
+def test_the_whole_way_in_and_out(window: OpenWindow, clinic: Clinic, javascript: bool) -> None:
     person, ann = window(javascript=javascript), clinic.newcomer("Ann Ortiz")
     clinic.newcomer("Mia Ortiz", shared=ann.email)
     keys = Keys(person)
@@ -89,7 +89,7 @@ def test_the_whole_way_in_and_out(window: Window, clinic: Clinic, javascript: bo
     assert person.heading == "You are signed out"
 
 
-def test_a_link_and_a_dead_one(window: Window, clinic: Clinic) -> None:
+def test_a_link_and_a_dead_one(window: OpenWindow, clinic: Clinic) -> None:
     person, ann = window(), clinic.newcomer()
     keys = Keys(person)
     link = ann.link("pay-invoice", resource="invoice:inv_7", max_uses=1)
@@ -104,7 +104,7 @@ def test_a_link_and_a_dead_one(window: Window, clinic: Clinic) -> None:
 
 
 @pytest.mark.parametrize("device", ["phone", "desktop"])
-def test_the_focus_goes_through_everything_from_top_to_bottom(window: Window, clinic: Clinic, device: str) -> None:
+def test_the_focus_goes_through_everything_from_top_to_bottom(window: OpenWindow, clinic: Clinic, device: str) -> None:
     person, ann = window(device), clinic.newcomer()
     for _ in range(1):
         with person.another() as elsewhere:
@@ -123,7 +123,7 @@ def test_the_focus_goes_through_everything_from_top_to_bottom(window: Window, cl
         assert len(set(passed)) == there
 
 
-def test_a_mistake_is_where_the_focus_is(window: Window, clinic: Clinic) -> None:
+def test_a_mistake_is_where_the_focus_is(window: OpenWindow, clinic: Clinic) -> None:
     """And what is wrong belongs to the field, for whoever hears the page."""
     person, ann = window(), clinic.newcomer()
     person.open(clinic.page("sign-in"))

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.browser.clinic import Clinic
-from tests.browser.conftest import Window
-from tests.browser.person import Person
+from tests.browser.conftest import OpenWindow
 from tests.browser.tour import tour
+from tests.browser.window import BrowserWindow
 
 pytestmark = pytest.mark.browser
 
@@ -44,7 +44,7 @@ TARGETS = """
 
 
 @pytest.mark.parametrize("practice,locale", [("maple", "en-US"), ("maple", "es-MX"), ("oak", "es")])
-def test_no_page_keeps_anybody_out(window: Window, clinic: Clinic, practice: str, locale: str) -> None:
+def test_no_page_keeps_anybody_out(window: OpenWindow, clinic: Clinic, practice: str, locale: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="NO AXE HERE: contrast isn't judged")
     person = window(locale=locale)
     judge, seen = axe.Axe(), []
@@ -61,7 +61,7 @@ def test_no_page_keeps_anybody_out(window: Window, clinic: Clinic, practice: str
     assert {"code-wrong", "who-wrong", "session", "dead-moved", "sign-out", "stale"} < set(seen)
 
 
-def _squeeze(person: Person, name: str) -> None:
+def _squeeze(person: BrowserWindow, name: str) -> None:
     page: Any = person.page
     wide, words = page.viewport_size, page.locator("body").inner_text().split()
     page.set_viewport_size(AT_400_PERCENT)

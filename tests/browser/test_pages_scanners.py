@@ -12,9 +12,9 @@ from urllib.request import HTTPSHandler, Request, build_opener
 import pytest
 
 from tests.browser.clinic import Clinic, Mailbox
-from tests.browser.conftest import Window
-from tests.browser.person import Person
-from tests.journeys.programs import until
+from tests.browser.conftest import OpenWindow
+from tests.browser.window import BrowserWindow
+from tests.harness.processes import until
 
 pytestmark = pytest.mark.browser
 
@@ -38,7 +38,7 @@ class Scanner:
             return int(answer.status)
 
 
-def _scanned(clinic: Clinic, window: Window, url: str) -> None:
+def _scanned(clinic: Clinic, window: OpenWindow, url: str) -> None:
     """By everything that there is."""
     scanner = Scanner(clinic)
     assert scanner.ask("HEAD", url) == 200
@@ -61,7 +61,7 @@ def _scanned(clinic: Clinic, window: Window, url: str) -> None:
 
 
 @pytest.mark.parametrize("device", ["phone", "desktop"])
-def test_an_instant_link_waits_for_its_reader(window: Window, clinic: Clinic, device: str) -> None:
+def test_an_instant_link_waits_for_its_reader(window: OpenWindow, clinic: Clinic, device: str) -> None:
     ann, person = clinic.newcomer(), window(device, javascript=device == "desktop")
     mail = ann.mailed_link("accept-agreement", resource="agreement:agr_7", max_uses=1)
     person.open(mail)
@@ -71,7 +71,7 @@ def test_an_instant_link_waits_for_its_reader(window: Window, clinic: Clinic, de
     assert person.told("workflow") == "accept-agreement"
 
 
-def test_an_access_link_sends_no_code_before_it_is_pressed(window: Window, clinic: Clinic) -> None:
+def test_an_access_link_sends_no_code_before_it_is_pressed(window: OpenWindow, clinic: Clinic) -> None:
     ann, person = clinic.newcomer(), window("phone", javascript=False)
     mail = ann.mailed_link("portal", max_uses=1)
     person.open(mail)
@@ -103,7 +103,7 @@ def _with_line(code: str) -> str:
 
 
 @pytest.mark.parametrize("written", [_spaced, _wide, _dashed, _with_line])
-def test_a_code_may_be_pasted_as_it_was_copied(window: Window, clinic: Clinic, written: object) -> None:
+def test_a_code_may_be_pasted_as_it_was_copied(window: OpenWindow, clinic: Clinic, written: object) -> None:
     assert callable(written)
     ann, person = clinic.newcomer(), window(permissions=["clipboard-read", "clipboard-write"])
     person.open(clinic.page("sign-in", "maple"))
@@ -113,7 +113,7 @@ def test_a_code_may_be_pasted_as_it_was_copied(window: Window, clinic: Clinic, w
     person.arrive(clinic.portal_url)
 
 
-def test_an_address_may_be_pasted_with_what_was_around_it(window: Window, clinic: Clinic) -> None:
+def test_an_address_may_be_pasted_with_what_was_around_it(window: OpenWindow, clinic: Clinic) -> None:
     ann, person = clinic.newcomer(), window(permissions=["clipboard-read", "clipboard-write"])
     person.open(clinic.page("sign-in", "maple"))
     _paste(person, "#email", f" {ann.email.upper()} \n")
@@ -122,19 +122,19 @@ def test_an_address_may_be_pasted_with_what_was_around_it(window: Window, clinic
     _finishes(person, ann)
 
 
-def _finishes(person: Person, ann: Mailbox) -> None:
+def _finishes(person: BrowserWindow, ann: Mailbox) -> None:
     person.type_code(ann.code())
     person.arrive(person.clinic.portal_url)
 
 
-def _paste(person: Person, field: str, text: str) -> None:
+def _paste(person: BrowserWindow, field: str, text: str) -> None:
     person.page.evaluate("text => navigator.clipboard.writeText(text)", text)
     person.page.locator(field).focus()
     person.page.keyboard.press("ControlOrMeta+V")
     until(lambda: person.page.locator(field).input_value())
 
 
-def test_phones_and_browsers_know_what_the_fields_are_for(window: Window, clinic: Clinic) -> None:
+def test_phones_and_browsers_know_what_the_fields_are_for(window: OpenWindow, clinic: Clinic) -> None:
     ann, person = clinic.newcomer(), window("phone")
     person.open(clinic.page("sign-in", "maple"))
     email = person.page.locator("#email")

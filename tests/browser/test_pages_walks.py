@@ -7,8 +7,8 @@ from __future__ import annotations
 import pytest
 
 from tests.browser.clinic import Clinic
-from tests.browser.conftest import Window
-from tests.browser.person import Person
+from tests.browser.conftest import OpenWindow
+from tests.browser.window import BrowserWindow
 
 pytestmark = pytest.mark.browser
 
@@ -20,13 +20,15 @@ INSTANT = {
 
 
 @pytest.fixture(params=["phone-plain", "phone-scripted", "desktop-plain", "desktop-scripted"])
-def person(request: pytest.FixtureRequest, window: Window) -> Person:
+def person(request: pytest.FixtureRequest, window: OpenWindow) -> BrowserWindow:
     device, _, scripts = str(request.param).partition("-")
     return window(device, javascript=scripts == "scripted")
 
 
 @pytest.mark.parametrize("workflow", INSTANT)
-def test_an_instant_link_opens_its_one_thing_at_the_portal(person: Person, clinic: Clinic, workflow: str) -> None:
+def test_an_instant_link_opens_its_one_thing_at_the_portal(
+    person: BrowserWindow, clinic: Clinic, workflow: str
+) -> None:
     ann = clinic.newcomer()
     person.from_mail(ann.mailed_link(workflow, **INSTANT[workflow]))
     person.press("Continue")
@@ -35,7 +37,7 @@ def test_an_instant_link_opens_its_one_thing_at_the_portal(person: Person, clini
     assert person.told("resource") == INSTANT[workflow].get("resource", "")
 
 
-def test_an_access_link_leads_by_a_code_to_the_portal(person: Person, clinic: Clinic) -> None:
+def test_an_access_link_leads_by_a_code_to_the_portal(person: BrowserWindow, clinic: Clinic) -> None:
     ann = clinic.newcomer()
     person.from_mail(ann.mailed_link("portal"))
     person.press("Email me a code")
@@ -45,7 +47,7 @@ def test_an_access_link_leads_by_a_code_to_the_portal(person: Person, clinic: Cl
     assert (person.told("sub"), person.told("acr")) == (f"maple:{ann.patient}", "extra")
 
 
-def test_a_typed_address_leads_by_a_code_to_the_portal_and_out_again(person: Person, clinic: Clinic) -> None:
+def test_a_typed_address_leads_by_a_code_to_the_portal_and_out_again(person: BrowserWindow, clinic: Clinic) -> None:
     ann = clinic.newcomer()
     person.open(clinic.portal_url)
     person.follow("Sign in")
@@ -58,7 +60,7 @@ def test_a_typed_address_leads_by_a_code_to_the_portal_and_out_again(person: Per
     assert person.at == "/p/maple/sign-in"  # signed out here too
 
 
-def test_whoever_came_by_a_link_may_go_on_with_a_code(person: Person, clinic: Clinic) -> None:
+def test_whoever_came_by_a_link_may_go_on_with_a_code(person: BrowserWindow, clinic: Clinic) -> None:
     ann = clinic.newcomer()
     person.from_mail(ann.mailed_link("pay-invoice", resource="invoice:inv_7"))
     person.press("Continue")
@@ -71,7 +73,7 @@ def test_whoever_came_by_a_link_may_go_on_with_a_code(person: Person, clinic: Cl
 
 
 def test_where_a_link_alone_is_not_enough_nothing_is_typed_but_the_code(
-    person: Person, clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+    person: BrowserWindow, clinic: Clinic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clinic.portal, "careful", True)
     ann = clinic.newcomer()
@@ -84,7 +86,7 @@ def test_where_a_link_alone_is_not_enough_nothing_is_typed_but_the_code(
     assert (person.told("sub"), person.told("acr")) == (f"maple:{ann.patient}", "extra")
 
 
-def test_a_shared_mailbox_asks_who_it_is(person: Person, clinic: Clinic) -> None:
+def test_a_shared_mailbox_asks_who_it_is(person: BrowserWindow, clinic: Clinic) -> None:
     ann = clinic.newcomer("Ann Ortiz")
     mia = clinic.newcomer("Mia Ortiz", shared=ann.email)
     person.open(clinic.portal_url)
@@ -99,7 +101,9 @@ def test_a_shared_mailbox_asks_who_it_is(person: Person, clinic: Clinic) -> None
     assert person.told("sub") == f"maple:{mia.patient}"
 
 
-def test_the_session_page_shows_every_browser_and_ends_each(person: Person, clinic: Clinic, window: Window) -> None:
+def test_the_session_page_shows_every_browser_and_ends_each(
+    person: BrowserWindow, clinic: Clinic, window: OpenWindow
+) -> None:
     ann = clinic.newcomer()
     elsewhere = window()
     elsewhere.sign_in(ann)
@@ -120,13 +124,13 @@ def test_the_session_page_shows_every_browser_and_ends_each(person: Person, clin
     assert person.at == "/p/maple/sign-in"
 
 
-def test_whoever_turns_back_is_brought_back(person: Person, clinic: Clinic) -> None:
+def test_whoever_turns_back_is_brought_back(person: BrowserWindow, clinic: Clinic) -> None:
     person.open(f"{clinic.portal_url}/more")
     person.press("Not now, go back")
     assert person.told("error") == "unmet_authentication_requirements"
 
 
-def test_a_mail_may_open_in_a_tab_of_its_own(window: Window, clinic: Clinic) -> None:
+def test_a_mail_may_open_in_a_tab_of_its_own(window: OpenWindow, clinic: Clinic) -> None:
     """As webmails open links."""
     person, ann = window(), clinic.newcomer()
     person.open(ann.mailed_link("pay-invoice", resource="invoice:inv_7"))
@@ -139,7 +143,7 @@ def test_a_mail_may_open_in_a_tab_of_its_own(window: Window, clinic: Clinic) -> 
     assert person.told("sub") == f"maple:{ann.patient}"
 
 
-def test_two_sign_ins_in_two_tabs_do_not_get_in_each_others_way(window: Window, clinic: Clinic) -> None:
+def test_two_sign_ins_in_two_tabs_do_not_get_in_each_others_way(window: OpenWindow, clinic: Clinic) -> None:
     person, ann, bob = window(), clinic.newcomer(), clinic.newcomer("Bob")
     person.open(f"{clinic.portal_url}/sign-in")
     person.ask_for_code(ann.email)

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import redis
 
 from tests.browser.clinic import Clinic, Mailbox
-from tests.browser.person import Person
-from tests.journeys.house import wrong
+from tests.browser.window import BrowserWindow
+from tests.harness.deployment import wrong
 
 INSTANT = {
     "pay-invoice": {"resource": "invoice:inv_7"},
@@ -34,7 +34,7 @@ class Stop(NamedTuple):
     says: str
 
 
-def tour(person: Person, clinic: Clinic, practice: str = "maple") -> Iterator[Stop]:
+def tour(person: BrowserWindow, clinic: Clinic, practice: str = "maple") -> Iterator[Stop]:
     """Begins with an empty browser. `maple` has a portal, other practices have none."""
     yield from _by_link(person, clinic, practice)
     yield from _dead_links(person, clinic, practice)
@@ -44,7 +44,7 @@ def tour(person: Person, clinic: Clinic, practice: str = "maple") -> Iterator[St
     yield from _trouble(person, clinic, practice)
 
 
-def _by_link(person: Person, clinic: Clinic, practice: str) -> Iterator[Stop]:
+def _by_link(person: BrowserWindow, clinic: Clinic, practice: str) -> Iterator[Stop]:
     ann = clinic.newcomer(practice=practice)
     purposes = {
         "pay-invoice": "A link from a mail: what it is for, and one button. Looking changes nothing.",
@@ -64,7 +64,7 @@ def _by_link(person: Person, clinic: Clinic, practice: str) -> Iterator[Stop]:
     ann.code()
 
 
-def _dead_links(person: Person, clinic: Clinic, practice: str) -> Iterator[Stop]:
+def _dead_links(person: BrowserWindow, clinic: Clinic, practice: str) -> Iterator[Stop]:
     ann = clinic.newcomer(practice=practice)
     expired = ann.link("portal")
     _age_link(clinic, practice, ann)
@@ -89,7 +89,7 @@ def _dead_links(person: Person, clinic: Clinic, practice: str) -> Iterator[Stop]
     yield Stop("dead-unknown", "An address that is no link of ours, cut by a mail program perhaps.")
 
 
-def _by_address(person: Person, clinic: Clinic, practice: str) -> Iterator[Stop]:
+def _by_address(person: BrowserWindow, clinic: Clinic, practice: str) -> Iterator[Stop]:
     ann = clinic.newcomer("Ann Ortiz", practice=practice)
     clinic.newcomer("Mia Ortiz", practice=practice, shared=ann.email)
     clinic.newcomer("Leo Ortiz", practice=practice, shared=ann.email)
@@ -128,7 +128,7 @@ def _by_address(person: Person, clinic: Clinic, practice: str) -> Iterator[Stop]
     yield Stop("sign-in-busy", "Too many codes were asked for.")
 
 
-def _signed_in(person: Person, clinic: Clinic, practice: str) -> Iterator[Stop]:
+def _signed_in(person: BrowserWindow, clinic: Clinic, practice: str) -> Iterator[Stop]:
     ann = clinic.newcomer("Ann Ortiz", practice=practice)
     for _ in range(2):
         with person.another() as elsewhere:
@@ -143,14 +143,14 @@ def _signed_in(person: Person, clinic: Clinic, practice: str) -> Iterator[Stop]:
         yield Stop("sign-in-known", "The portal wants a fresh proof of who is signed in: nothing to type.")
 
 
-def _signing_out(person: Person, clinic: Clinic, practice: str) -> Iterator[Stop]:
+def _signing_out(person: BrowserWindow, clinic: Clinic, practice: str) -> Iterator[Stop]:
     person.open(clinic.page("sign-out", practice))
     yield Stop("sign-out", "Asks first: another website may have led here.")
     person.submit()
     yield Stop("signed-out", "Signed out.")
 
 
-def _trouble(person: Person, clinic: Clinic, practice: str) -> Iterator[Stop]:
+def _trouble(person: BrowserWindow, clinic: Clinic, practice: str) -> Iterator[Stop]:
     person.open(clinic.page("sign-in", practice))
     person.page.locator("main [name=csrf]").evaluate("one => one.value = 'of another day'")
     person.submit()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ import redis
 from click.testing import CliRunner
 
 from authsvc.cli import main
-from tests.conftest import Backends
+from tests.conftest import Backends, any_server
 from tests.fakes import environ
 
 
@@ -41,7 +40,7 @@ def _quiet_again(loggers: None) -> None:
 
 def store_address(servers: Backends) -> str:
     """A real server; which kind doesn't matter here."""
-    return servers("redis" if shutil.which("redis-server") else "valkey").url
+    return servers(any_server()).url
 
 
 @pytest.fixture

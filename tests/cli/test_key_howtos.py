@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from authsvc.store.keys import RING
 from authsvc.wiring import bootstrap
 from tests.fakes import environ
 from tests.flows.keysets import NEW, OLD, spellings
+from tests.harness.machine import require
 
 HOWTO = Path(__file__).parents[2] / "docs/howto"
 OLD_SECRET, NEW_SECRET = (spellings(secret)[2] for secret in (OLD, NEW))
@@ -81,8 +81,7 @@ class Admin:
 
 @pytest.fixture
 def admin(store_url: str, tmp_path: Path) -> Admin:
-    if not shutil.which("openssl"):
-        pytest.skip("NO OPENSSL HERE: the how-tos of keys aren't tried")
+    require("openssl", "bash")
     admin = Admin(store_url, tmp_path)
     admin.start_service()
     return admin

@@ -24,7 +24,7 @@ import redis
 from authsvc.demo.embedded import StoreServer
 from authsvc.server import gunicorn as server
 from tests.cli.conftest import Authsvc, run_in
-from tests.conftest import server_binary
+from tests.conftest import any_server, server_binary
 from tests.fakes import environ
 
 STARTS_WITHIN_S = 30.0  # on a machine that runs everything else as well
@@ -134,7 +134,7 @@ def start(settings: dict[str, str], tmp_path: Path) -> Iterator[Start]:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """One with two workers, for the tests that change nothing, on a store that no other test fills or empties."""
-    store = StoreServer(server_binary("valkey"), append_only=False)
+    store = StoreServer(server_binary(any_server()), append_only=False)
     store.start()
     serving = Serving(environ(store.url), tmp_path_factory.mktemp("running"), "--workers", "2")
     try:

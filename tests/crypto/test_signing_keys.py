@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from authsvc.crypto import keys
 from authsvc.crypto.keys import SigningKey
 from authsvc.crypto.mint import b64u, unb64u
+from tests.harness.machine import require
 
 ALGS = ["ES256", "RS256", "EdDSA"]
 P256_OF_RFC_6979 = 0xC9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721
@@ -183,10 +184,11 @@ def test_attack_a_point_off_the_curve_fails_the_self_test() -> None:
 
 
 def test_the_pem_is_what_openssl_reads(tmp_path_factory: pytest.TempPathFactory) -> None:
+    openssl = require("openssl")
     path = tmp_path_factory.mktemp("pem") / "key.pem"
     for alg in ALGS:
         path.write_text(key_of(alg).pem)
-        subprocess.run(["openssl", "pkey", "-pubin", "-in", str(path), "-noout"], check=True)
+        subprocess.run([openssl, "pkey", "-pubin", "-in", str(path), "-noout"], check=True)
 
 
 def test_the_public_half_of_the_pem_is_that_of_the_jwk() -> None:

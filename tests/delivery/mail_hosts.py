@@ -27,13 +27,13 @@ USER, PASSWORD = "clinic", "p@ss/w:rd"
 
 
 class Authority:
-    """A private certificate authority and the mail host's certificate, as files in a folder."""
+    """A private certificate authority and a host's certificate, as files in a folder. `key`: the host's, if not new."""
 
-    def __init__(self, folder: Path, *names: str) -> None:
+    def __init__(self, folder: Path, *names: str, key: ec.EllipticCurvePrivateKey | None = None) -> None:
         self.ca, self.chain = folder / "ca.pem", folder / "host.pem"
         root, root_name = ec.generate_private_key(ec.SECP256R1()), _name("Test Authority")
         self.ca.write_bytes(_pem(_certificate(root_name, root_name, root, root, is_ca=True)))
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or ec.generate_private_key(ec.SECP256R1())
         host = _certificate(_name("mail host"), root_name, key, root, names=names or ("localhost", "127.0.0.1"))
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

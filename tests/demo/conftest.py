@@ -8,14 +8,14 @@ import pytest
 import redis
 
 from authsvc.demo.sample.records import maple_clinic
-from tests.conftest import Backends, server_binary
+from tests.conftest import Backends, any_server
 from tests.demo.maple import Maple
 
 
 @pytest.fixture(scope="module")
 def running_maple(servers: Backends) -> Iterator[Maple]:
     """One service a module: starting it costs a second."""
-    server = servers("valkey" if server_binary("valkey") else "redis")
+    server = servers(any_server())
     with redis.Redis.from_url(server.url) as client:
         client.flushall()
     maple = Maple(server.url)

@@ -22,7 +22,7 @@ from authsvc.demo.sample.sessions import Grant, visit
 from authsvc.demo.tour import demo_site
 from authsvc.store.inbox import Inbox
 from authsvc.web.app import create_app
-from tests.browsing import Browser, by_host
+from tests.harness.browsing import Browser, by_host
 
 ARRIVES_WITHIN_S = 10.0
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from tests.browsing import Browser
 from tests.demo.maple import CARD, INVOICE, Maple, asked, code_of, mailed, opened, signed_in
+from tests.harness.browsing import Browser
 
 
 def wrong(code: str) -> str:

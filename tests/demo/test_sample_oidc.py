@@ -11,8 +11,8 @@ import pytest
 from authsvc.crypto import id_tokens, tokens
 from authsvc.demo.sample import oidc
 from authsvc.demo.sample.signin import LINKED
-from tests.browsing import Browser
 from tests.demo.maple import INVOICE, Maple, asked, mailed, opened, signed_in
+from tests.harness.browsing import Browser
 
 
 def sent_back(browser: Browser) -> str:

@@ -11,8 +11,8 @@ from authsvc.demo.sample.errors import refused
 from authsvc.demo.sample.oidc import Oidc
 from authsvc.demo.sample.tokens import RENEW_AFTER_S
 from authsvc.verifier import Verifier
-from tests.browsing import Browser
 from tests.demo.maple import CARD, INVOICE, Maple, asked, mailed, opened, signed_in
+from tests.harness.browsing import Browser
 
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nobody listens
 

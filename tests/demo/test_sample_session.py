@@ -11,8 +11,8 @@ import pytest
 from authsvc.demo.sample import sessions
 from authsvc.demo.sample.oidc import Declined
 from authsvc.demo.sample.tokens import RENEW_AFTER_S
-from tests.browsing import Browser
 from tests.demo.maple import Maple, signed_in
+from tests.harness.browsing import Browser
 
 IDLE_S = 1800
 

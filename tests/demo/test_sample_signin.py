@@ -6,8 +6,8 @@ import pytest
 
 from authsvc.demo.sample.api import Refusal
 from authsvc.demo.sample.oidc import Declined
-from tests.browsing import Browser
 from tests.demo.maple import INVOICE, Maple, asked, code_of, mailed, opened, signed_in
+from tests.harness.browsing import Browser
 
 
 def portal_is_closed(maple: Maple, browser: Browser) -> bool:

@@ -10,8 +10,8 @@ from authsvc.demo.inbox import parse
 from authsvc.demo.sample.clinic import Settings
 from authsvc.demo.sample.records import maple_clinic
 from authsvc.demo.tour import demo_site
-from tests.browsing import Browser, flask_transport
 from tests.demo.maple import Maple
+from tests.harness.browsing import Browser, flask_transport
 
 HOSTILE = {
     "id": "m1",

@@ -18,8 +18,8 @@ from aiosmtpd.smtp import Envelope, Session
 
 from authsvc.delivery.outbox_worker import LEASE_MS
 from tests.delivery.mail_hosts import MailHost
-from tests.journeys.house import Client, House, code_in, link_in, token_of, wrong
-from tests.journeys.programs import PATIENCE_S, Answer, Program, reachable, until
+from tests.harness.deployment import Client, Deployment, find_code, find_link, token_of, wrong
+from tests.harness.processes import PATIENCE_S, Answer, Process, reachable, until
 
 pytestmark = pytest.mark.fault
 
@@ -46,9 +46,9 @@ class SlowHost(MailHost):
 class InDoubt:
     """A sign-in whose code the mail host has, though no worker knows."""
 
-    house: House
+    deployment: Deployment
     host: SlowHost
-    serve: Program
+    serve: Process
     portal: Client
     challenge: str
 
@@ -58,19 +58,19 @@ def in_doubt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InDoubt]:
     """The worker is killed while the host still holds its answer back; another worker starts. The tests of this file
     go on meanwhile, until the lease of the first has run out."""
     host = SlowHost()
-    with House(tmp_path_factory.mktemp("mail"), host) as house:
-        house.store.start()
-        house.add_practice()
-        serve = house.serve()
-        portal = house.add_client("portal")
+    with Deployment(tmp_path_factory.mktemp("mail"), host) as deployment:
+        deployment.store.start()
+        deployment.add_practice()
+        serve = deployment.serve()
+        portal = deployment.add_client("portal")
         portal.register("eve", "eve@example.org")
-        worker = house.work()
+        worker = deployment.work()
         started = portal.post("codes", patient="eve")
         assert started.status == 202
         until(lambda: host.in_doubt, why=worker.said)
         worker.kill()
-        house.work()
-        yield InDoubt(house, host, serve, portal, started.json["challenge"])
+        deployment.work()
+        yield InDoubt(deployment, host, serve, portal, started.json["challenge"])
 
 
 def test_a_worker_killed_in_mid_send_leaves_the_mail_in_the_outbox(in_doubt: InDoubt) -> None:
@@ -87,53 +87,55 @@ TOO_YOUNG = 256 - signal.SIGTERM  # the exit code of a process that was stopped 
 
 
 @pytest.fixture
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with House(tmp_path_factory.mktemp("house")) as house:
-        house.store.start()
-        house.add_practice()
-        yield house
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    with Deployment(tmp_path_factory.mktemp("deployment")) as deployment:
+        deployment.store.start()
+        deployment.add_practice()
+        yield deployment
 
 
-def journey(house: House, portal: Client, between: Between) -> None:
+def journey(deployment: Deployment, portal: Client, between: Between) -> None:
     """From the access link to the sign-out, on a mailbox that two patients share, with `between` in every gap."""
     email = "ann@example.org"
     portal.register("ann", email, label="Ann")
     portal.register("ben", email, label="Ben")
-    assert portal.unhurried("links", patient="ann", workflow="portal", delivery="email").status == 201
+    assert portal.post_with_retry("links", patient="ann", workflow="portal", delivery="email").status == 201
     between()
-    link = token_of(link_in(house.mailed(email)))
-    by_link = portal.unhurried("links/exchange", token=link)
+    link = token_of(find_link(deployment.mailed(email)))
+    by_link = portal.post_with_retry("links/exchange", token=link)
     assert by_link.status == 202
-    typed = portal.unhurried("codes", email=email)
+    typed = portal.post_with_retry("codes", email=email)
     assert typed.status == 202
     between()
-    codes = {code_in(house.mailed(email, 2)), code_in(house.mailed(email, 3))}
+    codes = {find_code(deployment.mailed(email, 2)), find_code(deployment.mailed(email, 3))}
     assert len(codes) in (1, 2)  # two codes may be alike, once in a million
-    missed = portal.unhurried("codes/verify", challenge=typed.json["challenge"], code=_neither(codes))
+    missed = portal.post_with_retry("codes/verify", challenge=typed.json["challenge"], code=_neither(codes))
     assert (missed.status, missed.json["attempts_left"]) == (400, 4)
     between()
     choice, left = _first_that_fits(portal, typed.json["challenge"], codes)
     assert [row["patient"] for row in choice.json["choose"]] == ["ann", "ben"]
     between()
-    chosen = portal.unhurried("codes/choose", challenge=typed.json["challenge"], patient="ben")
+    chosen = portal.post_with_retry("codes/choose", challenge=typed.json["challenge"], patient="ben")
     assert (chosen.status, chosen.json["patient"]) == (200, "ben")
     between()
-    granted = portal.unhurried("codes/verify", challenge=by_link.json["challenge"], code=left)
+    granted = portal.post_with_retry("codes/verify", challenge=by_link.json["challenge"], code=left)
     assert (granted.status, granted.json["patient"]) == (200, "ann")
-    spent = portal.unhurried("codes/choose", challenge=typed.json["challenge"], patient="ann")
+    spent = portal.post_with_retry("codes/choose", challenge=typed.json["challenge"], patient="ann")
     assert spent.status == 410, "what was consumed stays consumed"
     between()
     fresh = _patiently(lambda: portal.refreshed(chosen.json["refresh_token"]))
     assert (fresh.status, fresh.json["session"]) == (200, chosen.json["session"])
     between()
     access = fresh.json["access_token"]
-    assert _patiently(lambda: house.forward_auth(access, scope="invoices:view", acr="extra")).status == 200
+    assert _patiently(lambda: deployment.forward_auth(access, scope="invoices:view", acr="extra")).status == 200
     assert _patiently(lambda: portal.call("DELETE", "patients/ben/sessions")).status == 204
     between()
-    assert _patiently(lambda: house.forward_auth(access, scope="invoices:view", acr="extra")).status == 401
+    assert _patiently(lambda: deployment.forward_auth(access, scope="invoices:view", acr="extra")).status == 401
     assert _patiently(lambda: portal.refreshed(fresh.json["refresh_token"])).status == 400
-    assert _patiently(lambda: house.forward_auth(chosen.json["access_token"], scope="invoices:view")).status == 401
-    assert _patiently(lambda: house.forward_auth(granted.json["access_token"], scope="invoices:view")).status == 200
+    assert _patiently(lambda: deployment.forward_auth(chosen.json["access_token"], scope="invoices:view")).status == 401
+    assert (
+        _patiently(lambda: deployment.forward_auth(granted.json["access_token"], scope="invoices:view")).status == 200
+    )
 
 
 def _neither(codes: set[str]) -> str:
@@ -144,7 +146,7 @@ def _neither(codes: set[str]) -> str:
 def _first_that_fits(portal: Client, challenge: str, codes: set[str]) -> tuple[Answer, str]:
     """Two mails with a code are on their way at once, and either may be first: try both, as a patient would."""
     for code in codes:
-        answer = portal.unhurried("codes/verify", challenge=challenge, code=code)
+        answer = portal.post_with_retry("codes/verify", challenge=challenge, code=code)
         if answer.status == 200:
             return answer, next(iter(codes - {code}), code)
     raise AssertionError(answer)
@@ -154,32 +156,32 @@ def _patiently(call: Callable[[], Answer]) -> Answer:
     return until(lambda: answer if (answer := call()).status != 503 else None)
 
 
-def test_a_sign_in_survives_a_deployment_between_any_two_steps(house: House) -> None:
-    running = [house.work(), house.serve()]
-    portal = house.add_client("portal")
+def test_a_sign_in_survives_a_deployment_between_any_two_steps(deployment: Deployment) -> None:
+    running = [deployment.work(), deployment.serve()]
+    portal = deployment.add_client("portal")
 
     def deploy() -> None:
         """Both are stopped and started (the worker as long as it has anything to do); meanwhile nobody answers."""
-        mails_to_come = len(house.mail.envelopes) < 3
+        mails_to_come = len(deployment.mail.envelopes) < 3
         ending = running if mails_to_come else running[1:]
         for program in ending:
-            program.told_to(signal.SIGTERM)
+            program.send_signal(signal.SIGTERM)
         assert all(program.ended() in (0, TOO_YOUNG) for program in ending)
-        running[:] = [house.work() if mails_to_come else running[0], house.serve()]
+        running[:] = [deployment.work() if mails_to_come else running[0], deployment.serve()]
 
-    journey(house, portal, deploy)
+    journey(deployment, portal, deploy)
 
 
-def test_a_sign_in_survives_a_restart_or_a_power_cut_of_the_store_between_any_two_steps(house: House) -> None:
-    running = [house.work(), house.serve()]
-    portal = house.add_client("portal")
-    ways = cycle((house.store.kill, house.store.stop))
+def test_a_sign_in_survives_a_restart_or_a_power_cut_of_the_store_between_any_two_steps(deployment: Deployment) -> None:
+    running = [deployment.work(), deployment.serve()]
+    portal = deployment.add_client("portal")
+    ways = cycle((deployment.store.kill, deployment.store.stop))
 
     def restart() -> None:
         next(ways)()
-        house.store.start()
+        deployment.store.start()
 
-    journey(house, portal, restart)
+    journey(deployment, portal, restart)
     assert all(program.runs for program in running), "nothing else was restarted for it"
 
 
@@ -187,18 +189,18 @@ def test_a_sign_in_survives_a_restart_or_a_power_cut_of_the_store_between_any_tw
 
 
 def test_sigterm_during_a_request_lets_it_finish(in_doubt: InDoubt) -> None:
-    house, serve, portal = in_doubt.house, in_doubt.serve, in_doubt.portal
+    deployment, serve, portal = in_doubt.deployment, in_doubt.serve, in_doubt.portal
     portal.register("dan", "dan@example.org")
     body = json.dumps({"patient": "dan", "delivery": "caller"}).encode()
-    with socket.create_connection(("127.0.0.1", house.port), timeout=PATIENCE_S) as line:
+    with socket.create_connection(("127.0.0.1", deployment.port), timeout=PATIENCE_S) as line:
         line.sendall(
             b"POST /v1/practices/maple/codes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
             b"Expect: 100-continue\r\nAuthorization: %s\r\nContent-Length: %d\r\n\r\n"
             % (portal.authorization.encode(), len(body))
         )
         assert line.recv(64).startswith(b"HTTP/1.1 100 "), "the request is being worked on"
-        serve.told_to(signal.SIGTERM)
-        until(lambda: reachable(house.url) is None, why=serve.said)  # new connections are refused: go elsewhere
+        serve.send_signal(signal.SIGTERM)
+        until(lambda: reachable(deployment.url) is None, why=serve.said)  # new connections are refused: go elsewhere
         assert serve.runs
         line.sendall(body)
         answer = b""
@@ -208,7 +210,7 @@ def test_sigterm_during_a_request_lets_it_finish(in_doubt: InDoubt) -> None:
     assert serve.ended() == 0
 
     # The answer was no empty promise: the next process takes the code.
-    house.serve()
+    deployment.serve()
     started = json.loads(answer.partition(b"\r\n\r\n")[2])
     done = portal.post("codes/verify", challenge=started["challenge"], code=started["code"])
     assert (done.status, done.json["patient"]) == (200, "dan")
@@ -221,7 +223,7 @@ def test_a_mail_in_doubt_is_sent_again_as_the_same_mail_and_its_code_works(in_do
     assert first["Message-ID"] == second["Message-ID"], "a mailbox shows the two as one"
     assert first.as_bytes() == second.as_bytes()
     granted = in_doubt.portal.post(
-        "codes/verify", challenge=in_doubt.challenge, code=code_in(in_doubt.house.mailed("eve@example.org", 2))
+        "codes/verify", challenge=in_doubt.challenge, code=find_code(in_doubt.deployment.mailed("eve@example.org", 2))
     )
     assert granted.status == 200
 

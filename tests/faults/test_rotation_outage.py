@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.journeys.house import Client, House
-from tests.journeys.programs import ask, free_port, reachable, until
+from tests.harness.deployment import Client, Deployment
+from tests.harness.processes import ask, free_port, reachable, until
 
 pytestmark = pytest.mark.fault
 
@@ -17,24 +17,24 @@ JWKS = "/.well-known/jwks.json"
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with House(tmp_path_factory.mktemp("house")) as house:
-        house.store.start()
-        house.add_practice()
-        yield house
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    with Deployment(tmp_path_factory.mktemp("deployment")) as deployment:
+        deployment.store.start()
+        deployment.add_practice()
+        yield deployment
 
 
 @pytest.fixture(scope="module")
-def instances(house: House) -> list[str]:
+def instances(deployment: Deployment) -> list[str]:
     """The addresses of two instances of the service."""
-    house.serve()
+    deployment.serve()
     port = free_port()
-    house.environ["AUTHSVC_ADMIN_BIND"] = f"127.0.0.1:{free_port()}"
-    second = house._start("second", "-m", "authsvc", "serve", "--workers", "1", "--bind", f"127.0.0.1:{port}")
+    deployment.environ["AUTHSVC_ADMIN_BIND"] = f"127.0.0.1:{free_port()}"
+    second = deployment._start("second", "-m", "authsvc", "serve", "--workers", "1", "--bind", f"127.0.0.1:{port}")
     url = f"http://127.0.0.1:{port}"
     until(lambda: reachable(f"{url}/livez"), why=second.said)
     until(lambda: ask("GET", f"{url}/readyz").status == 200, why=second.said)
-    return [house.url, url]
+    return [deployment.url, url]
 
 
 def kids(url: str) -> list[str]:
@@ -43,32 +43,32 @@ def kids(url: str) -> list[str]:
     return [key["kid"] for key in answer.json["keys"]]
 
 
-def test_both_instances_follow_a_rotation_within_five_seconds(house: House, instances: list[str]) -> None:
+def test_both_instances_follow_a_rotation_within_five_seconds(deployment: Deployment, instances: list[str]) -> None:
     assert kids(instances[0]) == kids(instances[1])
-    step = house.cli("keys", "rotate", "--force", "--reason", "a drill").document
+    step = deployment.cli("keys", "rotate", "--force", "--reason", "a drill").document
     rotated_at = time.monotonic()
     until(lambda: all(kids(url)[0] == step["current"] for url in instances))
     assert time.monotonic() - rotated_at <= FOLLOWS_WITHIN_S
 
 
-def test_a_store_that_goes_away_in_mid_rotation_loses_nothing(house: House, instances: list[str]) -> None:
+def test_a_store_that_goes_away_in_mid_rotation_loses_nothing(deployment: Deployment, instances: list[str]) -> None:
     """One key is waiting, the store goes, the admin tries to rotate: refused, nothing half done, keys still served."""
-    portal: Client = house.add_client("portal")
+    portal: Client = deployment.add_client("portal")
     portal.register("rita", "rita@example.org")
     old = portal.signed_in("rita")
     before = [kids(url) for url in instances]
-    house.store.stop()
+    deployment.store.stop()
     try:
-        assert house.cli("keys", "rotate", "--force", code=1).document["error"]["code"] == "unavailable"
+        assert deployment.cli("keys", "rotate", "--force", code=1).document["error"]["code"] == "unavailable"
         for url, known in zip(instances, before, strict=True):
             assert kids(url) == known
             assert ask("GET", url + "/livez").status == 200
     finally:
-        house.store.start()
+        deployment.store.start()
     until(lambda: all(ask("GET", url + "/readyz").status == 200 for url in instances))
     assert [kids(url) for url in instances] == before
-    step = house.cli("keys", "rotate", "--force").document
+    step = deployment.cli("keys", "rotate", "--force").document
     assert step["current"] == before[0][1], "the key that was waiting signs now"
     until(lambda: all(kids(url)[0] == step["current"] for url in instances))
-    assert house.forward_auth(old["access_token"]).status == 200
+    assert deployment.forward_auth(old["access_token"]).status == 200
     assert portal.refreshed(old["refresh_token"]).status == 200

@@ -15,8 +15,8 @@ from http.client import HTTPConnection
 import pytest
 
 from authsvc.verifier import Verifier
-from tests.journeys.house import Client, House
-from tests.journeys.programs import Answer, Program, ask, until
+from tests.harness.deployment import Client, Deployment
+from tests.harness.processes import Answer, Process, ask, until
 
 pytestmark = pytest.mark.fault
 
@@ -27,48 +27,50 @@ BOUND_S = 8.0  # the longest that a call may take while the store hangs: its 2 s
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with House(tmp_path_factory.mktemp("house")) as house:
-        house.store.start()
-        house.add_practice()
-        yield house
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    with Deployment(tmp_path_factory.mktemp("deployment")) as deployment:
+        deployment.store.start()
+        deployment.add_practice()
+        yield deployment
 
 
 @pytest.fixture(scope="module")
-def serve(house: House) -> Program:
-    return house.serve()
+def serve(deployment: Deployment) -> Process:
+    return deployment.serve()
 
 
 @pytest.fixture(scope="module")
-def portal(house: House, serve: Program) -> Client:
-    return house.add_client("portal")
+def portal(deployment: Deployment, serve: Process) -> Client:
+    return deployment.add_client("portal")
 
 
 @contextmanager
-def store_stopped(house: House) -> Iterator[None]:
-    house.store.stop()
+def store_stopped(deployment: Deployment) -> Iterator[None]:
+    deployment.store.stop()
     try:
         yield
     finally:
-        house.store.start()
+        deployment.store.start()
 
 
 @contextmanager
-def store_hanging(house: House) -> Iterator[None]:
+def store_hanging(deployment: Deployment) -> Iterator[None]:
     """It has every connection still, and answers on none."""
-    os.kill(house.store.pid, signal.SIGSTOP)
+    os.kill(deployment.store.pid, signal.SIGSTOP)
     try:
         yield
     finally:
-        os.kill(house.store.pid, signal.SIGCONT)
+        os.kill(deployment.store.pid, signal.SIGCONT)
 
 
-def stranger(house: House) -> Client:
+def stranger(deployment: Deployment) -> Client:
     """Somebody who made a client's secret up."""
-    return Client(house.url, "maple", "portal", "acs_" + "A" * 43)
+    return Client(deployment.url, "maple", "portal", "acs_" + "A" * 43)
 
 
-def guarded(house: House, portal: Client, session: dict[str, str], link: str) -> dict[str, Callable[[], Answer]]:
+def guarded(
+    deployment: Deployment, portal: Client, session: dict[str, str], link: str
+) -> dict[str, Callable[[], Answer]]:
     """Everything that needs the store, by name."""
     challenge = "ach_" + "A" * 43
     return {
@@ -90,22 +92,22 @@ def guarded(house: House, portal: Client, session: dict[str, str], link: str) ->
         "token": lambda: portal.refreshed(session["refresh_token"]),
         "revoke": lambda: portal.oauth("revoke", token=session["refresh_token"]),
         "introspect": lambda: portal.oauth("introspect", token=session["access_token"]),
-        "forward-auth": lambda: house.forward_auth(session["access_token"], scope="invoices:view"),
-        "wrong client secret": lambda: stranger(house).post("codes", email="sam@example.org"),
-        "readyz": lambda: ask("GET", f"{house.url}/readyz"),
+        "forward-auth": lambda: deployment.forward_auth(session["access_token"], scope="invoices:view"),
+        "wrong client secret": lambda: stranger(deployment).post("codes", email="sam@example.org"),
+        "readyz": lambda: ask("GET", f"{deployment.url}/readyz"),
     }  # fmt: skip
 
 
 def test_without_the_store_nothing_is_decided_and_nobody_is_signed_out(
-    house: House, serve: Program, portal: Client
+    deployment: Deployment, serve: Process, portal: Client
 ) -> None:
     portal.register("sam", "sam@example.org")
     session = portal.signed_in("sam")
     link = portal.link("pay-invoice", "sam", resource="invoice:inv_1")
-    published = ask("GET", f"{house.url}{JWKS}")
-    acts = guarded(house, portal, session, link)
+    published = ask("GET", f"{deployment.url}{JWKS}")
+    acts = guarded(deployment, portal, session, link)
 
-    with store_stopped(house):
+    with store_stopped(deployment):
         for name, act in acts.items():
             answer = act()
             assert answer.status == 503, (name, answer)
@@ -114,94 +116,96 @@ def test_without_the_store_nothing_is_decided_and_nobody_is_signed_out(
             if name in ("token", "revoke", "introspect"):
                 assert answer.json["error"] == "temporarily_unavailable"
             else:
-                assert answer.json["type"] == f"{house.url}/problems/unavailable", (name, answer)
+                assert answer.json["type"] == f"{deployment.url}/problems/unavailable", (name, answer)
 
         took_s = [_took_s(acts["verify"]) for _ in range(12)]
         assert statistics.median(took_s) < AT_ONCE_S, "after a second of failures nobody waits any more"
 
-        page = ask("GET", f"{house.url}/p/maple/l/{link}")
+        page = ask("GET", f"{deployment.url}/p/maple/l/{link}")
         assert (page.status, page.header("Content-Type")) == (503, "text/html; charset=utf-8")
 
-        what_needs_no_store_goes_on(house, published, session["access_token"])
+        what_needs_no_store_goes_on(deployment, published, session["access_token"])
 
-    until(lambda: ask("GET", f"{house.url}/readyz").status == 200)
+    until(lambda: ask("GET", f"{deployment.url}/readyz").status == 200)
     assert serve.runs
     fresh = until(lambda: answer if (answer := portal.refreshed(session["refresh_token"])).status != 503 else None)
     assert fresh.status == 200
-    assert portal.unhurried("links/exchange", token=link).status == 200
+    assert portal.post_with_retry("links/exchange", token=link).status == 200
 
 
-def what_needs_no_store_goes_on(house: House, published: Answer, token: str) -> None:
+def what_needs_no_store_goes_on(deployment: Deployment, published: Answer, token: str) -> None:
     """Keys, metadata, `/livez`, and every verifier, even one that starts just now."""
-    answer = ask("GET", f"{house.url}{JWKS}")
+    answer = ask("GET", f"{deployment.url}{JWKS}")
     assert (answer.status, answer.body, answer.header("Cache-Control")) == (
         200,
         published.body,
         "public, max-age=300",
     )
-    assert ask("GET", f"{house.url}{JWKS}", {"If-None-Match": published.header("ETag")}).status == 304
-    assert ask("GET", f"{house.url}{METADATA}").json["issuer"] == house.url
+    assert ask("GET", f"{deployment.url}{JWKS}", {"If-None-Match": published.header("ETag")}).status == 304
+    assert ask("GET", f"{deployment.url}{METADATA}").json["issuer"] == deployment.url
     kid = published.json["keys"][0]["kid"]
-    assert ask("GET", f"{house.url}/keys/{kid}.pem").body.startswith(b"-----BEGIN PUBLIC KEY-----")
-    assert ask("GET", f"{house.url}/livez").status == 200
-    verifier = Verifier(house.url, audience="practice-services", practice="maple")
+    assert ask("GET", f"{deployment.url}/keys/{kid}.pem").body.startswith(b"-----BEGIN PUBLIC KEY-----")
+    assert ask("GET", f"{deployment.url}/livez").status == 200
+    verifier = Verifier(deployment.url, audience="practice-services", practice="maple")
     assert verifier.verify(token)["patient"] == "sam"
 
 
-def test_a_store_that_hangs_leaves_keys_and_livez_answering(house: House, serve: Program, portal: Client) -> None:
+def test_a_store_that_hangs_leaves_keys_and_livez_answering(
+    deployment: Deployment, serve: Process, portal: Client
+) -> None:
     portal.register("sam", "sam@example.org")
     session = portal.signed_in("sam")
-    published = ask("GET", f"{house.url}{JWKS}")
-    lines = house.line_to_each_worker(serve)
-    acts = [lambda: portal.post("codes", patient="sam"), lambda: house.forward_auth(session["access_token"])]
+    published = ask("GET", f"{deployment.url}{JWKS}")
+    lines = deployment.connection_to_each_worker(serve)
+    acts = [lambda: portal.post("codes", patient="sam"), lambda: deployment.forward_auth(session["access_token"])]
 
-    with store_hanging(house), ThreadPoolExecutor(32) as crowd:
+    with store_hanging(deployment), ThreadPoolExecutor(32) as crowd:
         waiting = [crowd.submit(_timed, acts[number % 2]) for number in range(32)]
-        asked = [_took_s(partial(_keys_and_livez, house, line)) for line in lines.values() for _ in range(10)]
+        asked = [_took_s(partial(_keys_and_livez, deployment, line)) for line in lines.values() for _ in range(10)]
         assert statistics.median(asked) < AT_ONCE_S
         for answer, took_s in (each.result() for each in waiting):
             assert (answer.status, int(answer.header("Retry-After")) >= 1) == (503, True), answer
             assert took_s < BOUND_S
-        what_needs_no_store_goes_on(house, published, session["access_token"])
+        what_needs_no_store_goes_on(deployment, published, session["access_token"])
 
-    until(lambda: ask("GET", f"{house.url}/readyz").status == 200)
-    assert portal.unhurried("codes", patient="sam", delivery="caller").status == 202
+    until(lambda: ask("GET", f"{deployment.url}/readyz").status == 200)
+    assert portal.post_with_retry("codes", patient="sam", delivery="caller").status == 202
     assert serve.runs
 
 
 def test_a_service_that_starts_without_its_store_says_so_and_is_there_when_it_comes(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    with House(tmp_path_factory.mktemp("early")) as house:
-        serve = house.serve(ready=False)
-        assert ask("GET", f"{house.url}/livez").status == 200
+    with Deployment(tmp_path_factory.mktemp("early")) as deployment:
+        serve = deployment.serve(ready=False)
+        assert ask("GET", f"{deployment.url}/livez").status == 200
         for path in ("/readyz", JWKS, "/keys/AAAA.pem"):
-            answer = ask("GET", f"{house.url}{path}")
+            answer = ask("GET", f"{deployment.url}{path}")
             assert (answer.status, answer.header("Cache-Control")) == (503, "no-store"), (path, answer)
             assert int(answer.header("Retry-After")) >= 1
-        assert ask("GET", f"{house.url}{METADATA}").status == 200
-        early = stranger(house).post("codes", email="sam@example.org")
+        assert ask("GET", f"{deployment.url}{METADATA}").status == 200
+        early = stranger(deployment).post("codes", email="sam@example.org")
         assert early.status == 503, "who calls can't be known yet, and that is not said to be the caller's fault"
 
-        house.store.start()
-        lines = house.line_to_each_worker(serve)
+        deployment.store.start()
+        lines = deployment.connection_to_each_worker(serve)
         for line in lines.values():
-            until(partial(_ready, house, line), why=serve.said)
-        sets = {ask("GET", f"{house.url}{JWKS}", over=line).body for line in lines.values()}
+            until(partial(_ready, deployment, line), why=serve.said)
+        sets = {ask("GET", f"{deployment.url}{JWKS}", over=line).body for line in lines.values()}
         assert len(sets) == 1, "however many processes began at once, there is one ring"
-        house.add_practice()
-        portal = house.add_client("portal")
+        deployment.add_practice()
+        portal = deployment.add_client("portal")
         portal.register("sam", "sam@example.org")
-        assert house.forward_auth(portal.signed_in("sam")["access_token"]).status == 200
+        assert deployment.forward_auth(portal.signed_in("sam")["access_token"]).status == 200
 
 
-def _ready(house: House, line: HTTPConnection) -> bool:
-    return ask("GET", f"{house.url}/readyz", over=line).status == 200
+def _ready(deployment: Deployment, line: HTTPConnection) -> bool:
+    return ask("GET", f"{deployment.url}/readyz", over=line).status == 200
 
 
-def _keys_and_livez(house: House, line: HTTPConnection) -> Answer:
+def _keys_and_livez(deployment: Deployment, line: HTTPConnection) -> Answer:
     for path in (JWKS, "/livez"):
-        answer = ask("GET", f"{house.url}{path}", over=line)
+        answer = ask("GET", f"{deployment.url}{path}", over=line)
         assert answer.status == 200, answer
     return answer
 

@@ -12,7 +12,7 @@ import pytest
 from tests.delivery.mail_hosts import Authority
 from tests.gateways.recipes import Gateway, Recipe
 from tests.gateways.site import ISSUER, Heard, Relay, Site, serving
-from tests.journeys.house import House
+from tests.harness.deployment import Deployment
 
 Start = Callable[[Recipe], Gateway]
 
@@ -31,14 +31,16 @@ def site(folder: Path) -> Iterator[Site]:
     own = folder / "site"
     own.mkdir()
     # The shortest safe times, so that a rotation is safe within a test.
-    with House(own, AUTHSVC_PUBLIC_URL=ISSUER, AUTHSVC_JWKS_MAX_AGE_S="30 s", AUTHSVC_JWKS_SLACK_S="10 s") as house:
-        house.store.start()
-        house.add_practice()
-        house.serve()
-        relay = type("Relay", (Relay,), {"source": house.url})
+    with Deployment(
+        own, AUTHSVC_PUBLIC_URL=ISSUER, AUTHSVC_JWKS_MAX_AGE_S="30 s", AUTHSVC_JWKS_SLACK_S="10 s"
+    ) as deployment:
+        deployment.store.start()
+        deployment.add_practice()
+        deployment.serve()
+        relay = type("Relay", (Relay,), {"source": deployment.url})
         authority = Authority(own)
         with serving(Heard) as service_port, serving(relay, authority.context()) as tls_port:
-            yield Site(house, service_port, tls_port, authority)
+            yield Site(deployment, service_port, tls_port, authority)
 
 
 @pytest.fixture(scope="session")

@@ -8,25 +8,22 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.journeys.programs import ROOT, Answer, Program, ask, free_port, reachable, until
+from tests.harness.machine import SEARCH_PATH, find, lacking
+from tests.harness.processes import ROOT, Answer, Process, ask, free_port, reachable, until
 
 if TYPE_CHECKING:
     from tests.gateways.site import Site
 
 RECIPES = ROOT / "config" / "gateways"
 AUTHSVC, SERVICE, PUBLIC = "8000", "8080", "8090"  # the ports in the recipes
-WHERE = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
-APACHE_MODULES = Path("/usr/lib/apache2/modules")
 
 Prepare = Callable[["Room"], list[str]]
 """Writes what the program needs; the command that runs it."""
@@ -48,6 +45,18 @@ class Room:
         return put(recipe, self.folder, ports, replaced)
 
 
+def each(recipes: Sequence[Recipe]) -> list[Any]:
+    """These recipes as parameters of a test, those whose program is missing marked to be skipped: nothing is started
+    for them."""
+    return [pytest.param(recipe, id=recipe.name, marks=needs(recipe)) for recipe in recipes]
+
+
+def needs(*recipes: Recipe) -> pytest.MarkDecorator:
+    """Marks a test that runs these, to be skipped where a program of theirs is missing."""
+    why = lacking(*dict.fromkeys(program for recipe in recipes for program in recipe.programs))
+    return pytest.mark.skipif(bool(why), reason=why)
+
+
 def put(recipe: str, folder: Path, ports: Mapping[str, int], replaced: Mapping[str, str]) -> Path:
     """A file of the recipes in this folder, with these ports and texts in place of those; each text must be there."""
     text = (RECIPES / recipe).read_text(encoding="utf-8")
@@ -63,7 +72,7 @@ def put(recipe: str, folder: Path, ports: Mapping[str, int], replaced: Mapping[s
 class Gateway:
     """A running gateway."""
 
-    def __init__(self, recipe: Recipe, room: Room, program: Program) -> None:
+    def __init__(self, recipe: Recipe, room: Room, program: Process) -> None:
         self.recipe = recipe
         self.room = room
         self.program = program
@@ -97,24 +106,21 @@ class Recipe:
     promises: Mapping[str, int] = field(default_factory=dict)
     asks: bool = True  # it asks authsvc at every request, and so hears of a revocation at once
     away: int = 503
-    hint: str = ""
 
     def missing(self) -> str:
         """Why it can't run here; empty when it can."""
-        found = [shutil.which(each, path=WHERE) or (APACHE_MODULES / each).is_file() for each in self.programs]
-        lacking = [each for each, there in zip(self.programs, found, strict=True) if not there]
-        return f"{self.name} was NOT TESTED: no {', '.join(lacking)} here ({self.hint})" if lacking else ""
+        return lacking(*self.programs)
 
     def start(self, folder: Path, site: Site, authsvc_port: int | None = None) -> Gateway:
         """Run it before the site; with an `authsvc_port` of its own, authsvc is whatever is there."""
         if why := self.missing():
             pytest.skip(why)
         folder.mkdir(exist_ok=True)
-        ports = (site.house.port, site.tls_port) if authsvc_port is None else (authsvc_port, authsvc_port)
+        ports = (site.deployment.port, site.tls_port) if authsvc_port is None else (authsvc_port, authsvc_port)
         room = Room(folder, *ports, free_port(), site)
         command = self.prepare(room)
         environ = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSVC_")}
-        program = Program(folder.name, command, {**environ, "PATH": WHERE}, folder)
+        program = Process(folder.name, command, {**environ, "PATH": SEARCH_PATH}, folder)
         until(lambda: _routed(room.public_port) or not program.runs, why=program.said)
         assert program.runs, program.said()
         return Gateway(self, room, program)
@@ -124,12 +130,6 @@ def _routed(port: int) -> bool:
     """Whether somebody listens there and knows the routes; Traefik reads them a moment later."""
     answer = reachable(f"http://127.0.0.1:{port}/contact")
     return answer is not None and answer.status != 404
-
-
-def program(name: str) -> str:
-    found = shutil.which(name, path=WHERE)
-    assert found
-    return found
 
 
 # --- how each is started ----------------------------------------------------------------------------------------------
@@ -146,19 +146,19 @@ def nginx(room: Room) -> list[str]:
         f"{user}daemon off;\nworker_processes 1;\npid {room.folder}/pid;\nerror_log stderr;\nevents {{}}\n"
         f"http {{\naccess_log off;\n{temporary}include {room.put('nginx/authsvc.conf')};\n}}\n"
     )
-    return [program("nginx"), "-p", str(room.folder), "-e", "stderr", "-c", str(main)]
+    return [find("nginx"), "-p", str(room.folder), "-e", "stderr", "-c", str(main)]
 
 
 def haproxy_asks(room: Room) -> list[str]:
     script = room.put("haproxy/ask.lua")
     config = room.put("haproxy/ask.cfg", **{"lua-load ask.lua": f"lua-load {script}"})
-    return [program("haproxy"), "-W", "-db", "-f", str(config)]
+    return [find("haproxy"), "-W", "-db", "-f", str(config)]
 
 
 def haproxy_validates(room: Room) -> list[str]:
     config = room.put("haproxy/validate.cfg", **{"/etc/haproxy/authsvc": str(room.folder)})
     until(lambda: fetch_keys(room, "true"))
-    return [program("haproxy"), "-W", "-db", "-f", str(config), "-f", str(room.folder / "keys.cfg")]
+    return [find("haproxy"), "-W", "-db", "-f", str(config), "-f", str(room.folder / "keys.cfg")]
 
 
 def fetch_keys(room: Room, reload: str) -> bool:
@@ -167,7 +167,7 @@ def fetch_keys(room: Room, reload: str) -> bool:
     ran = subprocess.run(
         ["sh", RECIPES / "haproxy/fetch-keys.sh"],
         env={
-            "PATH": WHERE,
+            "PATH": SEARCH_PATH,
             "AUTHSVC": f"http://127.0.0.1:{room.authsvc_port}",
             "FOLDER": str(room.folder),
             "RELOAD": reload,
@@ -183,11 +183,11 @@ def fetch_keys(room: Room, reload: str) -> bool:
 def traefik(room: Room) -> list[str]:
     dynamic = room.put("traefik/authsvc.yml")
     static = room.put("traefik/traefik.yml", **{"filename: authsvc.yml": f"filename: {dynamic}"})
-    return [program("traefik"), f"--configFile={static}"]
+    return [find("traefik"), f"--configFile={static}"]
 
 
 def caddy(room: Room) -> list[str]:
-    return [program("caddy"), "run", "--adapter", "caddyfile", "--config", str(room.put("caddy/Caddyfile"))]
+    return [find("caddy"), "run", "--adapter", "caddyfile", "--config", str(room.put("caddy/Caddyfile"))]
 
 
 def envoy_validates(room: Room) -> list[str]:
@@ -206,7 +206,7 @@ def envoy_asks(room: Room) -> list[str]:
 def _envoy(room: Room, recipe: str, **replaced: str) -> list[str]:
     config = room.put(recipe, **replaced)
     quiet = ["--log-level", "warning", "--disable-hot-restart", "--concurrency", "1"]
-    return [program("envoy"), "-c", str(config), *quiet]
+    return [find("envoy"), "-c", str(config), *quiet]
 
 
 def mod_oauth2(room: Room) -> list[str]:
@@ -231,8 +231,9 @@ def mod_auth_openidc(room: Room) -> list[str]:
 
 def apache(folder: Path, recipe: Path, *more: str) -> list[str]:
     """What Debian's own apache2.conf and `a2enmod` would bring, with everything in one folder."""
+    folder_of_modules = Path(find("mod_proxy.so")).parent
     modules = ["mpm_event", "authn_core", "authz_core", "proxy", "proxy_http", "headers", "setenvif", *more]
-    loaded = "".join(f"LoadModule {each}_module {APACHE_MODULES}/mod_{each}.so\n" for each in modules)
+    loaded = "".join(f"LoadModule {each}_module {folder_of_modules}/mod_{each}.so\n" for each in modules)
     user = "User www-data\nGroup www-data\n" if os.geteuid() == 0 else ""
     config = folder / "apache2.conf"
     config.write_text(
@@ -240,13 +241,10 @@ def apache(folder: Path, recipe: Path, *more: str) -> list[str]:
         f"Mutex file:{folder} default\nErrorLog /dev/stderr\nLogLevel warn\n{loaded}{user}"
         f"StartServers 1\nServerLimit 2\nThreadsPerChild 16\nMaxRequestWorkers 32\nInclude {recipe}\n"
     )
-    return [program("apache2"), "-DFOREGROUND", "-f", str(config)]
+    return [find("apache2"), "-DFOREGROUND", "-f", str(config)]
 
 
 # --- and what it promises ---------------------------------------------------------------------------------------------
-
-APT = "apt-get install {}"
-WHEELS = "make gateways"
 
 NAMES_NO_RESOURCE = {"own invoice": 401, "another invoice": 401}  # it wants a code wherever a link could come
 LOOKS_AT_NO_TYP = {"typ of another kind of JWT": 200, "no kid": 200}
@@ -266,11 +264,11 @@ ENVOY = LOOKS_AT_NO_TYP | {  # what rbac says no to is a 403
 }
 
 ALL = (
-    Recipe("nginx/authsvc.conf", "nginx", ["nginx"], nginx, hint=APT.format("nginx-light")),
-    Recipe("haproxy/ask.cfg", "HAProxy asks", ["haproxy"], haproxy_asks, hint=APT.format("haproxy")),
-    Recipe("traefik/authsvc.yml", "Traefik", ["traefik"], traefik, NAMES_NO_RESOURCE, away=500, hint=WHEELS),
-    Recipe("caddy/Caddyfile", "Caddy", ["caddy"], caddy, away=502, hint=WHEELS),
-    Recipe("envoy/ext_authz.yaml", "Envoy asks", ["envoy"], envoy_asks, NAMES_NO_RESOURCE, hint=WHEELS),
+    Recipe("nginx/authsvc.conf", "nginx", ["nginx"], nginx),
+    Recipe("haproxy/ask.cfg", "HAProxy asks", ["haproxy"], haproxy_asks),
+    Recipe("traefik/authsvc.yml", "Traefik", ["traefik"], traefik, NAMES_NO_RESOURCE, away=500),
+    Recipe("caddy/Caddyfile", "Caddy", ["caddy"], caddy, away=502),
+    Recipe("envoy/ext_authz.yaml", "Envoy asks", ["envoy"], envoy_asks, NAMES_NO_RESOURCE),
     Recipe(
         "haproxy/validate.cfg",
         "HAProxy",
@@ -278,9 +276,8 @@ ALL = (
         haproxy_validates,
         asks=False,
         away=0,
-        hint=APT.format("haproxy curl"),
     ),
-    Recipe("envoy/jwt_authn.yaml", "Envoy", ["envoy"], envoy_validates, ENVOY, asks=False, away=401, hint=WHEELS),
+    Recipe("envoy/jwt_authn.yaml", "Envoy", ["envoy"], envoy_validates, ENVOY, asks=False, away=401),
     Recipe(
         "apache/mod_oauth2.conf",
         "mod_oauth2",
@@ -289,7 +286,6 @@ ALL = (
         APACHE,
         asks=False,
         away=401,
-        hint=APT.format("apache2 libapache2-mod-oauth2"),
     ),
     Recipe(
         "apache/mod_auth_openidc.conf",
@@ -299,6 +295,5 @@ ALL = (
         APACHE,
         asks=False,
         away=401,
-        hint=APT.format("apache2 libapache2-mod-auth-openidc"),
     ),
 )

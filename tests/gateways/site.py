@@ -1,7 +1,7 @@
 """What stands around a gateway: authsvc as it ships, a service that tells what reached it, and tokens good and bad.
 
 authsvc runs under the issuer that the recipes name, so that they are run as they are printed: only ports and folders
-are put in their places. Bad tokens are signed with the service's own key, by the house wired once more in this process
+are put in their places. Bad tokens are signed with the service's own key, by authsvc wired once more in this process
 over the same store; whoever refuses them has looked at the claim that is wrong, and not just at the signature.
 """
 
@@ -24,8 +24,8 @@ from authsvc.crypto import keys as signing
 from authsvc.crypto.keys import SigningKey
 from authsvc.crypto.mint import b64u, unb64u
 from tests.delivery.mail_hosts import Authority
-from tests.journeys.house import Client, House
-from tests.journeys.programs import Answer, ask
+from tests.harness.deployment import Client, Deployment
+from tests.harness.processes import Answer, ask
 
 ISSUER = "https://auth.example.org"
 AUDIENCE = "practice-services"
@@ -104,23 +104,23 @@ YOUNG_S = 200.0
 
 
 class Site:
-    """The house, its portal, and one patient who is signed in and holds emailed links."""
+    """The deployment, its portal, and one patient who is signed in and holds emailed links."""
 
-    def __init__(self, house: House, service_port: int, tls_port: int, authority: Authority) -> None:
-        self.house = house
+    def __init__(self, deployment: Deployment, service_port: int, tls_port: int, authority: Authority) -> None:
+        self.deployment = deployment
         self.service_port = service_port
         self.tls_port = tls_port
         self.ca = authority.ca
         self.tls = authority.context()
-        self.portal: Client = house.add_client("portal")
+        self.portal: Client = deployment.add_client("portal")
         self.portal.register("p1", "anna@example.org")
-        house.add_practice("oak")
-        other = house.add_client("oak-portal", practice="oak")
+        deployment.add_practice("oak")
+        other = deployment.add_client("oak-portal", practice="oak")
         other.register("p1", "anna@example.org")
         self._other = other
         self._minted: dict[str, tuple[str, float]] = {}
-        self._inside = wiring.bootstrap(*wiring.load(house.environ))
-        self._inside.keys.ensure()
+        self._inside = wiring.bootstrap(*wiring.load(deployment.environ))
+        self._inside.signing_keys.ensure()
         self._numbers = itertools.count(1)
         self.stranger: SigningKey = signing.generate("ES256")
 
@@ -162,11 +162,11 @@ class Site:
 
     def linked(self, workflow: str, **members: str) -> str:
         """The token that a new emailed link brings."""
-        return str(self.portal.exchanged(self.portal.link(workflow, "p1", **members))["access_token"])
+        return str(self.portal.exchange_link(self.portal.link(workflow, "p1", **members))["access_token"])
 
     def told(self, token: str, **wanted: str) -> dict[str, str]:
         """The X-Auth headers that authsvc itself gives for this token, without the empty ones."""
-        answer = self.house.forward_auth(token, **wanted)
+        answer = self.deployment.forward_auth(token, **wanted)
         assert answer.status == 200, answer
         return {name: answer.header(name) for name in TOLD if answer.header(name)}
 
@@ -174,15 +174,15 @@ class Site:
 
     def rotated_if_safe(self) -> bool:
         """Rotate once the next key has been published long enough; whether that was so."""
-        self._inside.keys.refresh()
-        if self._inside.keys.view().ring.next.signs_from_ms > time.time() * 1000:
+        self._inside.signing_keys.refresh()
+        if self._inside.signing_keys.view().ring.next.signs_from_ms > time.time() * 1000:
             return False
-        self.house.cli("keys", "rotate", "--reason", "a test")
+        self.deployment.cli("keys", "rotate", "--reason", "a test")
         return True
 
     def haproxy_map(self, folder: str) -> str:
         """What `keys export --format haproxy` prints, for another folder."""
-        return self._inside.keys.export("haproxy").replace("/etc/haproxy/authsvc", folder)
+        return self._inside.signing_keys.export("haproxy").replace("/etc/haproxy/authsvc", folder)
 
     # --- tokens that authsvc would never issue -----------------------------------------------------------------------
 
@@ -197,8 +197,8 @@ class Site:
 
     @property
     def signer(self) -> SigningKey:
-        self._inside.keys.refresh()
-        return self._inside.keys.signer()
+        self._inside.signing_keys.refresh()
+        return self._inside.signing_keys.signer()
 
     def unsigned(self, token: str) -> str:
         """alg `none`, under a kid that is known."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -14,9 +13,10 @@ import pytest
 
 from authsvc.crypto import keys as signing
 from authsvc.crypto.keys import SigningKey
-from tests.gateways.recipes import ALL, RECIPES, WHERE, Recipe
+from tests.gateways.recipes import RECIPES
 from tests.gateways.site import serving
-from tests.journeys.programs import free_port
+from tests.harness.machine import SEARCH_PATH, require
+from tests.harness.processes import free_port
 
 pytestmark = pytest.mark.gateway
 
@@ -53,7 +53,7 @@ class Host:
 
     def fetch(self, reload: str | None = None, port: int | None = None) -> int:
         environ = {
-            "PATH": WHERE,
+            "PATH": SEARCH_PATH,
             "AUTHSVC": f"http://127.0.0.1:{port or self.port}",
             "FOLDER": str(self.folder),
             "RELOAD": reload or f"cp {self.folder}/kids.map {self.reloads}",
@@ -73,8 +73,7 @@ class Host:
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
-    if not shutil.which("curl", path=WHERE):
-        pytest.skip("fetch-keys.sh was NOT TESTED: no curl here")
+    require("curl")
     folder = tmp_path / "authsvc"
     folder.mkdir()
     published = type("Published", (Published,), {})
@@ -132,9 +131,3 @@ def test_attack_a_kid_that_is_a_path_is_not_a_files_name(host: Host) -> None:
     assert host.fetch() == 0
     assert host.files() == OURS | {f"{FIRST.kid}.pem"}
     assert not list(host.folder.parent.rglob("*evil*"))
-
-
-def test_a_recipe_whose_program_is_missing_says_so_aloud() -> None:
-    absent = Recipe("x/y.conf", "X", ["no-such-gateway"], lambda room: [], hint="install it")
-    assert absent.missing() == "x/y.conf was NOT TESTED: no no-such-gateway here (install it)"
-    assert all(recipe.hint for recipe in ALL)

@@ -20,9 +20,10 @@ from tests.gateways.recipes import (
     envoy_validates_hastily,
     fetch_keys,
     mod_oauth2_hastily,
+    needs,
 )
 from tests.gateways.site import Site, kid_of
-from tests.journeys.programs import until
+from tests.harness.processes import until
 
 pytestmark = pytest.mark.gateway
 
@@ -37,6 +38,7 @@ SAFE_WITHIN_S = 60  # the next key of a new site may sign after 40
 SEEN_WITHIN_S = 20
 
 
+@needs(NGINX, HAPROXY, ENVOY)
 def test_a_rotation_under_traffic_refuses_nobody(site: Site, start: Start) -> None:
     """A hundred requests a second each through nginx, which asks, and HAProxy and Envoy, which validate. Sessions go on
     being refreshed meanwhile, and HAProxy's key script runs as cron would run it, only oftener."""
@@ -67,6 +69,14 @@ def test_a_rotation_under_traffic_refuses_nobody(site: Site, start: Start) -> No
         assert kids == {kid_of(before), kid_of(grant["access_token"])}
 
 
+HASTY = (
+    dataclasses.replace(ENVOY, name="envoy/hasty", prepare=envoy_validates_hastily),
+    dataclasses.replace(BY_NAME["apache/mod_oauth2.conf"], name="apache/hasty", prepare=mod_oauth2_hastily),
+)
+HEAR_OF_A_REVOCATION: list[Recipe] = [*(recipe for recipe in ALL if recipe.asks), HAPROXY, *HASTY]
+
+
+@needs(*HEAR_OF_A_REVOCATION)
 def test_attack_a_stolen_key_signs_nothing_once_it_is_revoked(site: Site, start: Start, folder: Path) -> None:
     """The key is one that we brought ourselves, so that this test holds it as a thief would."""
     stolen = signing.generate("ES256")
@@ -76,27 +86,22 @@ def test_attack_a_stolen_key_signs_nothing_once_it_is_revoked(site: Site, start:
     file = folder / "stolen.pem"
     file.write_bytes(pem)
     file.chmod(0o600)
-    site.house.cli("keys", "import", str(file))
+    site.deployment.cli("keys", "import", str(file))
     forged = site.signed(site.code, stolen)
 
-    hasty = [
-        dataclasses.replace(ENVOY, name="envoy/hasty", prepare=envoy_validates_hastily),
-        dataclasses.replace(BY_NAME["apache/mod_oauth2.conf"], name="apache/hasty", prepare=mod_oauth2_hastily),
-    ]
-    asking = [recipe for recipe in ALL if recipe.asks]
-    recipes: list[Recipe] = [*asking, HAPROXY, *hasty]
-    gateways = [start(recipe) for recipe in recipes]
-    haproxy = gateways[recipes.index(HAPROXY)]
+    gateways = [start(recipe) for recipe in HEAR_OF_A_REVOCATION]
+    haproxy = gateways[HEAR_OF_A_REVOCATION.index(HAPROXY)]
 
     for gateway in gateways:
         comes_to(gateway, forged, 200)
-    site.house.cli("keys", "revoke", stolen.kid, "--reason", "stolen")
+    site.deployment.cli("keys", "revoke", stolen.kid, "--reason", "stolen")
     for gateway in gateways:
         comes_to(gateway, forged, 401)
         assert gateway.ask("/contact", site.code).status == 200
     assert stolen.kid not in "".join(path.name for path in haproxy.room.folder.iterdir())
 
 
+@needs(HAPROXY)
 def test_the_script_and_the_command_line_write_the_same_map(site: Site, start: Start) -> None:
     room = start(HAPROXY).room
     fetch = f"kill -USR2 {start(HAPROXY).program.pid}"

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.gateways.conftest import Start
-from tests.gateways.recipes import ALL, RECIPES, Gateway, Recipe
+from tests.gateways.recipes import ALL, RECIPES, Gateway, Recipe, each, needs
 from tests.gateways.site import TOLD, Site, heard
-from tests.journeys.programs import ROOT
+from tests.harness.processes import ROOT
 
 pytestmark = pytest.mark.gateway
 
@@ -54,7 +54,7 @@ TABLE: dict[str, Case] = {
 """Path, token, and the status where a recipe doesn't promise another one."""
 
 
-@pytest.fixture(params=ALL, ids=lambda recipe: recipe.name)
+@pytest.fixture(params=each(ALL))
 def gateway(request: pytest.FixtureRequest, start: Start) -> Gateway:
     recipe: Recipe = request.param
     return start(recipe)
@@ -76,9 +76,7 @@ def test_the_service_is_asked_for_the_very_path(gateway: Gateway, site: Site) ->
     assert [gateway.ask(path, site.code).json["path"] for path in (CONTACT, INVOICE)] == [CONTACT, INVOICE]
 
 
-@pytest.mark.parametrize(
-    "recipe", [recipe for recipe in ALL if "own invoice" not in recipe.promises], ids=lambda recipe: recipe.name
-)
+@pytest.mark.parametrize("recipe", each([recipe for recipe in ALL if "own invoice" not in recipe.promises]))
 def test_what_a_link_is_for_reaches_the_service(recipe: Recipe, start: Start, site: Site) -> None:
     token = site.link
     told = heard(start(recipe).ask(INVOICE, token))
@@ -89,7 +87,7 @@ def test_what_a_link_is_for_reaches_the_service(recipe: Recipe, start: Start, si
 SAY_WHY = [recipe for recipe in ALL if recipe.asks or recipe.name == "haproxy/validate.cfg"]
 
 
-@pytest.mark.parametrize("recipe", SAY_WHY, ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("recipe", each(SAY_WHY))
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -118,8 +116,12 @@ def test_a_sign_out_is_seen_at_once_by_those_that_ask_and_with_the_tokens_end_by
     assert gateway.ask(CONTACT, token).status == (401 if gateway.recipe.asks else 200)
 
 
+ASK_FOR_A_RESOURCE = [recipe for recipe in ALL if recipe.asks and "own invoice" not in recipe.promises]
+
+
+@needs(*ASK_FOR_A_RESOURCE)
 def test_a_revoked_link_is_seen_at_once_by_those_that_ask(start: Start, site: Site) -> None:
-    gateways = [start(recipe) for recipe in ALL if recipe.asks and "own invoice" not in recipe.promises]
+    gateways = [start(recipe) for recipe in ASK_FOR_A_RESOURCE]
     token = site.linked("pay-invoice", resource="invoice:inv_9")
     assert {gateway.ask("/invoices/inv_9", token).status for gateway in gateways} == {200}
     assert site.portal.call("DELETE", "links?resource=invoice:inv_9").status == 200

@@ -7,13 +7,12 @@ import os
 import shutil
 from pathlib import Path
 
-import pytest
-
 from tests.delivery.mail_hosts import Authority
-from tests.gateways.recipes import APACHE_MODULES, WHERE, apache, put
-from tests.interop.house import PRACTICE, HttpsHouse, Patient
-from tests.journeys.house import Client
-from tests.journeys.programs import Program, reachable, until
+from tests.gateways.recipes import apache, put
+from tests.harness.deployment import Client
+from tests.harness.https_deployment import PRACTICE, HttpsDeployment, Patient
+from tests.harness.machine import SEARCH_PATH
+from tests.harness.processes import Process, reachable, until
 
 RECIPE = "apache/sign_in.conf"
 CLIENT = "maple-portal"  # as the recipe calls it
@@ -55,7 +54,7 @@ class SignInApache:
         recipe = put(RECIPE, folder, {"8080": service_port, "8090": port}, texts)
         command = apache(folder, recipe, "authz_user", "ssl", "socache_shmcb", "auth_openidc")
         environ = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSVC_")}
-        self.program = Program("apache", command, {**environ, "PATH": WHERE}, folder)
+        self.program = Process("apache", command, {**environ, "PATH": SEARCH_PATH}, folder)
         try:
             until(lambda: reachable(f"http://localhost:{port}/") or not self.program.runs, why=self.program.said)
             assert self.program.runs, self.program.said()
@@ -63,9 +62,9 @@ class SignInApache:
             self.stop()
             raise
 
-    def link(self, house: HttpsHouse, patient: Patient) -> str:
+    def link(self, deployment: HttpsDeployment, patient: Patient) -> str:
         """An emailed link to an invoice by this very client, to which it goes when it is pressed."""
-        issuer = Client(house.url, PRACTICE, self.client, self.secret)
+        issuer = Client(deployment.url, PRACTICE, self.client, self.secret)
         answer = issuer.post("links", workflow="pay-invoice", patient=patient.id, resource="invoice:inv_1")
         assert answer.status == 201, answer
         return str(answer.json["url"])
@@ -83,9 +82,9 @@ def heard(answer: str) -> dict[str, str]:
     return found
 
 
-def register(house: HttpsHouse, client: str, here: str, *also_at: str) -> str:
+def register(deployment: HttpsDeployment, client: str, here: str, *also_at: str) -> str:
     """As the recipe's head says; its secret."""
-    registered = house.add_relying_party(
+    registered = deployment.add_relying_party(
         client,
         f"{here}/openid",
         *(word for other in also_at for word in ("--redirect-uri", f"{other}/openid")),
@@ -95,9 +94,3 @@ def register(house: HttpsHouse, client: str, here: str, *also_at: str) -> str:
         *("--allow", "links:issue"),
     )
     return str(registered["client_secret"])
-
-
-def require_apache() -> None:
-    """Skips loudly where it is missing."""
-    if not (shutil.which("apache2", path=WHERE) and (APACHE_MODULES / "mod_auth_openidc.so").is_file()):
-        pytest.skip("NO APACHE WITH mod_auth_openidc HERE (apt-get install apache2 libapache2-mod-auth-openidc)")

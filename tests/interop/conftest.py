@@ -1,4 +1,4 @@
-"""One house by https for this folder, with a practice, and relying parties of other authors beside it."""
+"""One deployment by https for this folder, with a practice, and relying parties of other authors beside it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
-from tests.interop.house import HttpsHouse, Patient
+from tests.harness.https_browser import HttpsBrowser
+from tests.harness.https_deployment import HttpsDeployment, Patient
+from tests.harness.node import installed
 from tests.interop.relying_party import SOURCE, Portal, RelyingParty, portal
-from tests.interop.visitor import Visitor
-from tests.journeys.node import installed
 
 KINDS = ("public", "confidential", "signing")
 
@@ -31,24 +31,24 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def house(folder: Path) -> Iterator[HttpsHouse]:
-    with HttpsHouse(folder) as house:
-        house.store.start()
-        house.open_desk()
-        house.work()
-        house.serve()
-        yield house
+def deployment(folder: Path) -> Iterator[HttpsDeployment]:
+    with HttpsDeployment(folder) as deployment:
+        deployment.store.start()
+        deployment.add_practice_with_desk()
+        deployment.work()
+        deployment.serve()
+        yield deployment
 
 
 @pytest.fixture(scope="session")
-def pages(house: HttpsHouse) -> Iterator[Portal]:
+def pages(deployment: HttpsDeployment) -> Iterator[Portal]:
     """The portal that openid-client stands for."""
-    with portal(house.front.authority) as pages:
+    with portal(deployment.front.authority) as pages:
         yield pages
 
 
 @pytest.fixture(scope="session")
-def clients(house: HttpsHouse, pages: Portal, folder: Path) -> Iterator[dict[str, RelyingParty]]:
+def clients(deployment: HttpsDeployment, pages: Portal, folder: Path) -> Iterator[dict[str, RelyingParty]]:
     """openid-client as each kind of client."""
     program = installed(SOURCE, folder)
     key = ec.generate_private_key(ec.SECP256R1())
@@ -63,12 +63,12 @@ def clients(house: HttpsHouse, pages: Portal, folder: Path) -> Iterator[dict[str
             addresses = ["--post-logout-uri", pages.signed_out, "--initiate-login-uri", f"{pages.url}/start/{kind}"]
             addresses += ["--backchannel-logout-uri", f"{pages.hear}/{kind}"]
             allowed = [] if kind == "public" else ["--allow", "tokens:introspect", "--allow", "links:issue"]
-            registered = house.add_relying_party(kind, at, *addresses, *allowed, *words[kind])
+            registered = deployment.add_relying_party(kind, at, *addresses, *allowed, *words[kind])
             assert ("client_secret" in registered) == (kind == "confidential")
             made[kind] = RelyingParty(
                 program,
-                house.front.ca,
-                issuer=house.issuer,
+                deployment.front.ca,
+                issuer=deployment.issuer,
                 client_id=kind,
                 redirect_uri=at,
                 secret=registered.get("client_secret"),
@@ -85,10 +85,10 @@ def client(request: pytest.FixtureRequest, clients: dict[str, RelyingParty]) -> 
 
 
 @pytest.fixture
-def visitor(house: HttpsHouse) -> Visitor:
-    return house.visitor()
+def browser(deployment: HttpsDeployment) -> HttpsBrowser:
+    return deployment.browser()
 
 
 @pytest.fixture
-def patient(house: HttpsHouse) -> Patient:
-    return house.patient()
+def patient(deployment: HttpsDeployment) -> Patient:
+    return deployment.patient()

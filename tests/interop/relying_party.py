@@ -1,4 +1,4 @@
-"""What runs beside the house: openid-client in a process of its own, and the pages of the portal that it stands for."""
+"""What runs beside authsvc: openid-client in a process of its own, and the pages of the portal that it stands for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from tests.delivery.mail_hosts import Authority
 from tests.gateways.site import serving
-from tests.journeys.programs import ROOT
+from tests.harness.processes import ROOT
 
 SOURCE = ROOT / "tests/interop/openid-client"
 

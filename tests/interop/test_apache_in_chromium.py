@@ -4,7 +4,6 @@ such as where a form may lead, and which cookies go along from one site to the o
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,11 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.browser.person import CHROMIUM, FLAGS
 from tests.gateways.site import Heard, serving
-from tests.interop.apache import SignInApache, heard, register, require_apache
-from tests.interop.house import HttpsHouse, Patient
-from tests.journeys.programs import free_port
+from tests.harness.https_deployment import HttpsDeployment, Patient
+from tests.harness.machine import require
+from tests.harness.processes import free_port
+from tests.interop.apache import SignInApache, heard, register
 
 pytestmark = [pytest.mark.browser, pytest.mark.gateway]
 
@@ -24,18 +23,18 @@ NAME = "portal.localhost"  # Chromium finds it on this machine, and takes it for
 
 
 @pytest.fixture(scope="module")
-def apache(house: HttpsHouse, folder: Path) -> Iterator[SignInApache]:
-    require_apache()
+def apache(deployment: HttpsDeployment, folder: Path) -> Iterator[SignInApache]:
+    require("apache2", "mod_auth_openidc.so")
     port = free_port()
     client = "across-sites"
     with serving(Heard) as service_port:
         running = SignInApache(
             folder / f"apache-{port}",
             port=port,
-            issuer=house.issuer,
-            secret=register(house, client, f"https://{NAME}:{port}"),
+            issuer=deployment.issuer,
+            secret=register(deployment, client, f"https://{NAME}:{port}"),
             service_port=service_port,
-            authority=house.front.authority,
+            authority=deployment.front.authority,
             client=client,
             name=NAME,
         )
@@ -65,37 +64,32 @@ class Window:
 
 
 @pytest.fixture
-def window(patient: Patient) -> Iterator[Window]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="NO PLAYWRIGHT HERE: the browser tests don't run")
-    if not CHROMIUM:
-        pytest.skip("NO CHROMIUM HERE: the browser tests don't run")
-    with warnings.catch_warnings(), playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        context = browser.new_context(java_script_enabled=False, ignore_https_errors=True, locale="en-US")
-        page = context.new_page()
-        complaints: list[str] = []
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        page.set_default_timeout(15_000)
-        yield Window(page, patient)
-        browser.close()
-        # No icon of Apache's is all that may be missing.
-        assert [said for said in complaints if not said.startswith("Failed to load resource")] == []
+def window(chromium: Any, patient: Patient) -> Iterator[Window]:
+    context = chromium.new_context(java_script_enabled=False, locale="en-US")
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.set_default_timeout(15_000)
+    yield Window(page, patient)
+    context.close()
+    # No icon of Apache's is all that may be missing.
+    assert [said for said in complaints if not said.startswith("Failed to load resource")] == []
 
 
 def test_a_patient_comes_by_a_link_types_a_code_for_more_and_signs_out_across_two_sites(
-    house: HttpsHouse, apache: SignInApache, window: Window, patient: Patient
+    deployment: HttpsDeployment, apache: SignInApache, window: Window, patient: Patient
 ) -> None:
     page = window.page
-    page.goto(apache.link(house, patient))
+    page.goto(apache.link(deployment, patient))
     window.press("Continue")
     assert page.url == apache.url + "/"
     assert (window.shown["X-Auth-Subject"], window.shown["X-Auth-Acr"]) == (patient.sub, "instant")
     page.goto(apache.url + "/contact")
-    page.wait_for_url(f"{house.issuer}/p/maple/sign-in?**")
+    page.wait_for_url(f"{deployment.issuer}/p/maple/sign-in?**")
     window.sign_in()
     assert page.url == apache.url + "/contact"
     assert (window.shown["X-Auth-Subject"], window.shown["X-Auth-Acr"]) == (patient.sub, "extra")
     page.goto(f"{apache.url}/openid?logout={quote(apache.url + '/bye', safe='')}")
     assert page.url == apache.url + "/bye"
     page.goto(apache.url + "/contact")
-    assert page.url.startswith(f"{house.issuer}/p/maple/sign-in?")
+    assert page.url.startswith(f"{deployment.issuer}/p/maple/sign-in?")

@@ -14,12 +14,13 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from authsvc.verifier import Verifier
-from tests.browsing import Page
 from tests.gateways.site import Heard, serving
-from tests.interop.apache import CLIENT, SignInApache, heard, register, require_apache
-from tests.interop.house import HttpsHouse, Patient, sign_in, type_code
-from tests.interop.visitor import Visitor
-from tests.journeys.programs import free_port, until
+from tests.harness.browsing import Page
+from tests.harness.https_browser import HttpsBrowser
+from tests.harness.https_deployment import HttpsDeployment, Patient, sign_in, type_code
+from tests.harness.machine import require
+from tests.harness.processes import free_port, until
+from tests.interop.apache import CLIENT, SignInApache, heard, register
 
 pytestmark = pytest.mark.gateway
 
@@ -27,12 +28,12 @@ INVOICE, CONTACT = "/invoices/inv_1", "/contact"
 
 
 @pytest.fixture(scope="module")
-def apaches(house: HttpsHouse, folder: Path) -> Iterator[dict[str, SignInApache]]:
+def apaches(deployment: HttpsDeployment, folder: Path) -> Iterator[dict[str, SignInApache]]:
     """One as printed, and one that refreshes the access token at every request."""
-    require_apache()
+    require("apache2", "mod_auth_openidc.so")
     ports = {"as printed": free_port(), "hasty": free_port()}
     at = {name: f"https://localhost:{port}" for name, port in ports.items()}
-    secret = register(house, CLIENT, at["as printed"], at["hasty"])
+    secret = register(deployment, CLIENT, at["as printed"], at["hasty"])
     with ExitStack() as stack:
         made = {}
         service_port = stack.enter_context(serving(Heard))
@@ -40,10 +41,10 @@ def apaches(house: HttpsHouse, folder: Path) -> Iterator[dict[str, SignInApache]
             made[name] = SignInApache(
                 folder / f"apache-{port}",
                 port=port,
-                issuer=house.issuer,
+                issuer=deployment.issuer,
                 secret=secret,
                 service_port=service_port,
-                authority=house.front.authority,
+                authority=deployment.front.authority,
                 hasty=name == "hasty",
             )
             stack.callback(made[name].stop)
@@ -61,9 +62,9 @@ def hasty(apaches: dict[str, SignInApache]) -> SignInApache:
 
 
 @pytest.fixture(scope="module")
-def verifier(house: HttpsHouse) -> Verifier:
+def verifier(deployment: HttpsDeployment) -> Verifier:
     """What a service of the practice has."""
-    return Verifier(house.issuer, "practice-services", "maple", jwks_url=f"{house.url}/.well-known/jwks.json")
+    return Verifier(deployment.issuer, "practice-services", "maple", jwks_url=f"{deployment.url}/.well-known/jwks.json")
 
 
 def token(page: Page) -> str:
@@ -83,12 +84,12 @@ def shown(page: Page) -> dict[str, str]:
 
 
 def test_a_patient_signs_in_and_the_service_gets_a_token_that_it_can_verify(
-    apache: SignInApache, visitor: Visitor, patient: Patient, verifier: Verifier
+    apache: SignInApache, browser: HttpsBrowser, patient: Patient, verifier: Verifier
 ) -> None:
-    visitor.open(apache.url + INVOICE)
-    assert sign_in(visitor, patient) == apache.url + INVOICE
-    told = shown(visitor.at)
-    claims: dict[str, Any] = verifier.verify(token(visitor.at))
+    browser.open(apache.url + INVOICE)
+    assert sign_in(browser, patient) == apache.url + INVOICE
+    told = shown(browser.at)
+    claims: dict[str, Any] = verifier.verify(token(browser.at))
     assert (claims["patient"], claims["acr"], claims["client_id"]) == (patient.id, "extra", CLIENT)
     assert {"contact:view", "invoice:view"} <= set(claims["scope"].split())
     assert {name: value for name, value in told.items() if name.startswith("X-Auth-")} == {
@@ -100,80 +101,82 @@ def test_a_patient_signs_in_and_the_service_gets_a_token_that_it_can_verify(
 
 
 def test_who_is_signed_in_at_authsvc_comes_in_without_a_page(
-    apache: SignInApache, visitor: Visitor, patient: Patient
+    apache: SignInApache, browser: HttpsBrowser, patient: Patient
 ) -> None:
-    visitor.open(apache.url + "/")
-    sign_in(visitor, patient)
-    visitor.jar.clear("localhost.local", "/", "__Host-portal")
-    assert shown(visitor.open(apache.url + CONTACT))["X-Auth-Subject"] == patient.sub
+    browser.open(apache.url + "/")
+    sign_in(browser, patient)
+    browser.jar.clear("localhost.local", "/", "__Host-portal")
+    assert shown(browser.open(apache.url + CONTACT))["X-Auth-Subject"] == patient.sub
 
 
 def test_the_browser_gets_no_token_and_the_service_no_cookie_of_apaches(
-    apache: SignInApache, visitor: Visitor, patient: Patient
+    apache: SignInApache, browser: HttpsBrowser, patient: Patient
 ) -> None:
-    visitor.open(apache.url + INVOICE)
-    sign_in(visitor, patient)
-    secret = token(visitor.at)
-    before = "".join(f"{page.url}{page.headers}{page.html}" for page in visitor.seen[:-1])
+    browser.open(apache.url + INVOICE)
+    sign_in(browser, patient)
+    secret = token(browser.at)
+    before = "".join(f"{page.url}{page.headers}{page.html}" for page in browser.seen[:-1])
     assert secret not in before
-    assert "__Host-portal" in [cookie.name for cookie in visitor.jar]
-    assert "__Host-portal" not in shown(visitor.at).get("Cookie", "")
+    assert "__Host-portal" in [cookie.name for cookie in browser.jar]
+    assert "__Host-portal" not in shown(browser.at).get("Cookie", "")
 
 
-def test_a_script_is_told_401_and_sent_nowhere(apache: SignInApache, visitor: Visitor) -> None:
-    page = visitor.request("GET", apache.url + CONTACT, headers={"Accept": "application/json"})
+def test_a_script_is_told_401_and_sent_nowhere(apache: SignInApache, browser: HttpsBrowser) -> None:
+    page = browser.request("GET", apache.url + CONTACT, headers={"Accept": "application/json"})
     assert (page.status, page.header("Location")) == (401, "")
 
 
 def test_what_no_route_names_does_not_pass_and_the_page_after_the_sign_out_does(
-    apache: SignInApache, visitor: Visitor, patient: Patient
+    apache: SignInApache, browser: HttpsBrowser, patient: Patient
 ) -> None:
-    visitor.open(apache.url + "/")
-    sign_in(visitor, patient)
+    browser.open(apache.url + "/")
+    sign_in(browser, patient)
     for path in ("/secrets", f"{CONTACT}/more", "/invoices/", "/invoices/a/b"):
-        assert visitor.open(apache.url + path).status == 403, path
-    assert "Authorization" not in shown(visitor.open(apache.url + "/bye"))
+        assert browser.open(apache.url + path).status == 403, path
+    assert "Authorization" not in shown(browser.open(apache.url + "/bye"))
 
 
 def test_attack_nothing_that_a_browser_says_about_itself_reaches_the_service(
-    apache: SignInApache, visitor: Visitor, patient: Patient
+    apache: SignInApache, browser: HttpsBrowser, patient: Patient
 ) -> None:
-    visitor.open(apache.url + INVOICE)
-    sign_in(visitor, patient)
-    told = shown(visitor.at)
+    browser.open(apache.url + INVOICE)
+    sign_in(browser, patient)
+    told = shown(browser.at)
     ours = [name for name in told if name.startswith("X-Auth-") or name == "Authorization"]
     for spelled in (str, str.lower, str.upper):
         forged = dict.fromkeys(map(spelled, ours), "forged")
-        assert "forged" not in visitor.request("GET", apache.url + "/bye", headers=forged).html
+        assert "forged" not in browser.request("GET", apache.url + "/bye", headers=forged).html
         forged |= dict.fromkeys(map(spelled, ("OIDC_access_token", "OIDC-Access-Token", "TOKEN_sub")), "forged")
-        assert shown(visitor.request("GET", apache.url + INVOICE, headers=forged)) == told
+        assert shown(browser.request("GET", apache.url + INVOICE, headers=forged)) == told
     for name in ("X_Auth_Subject", "x-auth_acr", "X_AUTH-PRACTICE"):
         for path in (INVOICE, "/bye"):
-            assert visitor.request("GET", apache.url + path, headers={name: "forged"}).status == 403
+            assert browser.request("GET", apache.url + path, headers={name: "forged"}).status == 403
 
 
 # --- links, and a code where they are not enough ------------------------------------------------------------------
 
 
 def test_a_pressed_link_lands_at_apache_and_a_code_is_asked_for_where_it_is_not_enough(
-    house: HttpsHouse, apache: SignInApache, visitor: Visitor, patient: Patient, verifier: Verifier
+    deployment: HttpsDeployment, apache: SignInApache, browser: HttpsBrowser, patient: Patient, verifier: Verifier
 ) -> None:
-    visitor.open(apache.link(house, patient))
-    page = visitor.press("Continue")
+    browser.open(apache.link(deployment, patient))
+    page = browser.press("Continue")
     assert page.url == apache.url + "/"
     claims: dict[str, Any] = verifier.verify(token(page))
     assert (claims["patient"], claims["acr"], claims["resource"]) == (patient.id, "instant", "invoice:inv_1")
-    assert shown(visitor.open(apache.url + INVOICE))["X-Auth-Acr"] == "instant"
-    visitor.open(apache.url + CONTACT)
-    sign_in(visitor, patient)
-    assert visitor.at.url == apache.url + CONTACT
-    assert shown(visitor.at)["X-Auth-Acr"] == "extra"
+    assert shown(browser.open(apache.url + INVOICE))["X-Auth-Acr"] == "instant"
+    browser.open(apache.url + CONTACT)
+    sign_in(browser, patient)
+    assert browser.at.url == apache.url + CONTACT
+    assert shown(browser.at)["X-Auth-Acr"] == "extra"
 
 
-def test_a_link_may_be_sent_on_to_a_page_of_this_site_and_to_no_other(apache: SignInApache, visitor: Visitor) -> None:
+def test_a_link_may_be_sent_on_to_a_page_of_this_site_and_to_no_other(
+    apache: SignInApache, browser: HttpsBrowser
+) -> None:
     """What the module makes of `target_link_uri`, should one come with the link (OpenID Connect Core §4)."""
     ours, theirs = (
-        visitor.open(f"{apache.url}/openid?{urlencode({'iss': issuer, 'target_link_uri': target})}").url
+        browser.open(f"{apache.url}/openid?{urlencode({'iss': issuer, 'target_link_uri': target})}").url
         for issuer, target in ((apache.issuer, apache.url + CONTACT), (apache.issuer, "https://evil.example/"))
     )
     assert ours.startswith(apache.issuer)
@@ -181,51 +184,51 @@ def test_a_link_may_be_sent_on_to_a_page_of_this_site_and_to_no_other(apache: Si
 
 
 def test_a_patient_proves_anew_who_is_there_before_one_act(
-    apache: SignInApache, visitor: Visitor, patient: Patient, verifier: Verifier
+    apache: SignInApache, browser: HttpsBrowser, patient: Patient, verifier: Verifier
 ) -> None:
-    visitor.open(apache.url + CONTACT)
-    sign_in(visitor, patient)
-    before = verifier.verify(token(visitor.at))["auth_time"]
+    browser.open(apache.url + CONTACT)
+    sign_in(browser, patient)
+    before = verifier.verify(token(browser.at))["auth_time"]
     until(lambda: time.time() >= before + 2)
     again = {"iss": apache.issuer, "target_link_uri": apache.url + CONTACT, "auth_request_params": "max_age=0"}
-    visitor.open(f"{apache.url}/openid?{urlencode(again)}")
-    visitor.press("Email me a code")
-    assert type_code(visitor, patient) == apache.url + CONTACT
-    assert verifier.verify(token(visitor.at))["auth_time"] > before
+    browser.open(f"{apache.url}/openid?{urlencode(again)}")
+    browser.press("Email me a code")
+    assert type_code(browser, patient) == apache.url + CONTACT
+    assert verifier.verify(token(browser.at))["auth_time"] > before
 
 
 # --- how long -----------------------------------------------------------------------------------------------------
 
 
 def test_the_token_is_refreshed_behind_the_browsers_back_until_the_session_ends(
-    house: HttpsHouse, hasty: SignInApache, visitor: Visitor, patient: Patient, verifier: Verifier
+    deployment: HttpsDeployment, hasty: SignInApache, browser: HttpsBrowser, patient: Patient, verifier: Verifier
 ) -> None:
-    visitor.open(hasty.url + CONTACT)
-    sign_in(visitor, patient)
-    tokens = [token(visitor.at)] + [token(visitor.open(hasty.url + CONTACT)) for _ in range(3)]
+    browser.open(hasty.url + CONTACT)
+    sign_in(browser, patient)
+    tokens = [token(browser.at)] + [token(browser.open(hasty.url + CONTACT)) for _ in range(3)]
     assert len(set(tokens)) == 4
     assert len({verifier.verify(each)["sid"] for each in tokens}) == 1
-    assert house.desk.call("DELETE", f"patients/{patient.id}/sessions").status == 204
-    assert visitor.open(hasty.url + CONTACT).url == hasty.url + "/bye"
-    assert visitor.open(hasty.url + CONTACT).url.startswith(f"{house.issuer}/p/maple/sign-in?")
+    assert deployment.desk.call("DELETE", f"patients/{patient.id}/sessions").status == 204
+    assert browser.open(hasty.url + CONTACT).url == hasty.url + "/bye"
+    assert browser.open(hasty.url + CONTACT).url.startswith(f"{deployment.issuer}/p/maple/sign-in?")
 
 
 def test_a_sign_out_ends_the_session_at_both(
-    house: HttpsHouse, apache: SignInApache, visitor: Visitor, patient: Patient, verifier: Verifier
+    deployment: HttpsDeployment, apache: SignInApache, browser: HttpsBrowser, patient: Patient, verifier: Verifier
 ) -> None:
-    visitor.open(apache.url + CONTACT)
-    sign_in(visitor, patient)
-    secret = token(visitor.at)
-    page = visitor.open(f"{apache.url}/openid?logout={quote(apache.url + '/bye', safe='')}")
+    browser.open(apache.url + CONTACT)
+    sign_in(browser, patient)
+    secret = token(browser.at)
+    page = browser.open(f"{apache.url}/openid?logout={quote(apache.url + '/bye', safe='')}")
     assert page.url == apache.url + "/bye"
-    assert house.desk.oauth("introspect", token=secret).json == {"active": False}
-    assert visitor.open(apache.url + CONTACT).url.startswith(f"{house.issuer}/p/maple/sign-in?")
+    assert deployment.desk.oauth("introspect", token=secret).json == {"active": False}
+    assert browser.open(apache.url + CONTACT).url.startswith(f"{deployment.issuer}/p/maple/sign-in?")
 
 
 def test_apache_hears_of_a_sign_out_elsewhere(
-    house: HttpsHouse, apache: SignInApache, visitor: Visitor, patient: Patient
+    deployment: HttpsDeployment, apache: SignInApache, browser: HttpsBrowser, patient: Patient
 ) -> None:
-    visitor.open(apache.url + CONTACT)
-    sign_in(visitor, patient)
-    assert house.desk.call("DELETE", f"patients/{patient.id}/sessions").status == 204
-    until(lambda: visitor.request("GET", apache.url + CONTACT).status == 302)
+    browser.open(apache.url + CONTACT)
+    sign_in(browser, patient)
+    assert deployment.desk.call("DELETE", f"patients/{patient.id}/sessions").status == 204
+    until(lambda: browser.request("GET", apache.url + CONTACT).status == 302)

@@ -8,28 +8,28 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from tests.interop.house import HttpsHouse, Patient, sign_in
+from tests.harness.https_browser import HttpsBrowser
+from tests.harness.https_deployment import HttpsDeployment, Patient, sign_in
 from tests.interop.relying_party import Refused, RelyingParty, parameter
-from tests.interop.visitor import Visitor
 
 pytestmark = pytest.mark.journey
 
 SCOPE = "openid contact:view invoice:view"
 
 
-def test_the_client_finds_all_it_needs_in_the_metadata(client: RelyingParty, house: HttpsHouse) -> None:
+def test_the_client_finds_all_it_needs_in_the_metadata(client: RelyingParty, deployment: HttpsDeployment) -> None:
     said = client.metadata
-    assert said["issuer"] == house.issuer
+    assert said["issuer"] == deployment.issuer
     assert said["authorization_response_iss_parameter_supported"] is True
     assert said["code_challenge_methods_supported"] == ["S256"]
-    assert all(url.startswith(house.issuer) for name, url in said.items() if name.endswith("_endpoint"))
+    assert all(url.startswith(deployment.issuer) for name, url in said.items() if name.endswith("_endpoint"))
 
 
 def test_a_patient_signs_in_and_the_client_finds_nothing_wrong(
-    client: RelyingParty, visitor: Visitor, patient: Patient
+    client: RelyingParty, browser: HttpsBrowser, patient: Patient
 ) -> None:
-    visitor.open(client.begin(scope=SCOPE, max_age="600", acr_values="extra", ui_locales="en"))
-    tokens = client.finish(sign_in(visitor, patient))
+    browser.open(client.begin(scope=SCOPE, max_age="600", acr_values="extra", ui_locales="en"))
+    tokens = client.finish(sign_in(browser, patient))
     claims = tokens["claims"]
     assert (claims["sub"], claims["practice"], claims["aud"]) == (patient.sub, "maple", client.id)
     assert (claims["acr"], claims["amr"]) == ("extra", ["email"])
@@ -38,20 +38,20 @@ def test_a_patient_signs_in_and_the_client_finds_nothing_wrong(
 
 
 def test_the_browser_holds_no_token_and_the_address_a_code_alone(
-    client: RelyingParty, visitor: Visitor, patient: Patient
+    client: RelyingParty, browser: HttpsBrowser, patient: Patient
 ) -> None:
-    visitor.open(client.begin(scope=SCOPE))
-    tokens = client.finish(sign_in(visitor, patient))
-    seen = "".join(f"{page.url}{page.headers}{page.html}" for page in visitor.seen)
-    assert parameter(visitor.at.url, "code")
+    browser.open(client.begin(scope=SCOPE))
+    tokens = client.finish(sign_in(browser, patient))
+    seen = "".join(f"{page.url}{page.headers}{page.html}" for page in browser.seen)
+    assert parameter(browser.at.url, "code")
     assert [name for name in ("access_token", "refresh_token", "id_token") if tokens[name] in seen] == []
 
 
 def test_tokens_are_refreshed_and_each_refresh_token_has_one_successor(
-    client: RelyingParty, visitor: Visitor, patient: Patient
+    client: RelyingParty, browser: HttpsBrowser, patient: Patient
 ) -> None:
-    visitor.open(client.begin(scope=SCOPE))
-    first = client.finish(sign_in(visitor, patient))
+    browser.open(client.begin(scope=SCOPE))
+    first = client.finish(sign_in(browser, patient))
     second = client.refresh(first["refresh_token"])
     third = client.refresh(second["refresh_token"])
     assert len({each["refresh_token"] for each in (first, second, third)}) == 3
@@ -65,10 +65,10 @@ def test_tokens_are_refreshed_and_each_refresh_token_has_one_successor(
 
 
 def test_attack_a_stolen_refresh_token_ends_the_session_for_thief_and_owner(
-    client: RelyingParty, visitor: Visitor, patient: Patient
+    client: RelyingParty, browser: HttpsBrowser, patient: Patient
 ) -> None:
-    visitor.open(client.begin(scope=SCOPE))
-    stolen = client.finish(sign_in(visitor, patient))["refresh_token"]
+    browser.open(client.begin(scope=SCOPE))
+    stolen = client.finish(sign_in(browser, patient))["refresh_token"]
     owner = client.refresh(client.refresh(stolen)["refresh_token"])
     for token in (stolen, owner["refresh_token"]):
         with pytest.raises(Refused) as refused:
@@ -77,11 +77,11 @@ def test_attack_a_stolen_refresh_token_ends_the_session_for_thief_and_owner(
 
 
 def test_a_token_is_introspected_until_it_is_revoked(
-    client: RelyingParty, clients: dict[str, RelyingParty], visitor: Visitor, patient: Patient
+    client: RelyingParty, clients: dict[str, RelyingParty], browser: HttpsBrowser, patient: Patient
 ) -> None:
     service = clients["confidential"]
-    visitor.open(client.begin(scope=SCOPE))
-    tokens = client.finish(sign_in(visitor, patient))
+    browser.open(client.begin(scope=SCOPE))
+    tokens = client.finish(sign_in(browser, patient))
     told = service.introspect(tokens["access_token"])
     assert (told["active"], told["sub"], told["client_id"], told["acr"]) == (True, patient.sub, client.id, "extra")
     client.revoke(tokens["refresh_token"])
@@ -92,10 +92,10 @@ def test_a_token_is_introspected_until_it_is_revoked(
 
 
 def test_attack_a_code_that_comes_twice_ends_what_it_gave(
-    client: RelyingParty, clients: dict[str, RelyingParty], visitor: Visitor, patient: Patient
+    client: RelyingParty, clients: dict[str, RelyingParty], browser: HttpsBrowser, patient: Patient
 ) -> None:
-    visitor.open(client.begin(scope=SCOPE))
-    answer = sign_in(visitor, patient)
+    browser.open(client.begin(scope=SCOPE))
+    answer = sign_in(browser, patient)
     tokens = client.finish(answer)
     with pytest.raises(Refused) as refused:
         client.finish(answer)
@@ -109,10 +109,10 @@ def test_attack_a_code_that_comes_twice_ends_what_it_gave(
 
 
 def test_scopes_that_standard_clients_send_and_that_mean_nothing_here_are_passed_over(
-    client: RelyingParty, visitor: Visitor, patient: Patient
+    client: RelyingParty, browser: HttpsBrowser, patient: Patient
 ) -> None:
-    visitor.open(client.begin(scope="openid profile email offline_access contact:view"))
-    tokens = client.finish(sign_in(visitor, patient))
+    browser.open(client.begin(scope="openid profile email offline_access contact:view"))
+    tokens = client.finish(sign_in(browser, patient))
     assert set(tokens["scope"].split()) == {"openid", "contact:view"}
     assert tokens["refresh_token"]
 
@@ -121,10 +121,10 @@ def test_scopes_that_standard_clients_send_and_that_mean_nothing_here_are_passed
 
 
 def test_attack_the_client_sees_an_answer_that_is_mixed_up_with_another_issuers(
-    client: RelyingParty, visitor: Visitor, patient: Patient
+    client: RelyingParty, browser: HttpsBrowser, patient: Patient
 ) -> None:
-    visitor.open(client.begin())
-    answer = sign_in(visitor, patient)
+    browser.open(client.begin())
+    answer = sign_in(browser, patient)
     parts = urlsplit(answer)
     others = {
         "without iss": "&".join(each for each in parts.query.split("&") if not each.startswith("iss=")),
@@ -138,12 +138,12 @@ def test_attack_the_client_sees_an_answer_that_is_mixed_up_with_another_issuers(
 
 
 def test_attack_a_code_without_its_verifier_is_worth_nothing(
-    clients: dict[str, RelyingParty], visitor: Visitor, patient: Patient
+    clients: dict[str, RelyingParty], browser: HttpsBrowser, patient: Patient
 ) -> None:
     """A code that an attacker got hold of, put into the attacker's own browser."""
     client = clients["public"]
-    visitor.open(client.begin())
-    stolen = sign_in(visitor, patient)
+    browser.open(client.begin())
+    stolen = sign_in(browser, patient)
     own = parameter(client.begin(), "state")
     swapped = stolen.replace(parameter(stolen, "state"), own)
     with pytest.raises(Refused) as refused:

@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.interop.house import HttpsHouse, Patient, sign_in, type_code
+from tests.harness.deployment import Client
+from tests.harness.https_browser import HttpsBrowser
+from tests.harness.https_deployment import HttpsDeployment, Patient, sign_in, type_code
+from tests.harness.processes import until
 from tests.interop.relying_party import Portal, Refused, RelyingParty, parameter
-from tests.interop.visitor import Visitor
-from tests.journeys.house import Client
-from tests.journeys.programs import until
 
 pytestmark = pytest.mark.journey
 
@@ -22,42 +22,42 @@ SCOPE = "openid contact:view invoice:view"
 
 
 def test_a_client_may_ask_without_a_page_whether_somebody_is_signed_in(
-    client: RelyingParty, visitor: Visitor, patient: Patient
+    client: RelyingParty, browser: HttpsBrowser, patient: Patient
 ) -> None:
-    answer = visitor.open(client.begin(prompt="none")).url
+    answer = browser.open(client.begin(prompt="none")).url
     assert (parameter(answer, "error"), parameter(answer, "code")) == ("login_required", "")
     with pytest.raises(Refused) as refused:
         client.finish(answer)
     assert refused.value.error == "login_required"
-    visitor.open(client.begin())
-    first = client.finish(sign_in(visitor, patient))["claims"]
-    again = client.finish(visitor.open(client.begin(prompt="none")).url)["claims"]
+    browser.open(client.begin())
+    first = client.finish(sign_in(browser, patient))["claims"]
+    again = client.finish(browser.open(client.begin(prompt="none")).url)["claims"]
     assert (again["sub"], again["auth_time"]) == (first["sub"], first["auth_time"])
 
 
 def test_a_client_that_names_its_patient_is_never_given_another(
-    client: RelyingParty, house: HttpsHouse, visitor: Visitor, patient: Patient
+    client: RelyingParty, deployment: HttpsDeployment, browser: HttpsBrowser, patient: Patient
 ) -> None:
-    elsewhere, other = house.visitor(), house.patient()
+    elsewhere, other = deployment.browser(), deployment.patient()
     elsewhere.open(client.begin())
     named = client.finish(sign_in(elsewhere, other))["id_token"]
-    visitor.open(client.begin())
-    sign_in(visitor, patient)
+    browser.open(client.begin())
+    sign_in(browser, patient)
     for wanted in ({"prompt": "none"}, {}):
-        answer = visitor.open(client.begin(id_token_hint=named, **wanted)).url
+        answer = browser.open(client.begin(id_token_hint=named, **wanted)).url
         assert not parameter(answer, "code")
-    assert visitor.at.url.startswith(f"{house.issuer}/p/maple/sign-in?")
+    assert browser.at.url.startswith(f"{deployment.issuer}/p/maple/sign-in?")
 
 
 def test_one_sign_in_does_for_every_client_of_the_practice(
-    clients: dict[str, RelyingParty], visitor: Visitor, patient: Patient
+    clients: dict[str, RelyingParty], browser: HttpsBrowser, patient: Patient
 ) -> None:
     begun = iter(clients.values())
     first = next(begun)
-    visitor.open(first.begin())
-    sids = [first.finish(sign_in(visitor, patient))["claims"]["sid"]]
+    browser.open(first.begin())
+    sids = [first.finish(sign_in(browser, patient))["claims"]["sid"]]
     for other in begun:
-        answer = visitor.open(other.begin(acr_values="extra", max_age="3600")).url
+        answer = browser.open(other.begin(acr_values="extra", max_age="3600")).url
         claims = other.finish(answer)["claims"]
         assert claims["sub"] == patient.sub
         sids.append(claims["sid"])
@@ -65,65 +65,67 @@ def test_one_sign_in_does_for_every_client_of_the_practice(
 
 
 def test_a_client_may_ask_for_the_code_again_and_is_told_when_it_was_typed(
-    client: RelyingParty, visitor: Visitor, patient: Patient
+    client: RelyingParty, browser: HttpsBrowser, patient: Patient
 ) -> None:
-    visitor.open(client.begin())
-    before = client.finish(sign_in(visitor, patient))["claims"]["auth_time"]
+    browser.open(client.begin())
+    before = client.finish(sign_in(browser, patient))["claims"]["auth_time"]
     until(lambda: time.time() >= before + 2)
-    page = visitor.open(client.begin(max_age="0", acr_values="extra"))
+    page = browser.open(client.begin(max_age="0", acr_values="extra"))
     assert patient.email not in page.html  # masked: who holds the device isn't told more
-    visitor.press("Email me a code")
-    after = client.finish(type_code(visitor, patient))["claims"]
+    browser.press("Email me a code")
+    after = client.finish(type_code(browser, patient))["claims"]
     assert (after["sub"], after["acr"]) == (patient.sub, "extra")
     assert after["auth_time"] > before
 
 
-def test_a_patient_who_will_not_type_a_code_comes_back_to_the_client(client: RelyingParty, visitor: Visitor) -> None:
+def test_a_patient_who_will_not_type_a_code_comes_back_to_the_client(
+    client: RelyingParty, browser: HttpsBrowser
+) -> None:
     for wanted, error in (({}, "access_denied"), ({"acr_values": "extra"}, "unmet_authentication_requirements")):
-        visitor.open(client.begin(**wanted))
+        browser.open(client.begin(**wanted))
         with pytest.raises(Refused) as refused:
-            client.finish(visitor.press("Not now", act="cancel").url)
+            client.finish(browser.press("Not now", act="cancel").url)
         assert refused.value.error == error
 
 
 # --- links ------------------------------------------------------------------------------------------------------------
 
 
-def press_link(house: HttpsHouse, client: RelyingParty, visitor: Visitor, patient: Patient) -> str:
+def press_link(deployment: HttpsDeployment, client: RelyingParty, browser: HttpsBrowser, patient: Patient) -> str:
     """The `login_hint` with which a pressed link sends the browser to the client that issued it."""
-    issuer = Client(house.url, "maple", client.id, client.secret)
+    issuer = Client(deployment.url, "maple", client.id, client.secret)
     issued = issuer.post("links", workflow="pay-invoice", patient=patient.id, resource="invoice:inv_1").json
-    visitor.open(issued["url"])
-    started = visitor.press("Continue").url
+    browser.open(issued["url"])
+    started = browser.press("Continue").url
     assert started.endswith(f"/start/{client.id}?{urlsplit(started).query}")
-    assert parameter(started, "iss") == house.issuer
+    assert parameter(started, "iss") == deployment.issuer
     return parameter(started, "login_hint")
 
 
 def test_a_pressed_link_reaches_its_client_and_is_for_one_thing(
-    house: HttpsHouse, clients: dict[str, RelyingParty], visitor: Visitor, patient: Patient
+    deployment: HttpsDeployment, clients: dict[str, RelyingParty], browser: HttpsBrowser, patient: Patient
 ) -> None:
     client = clients["confidential"]
-    hint = press_link(house, client, visitor, patient)
-    tokens = client.finish(visitor.open(client.begin(scope=SCOPE, login_hint=hint)).url)
+    hint = press_link(deployment, client, browser, patient)
+    tokens = client.finish(browser.open(client.begin(scope=SCOPE, login_hint=hint)).url)
     assert (tokens["claims"]["sub"], tokens["claims"]["acr"]) == (patient.sub, "instant")
     assert "refresh_token" not in tokens
     told = client.introspect(tokens["access_token"])
     assert (told["resource"], set(told["scope"].split())) == ("invoice:inv_1", {"openid", "invoice:view"})
     assert client.userinfo(tokens)["sub"] == patient.sub
-    again = visitor.open(client.begin(login_hint=hint)).url
+    again = browser.open(client.begin(login_hint=hint)).url
     assert parameter(again, "error") == "login_required"  # nobody has signed in by it
 
 
 def test_whoever_pressed_a_link_proves_by_a_code_what_needs_one_and_types_no_address(
-    house: HttpsHouse, clients: dict[str, RelyingParty], visitor: Visitor, patient: Patient
+    deployment: HttpsDeployment, clients: dict[str, RelyingParty], browser: HttpsBrowser, patient: Patient
 ) -> None:
     client = clients["confidential"]
-    hint = press_link(house, client, visitor, patient)
-    page = visitor.open(client.begin(scope=SCOPE, acr_values="extra", login_hint=hint))
+    hint = press_link(deployment, client, browser, patient)
+    page = browser.open(client.begin(scope=SCOPE, acr_values="extra", login_hint=hint))
     assert patient.email not in page.html
-    visitor.press("Email me a code")
-    claims = client.finish(type_code(visitor, patient))["claims"]
+    browser.press("Email me a code")
+    claims = client.finish(type_code(browser, patient))["claims"]
     assert (claims["sub"], claims["acr"]) == (patient.sub, "extra")
 
 
@@ -131,20 +133,20 @@ def test_whoever_pressed_a_link_proves_by_a_code_what_needs_one_and_types_no_add
 
 
 def test_signing_out_at_one_client_ends_all_and_the_others_hear_of_it(
-    clients: dict[str, RelyingParty], pages: Portal, visitor: Visitor, patient: Patient
+    clients: dict[str, RelyingParty], pages: Portal, browser: HttpsBrowser, patient: Patient
 ) -> None:
     sids: dict[str, str] = {}
     for name, client in clients.items():
-        visitor.open(client.begin(scope=SCOPE))
-        tokens = client.finish(sign_in(visitor, patient) if not sids else visitor.at.url)
+        browser.open(client.begin(scope=SCOPE))
+        tokens = client.finish(sign_in(browser, patient) if not sids else browser.at.url)
         sids[name] = tokens["claims"]["sid"]
     leaving = clients["signing"]
-    bye = visitor.open(
+    bye = browser.open(
         leaving.end(id_token_hint=tokens["id_token"], post_logout_redirect_uri=pages.signed_out, state="s 1&2")
     )
     assert (bye.url.partition("?")[0], parameter(bye.url, "state")) == (pages.signed_out, "s 1&2")
     for name, client in clients.items():
-        assert parameter(visitor.open(client.begin(prompt="none")).url, "error") == "login_required"
+        assert parameter(browser.open(client.begin(prompt="none")).url, "error") == "login_required"
 
         def heard(client: RelyingParty = client, name: str = name) -> dict[str, object] | None:
             told = [client.logged_out(token) for token in pages.heard_of(name)]
@@ -160,10 +162,10 @@ def test_signing_out_at_one_client_ends_all_and_the_others_hear_of_it(
 
 
 def test_attack_another_website_signs_nobody_out(
-    clients: dict[str, RelyingParty], pages: Portal, visitor: Visitor, patient: Patient
+    clients: dict[str, RelyingParty], pages: Portal, browser: HttpsBrowser, patient: Patient
 ) -> None:
     client = clients["public"]
-    visitor.open(client.begin())
-    client.finish(sign_in(visitor, patient))
-    visitor.open(client.end(post_logout_redirect_uri=pages.signed_out))
-    assert client.finish(visitor.open(client.begin(prompt="none")).url)["claims"]["sub"] == patient.sub
+    browser.open(client.begin())
+    client.finish(sign_in(browser, patient))
+    browser.open(client.end(post_logout_redirect_uri=pages.signed_out))
+    assert client.finish(browser.open(client.begin(prompt="none")).url)["claims"]["sub"] == patient.sub

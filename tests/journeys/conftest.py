@@ -1,4 +1,4 @@
-"""One running house for the journeys of this folder, open for business."""
+"""One running deployment for the journeys of this folder, open for business."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.journeys.house import Client, House
-from tests.journeys.programs import Program
+from tests.harness.deployment import Client, Deployment
+from tests.harness.processes import Process
 
 
 @pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with House(tmp_path_factory.mktemp("house")) as house:
-        house.store.start()
-        house.add_practice()
-        house.work()
-        house.open_service()
-        yield house
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    with Deployment(tmp_path_factory.mktemp("deployment")) as deployment:
+        deployment.store.start()
+        deployment.add_practice()
+        deployment.work()
+        deployment.open_service()
+        yield deployment
 
 
 @pytest.fixture(scope="session")
-def serve(house: House) -> Program:
-    return house.serve()
+def serve(deployment: Deployment) -> Process:
+    return deployment.serve()
 
 
 @pytest.fixture(scope="session")
-def portal(house: House, serve: Program) -> Client:
+def portal(deployment: Deployment, serve: Process) -> Client:
     """The practice's service, that may do everything."""
-    return house.add_client("portal")
+    return deployment.add_client("portal")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running_demo import CARD, CODE, ENDS_WITHIN_S, LINK, Demo, arrived
+from tests.harness.demo import CARD, CODE, ENDS_WITHIN_S, LINK, Demo, arrived
 
 pytestmark = pytest.mark.journey
 

@@ -19,9 +19,9 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from tests.journeys.house import Client, House
-from tests.journeys.node import installed
-from tests.journeys.programs import Program, ask
+from tests.harness.deployment import Client, Deployment
+from tests.harness.node import installed
+from tests.harness.processes import Process, ask
 
 pytestmark = pytest.mark.journey
 
@@ -33,7 +33,7 @@ Judge = Callable[[str, str], Mapping[str, Any] | None]
 
 
 @pytest.fixture(scope="module")
-def tokens(house: House, serve: Program, portal: Client) -> dict[str, str]:
+def tokens(deployment: Deployment, serve: Process, portal: Client) -> dict[str, str]:
     """One token of each kind, and what an attacker would make of them."""
     portal.register("ivy", "ivy@example.org")
     code = portal.signed_in("ivy")["access_token"]
@@ -42,8 +42,8 @@ def tokens(house: House, serve: Program, portal: Client) -> dict[str, str]:
     raised = _b64({**claims, "sub": "maple:somebody-else"})
     return {
         "code": code,
-        "link": portal.exchanged(portal.link("pay-invoice", "ivy", resource="invoice:inv_1"))["access_token"],
-        "plain link": portal.exchanged(portal.link("update-payment-info", "ivy"))["access_token"],
+        "link": portal.exchange_link(portal.link("pay-invoice", "ivy", resource="invoice:inv_1"))["access_token"],
+        "plain link": portal.exchange_link(portal.link("update-payment-info", "ivy"))["access_token"],
         "attack: other claims": f"{head}.{raised}.{signature}",
         "attack: no signature": f"{_b64({'alg': 'none', 'typ': 'at+jwt'})}.{payload}.",
         "attack: cut signature": f"{head}.{payload}.{signature[:-8]}",
@@ -55,7 +55,7 @@ def _b64(document: object) -> str:
 
 
 @pytest.fixture(scope="module")
-def with_jose(tokens: dict[str, str], house: House, tmp_path_factory: pytest.TempPathFactory) -> Judge:
+def with_jose(tokens: dict[str, str], deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Judge:
     """npm's jose, with a remote key set of its own."""
     folder = installed(JOSE, tmp_path_factory.mktemp("node"))
 
@@ -63,7 +63,7 @@ def with_jose(tokens: dict[str, str], house: House, tmp_path_factory: pytest.Tem
     def verdicts(audience: str) -> dict[str, dict[str, Any]]:
         """Of all tokens at once, since each start of Node costs more than all of them."""
         told = subprocess.run(
-            ["node", "verify.mjs", house.url, audience],
+            ["node", "verify.mjs", deployment.url, audience],
             cwd=folder,
             input=json.dumps(tokens),
             capture_output=True,
@@ -83,14 +83,14 @@ def with_jose(tokens: dict[str, str], house: House, tmp_path_factory: pytest.Tem
 
 
 @pytest.fixture(scope="module")
-def with_joserfc(house: House, serve: Program) -> Judge:
+def with_joserfc(deployment: Deployment, serve: Process) -> Judge:
     """joserfc, with the published key set."""
-    keys = KeySet.import_key_set(ask("GET", f"{house.url}/.well-known/jwks.json").json)
+    keys = KeySet.import_key_set(ask("GET", f"{deployment.url}/.well-known/jwks.json").json)
     needs: dict[str, Any] = {name: {"essential": True} for name in ("sub", "client_id", "iat", "exp", "jti")}
 
     def judge(token: str, audience: str) -> Mapping[str, Any] | None:
         registry = jwt.JWTClaimsRegistry(
-            iss={"essential": True, "value": house.url}, aud={"essential": True, "value": audience}, **needs
+            iss={"essential": True, "value": deployment.url}, aud={"essential": True, "value": audience}, **needs
         )
         try:
             decoded = jwt.decode(token, keys, algorithms=["ES256"])
@@ -112,11 +112,11 @@ class _Validator(JWTBearerTokenValidator):  # type: ignore[misc]  # the library 
 
 
 @pytest.fixture(scope="module")
-def with_authlib(house: House, serve: Program) -> Judge:
+def with_authlib(deployment: Deployment, serve: Process) -> Judge:
     """Authlib's RFC 9068 validator."""
 
     def judge(token: str, audience: str) -> Mapping[str, Any] | None:
-        validator = _Validator(issuer=house.url, resource_server=audience)
+        validator = _Validator(issuer=deployment.url, resource_server=audience)
         try:
             read = validator.authenticate_token(token)
             validator.validate_token(read, [], None)
@@ -158,8 +158,8 @@ def test_attack_another_library_refuses_a_token_that_is_meant_for_another_servic
     assert judge(tokens["code"], "another-service") is None
 
 
-def test_authlib_reads_our_scopes(house: House, with_authlib: Judge, tokens: dict[str, str]) -> None:
-    validator = _Validator(issuer=house.url, resource_server=AUDIENCE)
+def test_authlib_reads_our_scopes(deployment: Deployment, with_authlib: Judge, tokens: dict[str, str]) -> None:
+    validator = _Validator(issuer=deployment.url, resource_server=AUDIENCE)
     link = validator.authenticate_token(tokens["link"])
     validator.validate_token(link, ["invoice:view invoice:pay"], None)
     with pytest.raises(InsufficientScopeError):

@@ -14,8 +14,8 @@ from http.client import HTTPConnection
 import pytest
 
 from authsvc.verifier import REFETCH_EVERY_S
-from tests.journeys.house import Client, House
-from tests.journeys.programs import Program, ask, until
+from tests.harness.deployment import Client, Deployment
+from tests.harness.processes import Process, ask, until
 
 pytestmark = pytest.mark.journey
 
@@ -25,23 +25,23 @@ ROUNDS = 15  # before the rotation and after it, by each worker
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """A house of this file's own: its first key is too young to be followed safely, however long other tests took."""
-    with House(tmp_path_factory.mktemp("house")) as house:
-        house.store.start()
-        house.add_practice()
-        house.open_service()
-        yield house
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """One of this file's own: its first key is too young to be followed safely, however long other tests took."""
+    with Deployment(tmp_path_factory.mktemp("deployment")) as deployment:
+        deployment.store.start()
+        deployment.add_practice()
+        deployment.open_service()
+        yield deployment
 
 
 @pytest.fixture(scope="module")
-def serve(house: House) -> Program:
-    return house.serve()
+def serve(deployment: Deployment) -> Process:
+    return deployment.serve()
 
 
 @pytest.fixture(scope="module")
-def portal(house: House, serve: Program) -> Client:
-    return house.add_client("portal")
+def portal(deployment: Deployment, serve: Process) -> Client:
+    return deployment.add_client("portal")
 
 
 def kid_of(token: str) -> str:
@@ -63,14 +63,16 @@ class Traffic:
 
 
 @contextmanager
-def traffic(house: House, portal: Client, lines: dict[int, HTTPConnection], link: str, old: str) -> Iterator[Traffic]:
+def traffic(
+    deployment: Deployment, portal: Client, lines: dict[int, HTTPConnection], link: str, old: str
+) -> Iterator[Traffic]:
     """For each worker a patient who goes on opening the link, at a steady pace, over a connection to that worker. Her
     token goes to the practice's service and to a gateway; so does a token that is older than all this."""
     seen, ended = Traffic(dict.fromkeys(lines, 0), {pid: {} for pid in lines}), threading.Event()
 
     def passes(what: str, token: str) -> None:
-        service = house.visit("GET", "/invoices/inv_1", token)
-        gateway = house.forward_auth(token, scope="invoice:view", resource="invoice:inv_1")
+        service = deployment.visit("GET", "/invoices/inv_1", token)
+        gateway = deployment.forward_auth(token, scope="invoice:view", resource="invoice:inv_1")
         for who, answer in (("service", service), ("gateway", gateway)):
             if answer.status != 200:
                 seen.failures.append((who, what, kid_of(token), answer))
@@ -98,23 +100,23 @@ def traffic(house: House, portal: Client, lines: dict[int, HTTPConnection], link
             thread.join()
 
 
-def test_a_rotation_under_traffic_refuses_nobody(house: House, serve: Program, portal: Client) -> None:
+def test_a_rotation_under_traffic_refuses_nobody(deployment: Deployment, serve: Process, portal: Client) -> None:
     portal.register("rita", "rita@example.org")
     link = portal.link("pay-invoice", "rita", resource="invoice:inv_1")
-    old = portal.exchanged(link)["access_token"]
+    old = portal.exchange_link(link)["access_token"]
     session = portal.signed_in("rita")
     # The service has the key set, with the next key in it, before that key signs: what waiting is for in real life.
-    assert house.visit("GET", "/invoices/inv_1", old).status == 200
-    published = [key["kid"] for key in ask("GET", f"{house.url}/.well-known/jwks.json").json["keys"]]
-    lines = house.line_to_each_worker(serve)
+    assert deployment.visit("GET", "/invoices/inv_1", old).status == 200
+    published = [key["kid"] for key in ask("GET", f"{deployment.url}/.well-known/jwks.json").json["keys"]]
+    lines = deployment.connection_to_each_worker(serve)
 
-    with traffic(house, portal, lines, link, old) as seen:
+    with traffic(deployment, portal, lines, link, old) as seen:
         until(lambda: min(seen.rounds.values()) >= ROUNDS)
-        refused = house.cli("keys", "rotate", code=3)
+        refused = deployment.cli("keys", "rotate", code=3)
         assert refused.document["error"]["safe_at"], "a step that is not safe yet says when it will be"
         assert {kid for kids in seen.signed_from.values() for kid in kids} == {kid_of(old)}
 
-        step = house.cli("keys", "rotate", "--force", "--reason", "a drill").document
+        step = deployment.cli("keys", "rotate", "--force", "--reason", "a drill").document
         rotated_at = time.monotonic()
         assert step["current"] == published[1]
         assert step["cost"], "what is forced says what it may break"
@@ -127,36 +129,39 @@ def test_a_rotation_under_traffic_refuses_nobody(house: House, serve: Program, p
     assert followed_s <= FOLLOWS_WITHIN_S
 
     # The old key stays published for as long as its tokens live, and a new one waits for the next time.
-    now = [key["kid"] for key in ask("GET", f"{house.url}/.well-known/jwks.json").json["keys"]]
+    now = [key["kid"] for key in ask("GET", f"{deployment.url}/.well-known/jwks.json").json["keys"]]
     assert now == [step["current"], step["next"], kid_of(old)]
     for line in lines.values():
-        assert [key["kid"] for key in ask("GET", f"{house.url}/.well-known/jwks.json", over=line).json["keys"]] == now
+        assert [
+            key["kid"] for key in ask("GET", f"{deployment.url}/.well-known/jwks.json", over=line).json["keys"]
+        ] == now
     assert portal.oauth("introspect", token=old).json["active"] is True
     assert kid_of(portal.refreshed(session["refresh_token"]).json["access_token"]) == step["current"]
 
 
 def test_a_revoked_key_is_refused_at_once_where_the_service_is_asked(
-    house: House, serve: Program, portal: Client
+    deployment: Deployment, serve: Process, portal: Client
 ) -> None:
     portal.register("ruth", "ruth@example.org")
     session = portal.signed_in("ruth")
-    lines = house.line_to_each_worker(serve)
+    lines = deployment.connection_to_each_worker(serve)
     kid = kid_of(session["access_token"])
-    house.cli("keys", "revoke", kid, "--reason", "found on a stolen laptop")
+    deployment.cli("keys", "revoke", kid, "--reason", "found on a stolen laptop")
 
     def followed() -> bool:
-        shown = [ask("GET", f"{house.url}/.well-known/jwks.json", over=line).json for line in lines.values()]
+        shown = [ask("GET", f"{deployment.url}/.well-known/jwks.json", over=line).json for line in lines.values()]
         return all(kid not in [key["kid"] for key in keys["keys"]] for keys in shown)
 
     until(followed, within_s=FOLLOWS_WITHIN_S)
-    assert house.forward_auth(session["access_token"], scope="invoices:view").status == 401
+    assert deployment.forward_auth(session["access_token"], scope="invoices:view").status == 401
     assert portal.oauth("introspect", token=session["access_token"]).json == {"active": False}
     fresh = portal.refreshed(session["refresh_token"])
     assert (fresh.status, fresh.json["session"]) == (200, session["session"]), "the patient stays signed in"
-    assert house.forward_auth(fresh.json["access_token"], scope="invoices:view").status == 200
+    assert deployment.forward_auth(fresh.json["access_token"], scope="invoices:view").status == 200
     # The practice's service was told nothing: it meets a key that it doesn't know, asks for the key set once more, and
     # from then on refuses what the revoked key signed.
     until(
-        lambda: house.visit("GET", "/portal/invoices", fresh.json["access_token"]).status == 200, REFETCH_EVERY_S + 10
+        lambda: deployment.visit("GET", "/portal/invoices", fresh.json["access_token"]).status == 200,
+        REFETCH_EVERY_S + 10,
     )
-    assert house.visit("GET", "/portal/invoices", session["access_token"]).status == 401
+    assert deployment.visit("GET", "/portal/invoices", session["access_token"]).status == 401

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +19,8 @@ from authsvc.verifier import Verifier, require
 from tests.cli.conftest import store_address
 from tests.conftest import Backends
 from tests.fakes import environ
-from tests.journeys.programs import ROOT, Program, free_port, reachable, until
+from tests.harness import machine
+from tests.harness.processes import ROOT, Process, free_port, reachable, until
 
 pytestmark = pytest.mark.journey
 
@@ -72,8 +72,7 @@ def steps() -> list[str]:
 
 @pytest.fixture
 def walk(servers: Backends, tmp_path: Path) -> Iterator[Walk]:
-    if not shutil.which("curl"):
-        pytest.skip("NO CURL HERE: the README's walk isn't tried")
+    machine.require("curl", "bash")
     store, port, mails = store_address(servers), free_port(), tmp_path / "mails"
     with redis.Redis.from_url(store) as client:
         client.flushall()
@@ -97,7 +96,7 @@ def walk(servers: Backends, tmp_path: Path) -> Iterator[Walk]:
                for word in ("--allow", name)]  # fmt: skip
     made = json.loads(authsvc("clients", "add", "portal", "--practice", "maple", *allowed, "--json"))
     command = [sys.executable, "-m", "authsvc"]
-    programs = [Program(name, [*command, name], surroundings, tmp_path) for name in ("serve", "worker")]
+    programs = [Process(name, [*command, name], surroundings, tmp_path) for name in ("serve", "worker")]
     try:
         until(lambda: (answer := reachable(f"{url}/readyz")) and answer.status == 200, why=programs[0].said)
         yield Walk(url, f"{made['client_id']}:{made['client_secret']}", mails)

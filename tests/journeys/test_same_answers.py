@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.journeys.house import Client, House, code_in, wrong
-from tests.journeys.programs import Answer, Program, children, until
+from tests.harness.deployment import Client, Deployment, find_code, wrong
+from tests.harness.processes import Answer, Process, children, until
 
 pytestmark = pytest.mark.journey
 
@@ -48,8 +48,8 @@ HASHING_VARIES = 1.8  # at most, between two runs of the same work; leaving one 
 class Street:
     """Six addresses, and for each of them sign-ins that have begun."""
 
-    house: House
-    serve: Program
+    deployment: Deployment
+    serve: Process
     portal: Client
     store: redis.Redis
     begun: dict[str, list[str]] = field(default_factory=dict)
@@ -74,31 +74,31 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
     folder = tmp_path_factory.mktemp("street")
     limits = folder / "limits.toml"
     limits.write_text(LIMITS)
-    with House(
+    with Deployment(
         folder,
         AUTHSVC_LIMITS_FILE=str(limits),
         AUTHSVC_RESEND_AFTER_S="10 s",
         AUTHSVC_CODE_HASH_PROFILE="owasp",
-    ) as house:
-        house.store.start()
-        house.add_practice()
-        worker, serve = house.work(), house.serve()
-        with redis.Redis(unix_socket_path=str(house.store.socket_path), decode_responses=True) as store:
-            street = Street(house, serve, house.add_client("portal"), store)
+    ) as deployment:
+        deployment.store.start()
+        deployment.add_practice()
+        worker, serve = deployment.work(), deployment.serve()
+        with redis.Redis(unix_socket_path=str(deployment.store.socket_path), decode_responses=True) as store:
+            street = Street(deployment, serve, deployment.add_client("portal"), store)
             _settle(street, worker)
             yield street
 
 
-def _settle(street: Street, worker: Program) -> None:
+def _settle(street: Street, worker: Process) -> None:
     """`jim` and `leaver` get a good code first, then the worker rests, so as not to be counted. Everybody begins."""
-    portal, house = street.portal, street.house
+    portal, deployment = street.portal, street.deployment
     for who in ("known", "locked", "jim", "leaver"):
         portal.register(who, address(who))
     for who in ("without-access", "locked-without-access"):
         portal.register(who, address(who), portal_access=False)
     for who in ("jim", "leaver"):
         street.begun[who] = [street.start(who).json["challenge"]]
-        street.codes[who] = code_in(house.mailed(address(who)))
+        street.codes[who] = find_code(deployment.mailed(address(who)))
     portal.register("leaver", address("leaver"), portal_access=False)
     worker.stop()
     for who in EVERYBODY:
@@ -108,8 +108,8 @@ def _settle(street: Street, worker: Program) -> None:
             challenge = street.start(who).json["challenge"]
             for _ in range(5):
                 assert portal.post("codes/verify", challenge=challenge, code="000000").status == 400
-    assert house.cli("patients", "show", "maple", "locked").document["link_mode"] is True
-    assert house.cli("patients", "show", "maple", "known").document["link_mode"] is False
+    assert deployment.cli("patients", "show", "maple", "locked").document["link_mode"] is True
+    assert deployment.cli("patients", "show", "maple", "known").document["link_mode"] is False
 
 
 def seen(answer: Answer) -> tuple[int, list[tuple[str, str]], bytes]:
@@ -184,7 +184,7 @@ def test_attack_the_right_code_of_a_locked_mailbox_is_answered_like_a_wrong_one(
     }
     assert all_alike(answers).json["attempts_left"] == 4
     # Staff spoke with the patient: the same code is good again, and a wrong one still isn't.
-    street.house.cli("patients", "unlock", "maple", "jim")
+    street.deployment.cli("patients", "unlock", "maple", "jim")
     assert street.portal.post("codes/verify", challenge=first, code=wrong(code)).status == 400
     granted = street.portal.post("codes/verify", challenge=first, code=code)
     assert (granted.status, granted.json["patient"]) == (200, "jim")
@@ -287,13 +287,13 @@ def test_attack_an_address_asked_for_too_often_is_refused_alike(street: Street) 
 
 def test_only_the_known_get_mail(street: Street) -> None:
     """The worker comes back: all that was queued leaves, and nothing of it for those who must get none."""
-    street.house.work()
-    street.house.mailed(address("often"), STARTS)
-    street.house.mailed(address("known"), CALLS)
+    street.deployment.work()
+    street.deployment.mailed(address("often"), STARTS)
+    street.deployment.mailed(address("known"), CALLS)
 
     def waiting() -> int:
         return int(street.store.xlen("authsvc:{maple}:outbox"))
 
     until(lambda: waiting() == 0, why=waiting)
-    to = {str(mail["To"]) for mail in street.house.mail.mails}
+    to = {str(mail["To"]) for mail in street.deployment.mail.mails}
     assert to == {address(who) for who in ("known", "locked", "jim", "leaver", "often")}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.journeys.programs import free_port, reachable, until
-from tests.running_demo import CODE, Demo, arrived
+from tests.harness.demo import CODE, Demo, arrived
+from tests.harness.machine import require
+from tests.harness.processes import free_port, reachable, until
 
 pytestmark = pytest.mark.journey
 
@@ -26,8 +26,7 @@ END = "printf '\\n<<<end>>>\\n'\n"
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Demo]:
-    if not shutil.which("curl"):
-        pytest.skip("NO CURL HERE: the tutorial isn't tried")
+    require("curl")
     with Demo(tmp_path) as running:
         yield running
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from authsvc.config.load import load
 from authsvc.config.settings import KNOWN
 from authsvc.demo.embedded import StoreServer
 from tests.conftest import server_binary
+from tests.harness.machine import require
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -113,8 +113,7 @@ def test_the_image_runs_as_a_user_and_installs_by_hash_only() -> None:
 @pytest.fixture(scope="module")
 def secrets_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the guide's first block leaves behind."""
-    if not shutil.which("openssl"):
-        pytest.skip("NO OPENSSL HERE: the guide's commands aren't tried")
+    require("openssl")
     checkout = tmp_path_factory.mktemp("checkout")
     (checkout / "config").symlink_to(ROOT / "config")
     guide = (ROOT / "docs/howto/deploy-with-docker.md").read_text()

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.machine import tracked_files
+
 ROOT = Path(__file__).parents[2]
 NOT_SHIPPED = {".pyc", ".pyo"}
 
@@ -46,9 +48,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this checkout, built from a copy so that no `build/` of an earlier day gets in."""
     folder = tmp_path_factory.mktemp("wheel")
     copy = folder / "checkout"
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    for name in filter(None, tracked.split("\0")):
-        if (ROOT / name).is_file() and name.startswith(("authsvc/", "setup.cfg", "pyproject", "README", "LICENSE")):
+    for name in tracked_files():
+        if name.startswith(("authsvc/", "setup.cfg", "pyproject", "README", "LICENSE")):
             target = copy / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes((ROOT / name).read_bytes())
@@ -69,8 +70,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_file_of_the_package_travels(wheel: Path) -> None:
     travels = set(zipfile.ZipFile(wheel).namelist())
-    tracked = subprocess.run(["git", "ls-files", "authsvc"], cwd=ROOT, check=True, capture_output=True, text=True)
-    wanted = {name for name in tracked.stdout.splitlines() if (ROOT / name).is_file()}
+    wanted = {name for name in tracked_files() if name.startswith("authsvc/")}
     assert wanted - travels == set()
     assert {Path(name).suffix for name in wanted} >= {".py", ".lua", ".toml", ".html", ".css"}
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-
-import pytest
 import redis
 
 from tests.conftest import server_binary
+from tests.harness.machine import require
 
 
 def test_the_wheel_brings_a_server_for_this_machine() -> None:
@@ -15,8 +13,7 @@ def test_the_wheel_brings_a_server_for_this_machine() -> None:
 
 
 def test_a_redis_server_of_this_machine_is_tested_too() -> None:
-    if not shutil.which("redis-server"):
-        pytest.skip("NO REDIS-SERVER ON PATH: store tests ran against fakeredis and Valkey only")
+    require("redis-server")
     assert server_binary("redis")
 
 

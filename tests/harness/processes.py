@@ -99,7 +99,7 @@ def reachable(url: str) -> Answer | None:
         return None
 
 
-class Program:
+class Process:
     """One running process. `log` is all that it wrote, stdout and stderr in one."""
 
     def __init__(self, name: str, command: list[str], environ: Mapping[str, str], folder: Path) -> None:
@@ -126,33 +126,33 @@ class Program:
         """The end of its log."""
         return self.log.read_text(errors="replace")[-2000:]
 
-    def told_to(self, signal_number: signal.Signals) -> None:
+    def send_signal(self, signal_number: signal.Signals) -> None:
         """One signal; the process may go on after it."""
         os.kill(self.pid, signal_number)
 
     def ended(self, within_s: float = ENDS_WITHIN_S) -> int:
         """Its exit code, once it has ended."""
         code = self._keeper.wait(within_s)
-        self.let_go()
+        self.close_pipes()
         return code
 
     def stop(self) -> None:
         """As an operator does."""
         if self.runs:
-            self.told_to(signal.SIGTERM)
+            self.send_signal(signal.SIGTERM)
         self.ended()
 
     def kill(self) -> None:
         """As the kernel does when memory is out."""
-        self.told_to(signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
         self.ended()
 
     def discard(self) -> None:
-        """At the end of a test, whatever state it is in; `let_go` of several first, and they end side by side."""
-        self.let_go()
+        """At the end of a test, whatever state it is in; `close_pipes` of several first, and they end side by side."""
+        self.close_pipes()
         self._keeper.wait(ENDS_WITHIN_S)
 
-    def let_go(self) -> None:
+    def close_pipes(self) -> None:
         """The keeper sees its input close, and ends the process."""
         for pipe in (self._keeper.stdin, self._keeper.stdout):
             if pipe is not None:

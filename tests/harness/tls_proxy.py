@@ -1,7 +1,7 @@
 """TLS in front of authsvc, as docs/howto/run-in-production.md asks for it: Debian's nginx, on loopback, under an
 authority of its own.
 
-    with TlsFront(folder, house.port, names=("auth.localhost",)) as front:
+    with TlsProxy(folder, deployment.port, names=("auth.localhost",)) as front:
         front.url    https://auth.localhost:PORT
         front.ca     the authority, for whoever connects
 
@@ -14,16 +14,14 @@ wants to be another patient's network connects from another address of 127.0.0.0
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-import pytest
-
 from tests.delivery.mail_hosts import Authority
-from tests.gateways.recipes import WHERE
-from tests.journeys.programs import Program, free_port, reachable, until
+from tests.harness.chromium import TLS_KEY
+from tests.harness.machine import SEARCH_PATH, require
+from tests.harness.processes import Process, free_port, reachable, until
 
 TRUSTED = {"AUTHSVC_TRUSTED_PROXIES": "127.0.0.1/32"}
 """The setting that goes with it."""
@@ -61,7 +59,7 @@ SERVER = """
 """
 
 
-class TlsFront:
+class TlsProxy:
     """A running nginx; use as a context manager, or `stop` it. `beside`: other names, and the ports they lead to."""
 
     def __init__(
@@ -73,15 +71,13 @@ class TlsFront:
         port: int | None = None,
         beside: Mapping[str, int] | None = None,
     ) -> None:
-        found = shutil.which("nginx", path=WHERE)
-        if found is None:
-            pytest.skip("NO NGINX HERE: nothing was tested by https (apt-get install nginx-light)")
+        nginx = require("nginx")
         beside = beside or {}
         self.port = port or free_port()
         self.url = self.url_of(names[0])
         room = folder / f"front-{self.port}"
         room.mkdir(parents=True)
-        self.authority = Authority(room, *dict.fromkeys(("localhost", "127.0.0.1", *names, *beside)))
+        self.authority = Authority(room, *dict.fromkeys(("localhost", "127.0.0.1", *names, *beside)), key=TLS_KEY)
         self.ca = self.authority.ca
         config = room / "nginx.conf"
         config.write_text(
@@ -97,8 +93,8 @@ class TlsFront:
             ),
             encoding="utf-8",
         )
-        command = [found, "-p", str(room), "-e", "stderr", "-c", str(config)]
-        self.program = Program("nginx", command, {**os.environ, "PATH": WHERE}, room)
+        command = [nginx, "-p", str(room), "-e", "stderr", "-c", str(config)]
+        self.program = Process("nginx", command, {**os.environ, "PATH": SEARCH_PATH}, room)
         # Whoever speaks without TLS is told so: that is how it is known to listen.
         plain = f"http://127.0.0.1:{self.port}/"
         try:
@@ -115,7 +111,7 @@ class TlsFront:
     def stop(self) -> None:
         self.program.discard()
 
-    def __enter__(self) -> TlsFront:
+    def __enter__(self) -> TlsProxy:
         return self
 
     def __exit__(

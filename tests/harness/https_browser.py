@@ -1,8 +1,8 @@
-"""A patient's browser by https: the simple browser of tests/browsing.py, with what only matters across sites.
+"""A patient's browser by https: the simple browser of tests/harness/browsing.py, with what only matters across sites.
 
 Cookies belong to the host that set them and end when told to; a POST says where it came from (`null` where the page
 asks for no referrer, as browsers do); redirects may be a relying party's 302s, but what follows a form is a 303. Each
-visitor comes from a network of its own, so that none meets the limits of another.
+browser comes from a network of its own, so that none meets the limits of another.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from pathlib import Path
 from urllib.parse import urlencode, urljoin, urlsplit
 from urllib.request import Request
 
-from tests.browsing import Answer, Browser, Page, Transport
+from tests.harness.browsing import Answer, Browser, Page, Transport
 
 REDIRECTS = (301, 302, 303, 307, 308)
 MOST_REDIRECTS = 10
 _NETWORKS = itertools.count(2)
 
 
-class Visitor(Browser):
+class HttpsBrowser(Browser):
     """`ca`: the authority that it trusts. The address of every request is this machine, whatever its name."""
 
     def __init__(self, ca: Path) -> None:

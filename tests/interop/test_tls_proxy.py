@@ -11,21 +11,21 @@ from pathlib import Path
 import pytest
 
 from tests.gateways.site import Heard, serving
-from tests.interop.front import TlsFront
+from tests.harness.tls_proxy import TlsProxy
 
 pytestmark = pytest.mark.journey
 
 
 @pytest.fixture
-def front(tmp_path: Path) -> Iterator[TlsFront]:
+def front(tmp_path: Path) -> Iterator[TlsProxy]:
     with (
         serving(Heard) as port,
-        TlsFront(tmp_path, port, ("auth.localhost",), beside={"evil.auth.localhost": 1}) as front,
+        TlsProxy(tmp_path, port, ("auth.localhost",), beside={"evil.auth.localhost": 1}) as front,
     ):
         yield front
 
 
-def _asked(front: TlsFront, name: str, headers: dict[str, str], source: str = "127.0.0.1") -> tuple[int, bytes]:
+def _asked(front: TlsProxy, name: str, headers: dict[str, str], source: str = "127.0.0.1") -> tuple[int, bytes]:
     context = ssl.create_default_context(cafile=str(front.ca))
     line = http.client.HTTPSConnection("localhost", front.port, timeout=30, context=context, source_address=(source, 0))
     try:
@@ -36,7 +36,7 @@ def _asked(front: TlsFront, name: str, headers: dict[str, str], source: str = "1
         line.close()
 
 
-def test_a_request_reaches_the_service_with_its_host_and_the_address_it_came_from(front: TlsFront) -> None:
+def test_a_request_reaches_the_service_with_its_host_and_the_address_it_came_from(front: TlsProxy) -> None:
     forged = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "http"}
     status, body = _asked(front, f"auth.localhost:{front.port}", forged, "127.0.0.7")
     heard = json.loads(body)
@@ -45,6 +45,6 @@ def test_a_request_reaches_the_service_with_its_host_and_the_address_it_came_fro
     assert (told["x-forwarded-for"], told["x-forwarded-proto"]) == ("127.0.0.7", "https")
 
 
-def test_another_name_may_lead_elsewhere_and_any_unknown_one_reaches_the_service(front: TlsFront) -> None:
+def test_another_name_may_lead_elsewhere_and_any_unknown_one_reaches_the_service(front: TlsProxy) -> None:
     assert _asked(front, f"evil.auth.localhost:{front.port}", {})[0] == 502  # nobody listens on port 1
     assert _asked(front, "attacker.example", {})[0] == 200

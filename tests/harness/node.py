@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.machine import require
+
 
 def installed(source: Path, folder: Path) -> Path:
     """A copy of this folder with the packages it locks. Skips loudly where that can't be."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip(f"NO NODE AND NPM HERE: nothing was shown to {source.name}")
+    require("node", "npm")
     copied = folder / source.name
     shutil.copytree(source, copied)
     fetched = subprocess.run(
@@ -23,5 +24,5 @@ def installed(source: Path, folder: Path) -> Path:
         timeout=120,
     )
     if fetched.returncode:
-        pytest.skip(f"NPM COULD NOT FETCH {source.name}, nothing was shown to it: {fetched.stderr[-500:]}")
+        pytest.skip(f"NOT TESTED, npm could not fetch {source.name}: {fetched.stderr[-500:]}")
     return copied

@@ -10,7 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
-from tests.browsing import Browser, Page, http_transport
+from tests.harness.browsing import Browser, Page, http_transport
 
 STARTS_WITHIN_S = 60
 ENDS_WITHIN_S = 15

@@ -1,4 +1,4 @@
-"""The house of tests/journeys behind TLS and as in production, for clients that take nothing less.
+"""The deployment of tests/journeys behind TLS and as in production, for clients that take nothing less.
 
 `https://localhost:PORT` is the issuer: the one name that every program resolves to this machine by itself. `authsvc
 worker` trusts the test's authority, so that relying parties can hear of a sign-out.
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.interop.front import TRUSTED, TlsFront
-from tests.interop.visitor import Visitor
-from tests.journeys.house import House, code_in
-from tests.journeys.programs import free_port
+from tests.harness.deployment import Deployment, find_code
+from tests.harness.https_browser import HttpsBrowser
+from tests.harness.processes import free_port
+from tests.harness.tls_proxy import TRUSTED, TlsProxy
 
 PRACTICE = "maple"
 _PATIENTS = itertools.count(1)
@@ -25,7 +25,7 @@ _PATIENTS = itertools.count(1)
 class Patient:
     """Somebody on file, who reads every mail once."""
 
-    house: HttpsHouse
+    deployment: HttpsDeployment
     id: str
     read: int = 0
 
@@ -40,10 +40,10 @@ class Patient:
     def code(self) -> str:
         """The code in the next mail."""
         self.read += 1
-        return code_in(self.house.mailed(self.email, self.read))
+        return find_code(self.deployment.mailed(self.email, self.read))
 
 
-class HttpsHouse(House):
+class HttpsDeployment(Deployment):
     """Use as a context manager. `names` and `beside` are the front's."""
 
     def __init__(
@@ -58,10 +58,10 @@ class HttpsHouse(House):
         production = {"AUTHSVC_ENV": "production", "AUTHSVC_PUBLIC_URL": self.issuer, **TRUSTED}
         super().__init__(folder, None, **{**production, **settings})
 
-    def __enter__(self) -> HttpsHouse:
+    def __enter__(self) -> HttpsDeployment:
         super().__enter__()
         try:
-            front = TlsFront(self.folder, self.port, self._names, port=self._tls_port, beside=self._beside)
+            front = TlsProxy(self.folder, self.port, self._names, port=self._tls_port, beside=self._beside)
             self.front = self._stack.enter_context(front)
         except BaseException:
             self._stack.close()
@@ -76,11 +76,11 @@ class HttpsHouse(House):
         ).document
         return made
 
-    def visitor(self) -> Visitor:
+    def browser(self) -> HttpsBrowser:
         """Somebody's browser, with nothing in it."""
-        return Visitor(self.front.ca)
+        return HttpsBrowser(self.front.ca)
 
-    def open_desk(self) -> None:
+    def add_practice_with_desk(self) -> None:
         """The practice, and its own service that may do everything."""
         self.add_practice(PRACTICE)
         self.desk = self.add_client("desk", practice=PRACTICE)
@@ -92,17 +92,17 @@ class HttpsHouse(House):
         return made
 
 
-def ask_for_code(visitor: Visitor, patient: Patient) -> None:
+def ask_for_code(browser: HttpsBrowser, patient: Patient) -> None:
     """From the sign-in page to the code page."""
-    visitor.press("Email me a code", email=patient.email)
+    browser.press("Email me a code", email=patient.email)
 
 
-def type_code(visitor: Visitor, patient: Patient) -> str:
+def type_code(browser: HttpsBrowser, patient: Patient) -> str:
     """From the code page onward; where that leads."""
-    return visitor.press("Sign in", code=patient.code()).url
+    return browser.press("Sign in", code=patient.code()).url
 
 
-def sign_in(visitor: Visitor, patient: Patient) -> str:
+def sign_in(browser: HttpsBrowser, patient: Patient) -> str:
     """Both."""
-    ask_for_code(visitor, patient)
-    return type_code(visitor, patient)
+    ask_for_code(browser, patient)
+    return type_code(browser, patient)

@@ -3,21 +3,12 @@ asks and which boxes jump up is kept."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 from tests.browser.clinic import Clinic, Mailbox
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome") or ""
-FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-)
-LIKE_PEOPLES = ["--disable-back-forward-cache"]
-"""A flag of Playwright's that is left out: browsers keep pages to go back to."""
 
 DEVICES: dict[str, dict[str, Any]] = {
     "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
@@ -28,21 +19,7 @@ NO_COMPLAINT = ("Failed to load resource: the server responded", "Clear-Site-Dat
 """Chromium notes answers that are meant to be errors (a wrong code is 400, a dead link 410), and what it clears."""
 
 
-@contextmanager
-def chromium_for(clinic: Clinic) -> Iterator[Any]:
-    """A browser that takes the clinic's certificate for a good one, so that nothing is different from life."""
-    from playwright.sync_api import sync_playwright  # not on every machine
-
-    with sync_playwright() as driver:
-        trusting = f"--ignore-certificate-errors-spki-list={clinic.spki}"
-        browser = driver.chromium.launch(
-            executable_path=CHROMIUM, args=[*FLAGS, trusting], ignore_default_args=LIKE_PEOPLES
-        )
-        yield browser
-        browser.close()
-
-
-class Person:
+class BrowserWindow:
     """One browser profile with one window."""
 
     def __init__(
@@ -61,9 +38,9 @@ class Person:
         self.page = self.context.new_page()
 
     @contextmanager
-    def another(self) -> Iterator[Person]:
+    def another(self) -> Iterator[BrowserWindow]:
         """The same person's other browser."""
-        other = Person(self._browser, self.clinic)
+        other = BrowserWindow(self._browser, self.clinic)
         yield other
         other.context.close()
 
