@@ -356,12 +356,18 @@ class Unavailable(_WithReason):
 
 
 class DeliveryDeferred(AuthsvcError):
-    """The next hop didn't take the message now; a later try may work. `detail` holds no address and no secret."""
+    """The next hop didn't take the message now; a later try may work. `detail` holds no address and no secret.
 
-    def __init__(self, detail: str, retry_after_s: int | None = None) -> None:
+    `cause` says whose trouble it is: `host` (it said later), `unreachable` (the way there: name, network, TLS), `login`
+    (it doesn't take our credentials), `sender` (it doesn't let us send), `in_doubt` (its answer to a whole message was
+    lost, so it may have it), `ours` (a fault of this service).
+    """
+
+    def __init__(self, detail: str, retry_after_s: int | None = None, *, cause: str = "host") -> None:
         super().__init__(detail)
         self.detail = detail
         self.retry_after_s = retry_after_s
+        self.cause = cause
 
 
 class DeliveryRefused(AuthsvcError):

@@ -16,7 +16,7 @@ from io import BytesIO
 from zoneinfo import ZoneInfo
 
 from babel import Locale, negotiate_locale
-from babel.dates import format_date, format_time, get_datetime_format
+from babel.dates import format_date, format_time, get_datetime_format, get_time_format
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
@@ -103,7 +103,10 @@ class Language:
         at = _local(at_ms, time_zone)
         # The zone as people there write it ("MST"); where it has no such name, by its distance ("UTC-03").
         zone = at.tzname() or ""
-        time = format_time(at, "short", tzinfo=at.tzinfo, locale=self.locale)
+        pattern = str(get_time_format("short", locale=self.locale).pattern)
+        if "HH" not in pattern:  # where a day has 24 hours, two digits for each: 09:00
+            pattern = pattern.replace("H", "HH")
+        time = format_time(at, pattern, tzinfo=at.tzinfo, locale=self.locale)
         return {
             "date": format_date(at.date(), "long", locale=self.locale),
             "time": time.replace("\u202f", " "),  # so that an English mail is plain ASCII

@@ -17,7 +17,6 @@ from tests.harness.machine import tracked_files
 ROOT = Path(__file__).parents[1]
 LONGEST = 250
 LONGER_FOR_A_REASON = {
-    "authsvc/delivery/smtp.py": "the whole conversation with a mail host, and why it may end, in its order",
     "authsvc/errors.py": "the whole vocabulary of failure, a few lines a word; split, no one would find the word",
     "authsvc/config/value_types.py": "one function a type of setting, side by side, to compare their strictness",
     "authsvc/flows/codes.py": "moves into nouns with the typed store",

@@ -226,7 +226,7 @@ def test_mails_name_a_moment_in_full_with_the_zone_of_the_practice() -> None:
     english, spanish = LANGUAGES["en"], LANGUAGES["es"]
     assert english.long_moment(NOON_MS) == "November 18, 2026 at 11:06 AM UTC"
     assert english.long_moment(NOON_MS, "America/Sao_Paulo") == "November 18, 2026 at 8:06 AM UTC-03"
-    assert spanish.long_moment(NOON_MS, "America/Phoenix") == "18 de noviembre de 2026 a las 4:06 MST"
+    assert spanish.long_moment(NOON_MS, "America/Phoenix") == "18 de noviembre de 2026 a las 04:06 MST"
 
 
 def test_a_deadline_on_the_same_day_is_a_time_of_day() -> None:
@@ -238,7 +238,7 @@ def test_a_deadline_on_the_same_day_is_a_time_of_day() -> None:
     assert english.deadline(NOON_MS + 13 * hour_ms, NOON_MS, "America/Phoenix") == "5:06 PM MST"
     assert (
         spanish.deadline(NOON_MS + 13 * hour_ms, NOON_MS, "Europe/Madrid")
-        == "el 19 de noviembre de 2026 a las 1:06 CET"
+        == "el 19 de noviembre de 2026 a las 01:06 CET"
     )
 
 

@@ -14,6 +14,7 @@ from authsvc.config.value_types import (
     AUDIENCE,
     HOST_PORT,
     MAIL_FROM,
+    MAIL_OAUTH_URL,
     MAIL_URL,
     NETWORKS,
     PATH,
@@ -67,16 +68,29 @@ class Settings:
         MAIL_FROM,
         "The sender that patients see; bounces go there, and replies where the practice has no support address.",
     ]
+    mail_oauth_url: Annotated[
+        str,
+        MAIL_OAUTH_URL,
+        "Where the mail host takes access tokens instead of a password (Microsoft 365): its token endpoint, "
+        "https://CLIENT:SECRET@host/path?scope=….",
+    ] = field(default="", repr=False)
+    mail_connections: Annotated[
+        int,
+        count(1, 64),
+        "Connections of a worker to the mail host, so mails under way at once; Microsoft 365 takes 3.",
+    ] = 12
+    mail_patience_s: Annotated[
+        int,
+        seconds(60, 1_800),
+        "How long the mail host may take to greet and to answer a whole mail. Giving up early makes copies "
+        "(RFC 5321 asks for 10 minutes).",
+    ] = 600
     trusted_proxies: Annotated[
-        tuple[Network, ...],
-        NETWORKS,
-        "Whose X-Forwarded-For is believed, walked from the right. Empty: nobody's.",
+        tuple[Network, ...], NETWORKS, "Whose X-Forwarded-For is believed, walked from the right. Empty: nobody's."
     ] = ()
     bind: Annotated[str, HOST_PORT, "Where `serve` listens."] = "127.0.0.1:8000"
     admin_bind: Annotated[
-        str,
-        HOST_PORT,
-        "Where `serve` shows /metrics, /docs and /openapi.json; not for the public.",
+        str, HOST_PORT, "Where `serve` shows /metrics, /docs and /openapi.json; not for the public."
     ] = "127.0.0.1:9000"
     workers: Annotated[int, count(1, 64), "Processes of `serve`: about one a core."] = 2
     threads: Annotated[
@@ -91,15 +105,11 @@ class Settings:
         "How long a code is good. Ten minutes is a ceiling, not a wish (NIST SP 800-63B-4).",
     ] = 600
     challenge_life_s: Annotated[
-        int,
-        seconds(60, 3_600),
-        "How long a started sign-in may be finished, with codes sent again.",
+        int, seconds(60, 3_600), "How long a started sign-in may be finished, with codes sent again."
     ] = 1_800
     choose_life_s: Annotated[int, seconds(30, 900), "How long a proven mailbox may choose between its patients."] = 300
     access_token_life_s: Annotated[
-        int,
-        seconds(60, 600),
-        "How long gateways go on accepting a token after sign-out.",
+        int, seconds(60, 600), "How long gateways go on accepting a token after sign-out."
     ] = 600
     session_idle_s: Annotated[
         int,
@@ -107,16 +117,12 @@ class Settings:
         "A session ends after this long without use: automatic logoff (45 CFR 164.312(a)(2)(iii)).",
     ] = 1_800
     session_absolute_s: Annotated[
-        int,
-        seconds(300, DAY_S),
-        "A session ends after this long whatever happens; NIST asks for 24 hours at most.",
+        int, seconds(300, DAY_S), "A session ends after this long whatever happens; NIST asks for 24 hours at most."
     ] = 43_200
 
     jwks_max_age_s: Annotated[int, seconds(30, DAY_S), "How long verifiers may cache the key set."] = 300
     jwks_slack_s: Annotated[
-        int,
-        seconds(10, 3_600),
-        "How much longer than that a key is published before it signs, for slow caches.",
+        int, seconds(10, 3_600), "How much longer than that a key is published before it signs, for slow caches."
     ] = 60
     clock_skew_s: Annotated[
         int,
@@ -154,47 +160,31 @@ class Settings:
         "How long the access link lives that replaces a code when a mailbox's guesses or mails are spent.",
     ] = 1_800
     tombstone_life_s: Annotated[
-        int,
-        seconds(DAY_S, 365 * DAY_S),
-        "How long a dead link can still say why it is dead.",
+        int, seconds(DAY_S, 365 * DAY_S), "How long a dead link can still say why it is dead."
     ] = 90 * DAY_S
     idempotency_life_s: Annotated[
-        int,
-        seconds(60, DAY_S),
-        "How long an Idempotency-Key brings back the same answer.",
+        int, seconds(60, DAY_S), "How long an Idempotency-Key brings back the same answer."
     ] = 600
     delivery_record_life_s: Annotated[
-        int,
-        seconds(3_600, 90 * DAY_S),
-        "How long staff can ask what happened to a mail.",
+        int, seconds(3_600, 90 * DAY_S), "How long staff can ask what happened to a mail."
     ] = 7 * DAY_S
     client_secret_life_s: Annotated[
-        int,
-        seconds(3_600, 731 * DAY_S),
-        "A client's secret ends after this long; rotation keeps two alive.",
+        int, seconds(3_600, 731 * DAY_S), "A client's secret ends after this long; rotation keeps two alive."
     ] = 365 * DAY_S
-    default_audience: Annotated[
-        str,
-        AUDIENCE,
-        "`aud` of access tokens, unless the client has one of its own.",
-    ] = "practice-services"
+    default_audience: Annotated[str, AUDIENCE, "`aud` of access tokens, unless the client has one of its own."] = (
+        "practice-services"
+    )
 
     redis_timeout_s: Annotated[float, fine_seconds(0.05, 5), "How long one exchange with the store may take."] = 0.5
     redis_deadline_s: Annotated[
-        float,
-        fine_seconds(0.1, 10),
-        "How long a call retries against the store before it answers 503.",
+        float, fine_seconds(0.1, 10), "How long a call retries against the store before it answers 503."
     ] = 2.0
     redis_replicas: Annotated[
-        int,
-        count(0, 5),
-        "Replicas of each primary. Above 0, consuming a secret waits until one has it.",
+        int, count(0, 5), "Replicas of each primary. Above 0, consuming a secret waits until one has it."
     ] = 0
-    log_level: Annotated[
-        str,
-        choice("debug", "info", "warning", "error"),
-        "Secrets and addresses are in no level.",
-    ] = "info"
+    log_level: Annotated[str, choice("debug", "info", "warning", "error"), "Secrets and addresses are in no level."] = (
+        "info"
+    )
     workflows_file: Annotated[str, PATH, "A catalogue of your own, instead of the packaged one."] = ""
     limits_file: Annotated[str, PATH, "Limits of your own, over the packaged ones."] = ""
 
@@ -230,7 +220,7 @@ class Known:
     @property
     def secret(self) -> bool:
         """Whether the value is, or may hold, something to hide: these are also the ones left out of `repr`."""
-        return self.name in ("secret_keys", "redis_url", "mail_url")
+        return self.name in ("secret_keys", "redis_url", "mail_url", "mail_oauth_url")
 
 
 def _known() -> dict[str, Known]:

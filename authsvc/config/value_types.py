@@ -247,6 +247,23 @@ def _mail_url(raw: object, production: bool) -> str:
     return text
 
 
+def _mail_oauth_url(raw: object, production: bool) -> str:
+    """The token endpoint, with client id and secret before the host and perhaps ?scope=…; or empty."""
+    if raw == "":
+        return ""
+    text, parts = split_url(raw)
+    if parts.scheme != "https" and (production or parts.scheme != "http"):
+        raise ValueError("must begin with https://")
+    userinfo, _, where = parts.netloc.rpartition("@")
+    authority(where.lower())
+    client, colon, secret = userinfo.partition(":")
+    if not (client and colon and secret):
+        raise ValueError("must name client id and secret, https://CLIENT:SECRET@host/path; / in one is written %2F")
+    if parts.fragment or [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)] not in ([], ["scope"]):
+        raise ValueError("knows one option, ?scope=SCOPE")
+    return text
+
+
 def _mail_from(raw: object, _production: bool) -> str:
     text = plain(raw)
     found = _MAILBOX.fullmatch(text)
@@ -325,6 +342,7 @@ AUDIENCE = ValueType("name", _audience)
 PUBLIC_URL = ValueType("URL", _public_url)
 REDIS_URL = ValueType("URL", _redis_url)
 MAIL_URL = ValueType("URL", _mail_url)
+MAIL_OAUTH_URL = ValueType("URL, empty for a password", _mail_oauth_url)
 MAIL_FROM = ValueType("mail address", _mail_from)
 HOST_PORT = ValueType("HOST:PORT", _host_port)
 NETWORKS = ValueType("networks, comma-separated", _networks)

@@ -6,24 +6,17 @@ with the practice in it: the same person has different hashes at two practices, 
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
-import idna
-
+from authsvc import mailbox
 from authsvc.crypto.mint import b64u
 from authsvc.crypto.sealing import raw_mac
 
-LOCAL_PART_BYTES: Final = 64  # RFC 5321 §4.5.3.1.1
-ADDRESS_BYTES: Final = 254  # RFC 5321 §4.5.3.1.3, erratum 1690
 INDEX_BYTES: Final = 16  # 128 bits of the MAC: 22 characters, no collision among any number of patients
 
 _CONTROL: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-# RFC 5321's dot-string, with RFC 6531's letters beyond ASCII. Quoted local parts are refused: nobody has one, and
-# every parser reads them differently.
-_LOCAL_PART: Final = re.compile(r"[^\s\x00-\x20\"(),:;<>@\[\\\]\x7f.]+(\.[^\s\x00-\x20\"(),:;<>@\[\\\]\x7f.]+)*")
 _ASCII_LOWER: Final = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
@@ -39,26 +32,10 @@ def canonical(email: str) -> str:
         raise ValueError("contains a control or invisible character")
     if unicodedata.normalize("NFKC", text) != text:
         raise ValueError("contains a character with a plainer twin (Unicode NFKC would change it)")
-    local, at, domain = text.translate(_ASCII_LOWER).rpartition("@")
-    if not at:
-        raise ValueError("has no @")
-    if not _LOCAL_PART.fullmatch(local) or len(local.encode()) > LOCAL_PART_BYTES:
-        raise ValueError("the part before the @ is not a mailbox name")
-    address = f"{local}@{_domain(domain)}"
-    if len(address.encode()) > ADDRESS_BYTES:
-        raise ValueError("is longer than 254 bytes")
-    return address
-
-
-def _domain(domain: str) -> str:
-    try:
-        name = idna.encode(domain, uts46=True, std3_rules=True).decode("ascii")
-    except (idna.IDNAError, UnicodeError):
-        raise ValueError("the part after the @ is not a domain name") from None
-    top = name.rpartition(".")[2]
-    if "." not in name or name.endswith(".") or top.isdigit():
+    found = mailbox.parse(text.translate(_ASCII_LOWER))
+    if "." not in found.domain or found.domain.endswith(".") or found.domain.rpartition(".")[2].isdigit():
         raise ValueError("the part after the @ is not a full domain name")
-    return name
+    return f"{found.local}@{found.domain}"
 
 
 def index(key: bytes, practice: str, address: str) -> str:

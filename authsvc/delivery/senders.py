@@ -10,8 +10,10 @@ from urllib.parse import unquote, urlsplit
 
 from authsvc.config.load import Settings
 from authsvc.delivery.compose import Composer
+from authsvc.delivery.mail_host import Host
+from authsvc.delivery.oauth import AccessToken
 from authsvc.delivery.sinks import ConsoleSink, FileSink, InboxSink
-from authsvc.delivery.smtp import EmailSender, Host
+from authsvc.delivery.smtp import EmailSender
 from authsvc.errors import Fault, SettingsInvalid
 from authsvc.ports import Clock, Sender
 
@@ -23,7 +25,7 @@ def sender_for(
     inbox: Callable[[str], None] | None = None,
     stream: TextIO | None = None,
 ) -> Sender:
-    """The sender of channel `email`. One a worker thread: each has a connection of its own.
+    """The sender of channel `email`. For any number of threads.
 
     `inbox` takes what `inbox:` shows, `stream` what `console:` does (stderr if not given: stdout carries the trail).
     Raises SettingsInvalid for a sink that this environment may not have, or an authority's file that can't be read.
@@ -31,8 +33,18 @@ def sender_for(
     url = urlsplit(settings.mail_url)
     composer = Composer(settings.mail_from)
     if url.scheme in ("smtp", "smtps"):
+        host = Host.of_url(settings.mail_url)
+        if settings.mail_oauth_url and not host.user:
+            raise _fault("must name the mailbox that AUTHSVC_MAIL_OAUTH_URL gets tokens for: smtp://USER@host")
         try:
-            return EmailSender(Host.of_url(settings.mail_url), composer, clock, development=not settings.production)
+            return EmailSender(
+                host,
+                composer,
+                clock,
+                development=not settings.production,
+                token=AccessToken(settings.mail_oauth_url, clock) if settings.mail_oauth_url else None,
+                patience_s=settings.mail_patience_s,
+            )
         except OSError:
             raise _fault("the file that ?ca= names can't be read, or holds no certificate") from None
     if settings.production:

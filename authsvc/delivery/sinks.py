@@ -9,7 +9,6 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
-from email.message import EmailMessage
 from pathlib import Path
 from typing import TextIO
 
@@ -52,7 +51,7 @@ class ConsoleSink:
 
     def send(self, message: Message) -> str:
         mail = self._composer.compose(message)
-        self._stream.write(f"--- To: {mail['To']}\nSubject: {mail['Subject']}\n\n{text_of(mail)}\n")
+        self._stream.write(f"--- To: {mail.to.addr_spec}\nSubject: {mail.subject}\n\n{mail.text}\n")
         self._stream.flush()
         return "shown"
 
@@ -71,26 +70,11 @@ class InboxSink:
             "practice": message.practice.id,
             "kind": message.kind,
             "at_ms": message.queued_at_ms,
-            "from": str(mail["From"]),
-            "to": str(mail["To"]),
-            "subject": str(mail["Subject"]),
-            "text": text_of(mail),
-            "html": html_of(mail),
+            "from": mail.sender,
+            "to": mail.to.addr_spec,
+            "subject": mail.subject,
+            "text": mail.text,
+            "html": mail.html,
         }
         self._append(json.dumps(shown, ensure_ascii=False))
         return "shown"
-
-
-def text_of(mail: EmailMessage) -> str:
-    """The text part, decoded."""
-    return _part(mail, "plain")
-
-
-def html_of(mail: EmailMessage) -> str:
-    """The HTML part, decoded."""
-    return _part(mail, "html")
-
-
-def _part(mail: EmailMessage, subtype: str) -> str:
-    part = mail.get_body((subtype,))
-    return "" if part is None else str(part.get_content()).replace("\r\n", "\n")

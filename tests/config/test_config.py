@@ -85,6 +85,9 @@ def test_every_setting_can_be_given_by_environment_and_by_file(tmp_path: Path) -
         "workers": "3",
         "threads": "9",
         "trusted_proxies": "10.0.0.0/8, fd00::/8",
+        "mail_oauth_url": "https://id:s3%2Fcret@login.example/oauth2/token?scope=https%3A%2F%2Fmail.example%2F.default",
+        "mail_connections": "3",
+        "mail_patience_s": "5 min",
         "code_life_s": "5 min",
         "challenge_life_s": "20 min",
         "choose_life_s": "60",
@@ -488,6 +491,24 @@ def test_attack_codes_are_not_shown_by_a_development_sink_in_production(url: str
 )
 def test_a_mail_url_that_means_nothing_or_turns_tls_off_is_refused(bad: str) -> None:
     assert "AUTHSVC_MAIL_URL" in refused(development(mail_url=bad))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "http://id:secret@login.example/token",
+        "https://login.example/token",
+        "https://id@login.example/token",
+        "https://:secret@login.example/token",
+        "https://id:secret@login.example/token#x",
+        "https://id:secret@login.example/token?scope=a&verify=no",
+        "https://id:secret@/token",
+    ],
+)
+def test_a_token_endpoint_that_means_nothing_or_is_not_encrypted_is_refused(bad: str) -> None:
+    faults = refused(production(mail_oauth_url=bad))
+    assert "AUTHSVC_MAIL_OAUTH_URL" in faults
+    assert "secret" not in faults["AUTHSVC_MAIL_OAUTH_URL"].replace("client id and secret", "")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from email.message import EmailMessage
 
 from authsvc.model import Message, Practice
 from tests.fakes import NINE_O_CLOCK_MS
@@ -30,3 +31,19 @@ def message(kind: str = "code", **changes: object) -> Message:
         workflow="pay-invoice" if kind in ("link", "new-link") else "",
     )
     return dataclasses.replace(base, **changes)  # type: ignore[arg-type]  # tests name the fields
+
+
+def text_of(mail: EmailMessage) -> str:
+    """The text part, decoded."""
+    return _part(mail, "plain")
+
+
+def html_of(mail: EmailMessage) -> str:
+    """The HTML part, decoded."""
+    return _part(mail, "html")
+
+
+def _part(mail: EmailMessage, subtype: str) -> str:
+    part = mail.get_body((subtype,))
+    assert part is not None
+    return str(part.get_content()).replace("\r\n", "\n")

@@ -13,21 +13,22 @@ from email.utils import parseaddr
 from pathlib import Path
 
 import pytest
+from babel.support import NullTranslations
 from hypothesis import example, given, settings
 from hypothesis import strategies as some
 
 from authsvc.contrast import LIGHT, contrast, readable
-from authsvc.delivery import wording
-from authsvc.delivery.compose import KINDS, Composer, mailbox
-from authsvc.delivery.sinks import html_of, text_of
+from authsvc.delivery import headers, texts
+from authsvc.delivery.compose import Composer, mailbox
+from authsvc.delivery.texts import KINDS
 from authsvc.errors import DeliveryRefused
+from authsvc.i18n import LANGUAGES
 from authsvc.model import Message
-from tests.delivery.messages import PRACTICE, QUEUED_MS, URL, message
+from tests.delivery.messages import PRACTICE, QUEUED_MS, URL, html_of, message, text_of
 
 GOLDEN = Path(__file__).with_name("golden")
 seeded = settings(derandomize=True, deadline=None, max_examples=200)
 BRANDED = dataclasses.replace(PRACTICE, sender_name="Maple Front Desk", support_email="help@maple.example")
-TEMPLATES = Path(wording.__file__).with_name("templates")
 
 
 def compose(of: Message) -> EmailMessage:
@@ -41,7 +42,7 @@ def compose(of: Message) -> EmailMessage:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("lang", sorted(wording.WORDINGS))
+@pytest.mark.parametrize("lang", sorted(LANGUAGES))
 def test_every_mail_reads_as_it_was_approved(lang: str, kind: str) -> None:
     mail = compose(message(kind, locale=lang))
     approved = (GOLDEN / f"{lang}-{kind}.txt").read_text(encoding="utf-8")
@@ -49,13 +50,13 @@ def test_every_mail_reads_as_it_was_approved(lang: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("lang", sorted(wording.WORDINGS))
+@pytest.mark.parametrize("lang", sorted(LANGUAGES))
 def test_a_practice_without_a_phone_gets_whole_sentences(lang: str, kind: str) -> None:
     text = text_of(compose(message(kind, locale=lang, practice=dataclasses.replace(PRACTICE, phone=""))))
     assert not re.search(r"  | [.,]|, phone|, teléfono|None", text)
 
 
-@pytest.mark.parametrize("lang", sorted(wording.WORDINGS))
+@pytest.mark.parametrize("lang", sorted(LANGUAGES))
 @pytest.mark.parametrize("phone", ["", PRACTICE.phone])
 def test_a_practice_with_a_support_address_says_so_at_the_foot(lang: str, phone: str) -> None:
     mail = compose(message(locale=lang, practice=dataclasses.replace(BRANDED, phone=phone)))
@@ -73,15 +74,32 @@ def test_a_mail_has_the_practices_colour_where_it_can_be_read(colour: str) -> No
     assert contrast(*own, "#ffffff") >= 4.5
 
 
-def test_every_language_has_every_template_and_no_other() -> None:
-    wanted = {f"{kind}.txt" for kind in KINDS} | {"footer.txt"}
-    found = {folder.name: {file.name for file in folder.iterdir()} for folder in TEMPLATES.iterdir() if folder.is_dir()}
-    assert found == dict.fromkeys(wording.WORDINGS, wanted)
+def test_there_is_one_template_a_kind_and_no_other() -> None:
+    folder = Path(texts.__file__).with_name("templates")
+    wanted = {f"{kind}.txt" for kind in KINDS} | {"footer.txt", "purposes.txt", "layout.html"}
+    assert {file.name for file in folder.iterdir()} == wanted
 
 
-def test_every_language_knows_the_same_workflows() -> None:
-    known = {frozenset(words.purposes) for words in wording.WORDINGS.values()}
-    assert known == {frozenset({"pay-invoice", "update-payment-info", "accept-agreement", "portal"})}
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_new_language_is_one_catalogue(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pseudo-language that turns each text around: every word of a mail comes from the catalogue."""
+
+    class Backwards(NullTranslations):
+        def gettext(self, message: str) -> str:
+            return "".join(part if part.startswith("%(") else part[::-1] for part in re.split(r"(%\(\w+\)s)", message))
+
+        def pgettext(self, context: str, message: str) -> str:
+            return self.gettext(message)
+
+    pseudo = dataclasses.replace(LANGUAGES["en"], tag="ar", direction="rtl", translations=Backwards())
+    monkeypatch.setitem(LANGUAGES, "ar", pseudo)
+    practice = dataclasses.replace(BRANDED, name="", phone="")
+    english, mail = (compose(message(kind, locale=tag, practice=practice)) for tag in ("en", "ar"))
+    assert '<html lang="ar" dir="rtl">' in html_of(mail)
+    long_words = set(re.findall(r"\b[a-z]{5,}\b", text_of(english))) - {"maple", "example"}
+    assert long_words
+    left = long_words & set(re.findall(r"\b[a-z]{5,}\b", text_of(mail).replace(URL, "")))
+    assert left <= {"minutes", "hours", "days"}, "units come from the CLDR"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +131,7 @@ def test_the_language_is_the_messages_then_the_practices_then_english(asked: str
     ],
 )
 def test_hours_are_those_of_the_practice(zone: str, lang: str, expected: str) -> None:
-    assert wording.deadline(1_795_336_886_000, 1_795_336_886_000, lang, zone).endswith(expected)
+    assert LANGUAGES[lang].deadline(1_795_336_886_000, 1_795_336_886_000, zone).endswith(expected)
     text = text_of(compose(message(locale=lang, practice=dataclasses.replace(PRACTICE, time_zone=zone))))
     assert re.search(expected.split()[-1].replace("-", "[-]"), text)
 
@@ -132,17 +150,17 @@ def test_hours_are_those_of_the_practice(zone: str, lang: str, expected: str) ->
     ],
 )
 def test_a_span_is_said_in_the_unit_people_use(length_s: int, english: str, spanish: str) -> None:
-    assert (wording.span(length_s * 1000, "en"), wording.span(length_s * 1000, "es")) == (english, spanish)
+    assert (LANGUAGES["en"].lifetime(length_s * 1000), LANGUAGES["es"].lifetime(length_s * 1000)) == (english, spanish)
 
 
 def test_ten_minutes_less_the_moment_that_queueing_took_are_ten_minutes() -> None:
-    assert wording.span(10 * wording.MINUTE_MS - 40, "en") == "10 minutes"
-    assert wording.span(3 * wording.DAY_MS - 40, "en") == "3 days"
+    assert LANGUAGES["en"].lifetime(600_000 - 40) == "10 minutes"
+    assert LANGUAGES["en"].lifetime(3 * 86_400_000 - 40) == "3 days"
 
 
 def test_an_instant_is_said_with_its_time_zone() -> None:
-    assert wording.moment(QUEUED_MS, "en", "") == "January 7, 2030 at 9:00 AM UTC"
-    assert wording.moment(QUEUED_MS, "es", "") == "7 de enero de 2030 a las 09:00 UTC"
+    assert LANGUAGES["en"].long_moment(QUEUED_MS) == "January 7, 2030 at 9:00 AM UTC"
+    assert LANGUAGES["es"].long_moment(QUEUED_MS) == "7 de enero de 2030 a las 09:00 UTC"
 
 
 def test_a_workflow_of_the_sites_own_gets_general_words() -> None:
@@ -158,13 +176,13 @@ def test_the_code_stands_alone_on_a_line_of_the_text_part() -> None:
 
 
 def test_the_code_is_contiguous_in_the_source_too() -> None:
-    for lang in wording.WORDINGS:
+    for lang in LANGUAGES:
         raw = Composer("no-reply@mail.example").compose(message(locale=lang)).as_bytes()
         assert raw.count(b"\n042917\r\n") == 1
         assert b">042917</p>" in raw
 
 
-@pytest.mark.parametrize("lang", sorted(wording.WORDINGS))
+@pytest.mark.parametrize("lang", sorted(LANGUAGES))
 def test_a_locked_screen_does_not_show_the_code(lang: str) -> None:
     mail = compose(message(locale=lang))
     assert "042917" not in mail["Subject"]
@@ -173,7 +191,7 @@ def test_a_locked_screen_does_not_show_the_code(lang: str) -> None:
     assert seen.index("042917") > 200
 
 
-@pytest.mark.parametrize("lang", sorted(wording.WORDINGS))
+@pytest.mark.parametrize("lang", sorted(LANGUAGES))
 def test_a_link_is_whole_in_the_text_and_visible_in_the_html(lang: str) -> None:
     mail = compose(message("link", locale=lang))
     assert URL in text_of(mail).splitlines()
@@ -181,9 +199,9 @@ def test_a_link_is_whole_in_the_text_and_visible_in_the_html(lang: str) -> None:
     assert f">{URL}</a>" in html_of(mail)
 
 
-@pytest.mark.parametrize("lang", sorted(wording.WORDINGS))
+@pytest.mark.parametrize("lang", sorted(LANGUAGES))
 def test_no_subject_tells_what_the_link_is_for(lang: str) -> None:
-    for workflow in wording.WORDINGS[lang].purposes:
+    for workflow in ("pay-invoice", "update-payment-info", "accept-agreement", "portal"):
         subjects = {str(compose(message("link", locale=lang, workflow=each))["Subject"]) for each in (workflow, "")}
         assert len(subjects) == 1
 
@@ -243,9 +261,71 @@ def test_every_sender_name_gives_a_clean_header_that_reads_the_same(name: str) -
     mail = message_from_bytes(composed.as_bytes())  # without a policy: RFC 2047 read by other code than wrote it
     shown, address = parseaddr(re.sub(r"\r?\n(?=[ \t])", "", mail["From"]))
     assert address == "no-reply@mail.example"
-    # Where a long name is folded, Python's writer may lose a space between two encoded words: nothing worse.
-    assert "".join(str(make_header(decode_header(shown))).split()) == "".join(name.split())
+    assert str(make_header(decode_header(shown))) == name
     assert mail.keys() == compose(message(practice=BRANDED)).keys()
+
+
+LONG_NAME = "Johnson, Miller & Associates Family Medicine and Pediatrics of Greater Northern Virginia"
+PLACES = ["Gemeinschaftspraxis", "Consultorio Pediátrico", "Clínica", "Dr. Müller-Lüdenscheidt", "Ärztehaus", "MVZ"]
+JOINTS = [" – ", " für ", ", ", " & ", " / ", "; ", " (", ": "]
+
+
+@pytest.mark.parametrize(
+    "name", [LONG_NAME, "A, B", 'The "Best" Clinic', "Back\\slash", "Dot. Com", "Müller, Söhne & Co."]
+)
+def test_a_name_with_a_comma_keeps_its_quotes_for_a_reader_that_knows_nothing_of_python(name: str) -> None:
+    raw = Composer("no-reply@mail.example").compose(message(practice=dataclasses.replace(PRACTICE, name=name)))
+    line = re.search(rb"^From: (.*(?:\r\n[ ].*)*)\r\n", raw.as_bytes(), re.MULTILINE)
+    assert line is not None
+    # RFC 5322 §3.4: a phrase of atoms, of quoted strings, or of encoded words; then the address.
+    word = rb"(?:[\w!#$%&'*+/=?^`{|}~-]+|=\?utf-8\?B\?[\w+/=]+\?=)"
+    phrase = rb'(?:"(?:[^"\\]|\\.)*"|' + word + rb"(?:(?:\r\n)? " + word + rb")*)"
+    assert re.fullmatch(phrase + rb"(?:\r\n)? <no-reply@mail\.example>", line[1])
+
+
+def test_two_thousand_plausible_names_read_back_to_the_letter() -> None:
+    names = {
+        f"{one}{joint}{two}{end}"
+        for one in PLACES
+        for joint in JOINTS
+        for two in PLACES
+        for end in (
+            "",
+            " am Schloßplatz",
+            " de Alcalá de Henares y alrededores",
+            " of Greater Northern Virginia",
+            ", Inc.",
+            " · 日本橋",
+            " São Paulo – Zona Sul",
+        )
+    }
+    assert len(names) > 2_000
+    for name in names:
+        written = headers.sender(name, "no-reply@mail.example")
+        assert max(map(len, f"Reply-To: {written}".split("\r\n"))) <= (76 if "=?" in written else 998)
+        shown, address = parseaddr(message_from_bytes(f"From: {written}\r\n\r\n".encode())["From"].replace("\r\n", ""))
+        assert (str(make_header(decode_header(shown))), address) == (name, "no-reply@mail.example")
+        subject = message_from_bytes(f"Subject: {headers.text(name)}\r\n\r\n".encode(), policy=default)["Subject"]
+        assert subject == name
+
+
+def test_a_name_that_would_be_read_as_another_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(headers, "_encoded_words", lambda _: "=?utf-8?B?WA==?=")
+    with pytest.raises(DeliveryRefused, match="can't be written in a header"):
+        compose(message(practice=dataclasses.replace(PRACTICE, name="Ñandú says X")))
+
+
+@pytest.mark.parametrize(
+    "to, sent",
+    [
+        ("taro..y@docomo.example", '"taro..y"@docomo.example'),
+        ("hanako.@ezweb.example", '"hanako."@ezweb.example'),
+        ("info@my_clinic.example", "info@my_clinic.example"),
+    ],
+)
+def test_a_mailbox_that_exists_against_the_rules_gets_its_mail(to: str, sent: str) -> None:
+    assert mailbox(to).addr_spec == sent
+    assert f"\r\nTo: {sent}\r\n".encode() in Composer("no-reply@mail.example").compose(message(to=to)).as_bytes()
 
 
 def test_a_support_address_is_written_for_machines_in_ascii_and_for_people_as_it_is() -> None:
@@ -307,9 +387,7 @@ def test_injection_of_a_header_is_refused(field: str, end: str) -> None:
         "anna",
         "",
         ".anna@example.org",
-        "anna..b@example.org",
         "anna@exa mple.org",
-        "anna@exa_mple.org",
         "anna@[127.0.0.1]",
         "an(comment)na@example.org",
         f"{'a' * 65}@example.org",
@@ -384,4 +462,6 @@ def test_a_line_too_long_for_mail_is_encoded_not_broken() -> None:
     url = f"https://sign.example/{'x' * 1_000}"
     mail = Composer("no-reply@mail.example").compose(message("link", url=url))
     assert max(map(len, mail.as_bytes().splitlines())) <= 998
-    assert url in text_of(mail)
+    read = message_from_bytes(mail.as_bytes(), policy=default)
+    assert isinstance(read, EmailMessage)
+    assert url in text_of(read)

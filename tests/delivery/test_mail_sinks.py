@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from email import message_from_bytes
-from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 from authsvc.config import load as config
 from authsvc.delivery.compose import Composer
 from authsvc.delivery.senders import sender_for
-from authsvc.delivery.sinks import ConsoleSink, FileSink, InboxSink, html_of
+from authsvc.delivery.sinks import ConsoleSink, FileSink, InboxSink
 from authsvc.delivery.smtp import EmailSender
 from authsvc.errors import DeliveryDeferred, DeliveryRefused, SettingsInvalid
 from tests.delivery.messages import QUEUED_MS, message
@@ -93,12 +92,6 @@ def test_the_inbox_gets_all_that_a_page_shows() -> None:
     assert mail["subject"] == "Un enlace para usted de Maple Clinic"
     assert message("link").url in mail["text"].splitlines()
     assert mail["html"].startswith("<!doctype html>")
-
-
-def test_a_mail_without_such_a_part_has_none() -> None:
-    mail = EmailMessage()
-    mail.set_content("text only")
-    assert html_of(mail) == ""
 
 
 # --- which one ----------------------------------------------------------------------------------------------------

@@ -11,8 +11,10 @@ from urllib.parse import quote
 
 import pytest
 
+from authsvc.delivery import lookup
 from authsvc.delivery.compose import Composer
-from authsvc.delivery.smtp import IDLE_MS, MAILS_PER_CONNECTION, PAUSE_MS, EmailSender, Host
+from authsvc.delivery.mail_host import Host
+from authsvc.delivery.smtp import IDLE_MS, MAILS_PER_CONNECTION, PAUSE_MS, EmailSender
 from authsvc.errors import DeliveryDeferred, DeliveryRefused
 from tests.delivery.mail_hosts import PASSWORD, USER, Authority, MailHost, authenticator, scripted, serving
 from tests.delivery.messages import message
@@ -45,6 +47,13 @@ def sender_to(clock: FakeClock) -> Iterator[Make]:
 def starttls(authority: Authority) -> Iterator[MailHost]:
     with serving(tls_context=authority.context(), require_starttls=True) as host:
         yield host
+
+
+def name_leads_to(host: MailHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every name is looked up as this host's address."""
+    found = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", host.port))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [found])
+    monkeypatch.setattr(lookup, "RESOLVER", lookup.Resolver())
 
 
 def url_of(
@@ -129,8 +138,7 @@ def test_hosts_that_count_clicks_are_asked_not_to(
 ) -> None:
     authority = Authority(tmp_path, provider)
     with serving(tls_context=authority.context()) as host:
-        connect = socket.create_connection
-        monkeypatch.setattr(socket, "create_connection", lambda _, timeout: connect(("127.0.0.1", host.port), timeout))
+        name_leads_to(host, monkeypatch)
         sender_to(f"smtp://{provider}?ca={authority.ca}").send(message("link"))
     fields = {name.lower() for name in host.mails[0]}
     assert len(fields & {"x-mailgun-track", "x-pm-tracklinks", "x-smtpapi"}) == 1
@@ -168,8 +176,7 @@ def test_without_starttls_nothing_is_sent(
     sender_to: Make, name: str, development: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving() as host:
-        connect = socket.create_connection
-        monkeypatch.setattr(socket, "create_connection", lambda _, timeout: connect(("127.0.0.1", host.port), timeout))
+        name_leads_to(host, monkeypatch)
         with pytest.raises(DeliveryDeferred, match="no STARTTLS offered"):
             sender_to(f"smtp://{name}:{host.port}", development=development).send(message())
         assert host.envelopes == []
@@ -274,7 +281,7 @@ def test_a_silent_host_costs_one_time_out(sender_to: Make) -> None:
 
     with scripted(listen) as port:
         with pytest.raises(DeliveryDeferred, match="not reachable"):
-            sender_to(f"smtp://127.0.0.1:{port}", development=True, answer_s=0.05).send(message())
+            sender_to(f"smtp://127.0.0.1:{port}", development=True, patience_s=0.05).send(message())
         assert done.wait(5), "and hangs up"
 
 
@@ -294,7 +301,7 @@ def test_a_host_that_drips_its_answers_is_cut_off(sender_to: Make) -> None:
                 cut.set()
 
     with scripted(drip) as port:
-        sender = sender_to(f"smtp://127.0.0.1:{port}", development=True, answer_s=5.0, send_s=0.2)
+        sender = sender_to(f"smtp://127.0.0.1:{port}", development=True, patience_s=0.2)
         with pytest.raises(DeliveryDeferred):
             sender.send(message())
         assert cut.wait(5)

@@ -12,8 +12,9 @@ import pytest
 import redis
 
 from authsvc.delivery.compose import Composer
+from authsvc.delivery.mail_host import Host
 from authsvc.delivery.outbox_worker import LEASE_MS, LONGEST_LIFE_MS, SWEEP_MS, TURN, Worker, run_workers
-from authsvc.delivery.smtp import EmailSender, Host
+from authsvc.delivery.smtp import EmailSender
 from authsvc.errors import DeliveryDeferred, DeliveryRefused, Unavailable
 from authsvc.model import DeliveryInfo, Message, Practice
 from authsvc.ports import Sender
