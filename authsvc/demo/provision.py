@@ -30,7 +30,7 @@ BY_HAND = (
 
 COLOUR = "#0b5a49"  # as in maple.css
 LOGO = Path(__file__).with_name("sample") / "static" / "logo.png"
-WITHIN_S = 60  # a slow machine's first start of Python, several times over
+TIMEOUT_S = 60  # a slow machine's first start of Python, several times over
 
 
 def practice_and_client(environ: Mapping[str, str], authsvc_url: str, site_url: str) -> Settings:
@@ -39,7 +39,7 @@ def practice_and_client(environ: Mapping[str, str], authsvc_url: str, site_url: 
     about = ["--name", defaults.name, "--phone", defaults.phone, "--support-email", "help@maple.example"]
     about += ["--colour", COLOUR, "--portal-url", site_url + "/sign-in", "--link-url", ""]
     _cli(environ, "practices", "add", defaults.practice, "--name", defaults.name)
-    _must(environ, "practices", "set", defaults.practice, *about, "--logo", str(LOGO))
+    _cli_or_fail(environ, "practices", "set", defaults.practice, *about, "--logo", str(LOGO))
     made = _client(environ, defaults.practice, defaults.client_id, PERMISSIONS, relying(site_url))
     return Settings(
         url=site_url,
@@ -59,8 +59,8 @@ def by_hand(environ: Mapping[str, str], practice: str) -> str:
 def relying(site_url: str) -> list[str]:
     """How the sample registers as a client that patients sign in for (OpenID Connect)."""
     return [
-        *("--redirect-uri", site_url + oidc.BACK),
-        *("--post-logout-uri", site_url + oidc.BYE),
+        *("--redirect-uri", site_url + oidc.REDIRECT_PATH),
+        *("--post-logout-uri", site_url + oidc.POST_LOGOUT_PATH),
         *("--initiate-login-uri", site_url + "/open"),
         *("--backchannel-logout-uri", site_url + "/backchannel-logout"),
     ]
@@ -81,8 +81,8 @@ def _client(
     made = _cli(environ, "clients", "add", client_id, "--practice", practice, *allowed, *addresses)
     if made is None:
         if addresses:
-            _must(environ, "clients", "set", client_id, *addresses)
-        made = _must(environ, "clients", "rotate-secret", client_id)
+            _cli_or_fail(environ, "clients", "set", client_id, *addresses)
+        made = _cli_or_fail(environ, "clients", "rotate-secret", client_id)
     return made
 
 
@@ -94,7 +94,7 @@ def _cli(environ: Mapping[str, str], *words: str) -> dict[str, Any] | None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=WITHIN_S,
+        timeout=TIMEOUT_S,
         check=False,
     )
     if done.returncode == 0:
@@ -105,7 +105,7 @@ def _cli(environ: Mapping[str, str], *words: str) -> dict[str, Any] | None:
     raise DemoFailed(f"authsvc {' '.join(words[:3])} failed: {done.stderr.strip() or done.stdout.strip()}")
 
 
-def _must(environ: Mapping[str, str], *words: str) -> dict[str, Any]:
+def _cli_or_fail(environ: Mapping[str, str], *words: str) -> dict[str, Any]:
     answer = _cli(environ, *words)
     if answer is None:
         raise DemoFailed(f"authsvc {' '.join(words[:3])} says that it exists already")

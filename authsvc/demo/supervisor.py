@@ -1,8 +1,8 @@
-"""Keeps a store's server process from outliving the program that wanted it.
+"""Ends a child process when the program that wanted it ends.
 
 Run as a script between the two: it starts the server, writes the server's pid, and ends it when its own standard input
 closes. A pipe closes with its holder however the holder ends, `kill -9` included, on every POSIX system; Linux has
-PR_SET_PDEATHSIG for that too, but that one fires when the *thread* ends that started the child. The keeper is the
+PR_SET_PDEATHSIG for that too, but that one fires when the *thread* ends that started the child. The supervisor is the
 server's parent, so it never signals a pid that was given to somebody else meanwhile.
 """
 
@@ -15,10 +15,10 @@ import sys
 import threading
 from types import FrameType
 
-END_WITHIN_S = 10  # a server with AOF flushes and goes in well under a second
+END_TIMEOUT_S = 10  # a server with AOF flushes and goes in well under a second
 
 
-def keep(command: list[str]) -> int:
+def supervise(command: list[str]) -> int:
     """Run `command` until it ends or standard input closes; its exit code (negative: the signal that ended it)."""
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr)
 
@@ -30,7 +30,7 @@ def keep(command: list[str]) -> int:
             pass
         end()
         try:
-            server.wait(END_WITHIN_S)
+            server.wait(END_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             server.kill()
 
@@ -42,4 +42,4 @@ def keep(command: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(keep(sys.argv[1:]))
+    sys.exit(supervise(sys.argv[1:]))

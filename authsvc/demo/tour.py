@@ -13,17 +13,17 @@ from authsvc.demo.sample.billing import send_link
 from authsvc.demo.sample.clinic import Settings
 from authsvc.demo.sample.records import Records
 
-NAV = (("The walk", "/"), ("Inbox", "/inbox"), ("Front desk", "/billing"), ("Patient portal", "/portal"))
+NAV = (("The tour", "/"), ("Inbox", "/inbox"), ("Front desk", "/billing"), ("Patient portal", "/portal"))
 
-walk = Blueprint("walk", __name__, template_folder="templates")
+tour = Blueprint("tour", __name__, template_folder="templates")
 
 
-@walk.get("/")
+@tour.get("/")
 def steps() -> str:
-    return render_template("walk.html")
+    return render_template("tour.html")
 
 
-@walk.post("/send")
+@tour.post("/send")
 def send() -> Response:
     """What the front desk's button does, but the newcomer lands in the inbox, where the mail arrives."""
     send_link()
@@ -33,6 +33,6 @@ def send() -> Response:
 def demo_site(settings: Settings, records: Records, read_mails: ReadMails) -> Flask:
     """The sample practice with the demo's own pages beside it, on one address."""
     app = create_app(replace(settings, nav=NAV), records)
-    app.register_blueprint(walk)
+    app.register_blueprint(tour)
     app.register_blueprint(inbox(read_mails))
     return app

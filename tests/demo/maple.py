@@ -18,7 +18,7 @@ from authsvc.demo.provision import COLOUR, PERMISSIONS
 from authsvc.demo.sample import oidc
 from authsvc.demo.sample.clinic import Clinic, Settings
 from authsvc.demo.sample.records import maple_clinic
-from authsvc.demo.sample.sessions import Grant, visit
+from authsvc.demo.sample.sessions import Grant, current_session
 from authsvc.demo.tour import demo_site
 from authsvc.store.inbox import Inbox
 from authsvc.web.app import create_app
@@ -53,7 +53,8 @@ class Maple:
         )  # fmt: skip
         _, secret = self.service.clients.add(
             "portal", actor="test", practices=("maple",), permissions=frozenset(PERMISSIONS), audience=None,
-            redirect_uris=(self.site_url + oidc.BACK,), post_logout_uris=(self.site_url + oidc.BYE,),
+            redirect_uris=(self.site_url + oidc.REDIRECT_PATH,),
+            post_logout_uris=(self.site_url + oidc.POST_LOGOUT_PATH,),
             initiate_login_uri=f"{self.site_url}/open", backchannel_logout_uri=f"{self.site_url}/backchannel-logout",
         )  # fmt: skip
         self.records = maple_clinic()
@@ -84,7 +85,7 @@ class Maple:
         """What the clinic's server keeps of the portal for this browser."""
         with self.site.test_request_context("/", headers={"Cookie": f"visit={browser.cookies['visit']}"}):
             self.site.preprocess_request()
-            return visit().portal
+            return current_session().portal_grant
 
     def held(self, browser: Browser) -> Grant:
         grant = self.kept(browser)

@@ -16,7 +16,7 @@ def ended(folder: Path, script: str) -> Child:
     """A child that has run this script to its end."""
     child = Child("serve", [sys.executable, "-c", script], os.environ, folder)
     child.wait()
-    child.ask_to_end()
+    child.request_end()
     return child
 
 

@@ -148,7 +148,7 @@ def test_a_server_that_will_not_start_shows_the_end_of_its_log(tmp_path: Path) -
 
 
 def test_a_server_that_stays_silent_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "START_WITHIN_S", 0.2)
+    monkeypatch.setattr(embedded, "START_TIMEOUT_S", 0.2)
     server = StoreServer(_executable(tmp_path / "bin", "redis-server", "exec sleep 60"))
     with pytest.raises(StoreDidNotStart):
         server.start()
@@ -181,12 +181,12 @@ def test_the_store_goes_when_its_program_is_killed(real_backend: str) -> None:
             assert line.recv(1) == b""  # the server closed it, by ending
 
 
-def test_the_store_goes_when_its_keeper_is_ended(server: StoreServer) -> None:
+def test_the_store_goes_when_its_supervisor_is_ended(server: StoreServer) -> None:
     with socket.socket(socket.AF_UNIX) as line:
         line.settimeout(20)
         line.connect(str(server.socket_path))
-        assert server._keeper is not None
-        server._keeper.terminate()
+        assert server._supervisor is not None
+        server._supervisor.terminate()
         assert line.recv(1) == b""
 
 
@@ -196,19 +196,19 @@ def test_a_server_that_ignores_the_request_to_end_is_killed(tmp_path: Path, monk
     os.mkfifo(ready)
     read_end, write_end = os.pipe()
 
-    def let_go_when_ready() -> None:
+    def close_when_ready() -> None:
         ready.read_text()
         os.close(write_end)
 
-    monkeypatch.setattr(supervisor, "END_WITHIN_S", 0.05)
+    monkeypatch.setattr(supervisor, "END_TIMEOUT_S", 0.05)
     before = signal.getsignal(signal.SIGTERM)
     with open(read_end) as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
         monkeypatch.setattr(sys, "stderr", sys.__stderr__)
-        waiting = threading.Thread(target=let_go_when_ready)
+        waiting = threading.Thread(target=close_when_ready)
         waiting.start()
         try:
-            assert supervisor.keep([sys.executable, "-c", stubborn, str(ready)]) == -signal.SIGKILL
+            assert supervisor.supervise([sys.executable, "-c", stubborn, str(ready)]) == -signal.SIGKILL
         finally:
             signal.signal(signal.SIGTERM, before)
             waiting.join()

@@ -119,11 +119,11 @@ def test_many_sign_ins_under_way_still_fit_a_cookie(maple: Maple) -> None:
 
 
 def test_used_states_are_remembered_but_not_for_ever(maple: Maple, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(oidc, "STATES_KEPT", 2)
+    monkeypatch.setattr(oidc, "MAX_USED_STATES", 2)
     for state in "abc":
-        assert maple.clinic.oidc._first_use(state)
-    assert not maple.clinic.oidc._first_use("c")
-    assert maple.clinic.oidc._first_use("a")
+        assert maple.clinic.oidc._is_first_use(state)
+    assert not maple.clinic.oidc._is_first_use("c")
+    assert maple.clinic.oidc._is_first_use("a")
 
 
 # --- a sign-in that authsvc begins ------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ def test_attack_keys_that_nobody_has_are_looked_for_seldom(maple: Maple, monkeyp
         return real(force=force)
 
     monkeypatch.setattr(maple.clinic.oidc._client, "fetch_jwk_set", counted)
-    monkeypatch.setattr(maple.clinic.oidc, "_keys_read", time.monotonic() - oidc.KEYS_AGAIN_S)
+    monkeypatch.setattr(maple.clinic.oidc, "_keys_read", time.monotonic() - oidc.UNKNOWN_KEY_INTERVAL_S)
     unknown = "eyJhbGciOiJFUzI1NiIsImtpZCI6Im5vbmUifQ." + logout_token(maple, "s").partition(".")[2]
     for _ in range(3):
         assert told(maple, unknown) == 400
@@ -238,5 +238,5 @@ def test_attack_keys_that_nobody_has_are_looked_for_seldom(maple: Maple, monkeyp
 def test_keys_are_read_anew_now_and_then(maple: Maple, monkeypatch: pytest.MonkeyPatch) -> None:
     """Authlib keeps them for as long as the process runs, revoked ones too."""
     monkeypatch.setitem(maple.clinic.oidc._client.server_metadata, "jwks", {"keys": []})
-    monkeypatch.setattr(maple.clinic.oidc, "_keys_read", time.monotonic() - oidc.KEYS_LIVE_S)
+    monkeypatch.setattr(maple.clinic.oidc, "_keys_read", time.monotonic() - oidc.KEYS_MAX_AGE_S)
     assert "Hello Anna Berg" in signed_in(maple).at.text

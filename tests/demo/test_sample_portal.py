@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from authsvc.demo.sample.api import Authsvc, Refusal
-from authsvc.demo.sample.errors import refused
+from authsvc.demo.sample.api import Authsvc, Refused
+from authsvc.demo.sample.errors import api_refused
 from authsvc.demo.sample.oidc import Oidc
 from authsvc.demo.sample.tokens import RENEW_AFTER_S
 from authsvc.verifier import Verifier
@@ -165,10 +165,10 @@ def test_wrong_credentials_are_our_own_mistake(maple: Maple) -> None:
 
 
 def test_too_many_links_are_told_when_to_come_back(maple: Maple) -> None:
-    refusal = Refusal(429, "rate-limited", {}, 61)
+    refusal = Refused(429, "rate-limited", 61)
     with maple.site.test_request_context("/billing"):
         maple.site.preprocess_request()
-        answer = refused(refusal)
+        answer = api_refused(refusal)
     assert answer.status_code == 429
     assert b"Please try again in 61 seconds" in answer.data
     assert answer.headers["Retry-After"] == "61"

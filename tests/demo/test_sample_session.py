@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from authsvc.demo.sample import sessions
-from authsvc.demo.sample.oidc import Declined
+from authsvc.demo.sample.oidc import SignInRefused
 from authsvc.demo.sample.tokens import RENEW_AFTER_S
 from tests.demo.maple import Maple, signed_in
 from tests.harness.browsing import Browser
@@ -131,9 +131,9 @@ def test_a_session_that_ended_unheard_is_over_at_the_next_renewal(
     held = maple.held(browser)
 
     def over(_token: str) -> dict[str, object]:
-        raise Declined("invalid_grant")
+        raise SignInRefused("invalid_grant")
 
-    monkeypatch.setattr(maple.clinic.oidc, "renew", over)
+    monkeypatch.setattr(maple.clinic.oidc, "refresh", over)
     held.ends = 0
     assert browser.open("/portal/invoices").status == 401
 
@@ -145,19 +145,19 @@ def test_a_renewal_that_is_refused_for_our_own_fault_signs_nobody_out(
     maple.held(browser).ends = 0
 
     def fault(_token: str) -> dict[str, object]:
-        raise Declined("invalid_client")
+        raise SignInRefused("invalid_client")
 
     with monkeypatch.context() as wrong:
-        wrong.setattr(maple.clinic.oidc, "renew", fault)
+        wrong.setattr(maple.clinic.oidc, "refresh", fault)
         assert browser.open("/portal/invoices").status == 500
     assert browser.open("/portal/invoices").status == 200
 
 
 def test_attack_visits_of_strangers_fill_no_memory(maple: Maple, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "MOST_VISITS", 3)
+    monkeypatch.setattr(sessions, "MAX_SESSIONS", 3)
     for _ in range(5):
         stranger = maple.browser()
         stranger.press("Email Anna an invoice")
-    assert len(maple.clinic.visits._kept) == 3
+    assert len(maple.clinic.sessions._sessions) == 3
     maple.site.test_client().get("/portal")
-    assert len(maple.clinic.visits._kept) == 3  # who only looks around leaves nothing at all
+    assert len(maple.clinic.sessions._sessions) == 3  # who only looks around leaves nothing at all

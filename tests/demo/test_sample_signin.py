@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from authsvc.demo.sample.api import Refusal
-from authsvc.demo.sample.oidc import Declined
+from authsvc.demo.sample.api import Refused
+from authsvc.demo.sample.oidc import SignInRefused
 from tests.demo.maple import INVOICE, Maple, asked, code_of, mailed, opened, signed_in
 from tests.harness.browsing import Browser
 
@@ -165,8 +165,8 @@ def test_sign_out_ends_the_session_everywhere(maple: Maple) -> None:
     assert portal_is_closed(maple, browser)
     browser.follow("Sign in")
     assert browser.at.form("Email me a code")
-    with maple.site.test_request_context("/"), pytest.raises(Declined, match="invalid_grant"):
-        maple.clinic.oidc.renew(token)
+    with maple.site.test_request_context("/"), pytest.raises(SignInRefused, match="invalid_grant"):
+        maple.clinic.oidc.refresh(token)
 
 
 def test_sign_out_without_being_in_is_harmless(maple: Maple) -> None:
@@ -179,9 +179,9 @@ def test_a_sign_out_that_authsvc_refuses_is_one_here(maple: Maple, monkeypatch: 
     browser = signed_in(maple)
 
     def refused(_token: str) -> None:
-        raise Refusal(429, "temporarily_unavailable", {}, 5)
+        raise Refused(429, "temporarily_unavailable", 5)
 
-    monkeypatch.setattr(maple.clinic.authsvc, "sign_out", refused)
+    monkeypatch.setattr(maple.clinic.authsvc, "revoke_token", refused)
     browser.press("Sign out")
     assert "on this device" in browser.at.text
     assert maple.kept(browser) is None

@@ -53,7 +53,7 @@ class Demo:
         return browser
 
     def family(self) -> set[int]:
-        """The demo's process and all that descend from it, keepers' children too."""
+        """The demo's process and all that descend from it, supervisors' children too."""
         parents = {}
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:

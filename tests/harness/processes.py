@@ -1,6 +1,6 @@
 """Programs that tests start: real processes on ports of loopback, their output in a file, ended by their own pid.
 
-Each runs behind the keeper that the demo uses too, so that none outlives the tests, however those end. Waiting is
+Each runs under the supervisor that the demo uses too, so that none outlives the tests, however those end. Waiting is
 looking again until something holds (`until`); nothing waits for a time to pass.
 """
 
@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).parents[2]
-KEEPER = ROOT / "authsvc" / "demo" / "supervisor.py"
+SUPERVISOR = ROOT / "authsvc" / "demo" / "supervisor.py"
 LOOK_EVERY_S = 0.02
 PATIENCE_S = 30.0  # on a machine that runs everything else as well
 ENDS_WITHIN_S = 15.0  # what `serve` and `worker` promise after SIGTERM
@@ -106,8 +106,8 @@ class Process:
         self.name = name
         self.log = folder / f"{name}.log"
         with self.log.open("ab") as sink:
-            self._keeper = subprocess.Popen(
-                [sys.executable, "-I", str(KEEPER), *command],
+            self._supervisor = subprocess.Popen(
+                [sys.executable, "-I", str(SUPERVISOR), *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=sink,
@@ -115,12 +115,12 @@ class Process:
                 cwd=ROOT,
                 start_new_session=True,
             )
-        assert self._keeper.stdout is not None
-        self.pid = int(self._keeper.stdout.readline())
+        assert self._supervisor.stdout is not None
+        self.pid = int(self._supervisor.stdout.readline())
 
     @property
     def runs(self) -> bool:
-        return self._keeper.poll() is None
+        return self._supervisor.poll() is None
 
     def said(self) -> str:
         """The end of its log."""
@@ -132,7 +132,7 @@ class Process:
 
     def ended(self, within_s: float = ENDS_WITHIN_S) -> int:
         """Its exit code, once it has ended."""
-        code = self._keeper.wait(within_s)
+        code = self._supervisor.wait(within_s)
         self.close_pipes()
         return code
 
@@ -150,11 +150,11 @@ class Process:
     def discard(self) -> None:
         """At the end of a test, whatever state it is in; `close_pipes` of several first, and they end side by side."""
         self.close_pipes()
-        self._keeper.wait(ENDS_WITHIN_S)
+        self._supervisor.wait(ENDS_WITHIN_S)
 
     def close_pipes(self) -> None:
-        """The keeper sees its input close, and ends the process."""
-        for pipe in (self._keeper.stdin, self._keeper.stdout):
+        """The supervisor sees its input close, and ends the process."""
+        for pipe in (self._supervisor.stdin, self._supervisor.stdout):
             if pipe is not None:
                 pipe.close()
 

@@ -28,7 +28,7 @@ def test_all_seven_workflows_both_sign_ins_the_step_up_and_the_way_out(demo: Dem
     anna = demo.browser()
 
     def link(words: str) -> None:
-        """Press a button of the walk, then the link that comes to the inbox, then the one button behind it."""
+        """Press a button of the tour, then the link that comes to the inbox, then the one button behind it."""
         anna.open(demo.url)
         anna.press(words)
         anna.open(arrived(demo, LINK, seen))
@@ -114,7 +114,7 @@ def test_a_taken_port_is_replaced_and_a_closed_terminal_ends_everything(demo: De
     with Demo(tmp_path, port=taken) as second:
         assert second.url != demo.url
         family = second.family()
-        assert len(family) >= 8  # the demo, three keepers, the store, the service with its workers, the mail worker
+        assert len(family) >= 8  # the demo, three supervisors, the store, the service with its workers, the mail worker
         second.end(signal.SIGHUP)
     assert gone(family)
     assert list(tmp_path.iterdir()) == []
@@ -189,7 +189,7 @@ def command(pid: int) -> list[str]:
 
 
 def kept(pid: int) -> bool:
-    """Whether this process was started by a keeper."""
+    """Whether this process was started by a supervisor."""
     ppid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1])
     return any(word.endswith("supervisor.py") for word in command(ppid))
 

@@ -1,9 +1,10 @@
 """Maple Clinic: a small practice as an integrator would build it, on authsvc's public API and `authsvc.verifier` alone.
 
-Patients sign in at authsvc's hosted pages; what an integrator writes is the rest. Read it by story: `billing.py` sends
-links, `signin.py` is the way in and out, `links.py` what a link opens, `portal.py` what a code opens. `tokens.py` is
-the gate before every handler, `refusals.py` every "no" in words, `oidc.py` the OpenID Connect client, `api.py` the
-client for everything else, `visits.py` what a browser holds, `state.py` the clinic's own data.
+Patients sign in at authsvc's hosted pages; what an integrator writes is the rest, as a plain Flask application:
+`billing.py` sends links, `signin.py` signs in and out, `links.py` has what a link opens, `portal.py` what a code opens.
+`tokens.py` verifies before every handler, `errors.py` has a page for every refusal, `oidc.py` is the OpenID Connect
+client (Authlib), `api.py` the client for everything else, `sessions.py` keeps the tokens on the server, `forms.py` has
+the forms (Flask-WTF), `records.py` the clinic's own data.
 """
 
 from __future__ import annotations
@@ -13,18 +14,19 @@ from collections.abc import Mapping
 from functools import partial
 
 from flask import Flask, Response
+from flask_wtf import CSRFProtect
 
 from authsvc.demo.sample import errors
 from authsvc.demo.sample.api import Authsvc
 from authsvc.demo.sample.billing import billing
 from authsvc.demo.sample.clinic import Clinic, Settings
-from authsvc.demo.sample.errors import wanted_page
+from authsvc.demo.sample.errors import requested_page
 from authsvc.demo.sample.links import links
 from authsvc.demo.sample.oidc import Oidc
 from authsvc.demo.sample.portal import portal
 from authsvc.demo.sample.records import Records
-from authsvc.demo.sample.sessions import Visits, visit
-from authsvc.demo.sample.signin import signin
+from authsvc.demo.sample.sessions import SessionStore, current_session
+from authsvc.demo.sample.signin import backchannel_logout, signin
 from authsvc.verifier import Verifier
 
 MOST_BODY_BYTES = 16 * 1024
@@ -52,27 +54,39 @@ def create_app(settings: Settings, records: Records) -> Flask:
     app = Flask(__name__)
     app.config.update(
         MAX_CONTENT_LENGTH=MOST_BODY_BYTES,
-        # Flask's signed cookie holds only what Authlib notes of sign-ins under way, never a token. Several processes
-        # would have to share its key, and the visits.
+        # Flask's signed cookie holds what Authlib notes of sign-ins under way, the CSRF token and a notice, never a
+        # token of authsvc's. Several processes would have to share its key, and the sessions.
         SECRET_KEY=secrets.token_bytes(32),
         SESSION_COOKIE_NAME="__Host-signing-in" if https else "signing-in",
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=https,
+        WTF_CSRF_FIELD_NAME="csrf",
+        WTF_CSRF_TIME_LIMIT=None,  # as long as the session
+        WTF_CSRF_SSL_STRICT=False,  # it wants a Referer, which our Referrer-Policy forbids; the token is enough
     )
-    visits, policy = Visits(https), CSP.format(authsvc=settings.authsvc_url)
+    sessions, policy = SessionStore(https), CSP.format(authsvc=settings.authsvc_url)
     app.extensions["clinic"] = Clinic(
         settings,
         Authsvc(settings.authsvc_url, settings.practice, settings.client_id, settings.client_secret),
         Oidc(app, settings.authsvc_url, settings.client_id, settings.client_secret, settings.url),
         Verifier(settings.authsvc_url, settings.audience, settings.practice),
         records,
-        visits,
+        sessions,
         policy,
     )
-    app.context_processor(lambda: {"practice": settings, "inside": visit().portal, "page_name": wanted_page()})
+    app.context_processor(
+        lambda: {
+            "practice": settings,
+            "signed_in": current_session().portal_grant is not None,
+            "page_name": requested_page(),
+        }
+    )
     app.after_request(partial(_add, HEADERS | {"Content-Security-Policy": policy}))
-    visits.attach(app)
-    errors.attach(app)
+    app.jinja_env.globals["new_idempotency_key"] = partial(secrets.token_urlsafe, 16)
+    sessions.init_app(app)
+    CSRFProtect(app).exempt(backchannel_logout)
+    app.before_request(sessions.store_posts)  # only now: a forged form leaves nothing behind
+    errors.init_app(app)
     for pages in (billing, links, signin, portal):
         app.register_blueprint(pages)
     return app

@@ -5,16 +5,15 @@ In a real practice this area has the staff's own login; the demo leaves the door
 
 from __future__ import annotations
 
-from flask import Blueprint, abort, redirect, render_template, request
+from flask import Blueprint, abort, flash, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from authsvc.demo.sample.clinic import clinic
-from authsvc.demo.sample.sessions import visit
 
 billing = Blueprint("billing", __name__, url_prefix="/billing")
 
 # What may be sent, and what the desk reads afterwards.
-SENT = {
+LINKS = {
     "pay-invoice": "The invoice link",
     "accept-agreement": "The agreement link",
     "update-payment-info": "The payment-details link",
@@ -24,13 +23,12 @@ SENT = {
 
 @billing.get("")
 def desk() -> str:
-    notice, visit().notice = visit().notice, ""
-    return render_template("billing.html", records=clinic().records, notice=notice)
+    return render_template("billing.html", records=clinic().records)
 
 
 @billing.post("/send")
 def send() -> Response:
-    visit().notice = send_link()
+    flash(send_link())
     return redirect("/billing", 303)
 
 
@@ -41,11 +39,11 @@ def mail(patient: str) -> str:
 
 
 def send_link() -> str:
-    """Send what the form names; returns a sentence for the desk. The form's number makes a double click one mail."""
+    """Send what the form names; a sentence for the desk. The form's idempotency key makes a double click one mail."""
     form = request.form
     workflow, patient, resource = form.get("workflow", ""), form.get("patient", ""), form.get("resource") or None
     person = clinic().records.people.get(patient)
-    if person is None or workflow not in SENT:
+    if person is None or workflow not in LINKS:
         abort(404)
-    clinic().authsvc.mail_link(patient, workflow, resource, form["once"])
-    return f"{SENT[workflow]} is on its way to {person.name}."
+    clinic().authsvc.mail_link(patient, workflow, resource, form["idempotency_key"])
+    return f"{LINKS[workflow]} is on its way to {person.name}."

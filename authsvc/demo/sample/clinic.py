@@ -10,7 +10,7 @@ from flask import current_app
 from authsvc.demo.sample.api import Authsvc
 from authsvc.demo.sample.oidc import Oidc
 from authsvc.demo.sample.records import Records
-from authsvc.demo.sample.sessions import Visits
+from authsvc.demo.sample.sessions import SessionStore
 from authsvc.verifier import Verifier
 
 PAGES = {
@@ -46,7 +46,7 @@ class Clinic:
     oidc: Oidc
     verifier: Verifier
     records: Records
-    visits: Visits
+    sessions: SessionStore
     csp: str  # the Content-Security-Policy of every page
 
 

@@ -1,77 +1,79 @@
-"""Forms without JavaScript: which fields, what is wrong with them, in words beside the field.
+"""The clinic's forms, by Flask-WTF, which also checks the CSRF token of every POST (`CSRFProtect` in `create_app`).
 
-No form is answered with a page. What was wrong waits in the visit while a 303 leads to the form's page, which shows it
-once: so every page comes by GET, and the browser's Back button never asks to send a form again.
+No form is answered with a page. A form that was refused waits on the server while a 303 leads to the form's page, which
+shows it once: so every page comes by GET, and the browser's Back button never asks to send a form again.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Self
 
 from flask import redirect, request
+from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response
+from wtforms import RadioField, StringField
+from wtforms.validators import InputRequired, Regexp
 
-from authsvc.demo.sample.sessions import Slip, visit
-
-
-@dataclass(frozen=True)
-class Field:
-    """One input. `pattern` must match the whole trimmed value; `wrong` says how it should look."""
-
-    name: str
-    label: str
-    pattern: str
-    wrong: str
-    hint: str = ""
-    autocomplete: str = "off"
-    inputmode: str = "text"
+from authsvc.demo.sample.records import PLANS
+from authsvc.demo.sample.sessions import current_session
 
 
-CARD_FIELDS = (
-    Field("name", "Kind of card", r"[^<>\x00-\x1f]{2,30}", "Please write the kind of card, like Visa.", "Like Visa"),
-    Field("last4", "Last four digits", r"[0-9]{4}", "Please write four digits, like 4242.", inputmode="numeric"),
-    Field("expires", "Good until", r"(0[1-9]|1[0-2])/\d{2}", "Please write month and year, like 09/29.", "Like 09/29"),
-)
-CONTACT_FIELDS = (
-    Field("phone", "Telephone", r"[0-9 +()./-]{3,25}", "Please write a number, like 555 0101.", "", "tel", "tel"),
-    Field("address", "Street and town", r"[^\x00-\x1f]{3,120}", "Please write where you live.", "", "street-address"),
-)
-DEPENDENT_FIELDS = (
-    Field("dependent", "First and last name", r"[^\x00-\x1f]{2,80}", "Please write the name.", autocomplete="off"),
-)
+def text_field(label: str, pattern: str, message: str, hint: str = "", **attributes: str) -> StringField:
+    """An input whose whole trimmed value must match; `message` says how it should look."""
+    return StringField(
+        label,
+        [InputRequired(message), Regexp(rf"(?:{pattern})\Z", message=message)],
+        filters=[lambda value: (value or "").strip()],
+        description=hint,
+        render_kw={"autocomplete": "off", "inputmode": "text", "required": False, **attributes},
+    )
 
 
-class Form:
-    """Values and what is wrong with them; an empty `wrong` means that all is well."""
+class ClinicForm(FlaskForm):  # type: ignore[misc]  # the library has no types
+    """A form that survives the redirect after a refusal."""
 
-    def __init__(self, fields: tuple[Field, ...], sent: Mapping[str, str] | None = None) -> None:
-        self.fields = fields
-        self.values = {field.name: (sent or {}).get(field.name, "").strip() for field in fields}
-        self.wrong: dict[str, str] = {}
-        if sent is not None:
-            self.wrong = {f.name: f.wrong for f in fields if not re.fullmatch(f.pattern, self.values[f.name])}
+    class Meta:
+        csrf = False  # the macro `guard` writes the token, for forms without fields too
 
-    def __getitem__(self, name: str) -> str:
-        return self.values[name]
+    def retry(self, page: str) -> Response:
+        """Back to the form's page, which will say what is wrong and hold what was typed."""
+        current_session().rejected_forms[page] = (self.data, dict(self.errors))
+        return redirect(page, 303)
 
     @classmethod
-    def showing(cls, fields: tuple[Field, ...], **values: str) -> Form:
-        """A form filled with what is on file, or as it was sent if it has just been refused."""
-        form, slip = cls(fields), last_slip()
-        form.values.update(values)
-        form.values.update(slip.typed)
-        form.wrong.update(slip.wrong)
+    def for_page(cls, **on_file: str) -> Self:
+        """The form filled with what is on file, or as it was sent if it has just been refused."""
+        typed, errors = current_session().rejected_forms.pop(request.path, ({}, {}))
+        form = cls(formdata=None, data={**on_file, **typed})
+        for name, messages in errors.items():
+            form[name].errors = messages
         return form
 
 
-def try_again(address: str, wrong: Mapping[str, str], typed: Mapping[str, str]) -> Response:
-    """Back to the form's page at `address`, which will say what is `wrong` and hold what was typed."""
-    visit().slips[address.partition("?")[0]] = Slip(dict(wrong), dict(typed))
-    return redirect(address, 303)
+class CardForm(ClinicForm):
+    name = text_field("Kind of card", r"[^<>\x00-\x1f]{2,30}", "Please write the kind of card, like Visa.", "Like Visa")
+    last4 = text_field("Last four digits", r"[0-9]{4}", "Please write four digits, like 4242.", inputmode="numeric")
+    expires = text_field(
+        "Good until", r"(0[1-9]|1[0-2])/[0-9]{2}", "Please write month and year, like 09/29.", "Like 09/29"
+    )
+
+    @property
+    def card(self) -> str:
+        return f"{self.name.data} ending in {self.last4.data}"
 
 
-def last_slip() -> Slip:
-    """What this page has to say of its form; an empty one if nothing was refused. Asking twice says nothing twice."""
-    return visit().slips.pop(request.path, Slip())
+class ContactForm(ClinicForm):
+    phone = text_field(
+        "Telephone", r"[0-9 +()./-]{3,25}", "Please write a number, like 555 0101.", autocomplete="tel", inputmode="tel"
+    )
+    address = text_field(
+        "Street and town", r"[^\x00-\x1f]{3,120}", "Please write where you live.", autocomplete="street-address"
+    )
+
+
+class DependentForm(ClinicForm):
+    dependent = text_field("First and last name", r"[^\x00-\x1f]{2,80}", "Please write the name.")
+
+
+class PlanForm(ClinicForm):
+    plan = RadioField("Plan", choices=PLANS)

@@ -1,19 +1,18 @@
 """Pages for exactly one thing, which an emailed link opens without a login.
 
 The link itself leads to authsvc's page, whose button sends the browser to `/open` (signin.py); what comes back is a
-token for this one invoice or agreement. Each handler proves its own act with the verifier: this scope, this resource.
+token for this one invoice or agreement. Each handler asks the verifier for its own act: this scope, this resource.
 """
 
 from __future__ import annotations
 
-from flask import Blueprint, abort, redirect, render_template, request
+from flask import Blueprint, abort, flash, redirect, render_template
 from werkzeug.wrappers import Response
 
 from authsvc.demo.sample import tokens
 from authsvc.demo.sample.clinic import clinic
-from authsvc.demo.sample.forms import CARD_FIELDS, Form, try_again
+from authsvc.demo.sample.forms import CardForm
 from authsvc.demo.sample.records import Agreement, Invoice
-from authsvc.demo.sample.sessions import visit
 from authsvc.demo.sample.signin import PAYMENT_INFO
 
 links = Blueprint("links", __name__)
@@ -46,25 +45,24 @@ def accept(number: str) -> Response:
 @links.get("/payment-info")
 def payment_info() -> str:
     """The link may replace the card and see nothing: no saved card is shown here."""
-    tokens.one_thing("payment_info:update", PAYMENT_INFO)
-    saved, visit().notice = visit().notice, ""
-    return render_template("payment_info.html", form=Form.showing(CARD_FIELDS), saved=saved)
+    tokens.require_link_or_portal("payment_info:update", PAYMENT_INFO)
+    return render_template("payment_info.html", form=CardForm.for_page())
 
 
 @links.post("/payment-info")
 def update_payment_info() -> Response:
-    patient = tokens.one_thing("payment_info:update", PAYMENT_INFO)
-    form = Form(CARD_FIELDS, request.form)
-    if form.wrong:
-        return try_again("/payment-info", form.wrong, form.values)
-    clinic().records.add_card(clinic().records.people[patient], form["name"], form["last4"], form["expires"])
-    visit().notice = f"{form['name']} ending in {form['last4']}"
+    patient = tokens.require_link_or_portal("payment_info:update", PAYMENT_INFO)
+    form = CardForm()
+    if not form.validate():
+        return form.retry("/payment-info")
+    clinic().records.add_card(clinic().records.people[patient], **form.data)
+    flash(form.card)
     return redirect("/payment-info", 303)
 
 
 def _invoice(number: str, scope: str) -> Invoice:
     resource = f"invoice:{number}"
-    patient = tokens.one_thing(scope, resource, resource)
+    patient = tokens.require_link_or_portal(scope, resource, resource)
     found = clinic().records.invoices.get(number)
     if found is None or found.patient != patient:  # a code sign-in reaches all invoices of one patient: hers
         abort(404)
@@ -73,7 +71,7 @@ def _invoice(number: str, scope: str) -> Invoice:
 
 def _agreement(number: str, scope: str) -> Agreement:
     resource = f"agreement:{number}"
-    patient = tokens.one_thing(scope, resource, resource)
+    patient = tokens.require_link_or_portal(scope, resource, resource)
     found = clinic().records.agreements.get(number)
     if found is None or found.patient != patient:
         abort(404)

@@ -1,7 +1,7 @@
 """The patient portal: four extra workflows, each behind a typed code.
 
-Every handler asks for its own scope with `acr=extra`. A visitor who only pressed a link meets RFC 9470's challenge
-here, and a page that offers a code. Its pages, and no others, carry a small script that warns before the session ends
+Every handler asks for its own scope with `acr=extra`. Who came by a link alone gets RFC 9470's challenge, and
+a page that offers a code. Its pages, and no others, carry a small script that warns before the session ends
 for want of a click; all they say and do works without it.
 """
 
@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from flask import Blueprint, redirect, render_template, request
+from flask import Blueprint, flash, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from authsvc.demo.sample import tokens
 from authsvc.demo.sample.clinic import PAGES, clinic
-from authsvc.demo.sample.forms import CARD_FIELDS, CONTACT_FIELDS, DEPENDENT_FIELDS, Form, try_again
-from authsvc.demo.sample.records import PLANS, Invoice, Person, money, today
-from authsvc.demo.sample.sessions import visit
+from authsvc.demo.sample.forms import CardForm, ContactForm, DependentForm, PlanForm
+from authsvc.demo.sample.records import Invoice, Person, money, today
 
 portal = Blueprint("portal", __name__, url_prefix="/portal")
 
@@ -39,8 +38,8 @@ def still_there() -> dict[str, object]:
 @portal.post("/stay")
 def stay() -> Response:
     """The one act that begins the idle time anew without going anywhere."""
-    if not tokens.stay():
-        raise tokens.SignInNeeded
+    if not tokens.extend():
+        raise tokens.SignInRequired
     name = request.form.get("page", "")
     return redirect(PAGES.get(name, PAGES["home"]), 303)
 
@@ -72,58 +71,60 @@ def statement() -> str:
 @portal.get("/contact")
 def contact() -> str:
     person = _person("contact:view")
-    form = Form.showing(CONTACT_FIELDS, phone=person.phone, address=person.address)
-    return render_template("contact.html", person=person, form=form, notice=_notice())
+    form = ContactForm.for_page(phone=person.phone, address=person.address)
+    return render_template("contact.html", person=person, form=form)
 
 
 @portal.post("/contact")
 def edit_contact() -> Response:
     person = _person("contact:edit")
-    form = Form(CONTACT_FIELDS, request.form)
-    if form.wrong:
-        return try_again("/portal/contact", form.wrong, form.values)
-    person.phone, person.address = form["phone"], form["address"]
+    form = ContactForm()
+    if not form.validate():
+        return form.retry("/portal/contact")
+    form.populate_obj(person)
     return _saved("Your contact details are saved.", "/portal/contact")
 
 
 @portal.get("/membership")
 def membership() -> str:
-    person, form = _person("membership:view"), Form.showing(DEPENDENT_FIELDS)
-    return render_template("membership.html", person=person, plans=PLANS, form=form, notice=_notice())
+    person = _person("membership:view")
+    plan, form = PlanForm(plan=person.plan), DependentForm.for_page()
+    return render_template("membership.html", person=person, plan=plan, form=form)
 
 
 @portal.post("/membership")
 def edit_membership() -> Response:
     person = _person("membership:edit")
-    plan = request.form.get("plan", "")
-    person.plan = plan if plan in PLANS else person.plan
+    form = PlanForm()
+    if form.validate():
+        form.populate_obj(person)
     return _saved(f"Your membership is now “{person.plan}”.", "/portal/membership")
 
 
 @portal.post("/membership/dependents")
 def add_dependent() -> Response:
     person = _person("dependents:add")
-    form = Form(DEPENDENT_FIELDS, request.form)
-    if form.wrong:
-        return try_again("/portal/membership", form.wrong, form.values)
-    clinic().records.add_dependent(person, form["dependent"])
-    return _saved(f"{form['dependent']} is now on your membership.", "/portal/membership")
+    form = DependentForm()
+    if not form.validate():
+        return form.retry("/portal/membership")
+    clinic().records.add_dependent(person, form.dependent.data)
+    return _saved(f"{form.dependent.data} is now on your membership.", "/portal/membership")
 
 
 @portal.get("/payment-methods")
 def payment_methods() -> str:
-    person, form = _person("payment_methods:view"), Form.showing(CARD_FIELDS)
-    return render_template("payment_methods.html", person=person, form=form, notice=_notice())
+    person = _person("payment_methods:view")
+    return render_template("payment_methods.html", person=person, form=CardForm.for_page())
 
 
 @portal.post("/payment-methods")
 def add_payment_method() -> Response:
     person = _person("payment_methods:edit")
-    form = Form(CARD_FIELDS, request.form)
-    if form.wrong:
-        return try_again("/portal/payment-methods", form.wrong, form.values)
-    clinic().records.add_card(person, form["name"], form["last4"], form["expires"])
-    return _saved(f"{form['name']} ending in {form['last4']} is saved.", "/portal/payment-methods")
+    form = CardForm()
+    if not form.validate():
+        return form.retry("/portal/payment-methods")
+    clinic().records.add_card(person, **form.data)
+    return _saved(f"{form.card} is saved.", "/portal/payment-methods")
 
 
 @portal.post("/payment-methods/<card>/remove")
@@ -133,7 +134,7 @@ def remove_payment_method(card: str) -> Response:
 
 
 def _person(scope: str) -> Person:
-    return clinic().records.people[tokens.portal(scope)]
+    return clinic().records.people[tokens.require_portal(scope)]
 
 
 def _newest(person: Person) -> list[Invoice]:
@@ -141,10 +142,5 @@ def _newest(person: Person) -> list[Invoice]:
 
 
 def _saved(notice: str, address: str) -> Response:
-    visit().notice = notice
+    flash(notice)
     return redirect(address, 303)
-
-
-def _notice() -> str:
-    notice, visit().notice = visit().notice, ""
-    return notice

@@ -1,8 +1,8 @@
-"""The gate before every handler, as a resource server builds it: verify the token, then require what this act needs.
+"""What every handler checks first, as a resource server does: verify the token, then require what this act needs.
 
-A page for one thing (an invoice, an agreement) takes the token that its link gave, else the portal's. A portal page
-takes the portal's. Where neither is at hand but some other link's token is, that one is shown to the verifier, which
-says what is missing (RFC 6750, RFC 9470), and that answer leads the patient to a code.
+A page for one thing (an invoice, an agreement) takes the token of its link, else the portal's. A portal page takes the
+portal's. Where neither is there but some other link's token is, the verifier says what that one lacks (RFC 6750,
+RFC 9470), and that answer leads the patient to a code.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from authsvc.demo.sample.api import Away
+from authsvc.demo.sample.api import Unavailable
 from authsvc.demo.sample.clinic import clinic
-from authsvc.demo.sample.oidc import Declined
-from authsvc.demo.sample.sessions import Grant, Visit, visit
+from authsvc.demo.sample.oidc import SignInRefused
+from authsvc.demo.sample.sessions import Grant, PatientSession, current_session
 from authsvc.verifier import InvalidToken, KeysUnavailable
 
 RENEW_AFTER_S = 120
@@ -22,15 +22,15 @@ RENEW_AFTER_S = 120
 anew with every click, to within two minutes."""
 
 
-class SignInNeeded(Exception):
-    """This browser holds no token that could do."""
+class SignInRequired(Exception):
+    """This session has no token that could do."""
 
 
-class LinkClosed(Exception):
+class LinkExpired(Exception):
     """The link's token has ended, as it does after ten minutes; the link in the mail opens it again."""
 
 
-def granted(token: Mapping[str, Any]) -> Grant:
+def grant_from(token: Mapping[str, Any]) -> Grant:
     """What to keep of a token response."""
     now = time.monotonic()
     return Grant(
@@ -44,66 +44,66 @@ def granted(token: Mapping[str, Any]) -> Grant:
     )
 
 
-def one_thing(scope: str, thing: str, resource: str | None = None) -> str:
-    """The patient for whom an act on this one thing is allowed. `thing` is what the link's token was kept under."""
-    held = visit().instant.get(thing)
+def require_link_or_portal(scope: str, thing: str, resource: str | None = None) -> str:
+    """The patient for whom an act on this one thing is allowed. `thing`: the key in `link_grants`."""
+    held = current_session().link_grants.get(thing)
     grant = held if held and _alive(held) else portal_grant() or newest_link_grant()
     if grant is None:
-        raise LinkClosed if held else SignInNeeded
+        raise LinkExpired if held else SignInRequired
     return str(_required(grant, scope, resource=resource)["patient"])
 
 
-def portal(scope: str) -> str:
+def require_portal(scope: str) -> str:
     """The patient who may do this in the portal: a code was typed, whatever the scope says."""
     grant = portal_grant() or newest_link_grant()
     if grant is None:
-        raise SignInNeeded
+        raise SignInRequired
     return str(_required(grant, scope, acr="extra")["patient"])
 
 
 def portal_grant() -> Grant | None:
     """The portal's token, for a click of the patient's: renewed if it isn't fresh, which keeps the session awake. The
     lock lets two tabs share one renewal."""
-    here = visit()
-    with here.lock:
-        grant = here.portal
+    current = current_session()
+    with current.lock:
+        grant = current.portal_grant
         if grant and time.monotonic() >= min(grant.began + RENEW_AFTER_S, grant.ends):
             try:
-                _renew(here, grant)
-            except Away:
+                _renew(current, grant)
+            except Unavailable:
                 if not _alive(grant):
                     raise  # undecided; until its end the token at hand does
-        return here.portal
+        return current.portal_grant
 
 
-def stay() -> bool:
-    """Begin the idle time anew; whether there still was a session. Raises Away."""
-    here = visit()
-    with here.lock:
-        if here.portal:
-            _renew(here, here.portal)
-        return here.portal is not None
+def extend() -> bool:
+    """Begin the idle time anew; whether there still was a session. Raises Unavailable."""
+    current = current_session()
+    with current.lock:
+        if current.portal_grant:
+            _renew(current, current.portal_grant)
+        return current.portal_grant is not None
 
 
 def idle_in_s() -> int | None:
     """How long the session lives on if nothing is done; None if it is over. To ask changes nothing."""
-    grant = visit().portal
+    grant = current_session().portal_grant
     left_s = grant.began + clinic().settings.idle_s - time.monotonic() if grant else 0.0
     return int(left_s) if left_s > 0 else None
 
 
 def newest_link_grant() -> Grant | None:
-    alive = [grant for grant in visit().instant.values() if _alive(grant)]
+    alive = [grant for grant in current_session().link_grants.values() if _alive(grant)]
     return max(alive, key=lambda grant: grant.ends, default=None)
 
 
-def _renew(here: Visit, grant: Grant) -> None:
+def _renew(current: PatientSession, grant: Grant) -> None:
     try:
-        here.portal = granted(clinic().oidc.renew(grant.refresh_token))
-    except Declined as declined:
-        if declined.error != "invalid_grant":
+        current.portal_grant = grant_from(clinic().oidc.refresh(grant.refresh_token))
+    except SignInRefused as refused:
+        if refused.code != "invalid_grant":
             raise
-        here.portal = None  # idle too long, signed out elsewhere, or access withdrawn
+        current.portal_grant = None  # idle too long, signed out elsewhere, or access withdrawn
 
 
 def _alive(grant: Grant) -> bool:
@@ -120,6 +120,6 @@ def _verified(grant: Grant) -> dict[str, Any]:
     try:
         return clinic().verifier.verify(grant.access_token)
     except KeysUnavailable as error:  # undecided, so nobody is sent to sign in for it
-        raise Away(error.reason, error.retry_after_s) from None
+        raise Unavailable(error.reason, error.retry_after_s) from None
     except InvalidToken as error:
-        raise SignInNeeded from error
+        raise SignInRequired from error

@@ -1,4 +1,4 @@
-"""The demo's own pages: the walk, and the inbox that shows hostile mail without harm."""
+"""The demo's own pages: the tour, and the inbox that shows hostile mail without harm."""
 
 from __future__ import annotations
 
