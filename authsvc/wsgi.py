@@ -54,4 +54,4 @@ def describe(public_url: str, catalogue: Catalogue) -> dict[str, Any]:
 
 def preview(service: Service, practice_id: str) -> dict[str, bytes]:
     """Every hosted page of a practice, as files: path → content. Raises UnknownName, Unavailable."""
-    return previews.preview(service, service.practices.known(practice_id))
+    return previews.preview(create_app(service), service.practices.known(practice_id))

@@ -16,8 +16,7 @@ from jinja2.ext import babel_extract
 
 from authsvc import i18n
 from authsvc.i18n import LANGUAGES, language
-from authsvc.web.browser import render
-from tests.web.every_page import PRACTICE, every_page
+from tests.web.every_page import every_page, render_example
 
 PACKAGE = Path(str(resources.files("authsvc")))
 PAGES = PACKAGE / "web" / "templates" / "pages"
@@ -28,11 +27,6 @@ KEYWORDS: dict[str, Any] = {
     "ngettext": (1, 2),
     "pgettext": ((1, "c"), 2),
     "npgettext": ((1, "c"), 2, 3),
-}
-PAGE: dict[str, Any] = {
-    "practice": PRACTICE,
-    "languages": [],
-    **dict.fromkeys(("here", "stylesheet", "icon", "brand", "logo", "script"), ""),
 }
 NOON_MS = 1_795_000_000_000  # 2026-11-18T11:06:40Z
 
@@ -144,9 +138,7 @@ def pseudo_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_a_pseudo_language_is_one_file_and_every_page_is_in_it(pseudo_language: str) -> None:
     for _, template, values in every_page(pseudo_language):
-        html = render.PAGES.get_template(template).render(
-            render.UNSAID | PAGE | {"language": language(pseudo_language)} | values
-        )
+        html = render_example(template, lang=pseudo_language, **values).get_data(as_text=True)
         assert "⟦" in html
         assert english_in(re.sub("⟦.*?⟧", "", html, flags=re.DOTALL)) == [], template
 

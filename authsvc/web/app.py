@@ -8,21 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import flask
 from flask import Flask
 from flask.sessions import NullSession, SessionInterface
 from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import MethodNotAllowed as HTTPMethodNotAllowed
 from werkzeug.routing import Rule
 
-from authsvc.errors import InvalidInput, NotFound
-from authsvc.web import health
+from authsvc.errors import InvalidInput, MethodNotAllowed, NotFound
+from authsvc.web import context, health
 from authsvc.web.api import guards, operations
 from authsvc.web.api.docs import DocsPage
 from authsvc.web.api.guards import ApiGuards
-from authsvc.web.browser.error_pages import ErrorPages
-from authsvc.web.browser.static_pages import StaticPages
+from authsvc.web.browser import branding, render, static_pages
 from authsvc.web.client_ip import ClientIpResolver
 from authsvc.web.endpoint import REQUEST_INFO, Environ, Operation, Reply
 from authsvc.web.errors import ErrorHandler, below
@@ -33,8 +32,7 @@ from authsvc.web.oauth import tokens as oauth_tokens
 from authsvc.web.oauth.discovery import Discovery
 from authsvc.web.oauth.forward_auth import ForwardAuthEndpoint
 from authsvc.web.oauth.revocations import Revocations
-from authsvc.web.pages import routes
-from authsvc.web.pages.branding import Branding
+from authsvc.web.pages import routes, session
 from authsvc.web.problems import Problems
 
 if TYPE_CHECKING:
@@ -68,6 +66,8 @@ def create_app(service: Service) -> Flask:
     judge, gates = ApiGuards(service, peers), oauth_tokens.OAuthGuards(service, peers)
 
     app = _flask()
+    context.install(app, service, peers, failures)
+    render.install(app)
     for path, here in operations.by_path(operations.OPERATIONS).items():
         _route(app, path, _view(path, failures, partial(judge.judge, here)))
     for path, here in operations.by_path(oauth_tokens.OPERATIONS).items():
@@ -77,18 +77,11 @@ def create_app(service: Service) -> Flask:
     _route(app, pem, _view(pem, failures, documents.pem))
     feeds = Revocations(service)
     _route(app, revocations.PATH, _view(revocations.PATH, failures, feeds.feed))
-    paper = StaticPages(urlsplit(service.settings.public_url).path.rstrip("/"))
-    trouble = ErrorPages(service, failures)
-    pages = {
-        authorize.PATH: authorize.Authorize(service, peers, trouble).answer,
-        logout.PATH: logout.Logout(service, peers, trouble).answer,
-        userinfo.PATH: userinfo.UserinfoEndpoint(service).answer,
-        **routes.routes(service, peers, failures, trouble),
-        **paper.routes(),
-        **Branding(service).routes(),
-    }
-    for path, page in pages.items():
-        _route(app, path, _view(path, failures, page))
+    _route(app, userinfo.PATH, _view(userinfo.PATH, failures, userinfo.UserinfoEndpoint(service).answer))
+    _route(app, authorize.PATH, _view(authorize.PATH, failures, authorize.Authorize(service, peers).answer))
+    _route(app, logout.PATH, _view(logout.PATH, failures, logout.Logout(service, peers).answer))
+    for blueprint in (routes.blueprint, session.session_api, branding.blueprint, static_pages.blueprint):
+        app.register_blueprint(blueprint)
 
     def unknown(environ: Environ, _: Mapping[str, str]) -> Reply:
         if below(environ["PATH_INFO"], guards.GUARDED) or below(environ["PATH_INFO"], oauth_tokens.GUARDED):
@@ -125,11 +118,20 @@ def create_admin_app(service: Service) -> Flask:
 def _flask() -> Flask:
     """Flask without what nobody asked for: no static folder, no sessions, no redirects."""
     app = Flask("authsvc.web", static_folder=None)
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.session_interface = _NoSessions()
     app.response_class = _Plain
     # Werkzeug's redirects to "the" slash or to merged slashes are built from the Host header (a 308 at that). No rule
     # here ends in a slash, so strict matching never redirects; doubled slashes are simply not found.
     app.url_map.merge_slashes = False
+
+    @app.before_request
+    def name_route() -> None:
+        """For logs and metrics: the rule, never the path."""
+        if flask.request.url_rule:
+            route = flask.request.url_rule.rule.replace("<", "{").replace(">", "}")
+            flask.request.environ[REQUEST_INFO].route = route
+
     return app
 
 
@@ -146,6 +148,8 @@ def _finished(
         """What Flask itself raises: a path that no rule matches, or a request it can't read."""
         if isinstance(error, HTTPException) and error.code == 404:
             return not_found()
+        if isinstance(error, HTTPMethodNotAllowed):
+            error = MethodNotAllowed(tuple(sorted(error.valid_methods or ())))
         if isinstance(error, HTTPException):
             error = InvalidInput()
         return _response(failures.reply(error, flask.request.environ))
@@ -172,7 +176,9 @@ def _route(app: Flask, path: str, view: KeysetView) -> None:
     app.url_map.add(Rule(path.replace("{", "<").replace("}", ">"), endpoint=path, methods=None))
 
 
-def _view(route: str, failures: ErrorHandler, run: Callable[[Environ, Mapping[str, str]], Reply]) -> KeysetView:
+def _view(
+    route: str, failures: ErrorHandler, run: Callable[[Environ, Mapping[str, str]], Reply | flask.Response]
+) -> KeysetView:
     def view(**values: str) -> flask.Response:
         environ = flask.request.environ
         environ[REQUEST_INFO].route = route
@@ -180,7 +186,7 @@ def _view(route: str, failures: ErrorHandler, run: Callable[[Environ, Mapping[st
             reply = run(environ, values)
         except Exception as error:  # noqa: BLE001 - the table decides what it means
             reply = failures.reply(error, environ)
-        return _response(reply)
+        return reply if isinstance(reply, flask.Response) else _response(reply)
 
     return view
 

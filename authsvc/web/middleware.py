@@ -97,11 +97,10 @@ class Middleware:
             self._record(environ, seen, status, time.perf_counter() - started)
 
     def _unmount(self, environ: dict[str, Any]) -> None:
-        """Where the public address has a path and the proxy leaves it on, take it off."""
-        path = environ.get("PATH_INFO", "")
-        if self._mounted and path.startswith(self._mounted + "/"):
-            environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + self._mounted
-            environ["PATH_INFO"] = path[len(self._mounted) :]
+        """The path of the public address: before ours in what `url_for` makes, and off a request that still has it."""
+        environ["SCRIPT_NAME"] = self._mounted
+        if self._mounted and environ["PATH_INFO"].startswith(self._mounted + "/"):
+            environ["PATH_INFO"] = environ["PATH_INFO"][len(self._mounted) :]
 
     def _send(self, reply: Reply, environ: Environ, respond: Callable[..., Any]) -> list[bytes]:
         status, headers, body = reply

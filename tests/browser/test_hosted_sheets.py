@@ -14,15 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Response
 
 from authsvc.i18n import LANGUAGES
 from authsvc.model import Practice
-from authsvc.web.browser import static_pages
-from authsvc.web.browser.render import PageRenderer
-from authsvc.web.endpoint import Reply
+from authsvc.web.browser import branding, static_pages
 from authsvc.web.middleware import ALWAYS
-from authsvc.web.pages import branding
-from tests.web.every_page import PRACTICE, every_page
+from tests.web.every_page import PRACTICE, every_page, render_example
 
 pytestmark = pytest.mark.browser
 
@@ -30,22 +28,7 @@ ORIGIN = "https://pages.test"
 WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 SMALLEST_BUTTON_PX = 48
 SMALLEST_TEXT_PX = 18
-STATIC = {
-    static_pages.CSS_PATH: static_pages.CSS,
-    static_pages.ICON_PATH: static_pages.ICON,
-    static_pages.SCRIPT_PATH: static_pages.SCRIPT,
-}
-
-
-class Settings:
-    public_url = ORIGIN
-
-
-class Mounted:
-    settings = Settings
-
-
-SHEETS = PageRenderer(Mounted())  # type: ignore[arg-type]
+STATIC = {f"/static/{file}": name for file, name in static_pages.VERSIONED.items()}
 
 
 class Reader:
@@ -61,11 +44,11 @@ class Reader:
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.state: dict[str, Any] | None = None
-        self._reply, self._brand = Reply(200, []), b""
+        self._shown, self._brand = Response(), b""
         self.page.route("**/*", self._answer)
 
     def read(self, template: str, lang: str, practice: Practice = PRACTICE, **values: Any) -> None:
-        self._reply = SHEETS.reply({}, 200, template, practice, lang=lang, **values)
+        self._shown = render_example(template, practice, lang, **values)
         self._brand = branding.stylesheet(practice.colour) if practice.colour else b""
         self.page.goto("/p/maple/here")
 
@@ -81,8 +64,13 @@ class Reader:
         if "/brand-" in path:
             route.fulfill(status=200, content_type="text/css", body=self._brand)
             return
-        status, headers, body = STATIC.get(path, self._reply)
-        route.fulfill(status=status, headers=dict([*ALWAYS, *headers]), body=body)
+        if path in STATIC:
+            name = STATIC[path]
+            content_type = static_pages.CONTENT_TYPES[name]
+            route.fulfill(status=200, content_type=content_type, body=static_pages.FILES[name])
+            return
+        headers = dict([*ALWAYS, *self._shown.headers])
+        route.fulfill(status=self._shown.status_code, headers=headers, body=self._shown.get_data())
 
     def picture(self, name: str) -> None:
         folder = os.environ.get("SCREENSHOTS")
@@ -125,7 +113,7 @@ def test_every_page_fits_and_can_be_read_and_pressed(chromium: Any, lang: str, w
     for name, template, values in every_page(lang):
         reader.read(template, lang, **values)
         assert reader.page.evaluate("document.documentElement.scrollWidth") <= width_px, name
-        for html, high in reader.page.locator("button:visible, a.button, a.quiet, input:visible").evaluate_all(
+        for html, high in reader.page.locator("button:visible, a.button, a.plain, input:visible").evaluate_all(
             "all => all.map(one => [one.outerHTML, (one.closest('label') ?? one).offsetHeight])"
         ):
             assert high >= SMALLEST_BUTTON_PX, (name, html)

@@ -27,7 +27,7 @@ SPACED = """
 """
 CUT_OFF = """
     () => [...document.querySelectorAll('h1, h2, p, li, label, legend, a, button, .initial')].filter(one => {
-        if (!one.getClientRects().length || one.querySelector('.unseen')) return false
+        if (!one.getClientRects().length || one.querySelector('.visually-hidden')) return false
         const text = document.createRange()
         text.selectNodeContents(one)
         const [inner, outer] = [text.getBoundingClientRect(), one.getBoundingClientRect()]

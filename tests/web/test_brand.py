@@ -7,9 +7,20 @@ import pytest
 from authsvc.flows.logos import prepared
 from authsvc.model import Practice
 from authsvc.web.app import create_app
-from authsvc.web.pages.branding import brand_css_path, logo_path
+from authsvc.web.browser.branding import brand_css_url, logo_url
 from tests.pictures import picture
 from tests.web.conftest import Web, slug
+from tests.web.every_page import APP
+
+
+def brand_css_path(practice: Practice) -> str:
+    with APP.test_request_context():
+        return brand_css_url(practice)
+
+
+def logo_path(practice: Practice) -> str:
+    with APP.test_request_context():
+        return logo_url(practice)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 
 from authsvc.web.browser.cookies import PENDING_BYTES, BrowserCookies
 from tests.web.conftest import Web
+from tests.web.every_page import APP
 from tests.web.relying import OPEN, Party, party
 from tests.web.visitor import CODE, SIGN_IN, Sheet, Visitor
 
@@ -20,12 +21,12 @@ def ann(web: Web) -> Visitor:
     return Visitor(web)
 
 
-def set_cookies(answer: Any) -> dict[str, str]:
-    """Name → flags."""
+def set_cookies(answer: Any) -> dict[str, set[str]]:
+    """Name → attributes."""
     found = {}
     for line in answer.headers.getlist("Set-Cookie"):
-        name, _, rest = line.partition("=")
-        found[name] = rest.partition("; ")[2]
+        cookie, *attributes = line.split("; ")
+        found[cookie.partition("=")[0]] = set(attributes)
     return found
 
 
@@ -45,9 +46,9 @@ def bare(web: Web, method: str, path: str, cookie: str, **more: Any) -> Any:
 def test_by_https_no_other_host_can_set_our_cookies(build: Callable[..., Web]) -> None:
     web = build(public_url="https://auth.example.org")
     web.house.patient()
-    secure = "Path=/; HttpOnly; SameSite=Lax; Secure"
+    secure = {"Path=/", "HttpOnly", "SameSite=Lax", "Secure"}
     first = web.bare("GET", SIGN_IN, base_url="https://auth.example.org")
-    assert set_cookies(first) == {"__Host-authsvc": f"{secure}; Max-Age=86400"}
+    assert set_cookies(first) == {"__Host-authsvc": {*secure, "Max-Age=86400"}}
     ann = Visitor(web)
 
     def send(path: str, **fields: str) -> Any:
@@ -57,18 +58,18 @@ def test_by_https_no_other_host_can_set_our_cookies(build: Callable[..., Web]) -
     web.entropy.next_below(int(CODE))
     began = send(SIGN_IN, email="ann@example.org")
     page = began.headers["Location"].rsplit("/", 1)[1]
-    assert set_cookies(began) == {f"__Host-authsvc-maple-{page}": f"{secure}; Max-Age=1800"}
+    assert set_cookies(began) == {f"__Host-authsvc-maple-{page}": {*secure, "Max-Age=1800"}}
     entered = send(began.headers["Location"], code=CODE)
     assert set_cookies(entered) == {
         "__Host-authsvc-maple": secure,  # no Max-Age: the server alone decides
-        f"__Host-authsvc-maple-{page}": f"{secure}; Max-Age=0",
+        f"__Host-authsvc-maple-{page}": {*secure, "Max-Age=0"},
     }
-    assert not any("domain" in flags.lower() for flags in set_cookies(entered).values())
+    assert not any("domain" in str(attributes).lower() for attributes in set_cookies(entered).values())
 
 
 def test_in_development_the_names_have_no_prefix(ann: Visitor) -> None:
     answer = ann.open("GET", SIGN_IN)
-    assert set_cookies(answer) == {"authsvc": "Path=/; HttpOnly; SameSite=Lax; Max-Age=86400"}
+    assert set_cookies(answer) == {"authsvc": {"Path=/", "HttpOnly", "SameSite=Lax", "Max-Age=86400"}}
 
 
 def test_the_browsers_id_stays_and_is_sent_with_every_form(ann: Visitor) -> None:
@@ -305,6 +306,7 @@ def test_below_a_path_every_address_is_below_it_too(build: Callable[..., Web]) -
 def test_browsers_are_made_without_asking_the_store(web: Web) -> None:
     browsers = BrowserCookies(web.service)
     web.stop_the_store()
-    browser = browsers.of({}, "maple")
-    assert (len(browser.id), browser.sign_in) == (22, "")
-    assert browser.id != browsers.of({}, "maple").id
+    with APP.test_request_context():
+        browser = browsers.browser("maple")
+        assert (len(browser.id), browser.session) == (22, "")
+        assert browser.id != browsers.browser("maple").id

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
-
 import pytest
 
 from authsvc.model import Practice
-from authsvc.web.browser.render import language_of
+from authsvc.web.browser.render import request_language
+from tests.web.every_page import APP
 
 
 @pytest.mark.parametrize(
@@ -37,5 +36,5 @@ from authsvc.web.browser.render import language_of
 def test_the_request_chooses_then_the_patient_then_the_browser_then_the_practice(
     ui_locales: str, own: str, accept: str, practice: str, chosen: str
 ) -> None:
-    environ = {"QUERY_STRING": urlencode({"ui_locales": ui_locales}), "HTTP_ACCEPT_LANGUAGE": accept}
-    assert language_of(environ, Practice("maple", "Maple", locale=practice), own) == chosen
+    with APP.test_request_context(query_string={"ui_locales": ui_locales}, headers={"Accept-Language": accept}):
+        assert request_language(Practice("maple", "Maple", locale=practice), own).tag == chosen

@@ -7,10 +7,10 @@ from importlib import resources
 from pathlib import PurePosixPath
 
 import pytest
+from flask import template_rendered
 
 from authsvc.flows.logos import prepared
 from authsvc.i18n import LANGUAGES
-from authsvc.web.pages import preview as previews
 from authsvc.web.pages.preview import preview
 from tests.pictures import picture
 from tests.web.conftest import Web
@@ -31,26 +31,19 @@ def files(web: Web) -> dict[str, str]:
         colour="#ffd400",
         logo=prepared(picture()),
     )
-    return {name: content.decode("latin-1") for name, content in preview(web.service, practice).items()}
+    return {name: content.decode("latin-1") for name, content in preview(web.public.application, practice).items()}
 
 
 def linked(html: str) -> list[str]:
     return re.findall(r'(?:href|src)="([^"]*)"', html)
 
 
-def test_every_template_is_among_the_pages(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_template_is_among_the_pages(web: Web) -> None:
     shown: set[str] = set()
-    reply = previews.PageRenderer.reply
-    monkeypatch.setattr(
-        previews.PageRenderer,
-        "reply",
-        lambda self, environ, status, template, *rest, **more: (
-            shown.add(template) or reply(self, environ, status, template, *rest, **more)
-        ),
-    )
-    preview(web.service, web.house.practice)
+    with template_rendered.connected_to(lambda _, template, **__: shown.add(template.name.rpartition("/")[2])):
+        preview(web.public.application, web.house.practice)
     folder = resources.files("authsvc.web") / "templates" / "pages"
-    assert shown == {file.name for file in folder.iterdir()} - {"base.html"}
+    assert shown - {"preview.html"} == {file.name for file in folder.iterdir()} - {"base.html"}
 
 
 def test_every_page_is_there_in_every_language_and_both_schemes(files: dict[str, str]) -> None:
@@ -98,7 +91,7 @@ def test_the_brand_is_on_every_page(files: dict[str, str]) -> None:
 
 
 def test_a_practice_without_a_brand_has_its_pages_too(web: Web) -> None:
-    files = preview(web.service, web.house.practice)
+    files = preview(web.public.application, web.house.practice)
     assert "light/en/sign-in.html" in files
     assert not [name for name in files if "brand" in name or "logo" in name]
     assert b"brand" not in files["light/en/sign-in.html"]
@@ -106,11 +99,11 @@ def test_a_practice_without_a_brand_has_its_pages_too(web: Web) -> None:
 
 def test_below_a_path_the_files_are_found_as_well(build: type[Web]) -> None:
     web = build(public_url="http://127.0.0.1:8080/auth")
-    html = preview(web.service, web.house.practice)["light/en/code.html"].decode()
+    html = preview(web.public.application, web.house.practice)["light/en/code.html"].decode()
     assert "/auth/" not in html
     assert "../page.css" in linked(html)
 
 
 def test_markup_in_a_name_stays_text_in_the_index(web: Web) -> None:
     practice = web.service.practices.set("maple", actor="cli:test", name="<script>alert(1)</script>")
-    assert b"<script" not in preview(web.service, practice)["index.html"]
+    assert b"<script" not in preview(web.public.application, practice)["index.html"]

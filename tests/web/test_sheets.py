@@ -8,15 +8,15 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from flask import Response
 from jinja2 import UndefinedError
 
 from authsvc.i18n import LANGUAGES
 from authsvc.model import BrowserSession, Practice
 from authsvc.web.browser import render, static_pages
-from authsvc.web.browser.render import PageRenderer, language_of
-from authsvc.web.endpoint import Reply
+from authsvc.web.browser.render import request_language
 from tests.web.conftest import Web
-from tests.web.every_page import FORM, PRACTICE, Said, every_page
+from tests.web.every_page import APP, FORM, PRACTICE, Texts, every_page, render_example
 
 EVERY = [(lang, *page) for lang in LANGUAGES for page in every_page(lang)]
 every = pytest.mark.parametrize("lang,name,template,values", EVERY, ids=[f"{one[0]}-{one[1]}" for one in EVERY])
@@ -29,14 +29,14 @@ EVIL = '"><script>alert(1)</script>\u202e\u2066%(name)s{{7*7}}\r\nSet-Cookie: a=
 class Seen(HTMLParser):
     """What a browser makes of a page."""
 
-    reply: Reply
+    response: Response
     elements: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     words: str = ""
 
     def __post_init__(self) -> None:
         super().__init__()
-        self.html = self.reply.body.decode("utf-8")
-        self.headers = dict(self.reply.headers)
+        self.html = self.response.get_data(as_text=True)
+        self.headers = {name: value for name, value in self.response.headers if name != "Content-Length"}
         self.feed(self.html)
         self.words = " ".join(self.words.split())
 
@@ -60,18 +60,12 @@ class Seen(HTMLParser):
 
 
 def show(template: str, practice: Practice | None = PRACTICE, lang: str = "en", query: str = "", **values: Any) -> Seen:
-    return Seen(SHEETS.reply({"QUERY_STRING": query}, 200, template, practice, lang=lang, **values))
+    return Seen(render_example(template, practice, lang, environ={"QUERY_STRING": query}, **values))
 
 
-class Mounted:
-    """As much of a service as pages need."""
+def static(name: str) -> str:
+    return f"/static/{static_pages.versioned(name)}"
 
-    def __init__(self, public_url: str) -> None:
-        self.settings = self
-        self.public_url = public_url
-
-
-SHEETS = PageRenderer(Mounted("https://auth.example.org"))  # type: ignore[arg-type]
 
 # --- what holds for every page ------------------------------------------------------------------------------------
 
@@ -125,7 +119,7 @@ def test_help_is_in_the_same_place_on_every_page(lang: str, name: str, template:
 @every
 def test_hostile_words_stay_words(lang: str, name: str, template: str, values: dict[str, Any]) -> None:
     """The same elements with the same attributes as with harmless words, and nothing that turns writing round."""
-    evil = {one: (two, three) for one, two, three in every_page(lang, Said(EVIL, EVIL, EVIL, EVIL))}[name][1]
+    evil = {one: (two, three) for one, two, three in every_page(lang, Texts(EVIL, EVIL, EVIL, EVIL))}[name][1]
     practice = replace(PRACTICE, name=EVIL, phone=f"+1 480 555 0100 x{EVIL}", support_email=f"help@maple.example{EVIL}")
     hostile, harmless = show(template, practice, lang, **evil), show(template, lang=lang, **values)
     shape = [(tag, sorted(attrs)) for tag, attrs in hostile.elements if tag != "wbr"]
@@ -151,7 +145,7 @@ def test_an_answer_without_a_practice_says_less(lang: str, kind: str) -> None:
 def test_a_page_lets_nothing_in_and_leads_only_where_it_is_told() -> None:
     page = show(
         "sign_in.html",
-        targets=["https://portal.example", "http://127.0.0.1:8080", "com.example.app:", "https://[::1]:1"],
+        form_origins=["https://portal.example", "http://127.0.0.1:8080", "com.example.app:", "https://[::1]:1"],
         **FORM,
     )
     assert page.headers["Content-Security-Policy"] == (
@@ -168,20 +162,16 @@ def test_a_page_lets_nothing_in_and_leads_only_where_it_is_told() -> None:
 
 @pytest.mark.parametrize("target", ["", "*", "https://a.example; script-src *", "https://a.example/path", "'none'"])
 def test_a_target_that_is_no_origin_gets_into_no_policy(target: str) -> None:
-    assert "form-action 'self';" in show("sign_in.html", targets=[target], **FORM).headers["Content-Security-Policy"]
-
-
-def test_cookies_go_out_with_the_page() -> None:
-    reply = SHEETS.reply({}, 403, "message.html", None, lang="es", cookies=["a=1; Path=/", "b=2"], kind="stale")
-    assert reply.status == 403
-    assert [value for name, value in reply.headers if name == "Set-Cookie"] == ["a=1; Path=/", "b=2"]
+    assert (
+        "form-action 'self';" in show("sign_in.html", form_origins=[target], **FORM).headers["Content-Security-Policy"]
+    )
 
 
 def test_the_session_page_alone_may_run_our_script() -> None:
     values = next(values for name, _, values in every_page("en") if name == "session")
     page = show("session.html", script=True, **values)
     assert page.headers["Content-Security-Policy"].endswith("; script-src 'self'; connect-src 'self'")
-    assert page.all("script") == [{"src": static_pages.SCRIPT_PATH, "defer": ""}]
+    assert page.all("script") == [{"src": static("session.js"), "defer": ""}]
     region = page.all("div", id="idle")[0]
     assert (region["data-state"], region["data-signed-out"]) == ("/p/maple/session/state", "/p/maple/signed-out")
 
@@ -191,10 +181,10 @@ def test_the_session_page_alone_may_run_our_script() -> None:
 
 @every
 def test_nothing_of_the_host_gets_into_a_page(lang: str, name: str, template: str, values: dict[str, Any]) -> None:
-    mounted = PageRenderer(Mounted("https://example.org/auth/"))  # type: ignore[arg-type]
-    environ = {"QUERY_STRING": "a=b", "HTTP_HOST": "evil.example", "HTTP_X_FORWARDED_HOST": "evil.example"}
+    hosts = {"HTTP_HOST": "evil.example", "HTTP_X_FORWARDED_HOST": "evil.example"}
+    environ = {"QUERY_STRING": "a=b", "SCRIPT_NAME": "/auth", **hosts}
     practice = replace(PRACTICE, colour="#7a2f5f", logo="0123456789abcdef", logo_width=320, logo_height=96)
-    page = Seen(mounted.reply(environ, 200, template, practice, lang=lang, **values))
+    page = Seen(render_example(template, practice, lang, environ=environ, **values))
     assert "evil" not in page.html
     ours = [one for one in page.addresses if not one.startswith(("?", "tel:", "mailto:", "https://portal."))]
     handed = [FORM["action"], "/other", "/p/maple/sign-in", "/p/maple/session", "/p/maple/here"]
@@ -231,10 +221,11 @@ def test_a_query_of_nonsense_is_harmless() -> None:
     ],
 )
 def test_the_language_of_a_request(query: str, accept: str, own: str, lang: str) -> None:
-    environ = {"QUERY_STRING": query, "HTTP_ACCEPT_LANGUAGE": accept}
-    assert language_of(environ, PRACTICE, own) == lang
-    assert language_of({}, replace(PRACTICE, locale="es")) == "es"
-    assert language_of({}, None) == "en"
+    with APP.test_request_context(query_string=query, headers={"Accept-Language": accept}):
+        assert request_language(PRACTICE, own).tag == lang
+    with APP.test_request_context():
+        assert request_language(replace(PRACTICE, locale="es")).tag == "es"
+        assert request_language(None).tag == "en"
 
 
 # --- the practice -------------------------------------------------------------------------------------------------
@@ -250,14 +241,14 @@ def test_a_practice_shows_its_logo_and_colours() -> None:
     assert (logo["alt"], logo["src"]) == ("Maple Clinic", "/p/maple/logo-0123456789abcdef.png")
     assert (logo["width"], logo["height"]) == ("320", "96")
     styles = [one["href"] for one in page.all("link", rel="stylesheet")]
-    assert styles[0] == static_pages.CSS_PATH
+    assert styles[0] == static("page.css")
     assert re.fullmatch(r"/p/maple/brand-[0-9a-f]{16}\.css", styles[1])
 
 
 def test_a_practice_without_them_shows_its_name() -> None:
     page = show("message.html", kind="away")
     assert not page.all("img")
-    assert [one["href"] for one in page.all("link", rel="stylesheet")] == [static_pages.CSS_PATH]
+    assert [one["href"] for one in page.all("link", rel="stylesheet")] == [static("page.css")]
     assert page.all("span", **{"class": "initial", "aria-hidden": "true"})
     assert '<span class="initial" aria-hidden="true">M</span><bdi>Maple Clinic</bdi>' in page.html
 
@@ -286,21 +277,21 @@ def test_sign_in_asks_for_one_address() -> None:
     asked = page.all("input", name="email")[0]
     assert (asked["type"], asked["autocomplete"]) == ("email", "email")
     assert "aria-invalid" not in asked
-    assert show("sign_in.html", cancel=True, **FORM).buttons() == ["Email me a code", "Not now, go back"]
+    assert show("sign_in.html", can_cancel=True, **FORM).buttons() == ["Email me a code", "Not now, go back"]
 
 
 def test_sign_in_says_what_is_wrong_at_the_field_and_keeps_what_was_typed() -> None:
-    page = show("sign_in.html", wrong="email", email="ann", **FORM)
+    page = show("sign_in.html", error="email", email="ann", **FORM)
     asked = page.all("input", name="email")[0]
-    assert (asked["value"], asked["aria-invalid"], asked["aria-describedby"]) == ("ann", "true", "wrong")
-    assert page.all("p", id="wrong", role="alert")
-    busy = show("sign_in.html", wrong="busy", wait="5 minutes", **FORM)
+    assert (asked["value"], asked["aria-invalid"], asked["aria-describedby"]) == ("ann", "true", "error")
+    assert page.all("p", id="error", role="alert")
+    busy = show("sign_in.html", error="busy", wait="5 minutes", **FORM)
     assert "aria-invalid" not in busy.all("input", name="email")[0]
     assert "Please wait 5 minutes" in busy.words
 
 
 def test_where_it_is_known_who_there_is_one_button_instead_of_the_field() -> None:
-    page = show("sign_in.html", known="a•••@example.org", other="/other", **FORM)
+    page = show("sign_in.html", known_address="a•••@example.org", other_address_url="/other", **FORM)
     assert not page.all("input", name="email")
     assert "a•••@example.org" in page.words
     assert page.all("a", href="/other")
@@ -308,19 +299,19 @@ def test_where_it_is_known_who_there_is_one_button_instead_of_the_field() -> Non
 
 def test_the_code_field_takes_what_people_paste_and_what_phones_offer() -> None:
     values = next(values for name, _, values in every_page("en") if name == "code-invalid")
-    page = show("code.html", **values)
+    page = show("enter_code.html", **values)
     asked = page.all("input", name="code")[0]
     assert (asked["type"], asked["inputmode"], asked["autocomplete"]) == ("text", "numeric", "one-time-code")
     assert not {"maxlength", "pattern"} & asked.keys()
     assert "autofocus" in asked
-    assert (asked["aria-invalid"], asked["aria-describedby"]) == ("true", "wrong hint")
+    assert (asked["aria-invalid"], asked["aria-describedby"]) == ("true", "error hint")
     assert "You have 4 tries left" in page.words
     assert page.all("button", name="act", value="resend")
 
 
 def test_the_code_page_is_true_for_a_code_and_for_a_button_and_for_nobody() -> None:
     values = next(values for name, _, values in every_page("en") if name == "code")
-    page = show("code.html", **values)
+    page = show("enter_code.html", **values)
     assert "If Maple Clinic knows ann@example.org, an email is on its way." in page.words
     assert "It has a code of six digits, or a button that brings you here." in page.words
     assert "It works for 10 minutes." in page.words
@@ -332,23 +323,23 @@ def test_the_code_page_is_true_for_a_code_and_for_a_button_and_for_nobody() -> N
 @pytest.mark.parametrize("notice", ["resent", "early"])
 def test_a_notice_is_announced(notice: str) -> None:
     values = next(values for name, _, values in every_page("en") if name == f"code-{notice}")
-    assert show("code.html", **values).all("p", role="status")
+    assert show("enter_code.html", **values).all("p", role="status")
 
 
 def test_who_is_asked_with_radio_buttons_in_one_group() -> None:
-    page = show("who.html", patients=[("p1", "Ann"), ("p2", "")], wrong=True, **FORM)
+    page = show("choose_patient.html", patients=[("p1", "Ann"), ("p2", "")], error=True, **FORM)
     assert [one["value"] for one in page.all("input", type="radio", name="patient")] == ["p1", "p2"]
     assert "Ann p2" in page.words
-    assert page.all("fieldset")[0]["aria-describedby"] == "wrong hint"
+    assert page.all("fieldset")[0]["aria-describedby"] == "error hint"
     assert len(page.all("legend")) == 1
 
 
 def test_a_link_says_what_it_is_for_and_waits() -> None:
-    page = show("link.html", workflow="pay-invoice", **FORM)
+    page = show("open_link.html", workflow="pay-invoice", **FORM)
     assert page.buttons() == ["Continue"]
     assert "see and pay one invoice" in page.words
     assert "Nothing happens until you press" in page.words
-    access = show("link.html", workflow="portal", access=True, hint="a•••@example.org", **FORM)
+    access = show("open_link.html", workflow="portal", needs_code=True, email_hint="a•••@example.org", **FORM)
     assert "we send a code to a•••@example.org" in access.words
 
 
@@ -368,7 +359,7 @@ def test_the_problem_of_a_website_is_for_its_people_in_small_print() -> None:
     "kind,words", [("signed_out", "Sign in again"), ("gone", "Start again"), ("stale", "Try again")]
 )
 def test_an_answer_says_where_to_go(kind: str, words: str) -> None:
-    page = show("message.html", kind=kind, onward="/onward")
+    page = show("message.html", kind=kind, next_url="/onward")
     assert page.all("a", href="/onward")
     assert words in page.words
 
@@ -383,14 +374,17 @@ def test_the_session_page_lists_sign_ins_and_says_when_the_idle_are_signed_out()
     assert page.all("form", action="/p/maple/sign-out")
     warning = page.html.partition("data-warning hidden")
     assert "less than two minutes" in warning[2]
-    nameless = values | {"me": BrowserSession("s1", "p1", "", "en", "a•••@example.org", 0, 0, 0, 0), "sign_ins": []}
+    nameless = values | {
+        "current": BrowserSession("s1", "p1", "", "en", "a•••@example.org", 0, 0, 0, 0),
+        "sessions": [],
+    }
     alone = show("session.html", replace(PRACTICE, portal_url=""), **nameless)
     assert "Sign out everywhere else" not in alone.buttons()
     assert "Go on to" not in alone.words
 
 
 def test_sign_out_asks_and_carries_the_request_along() -> None:
-    page = show("sign_out.html", fields={"state": '"><b>', "ui_locales": "es"}, cancel="/back", **FORM)
+    page = show("sign_out.html", fields={"state": '"><b>', "ui_locales": "es"}, cancel_url="/back", **FORM)
     assert page.all("input", type="hidden", name="state", value='"><b>')
     assert page.all("a", href="/back")
     assert page.buttons() == ["Sign out"]
@@ -405,7 +399,7 @@ def test_a_value_that_is_left_out_by_mistake_is_a_fault() -> None:
 
 
 def test_what_others_wrote_is_set_apart() -> None:
-    assert render.shown("\u202eevil\u2066\x07") == "<bdi>evil</bdi>"
+    assert render.isolated("\u202eevil\u2066\x07") == "<bdi>evil</bdi>"
     assert render.address("a@b<") == '<bdi dir="ltr">a@<wbr>b&lt;</bdi>'
     assert render.initial("«ölberg»") == "Ö"
     assert render.initial("—") == ""
@@ -414,9 +408,9 @@ def test_what_others_wrote_is_set_apart() -> None:
 @pytest.mark.parametrize(
     "path,content_type",
     [
-        (static_pages.CSS_PATH, "text/css; charset=utf-8"),
-        (static_pages.ICON_PATH, "image/svg+xml"),
-        (static_pages.SCRIPT_PATH, "text/javascript; charset=utf-8"),
+        (static("page.css"), "text/css; charset=utf-8"),
+        (static("icon.svg"), "image/svg+xml"),
+        (static("session.js"), "text/javascript; charset=utf-8"),
     ],
 )
 def test_what_a_page_loads_is_ours_and_kept_for_ever(shared: Web, path: str, content_type: str) -> None:

@@ -1,111 +1,91 @@
-"""What every page is made with: templates, one stylesheet, one script, headers; and the pages that explain: the problem
-types, and what a token proves."""
+"""The pages that explain, which are the same for everybody: the problem types, and what a token proves; and the static
+files that every page loads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from hashlib import sha256
 from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
+from flask import Blueprint, Response, current_app, render_template, url_for
 from markupsafe import Markup, escape
 
 from authsvc.errors import NotFound
-from authsvc.web.endpoint import Environ, Headers, Reply
-from authsvc.web.oauth.discovery import readable
+from authsvc.web.endpoint import Headers
 from authsvc.web.problems import PROBLEM_TYPES
 
-Page = Callable[[Environ, Mapping[str, str]], Reply]
+blueprint = Blueprint("static_pages", __name__)
 
 CSP = (
     "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; object-src 'none'; "
     "frame-ancestors 'none'"
 )
-HTML: Headers = [
+HEADERS: Headers = [
     ("Content-Type", "text/html; charset=utf-8"),
     ("Content-Security-Policy", CSP),
     ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    ("Cache-Control", "public, max-age=3600"),
 ]
-EXPLAINED: Headers = [*HTML, ("Cache-Control", "public, max-age=3600")]
+FOREVER = ("Cache-Control", "public, max-age=31536000, immutable")
+"""For a file whose name holds its digest."""
 
 LIMITS = "/limits"
 """What a token proves and what it doesn't: `service_documentation` of the metadata leads here."""
 
+CONTENT_TYPES = {
+    "page.css": "text/css; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+    "session.js": "text/javascript; charset=utf-8",
+}
+FILES = {name: (resources.files("authsvc.web") / "static" / name).read_bytes() for name in CONTENT_TYPES}
 
-CSS_HEADERS: Headers = [
-    ("Content-Type", "text/css; charset=utf-8"),
-    ("Cache-Control", "public, max-age=31536000, immutable"),  # its name holds its digest
-]
 
-
-def _static(name: str, content_type: str) -> tuple[str, Reply]:
-    """Where a file of ours is, and the answer there."""
-    body = (resources.files("authsvc.web") / "static" / name).read_bytes()
+def versioned(name: str) -> str:
+    """`page-<digest>.css`: a changed file has another name, so each may be cached for ever."""
     stem, _, suffix = name.rpartition(".")
-    headers: Headers = [("Content-Type", content_type), CSS_HEADERS[1]]
-    return f"/static/{stem}-{sha256(body).hexdigest()[:16]}.{suffix}", Reply(200, headers, body)
+    return f"{stem}-{sha256(FILES[name]).hexdigest()[:16]}.{suffix}"
 
 
-CSS_PATH, CSS = _static("page.css", "text/css; charset=utf-8")
-ICON_PATH, ICON = _static("icon.svg", "image/svg+xml")
-SCRIPT_PATH, SCRIPT = _static("session.js", "text/javascript; charset=utf-8")
+VERSIONED = {versioned(name): name for name in FILES}
 
 
-def ticks(text: str) -> Markup:
+def static_url(name: str) -> str:
+    return url_for("static_pages.static_file", file=versioned(name))
+
+
+@blueprint.get("/static/<file>")
+def static_file(file: str) -> Response:
+    name = VERSIONED.get(file)
+    if name is None:
+        raise NotFound
+    return current_app.response_class(FILES[name], headers=[("Content-Type", CONTENT_TYPES[name]), FOREVER])
+
+
+@blueprint.get("/problems", endpoint="problem_index_without_slash")
+@blueprint.get("/problems/")
+def problem_index() -> Response:
+    return _page("problem.html", problem_type=None, problem_types=PROBLEM_TYPES.values())
+
+
+@blueprint.get("/problems/<slug>")
+def problem_type(slug: str) -> Response:
+    if slug not in PROBLEM_TYPES:
+        raise NotFound
+    return _page("problem.html", problem_type=PROBLEM_TYPES[slug])
+
+
+@blueprint.get(LIMITS)
+def limits() -> Response:
+    return _page("limits.html")
+
+
+def _page(template: str, **values: Any) -> Response:
+    body = render_template(template, stylesheet=static_url("page.css"), **values)
+    return current_app.response_class(body, headers=HEADERS)
+
+
+def code(text: str) -> Markup:
     """`words` between backticks as code; everything else escaped."""
-    code = Markup("<code>{}</code>")
-    return Markup("").join(code.format(part) if at % 2 else escape(part) for at, part in enumerate(text.split("`")))
-
-
-TEMPLATES = Environment(loader=PackageLoader("authsvc.web"), autoescape=True)
-TEMPLATES.filters["ticks"] = ticks
-
-
-class StaticPages:
-    """The problem types explained, and the files that pages load. `base` is the path of the public address."""
-
-    def __init__(self, base: str) -> None:
-        self._base = base
-        self._template = TEMPLATES.get_template("problem.html")
-
-    def routes(self) -> dict[str, Page]:
-        return {
-            "/problems": self.index,
-            "/problems/": self.index,
-            "/problems/{slug}": self.problem,
-            LIMITS: self.limits,
-            CSS_PATH: _sent(CSS),
-            ICON_PATH: _sent(ICON),
-            SCRIPT_PATH: _sent(SCRIPT),
-        }
-
-    def problem(self, environ: Environ, path: Mapping[str, str]) -> Reply:
-        """Raises NotFound."""
-        readable(environ)
-        kind = PROBLEM_TYPES.get(path["slug"])
-        if kind is None:
-            raise NotFound
-        return self._explained(kind=kind)
-
-    def index(self, environ: Environ, _: Mapping[str, str]) -> Reply:
-        readable(environ)
-        return self._explained(kinds=PROBLEM_TYPES.values())
-
-    def limits(self, environ: Environ, _: Mapping[str, str]) -> Reply:
-        readable(environ)
-        template = TEMPLATES.get_template("limits.html")
-        body = template.render(index=f"{self._base}/problems/", stylesheet=self._base + CSS_PATH)
-        return Reply(200, list(EXPLAINED), body.encode())
-
-    def _explained(self, **what: Any) -> Reply:
-        body = self._template.render(**what, index=f"{self._base}/problems/", stylesheet=self._base + CSS_PATH)
-        return Reply(200, list(EXPLAINED), body.encode("utf-8"))
-
-
-def _sent(reply: Reply) -> Page:
-    def page(environ: Environ, _: Mapping[str, str]) -> Reply:
-        readable(environ)
-        return reply._replace(headers=list(reply.headers))
-
-    return page
+    element = Markup("<code>{}</code>")
+    parts = text.split("`")
+    return Markup("").join(element.format(part) if at % 2 else escape(part) for at, part in enumerate(parts))

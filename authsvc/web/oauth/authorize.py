@@ -12,10 +12,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from flask import Response
+
 from authsvc.errors import AuthorizationError, LinkGone, MethodNotAllowed, SignInNeeded
 from authsvc.model import AuthorizationRequest, RequestContext
+from authsvc.web.browser import error_pages
 from authsvc.web.browser.cookies import Browser, BrowserCookies
-from authsvc.web.browser.error_pages import ErrorPages
 from authsvc.web.client_ip import ClientIpResolver
 from authsvc.web.endpoint import REQUEST_INFO, Environ, Reply
 from authsvc.web.oauth import authorization_request
@@ -33,17 +35,16 @@ no consent to ask for; a code typed anew is the nearest to it."""
 
 
 class Authorize:
-    """The endpoint. It has no page of its own but for trouble."""
+    """The endpoint. It has no page of its own but for errors."""
 
-    def __init__(self, service: Service, peers: ClientIpResolver, trouble: ErrorPages) -> None:
+    def __init__(self, service: Service, peers: ClientIpResolver) -> None:
         self._service = service
         self._peers = peers
-        self._trouble = trouble
         self._finish = Finish(service)
         self._browsers = BrowserCookies(service)
         self._base = urlsplit(service.settings.public_url).path.rstrip("/")
 
-    def answer(self, environ: Environ, _: Mapping[str, str]) -> Reply:
+    def answer(self, environ: Environ, _: Mapping[str, str]) -> Reply | Response:
         """Raises MethodNotAllowed; everything else is a page or a redirect."""
         method = environ["REQUEST_METHOD"]
         if method not in METHODS:
@@ -58,10 +59,10 @@ class Authorize:
         except AuthorizationError as declined:
             return self._finish.declined(declined)
         except Exception as error:  # noqa: BLE001 - told on a page where it can be, else raised again
-            return self._trouble.reply(error, environ, None)
+            return error_pages.reply(error)
 
     def _decide(self, environ: Environ, asked: AuthorizationRequest) -> Reply:
-        browser = self._browsers.of(environ, asked.practice.id)
+        browser = self._browsers.browser(asked.practice.id)
         act = self._service.act(
             asked.practice, client_ip=self._peers.of(environ), request_id=environ[REQUEST_INFO].request_id
         )
@@ -78,7 +79,7 @@ class Authorize:
                 again = True
         if not again:
             try:
-                return self._finish.after(act, self._meant(act, asked, browser), browser.sign_in)
+                return self._finish.after(act, self._meant(act, asked, browser), browser.session)
             except SignInNeeded:
                 pass
         if "none" in asked.prompt:

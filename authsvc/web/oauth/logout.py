@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
+from flask import Response
+
 from authsvc.errors import MethodNotAllowed, UnregisteredClient
 from authsvc.model import Client, IdTokenHint, Practice, RequestContext
+from authsvc.web.browser import error_pages
 from authsvc.web.browser.cookies import Browser, BrowserCookies
-from authsvc.web.browser.error_pages import ErrorPages
-from authsvc.web.browser.render import PageRenderer, language_of
+from authsvc.web.browser.render import render_page, request_language
 from authsvc.web.client_authentication import CLIENT_ID
 from authsvc.web.client_ip import ClientIpResolver
-from authsvc.web.endpoint import REQUEST_INFO, Environ, Headers, Reply
+from authsvc.web.context import see_other
+from authsvc.web.endpoint import REQUEST_INFO, Environ, Headers
 from authsvc.web.oauth import authorization_request
 from authsvc.web.oauth.authorization_response import origin, with_query
 
@@ -48,15 +51,13 @@ class _Leaving:
 class Logout:
     """The end-session endpoint."""
 
-    def __init__(self, service: Service, peers: ClientIpResolver, trouble: ErrorPages) -> None:
+    def __init__(self, service: Service, peers: ClientIpResolver) -> None:
         self._service = service
         self._peers = peers
-        self._trouble = trouble
         self._browsers = BrowserCookies(service)
-        self._sheets = PageRenderer(service)
         self._base = urlsplit(service.settings.public_url).path.rstrip("/")
 
-    def answer(self, environ: Environ, _: Mapping[str, str]) -> Reply:
+    def answer(self, environ: Environ, _: Mapping[str, str]) -> Response:
         """Raises MethodNotAllowed; everything else is a page or a redirect."""
         if environ["REQUEST_METHOD"] not in METHODS:
             raise MethodNotAllowed(METHODS)
@@ -64,20 +65,20 @@ class Logout:
             form = _form(environ)
             return self._decide(environ, self._leaving(form), form)
         except Exception as error:  # noqa: BLE001 - told on a page where it can be, else raised again
-            return self._trouble.reply(error, environ, None)
+            return error_pages.reply(error)
 
-    def _decide(self, environ: Environ, leaving: _Leaving, form: Mapping[str, str]) -> Reply:
+    def _decide(self, environ: Environ, leaving: _Leaving, form: Mapping[str, str]) -> Response:
         practice = leaving.practice
         environ[REQUEST_INFO].practice, environ[REQUEST_INFO].client = practice.id, leaving.client.id
-        browser = self._browsers.of(environ, practice.id)
+        browser = self._browsers.browser(practice.id)
         act = self._act(environ, practice)
-        here = self._service.browser_sessions.look(act, browser.sign_in)
-        if environ["REQUEST_METHOD"] == "POST" and not self._browsers.meant(environ, practice.id, form):
+        here = self._service.browser_sessions.look(act, browser.session)
+        if environ["REQUEST_METHOD"] == "POST" and not self._browsers.is_own_form(practice.id, form):
             # From another site it comes without our cookies (SameSite=Lax): as a GET they are there.
-            return Reply(303, [("Location", f"{self._base}{PATH}?{urlencode(leaving.fields)}")])
+            return see_other(f"{self._base}{PATH}?{urlencode(leaving.fields)}")
         known = here is None or (leaving.hinted is not None and leaving.hinted.patient == here.patient)
         if not known and environ["REQUEST_METHOD"] != "POST":
-            return self._ask(environ, browser, leaving)
+            return self._ask(browser, leaving)
         if leaving.hinted and leaving.hinted.sid:
             # The browser may have lost its cookie, or be signed in anew: what the client has rests on an older sign-in.
             self._service.browser_sessions.end(act, leaving.hinted, leaving.hinted.sid)
@@ -89,30 +90,31 @@ class Logout:
             practice, client_ip=self._peers.of(environ), request_id=environ[REQUEST_INFO].request_id
         )
 
-    def _sign_out(self, act: RequestContext, browser: Browser, leaving: _Leaving) -> Reply:
-        self._service.browser_sessions.sign_out(act, browser.sign_in)
-        reply = self._gone(leaving)
-        reply.headers.extend([("Set-Cookie", self._browsers.forget_sign_in(leaving.practice.id)), *SIGNED_OUT])
-        return reply
+    def _sign_out(self, act: RequestContext, browser: Browser, leaving: _Leaving) -> Response:
+        self._service.browser_sessions.sign_out(act, browser.session)
+        response = self._gone(leaving)
+        self._browsers.delete_session(response, leaving.practice.id)
+        response.headers.extend(SIGNED_OUT)
+        return response
 
-    def _gone(self, leaving: _Leaving) -> Reply:
+    def _gone(self, leaving: _Leaving) -> Response:
         where = leaving.onward or f"{self._base}/p/{leaving.practice.id}/signed-out"
-        return Reply(303, [("Location", where)])
+        return see_other(where)
 
-    def _ask(self, environ: Environ, browser: Browser, leaving: _Leaving) -> Reply:
-        return self._sheets.reply(
-            environ,
-            200,
+    def _ask(self, browser: Browser, leaving: _Leaving) -> Response:
+        response = render_page(
             "sign_out.html",
+            200,
             leaving.practice,
-            lang=language_of(environ, leaving.practice),
-            targets=[origin(leaving.onward)] if leaving.onward else [],
-            cookies=browser.cookies,
+            request_language(leaving.practice),
+            form_origins=[origin(leaving.onward)] if leaving.onward else [],
             action=f"{self._base}{PATH}",
             fields=leaving.fields,
-            csrf=self._browsers.form_token(browser, leaving.practice.id),
-            cancel=f"{self._base}/p/{leaving.practice.id}/session",
+            csrf=self._browsers.csrf_token(browser, leaving.practice.id, session_bound=True),
+            cancel_url=f"{self._base}/p/{leaving.practice.id}/session",
         )
+        self._browsers.set_browser(response, browser)
+        return response
 
     def _leaving(self, form: Mapping[str, str]) -> _Leaving:
         """Raises UnregisteredClient for whatever doesn't fit together: then there is nowhere to send the browser.
