@@ -279,7 +279,7 @@ def test_what_is_no_address_is_shown_again_beside_its_fault(ann: Visitor, typed:
     sheet = Sheet(ann.press(SIGN_IN, email=typed))
     assert sheet.status == 400
     assert "Please type your whole email address" in sheet.text
-    assert 'aria-describedby="wrong"' in sheet.html
+    assert 'aria-describedby="error"' in sheet.html
     assert sheet.form().fields["email"] == typed.strip()
     assert len(ann.web.house.outbox()) == mails
 
