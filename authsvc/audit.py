@@ -1,20 +1,19 @@
-"""What happened, in one list of names, and the entries that scripts append in the same breath as the act.
+"""Audit events, and the entries that scripts append together with the change that they record.
 
-The app hands a script one entry for every way the act may end, each with a MAC; the script picks one, numbers it
-without gaps and adds what only it could know (the patient behind an address, the new session). There is no act
-without its entry. Entries hold ids, never addresses, codes or tokens.
+The caller prepares one text for each call and a MAC for every event that the script may record; the script picks the
+event, numbers the entry without gaps and adds the details that only it knows (the patient behind an address, the new
+session). There is no change without its entry. Entries hold ids, never addresses, codes or tokens.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 from authsvc.model import RequestContext
-from authsvc.ports import Clock
 
 log = logging.getLogger("authsvc.audit")
 
@@ -70,56 +69,57 @@ class Event(StrEnum):
     KEY_REWRAPPED = "key.rewrapped"
 
 
-Entry = dict[str, str]
-"""One prepared entry: `o` the outcome's name in the script, `e` the entry as JSON text, `m` its MAC."""
-
-
 class Recorder:
-    """Prepares entries, and publishes those that a script has appended to log and metrics."""
+    """Prepares audit entries, and writes to the log and the metrics which of them were appended."""
 
-    def __init__(self, clock: Clock, mac: Callable[[bytes], str], count: Callable[[str], None]) -> None:
-        self._clock = clock
+    def __init__(self, mac: Callable[[str, str, str], str], count: Callable[[str], None]) -> None:
+        """`mac` of stream, text and event; `count` counts an event."""
         self._mac = mac
         self._count = count
 
-    def entry(self, event: Event, *, actor: str, reason: str = "", outcome: str = "", **fields: str) -> Entry:
-        """One entry for `event`; `fields` are what the app knows already."""
-        head = {"at_ms": self._clock.now_ms(), "event": event.value, "actor": actor}
-        text = json.dumps(
-            {
-                **head,
-                **({"reason": reason} if reason else {}),
-                **{name: value for name, value in fields.items() if value},
-            },
-            separators=(",", ":"),
-        )
-        return {"o": outcome or event.value, "e": text, "m": self._mac(text.encode())}
+    def text(
+        self, at_ms: int, actor: str, call: str, details: Mapping[str, str] | None = None, reason: str = ""
+    ) -> str:
+        """What is known before the call: one field a line. `call` as `RequestContext.audit_call`."""
+        return "\n".join((str(at_ms), actor, call, urlencode(details or {}), reason))
 
-    def entries(self, act: RequestContext, outcomes: Mapping[str, Event], **fields: str) -> dict[str, Entry]:
-        """Entries for every outcome of `act`, by the names the script knows them by; `limited` comes by itself."""
-        every = {**outcomes, "limited": Event.LIMITED}
-        return {
-            name: self.entry(
-                event,
-                actor=act.actor,
-                reason=act.reason,
-                outcome=event.value,
-                practice=act.practice.id,
-                request=act.request_id,
-                **fields,
-            )
-            for name, event in every.items()
-        }
+    def mac(self, stream: str, text: str, event: str) -> str:
+        """The MAC of one possible entry: it binds text, event and stream together."""
+        return self._mac(stream, text, event)
 
-    def happened(self, act: RequestContext, recorded: Iterable[Sequence[Any]]) -> None:
-        """Publish what the script reports as appended: event, and the facts where there are any."""
-        for event, *found in recorded:
-            facts = dict(found[0]) if found else {}
-            if "reason" in facts:  # `reason` is what an operator wrote; a script reports a cause
-                facts["cause"] = facts.pop("reason")
-            self.publish(event, actor=act.actor, practice=act.practice.id, request_id=act.request_id, **facts)
+    def log(self, context: RequestContext, entries: Iterable[Sequence[str]]) -> None:
+        """Log and count the entries of a call: event and details, as the script appended them."""
+        for event, details in entries:
+            fields = {"actor": context.actor, "practice": context.practice.id, "request_id": context.request_id}
+            self._write(event, {**fields, **readable_details(details)})
 
-    def publish(self, event: str, **fields: Any) -> None:
-        """The same fact for those who read the log or the metrics."""
+    def log_site(self, event: str, **fields: Any) -> None:
+        """The same for an entry of the site's own streams."""
+        self._write(event, {name: value for name, value in fields.items() if value})
+
+    def _write(self, event: str, fields: Mapping[str, Any]) -> None:
         self._count(event)
-        log.info(event, extra=fields)
+        log.info(event, extra=dict(fields))
+
+
+def readable(number: int, text: str, event: str, details: str) -> dict[str, Any]:
+    """An entry as it is shown and exported. Raises ValueError for a text that isn't one of ours."""
+    at_ms, actor, call, known, reason = text.split("\n")
+    entry: dict[str, Any] = {"n": number, "at_ms": int(at_ms), "event": event, "actor": actor}
+    if reason:
+        entry["reason"] = reason
+    if call and not call.startswith("-"):
+        entry["request"] = call
+    return {**entry, **dict(parse_qsl(known)), **readable_details(details)}
+
+
+def readable_details(details: str) -> dict[str, Any]:
+    """The details that a script added. Its `reason` is shown as `cause`: `reason` is what an operator wrote."""
+    found: dict[str, Any] = {name: int(value) if name in NUMBERS else value for name, value in parse_qsl(details)}
+    if "reason" in found:
+        found["cause"] = found.pop("reason")
+    return found
+
+
+NUMBERS = frozenset({"generation", "newest", "patients"})
+"""Details that are numbers."""

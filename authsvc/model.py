@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 PERMISSIONS = frozenset(
     {
@@ -107,13 +108,12 @@ class LimitState:
 
 @dataclass
 class RequestContext:
-    """One call from outside, on its way through a use case: who, where, and why. The use case appends to `limits` what
-    the answer's RateLimit fields shall say; the pages add the Idempotency-Key once they have read the form.
+    """Who calls, in which practice, and how: the argument that every use case takes first.
 
-    `id` is 128 random bits (base64url), minted per call and reused by our own retries only, so that every script can
-    be repeated safely. `actor` is what the audit says: `client:billing`, `cli:anna`. `client_ip` is the patient's
-    address as the caller tells it, never the calling service's own. `fingerprint` is a digest of the request's body,
-    compared when an Idempotency-Key comes again.
+    `id` is 128 random bits (base64url) that name the call. `actor` is what the audit says: `client:billing`,
+    `cli:anna`. `client_ip` is the patient's address as the caller names it, never the calling service's own.
+    `fingerprint` is a digest of the request's body, compared when an Idempotency-Key comes again. `limits` collects
+    what the answer's RateLimit fields shall say, `scripts` counts the scripts that were run.
     """
 
     id: str
@@ -126,11 +126,37 @@ class RequestContext:
     idempotency_key: str | None = None
     fingerprint: bytes = b""
     limits: list[LimitState] = field(default_factory=list)
+    scripts: int = 0
 
     @classmethod
-    def of_client(cls, act_id: str, client: Client, practice: Practice, request_id: str) -> RequestContext:
-        """A client's act at /oauth2, where the token or code that it brings tells the practice."""
-        return cls(act_id, f"client:{client.id}", practice, client, request_id=request_id)
+    def of_client(cls, call_id: str, client: Client, practice: Practice, request_id: str) -> RequestContext:
+        """A client's call at /oauth2, where the token or code that it brings names the practice."""
+        return cls(call_id, f"client:{client.id}", practice, client, request_id=request_id)
+
+    @property
+    def audit_call(self) -> str:
+        """What an audit entry names the call by: the request's id, or `-` and the id of an operator's call."""
+        return self.request_id or f"-{self.id}"
+
+    @property
+    def client_id(self) -> str:
+        """Empty at the hosted pages and on the command line."""
+        return self.client.id if self.client else ""
+
+    def next_script_id(self) -> str:
+        """An id for one run of a script, kept while the run is repeated after a lost answer."""
+        self.scripts += 1
+        return f"{self.id[:16]}.{self.scripts}"
+
+
+class Bucket(NamedTuple):
+    """One bucket of a limit: `quota` calls in `window_s`; `shown` in the RateLimit fields of the answer."""
+
+    policy: str
+    id: str
+    quota: int
+    window_s: int
+    shown: bool = True
 
 
 @dataclass(frozen=True)
@@ -164,6 +190,13 @@ class Choice:
 
     challenge: str
     patients: tuple[tuple[str, str], ...]  # (patient id, label)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The patients of a proven mailbox, as the store has them: (patient id, sealed label)."""
+
+    patients: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -224,6 +257,24 @@ class LinkView:
     locale: str = ""
     client: str = ""
     email_hint: str = ""
+
+
+@dataclass(frozen=True)
+class Session:
+    """A session's record. `client` is empty for a browser session at the hosted pages, `channel` carried the proof
+    (`amr`), `opened_ms` is `auth_time`; the present `generation` of refresh tokens began at `generation_ms`."""
+
+    id: str
+    patient: str
+    client: str
+    audience: str
+    channel: str
+    opened_ms: int
+    used_ms: int
+    generation: int
+    generation_ms: int
+    expires_ms: int
+    scope: str
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ and says so.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -16,12 +15,12 @@ from authsvc.config import limits as limits_file
 from authsvc.config import load as config
 from authsvc.config import workflows
 from authsvc.config.limits import Limits
-from authsvc.config.load import Settings
+from authsvc.config.settings import Settings
 from authsvc.config.workflows import Catalogue
-from authsvc.crypto import mint, sealing
+from authsvc.crypto import mint
 from authsvc.crypto.hashing import HashQueue
 from authsvc.errors import AuthsvcError, Fault, SettingsInvalid
-from authsvc.flows.audit_log import AuditLog
+from authsvc.flows.audit_log import AuditLog, entry_mac
 from authsvc.flows.authorization_codes import AuthorizationCodes
 from authsvc.flows.browser_sessions import BrowserSessions
 from authsvc.flows.challenges import Challenges
@@ -29,31 +28,44 @@ from authsvc.flows.clients import Clients
 from authsvc.flows.codes import Codes
 from authsvc.flows.cookies import Cookies
 from authsvc.flows.data_keys import DataKeys
+from authsvc.flows.dependencies import Dependencies
 from authsvc.flows.forward_auth import ForwardAuth
+from authsvc.flows.idempotency import IdempotentAnswers
 from authsvc.flows.introspection import TokenIntrospection
 from authsvc.flows.key_rotation import KeyRotation
 from authsvc.flows.links import Links
 from authsvc.flows.logos import Logos
-from authsvc.flows.mail_throttle import MailThrottle
+from authsvc.flows.mail_messages import MailMessages
 from authsvc.flows.patients import Patients
+from authsvc.flows.personal_data import PersonalData
 from authsvc.flows.polling import Poller
 from authsvc.flows.practices import Practices
+from authsvc.flows.rate_limits import RateLimits
 from authsvc.flows.relying_parties import RelyingParties
 from authsvc.flows.revocations import Revocations
-from authsvc.flows.script_runner import ScriptRunner
+from authsvc.flows.session_scopes import SessionScopes
 from authsvc.flows.sessions import Sessions
 from authsvc.flows.site_audit import SiteAudit
 from authsvc.flows.token_issuer import TokenIssuer
 from authsvc.flows.userinfo import Userinfo
 from authsvc.metrics import Metrics
-from authsvc.model import Client, Message, Practice, RequestContext
+from authsvc.model import Client, Practice, RequestContext
 from authsvc.ports import Clock, Entropy, SystemClock, SystemEntropy
-from authsvc.store.connection import Store, connect
+from authsvc.store.authorization_codes import AuthorizationCodeStore
+from authsvc.store.clients import ClientStore
+from authsvc.store.codes import CodeStore
+from authsvc.store.connection import Connection, connect
 from authsvc.store.documents import DocumentStore
 from authsvc.store.keys import KeyStore
+from authsvc.store.links import LinkStore
 from authsvc.store.logos import LogoStore
+from authsvc.store.mail_throttle import MailThrottle
+from authsvc.store.mailing import Mailing
 from authsvc.store.outbox import Outbox
 from authsvc.store.outbox_wakeup import OutboxWakeup
+from authsvc.store.patients import PatientStore
+from authsvc.store.scripts import ScriptRunner
+from authsvc.store.sessions import SessionStore
 
 FLAGS_EVERY_S = 1.0  # how old the mail brake may be
 
@@ -91,7 +103,7 @@ class Service:
         catalogue: Catalogue,
         limits: Limits,
         *,
-        store: Store,
+        store: Connection,
         clock: Clock,
         entropy: Entropy,
         metrics: Metrics,
@@ -104,49 +116,59 @@ class Service:
         self.entropy = entropy
         self.metrics = metrics
 
-        key_store = KeyStore(store)
+        recorder = Recorder(lambda stream, text, event: entry_mac(self.data_keys, stream, text, event), metrics.count)
+        runner = ScriptRunner(store, clock, recorder)
+        key_store = KeyStore(store, runner)
         self.data_keys = DataKeys(key_store, settings.secret_keys, entropy)
-        self.recorder = Recorder(
-            clock, lambda data: sealing.mac(self.data_keys.key("audit"), "authsvc audit v1", data), metrics.count
-        )
-        self.signing_keys = KeyRotation(key_store, self.data_keys, self.recorder, clock, entropy, settings)
+        self.signing_keys = KeyRotation(key_store, self.data_keys, clock, entropy, settings)
         self.mail_throttle = MailThrottle(store)
-        self.outbox = Outbox(store, settings.delivery_record_life_s)
+        self.outbox = Outbox(store, clock, settings.delivery_record_life_s)
         self._outbox_wakeup = OutboxWakeup(self.outbox)
-        self.script_runner = ScriptRunner(
-            store=store,
-            clock=clock,
-            entropy=entropy,
-            recorder=self.recorder,
-            data_keys=self.data_keys,
+        personal_data = PersonalData(self.data_keys, entropy)
+        self.deps = deps = Dependencies(
             settings=settings,
             limits=limits,
-            mail_throttle=self.mail_throttle,
-            outbox_wakeup=self._outbox_wakeup,
+            catalogue=catalogue,
+            clock=clock,
+            entropy=entropy,
+            data_keys=self.data_keys,
+            personal_data=personal_data,
+            messages=MailMessages(self.data_keys, personal_data, entropy),
+            rate_limits=RateLimits(limits, self.data_keys),
+            answers=IdempotentAnswers(self.data_keys, entropy, settings.idempotency_life_s),
+            hash_queue=HashQueue(settings.code_hash_slots, settings.code_hash_queue),
         )
-        site = SiteAudit(store, self.recorder, entropy)
-        pictures = LogoStore(store)
-        self.practices = Practices(DocumentStore(store, "practices"), pictures, site, clock)
-        self.logos = Logos(pictures)
-        self.clients = Clients(self.script_runner, DocumentStore(store, "clients"), site)
+
+        mailing = Mailing(settings, limits, self.mail_throttle, self._outbox_wakeup)
+        client_store = ClientStore(runner)
+        code_store = CodeStore(runner, mailing, settings, limits)
+        link_store = LinkStore(runner, mailing, limits)
+        logo_store = LogoStore(store)
+        patient_store = PatientStore(runner, mailing)
+        session_store = SessionStore(runner, store, settings, limits)
+
+        site = SiteAudit(runner, entropy)
+        self.practices = Practices(DocumentStore(store, "practices"), logo_store, site, clock)
+        self.logos = Logos(logo_store)
+        self.clients = Clients(deps, client_store, DocumentStore(store, "clients"), site)
         self.relying_parties = RelyingParties(self.clients)
-        self.patients = Patients(self.script_runner, self.outbox)
-        issuing = TokenIssuer(self.script_runner, self.signing_keys)
-        queue = HashQueue(settings.code_hash_slots, settings.code_hash_queue)
-        challenges = Challenges(self.script_runner, catalogue, queue)
-        self.codes = Codes(self.script_runner, challenges, issuing, catalogue, queue)
-        self.links = Links(self.script_runner, challenges, issuing, catalogue)
-        bearers = TokenIntrospection(self.script_runner, self.signing_keys)
-        self.sessions = Sessions(self.script_runner, issuing, bearers, self.practices)
+        self.patients = Patients(deps, patient_store, self.outbox)
+        scopes = SessionScopes(session_store, catalogue)
+        issuer = TokenIssuer(deps, self.signing_keys, scopes)
+        challenges = Challenges(deps, code_store)
+        self.codes = Codes(deps, code_store, challenges, issuer, scopes)
+        self.links = Links(deps, link_store, challenges, issuer)
+        self.introspection = introspection = TokenIntrospection(deps, session_store, self.signing_keys)
+        self.sessions = Sessions(deps, session_store, client_store, issuer, introspection, self.practices)
         self.cookies = Cookies(self.data_keys, entropy)
-        self.browser_sessions = BrowserSessions(self.script_runner, self.codes, self.sessions, issuing)
+        self.browser_sessions = BrowserSessions(deps, session_store, patient_store, self.codes, self.sessions, issuer)
         self.authorization_codes = AuthorizationCodes(
-            self.script_runner, self.signing_keys, self.links, self.practices, issuing, catalogue
+            deps, AuthorizationCodeStore(runner, settings), self.signing_keys, self.links, self.practices, issuer
         )
-        self.userinfo = Userinfo(self.script_runner, bearers, self.practices)
-        self.forward_auth = ForwardAuth(bearers, self.practices, settings.default_audience)
-        self.revocations = Revocations(self.script_runner, self.signing_keys)
-        self.audit_log = AuditLog(store, self.data_keys, self.practices, site)
+        self.userinfo = Userinfo(deps, patient_store, introspection, self.practices)
+        self.forward_auth = ForwardAuth(introspection, self.practices, settings.default_audience)
+        self.revocations = Revocations(deps, session_store, self.signing_keys, self.practices)
+        self.audit_log = AuditLog(store, runner, self.data_keys, self.practices, site)
         self._pollers = (
             Poller(settings.ring_poll_s, keys=self.signing_keys.refresh),
             Poller(FLAGS_EVERY_S, mail_throttle=self.mail_throttle.refresh),
@@ -175,26 +197,6 @@ class Service:
             reason=reason,
             idempotency_key=idempotency_key,
             fingerprint=fingerprint,
-        )
-
-    def open_entry(self, practice: Practice, fields: Mapping[str, str]) -> Message:
-        """Open one sealed outbox entry, in the worker's memory. Raises ValueError for one that doesn't open."""
-        context = f"{practice.id}:{fields['id']}"
-        body = json.loads(sealing.unseal(self.data_keys.key("outbox"), "mail", fields["body"], context))
-        until_ms = int(fields["until"])
-        return Message(
-            id=fields["id"],
-            practice=practice,
-            kind=fields["kind"],
-            channel=fields["channel"],
-            to=self.script_runner.unseal(practice.id, "address", fields["to"], fields["patient"]),
-            locale=fields["locale"],
-            queued_at_ms=int(fields["queued"]),
-            until_ms=until_ms,
-            expires_at_ms=int(body.get("expires_at_ms", until_ms)),
-            code=body.get("code", ""),
-            url=body.get("url", ""),
-            workflow=body.get("workflow", ""),
         )
 
     def start(self) -> None:
@@ -235,7 +237,7 @@ def bootstrap(
 ) -> Service:
     """Wire a service for these settings; tests hand in a client, a clock and entropy of their own."""
     client = connect(settings) if redis_client is None else redis_client
-    store = Store(
+    store = Connection(
         client,
         deadline_s=settings.redis_deadline_s,
         waiting_limit=max(1, settings.threads // 2),

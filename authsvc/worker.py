@@ -22,7 +22,7 @@ from authsvc.flows.polling import Poller
 from authsvc.model import Message, Practice
 from authsvc.ports import Sender
 from authsvc.store.inbox import Inbox
-from authsvc.store.outbox import LOGOUTS, MailCap, Outbox
+from authsvc.store.outbox import LOGOUTS, MailCap
 from authsvc.wiring import Service
 
 SENDERS: Final = 2  # mails under way at once: each has a connection of its own; more processes give more
@@ -63,7 +63,7 @@ def send_test(service: Service, practice: Practice, address: str) -> str:
     now_ms = service.clock.now_ms()
     return sender(service).send(
         Message(
-            id=service.script_runner.new_id(),
+            id=service.deps.new_id(),
             practice=practice,
             kind="test",
             channel="email",
@@ -85,7 +85,7 @@ def _worker(service: Service) -> Worker:
     return Worker(
         service.outbox,
         {"email": sender(service)},
-        service.open_entry,
+        service.deps.messages.open,
         service.practices.get,
         service.clock,
         service.entropy,
@@ -99,14 +99,15 @@ def _teller(service: Service) -> Worker:
     """The worker of the logouts. One is enough for all clients: one that doesn't answer is left alone for a while."""
     logouts = BackchannelLogout(service.clients, service.signing_keys, service.clock, service.settings)
     return Worker(
-        Outbox(service.store, service.settings.delivery_record_life_s, LOGOUTS),
+        service.outbox,
         {"backchannel": BackchannelSender(service.clock)},
-        logouts.open_entry,
+        logouts.open,
         service.practices.get,
         service.clock,
         service.entropy,
         on_event=lambda name, _: service.metrics.count("logouts", state=name.removeprefix("logout_")),
         carries="logout",
+        queues=(LOGOUTS,),
     )
 
 

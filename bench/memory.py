@@ -26,7 +26,7 @@ from authsvc.flows.authorization_codes import s256
 from authsvc.flows.logos import Logo
 from authsvc.model import PERMISSIONS, AuthorizationRequest, NewBrowserSession, RequestContext, Started, TokenGrant
 from authsvc.store.inbox import Inbox
-from authsvc.store.outbox import LOGOUTS, MailCap, Outbox
+from authsvc.store.outbox import CODES, LOGOUTS, MAILS, MailCap
 from authsvc.wiring import Service, bootstrap
 from bench.__main__ import unthrottled
 
@@ -79,6 +79,14 @@ class Day:
             backchannel_logout_uri="https://portal.maple.example/signed-out",
         )
 
+    def opened_mail(self) -> Any:
+        """The newest code mail, as the worker opens it."""
+        outbox = self.service.outbox
+        entry = outbox.take("maple", "codes", "bench", 30_000, 1000).entries[-1]
+        recipient = outbox.begin("maple", entry, "bench", 30_000)
+        assert not isinstance(recipient, str)
+        return self.service.deps.messages.open(self.practice, entry, recipient)
+
     def act(self, **more: Any) -> RequestContext:
         return self.service.act(self.practice, self.client, client_ip="203.0.113.7", **more)
 
@@ -116,7 +124,7 @@ class Day:
         )
         where, verifier = portal.redirect_uris[0], "v" * 43
         started = self.service.codes.start(self.page(), email=email)
-        message = self.service.open_entry(self.practice, self.redis.xrevrange("authsvc:{maple}:outbox", count=1)[0][1])
+        message = self.opened_mail()
         entered = browser_sessions.verify(self.page(), started.challenge, message.code)
         assert isinstance(entered, NewBrowserSession)
         asked = AuthorizationRequest(
@@ -187,11 +195,12 @@ def the_rest(day: Day) -> None:
     link = day.mail_link("ann")
     service.links.peek(day.page(), link)
     service.authorization_codes.press(day.page(), link, "B" * 22, day.portal.id)
-    Outbox(service.store, 60, LOGOUTS).take("maple", "0123456789abcdef01234567", now_ms, 30_000, 10)
-    service.outbox.take("maple", "0123456789abcdef01234567", now_ms, 30_000, 10)
+    for queue in (CODES, MAILS, LOGOUTS):
+        for entry in service.outbox.take("maple", queue, "0123456789abcdef01234567", 30_000, 10).entries:
+            service.outbox.begin("maple", entry, "0123456789abcdef01234567", 30_000)
     for practice in ("maple", None):
-        service.outbox.count(practice, 10, MailCap(10, 900, 0.8), now_ms)
-    service.outbox.ring("maple")
+        service.outbox.count(practice, 10, MailCap(10, 900, 0.8))
+    service.outbox.wake_worker(["maple"])
     Inbox(service.store).append("{}")
     service.practices.set("maple", actor="cli:bench", logo=Logo("0123456789abcdef", 320, 80, bytes(6_000)))
     service.audit_log.seal_all()

@@ -28,7 +28,7 @@ from tests.harness import machine
 # The package itself is imported where it is used: this file is read before coverage is measured.
 if TYPE_CHECKING:
     from authsvc.demo.embedded import StoreServer
-    from authsvc.store.connection import Store
+    from authsvc.store.connection import Connection
 
 BACKENDS = ("fakeredis", "valkey", "redis")
 
@@ -178,11 +178,11 @@ def redis_client(backend: str, servers: Backends) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def store(redis_client: redis.Redis) -> Store:
+def store(redis_client: redis.Redis) -> Connection:
     """The store that ships, on that client, with room for tests that race a hundred threads."""
-    from authsvc.store.connection import Store
+    from authsvc.store.connection import Connection
 
-    return Store(redis_client, deadline_s=30, waiting_limit=256)
+    return Connection(redis_client, deadline_s=30, waiting_limit=256)
 
 
 LOGGING_FLAGS = ("logThreads", "logProcesses", "logMultiprocessing", "raiseExceptions", "_srcfile")

@@ -27,7 +27,7 @@ from typing import Final
 from authsvc.errors import DeliveryDeferred, DeliveryRefused, Unavailable
 from authsvc.model import Message, Practice
 from authsvc.ports import Clock, Entropy, Sender
-from authsvc.store.outbox import Entry, MailCap, Outbox
+from authsvc.store.outbox import CODES, MAILS, Entry, MailCap, Outbox, Recipient
 
 SWEEP_MS: Final = 2_000
 LISTEN_S: Final = 0.1  # between two looks at the doorbell: the most that an idle worker adds to a mail's way
@@ -65,7 +65,7 @@ class Worker:
         self,
         outbox: Outbox,
         senders: Mapping[str, Sender],
-        open_entry: Callable[[Practice, Mapping[str, str]], Message],
+        open_entry: Callable[[Practice, Entry, Recipient], Message],
         practice: Callable[[str], Practice | None],
         clock: Clock,
         entropy: Entropy,
@@ -74,6 +74,7 @@ class Worker:
         site_cap: MailCap | None = None,
         on_event: Event | None = None,
         carries: str = "mail",
+        queues: tuple[str, ...] = (CODES, MAILS),
     ) -> None:
         """`senders` by channel; `open_entry` unseals (ValueError when it can't); `practice` looks one up by id. Without
         caps nothing is counted. What it `carries` begins the names of its events."""
@@ -87,6 +88,7 @@ class Worker:
         self._site_cap = site_cap
         self._on_event = on_event
         self._carries = carries
+        self._queues = queues
         self._consumer = entropy.token_bytes(12).hex()
         self._swept_ms: int | None = None
         self._waiting: set[str] = set()  # practices that may have more
@@ -109,7 +111,7 @@ class Worker:
     def step(self, stop: threading.Event | None = None) -> int:
         """One look around; how many messages were seen to. Raises `Unavailable`."""
         now_ms = self._clock.now_ms()
-        self._waiting |= self._outbox.rung()
+        self._waiting |= self._outbox.woken()
         if self._swept_ms is None or not 0 <= now_ms - self._swept_ms < SWEEP_MS:
             self._waiting |= self._outbox.practices()
             self._swept_ms = now_ms
@@ -127,16 +129,19 @@ class Worker:
         practice = self._practice(practice_id)
         if practice is None:  # just made, and not known here yet, or just removed: the sweep comes by again
             return 0
-        batch = self._outbox.take(practice_id, self._consumer, self._clock.now_ms(), LEASE_MS, TURN)
+        return sum(self._drain(practice, queue, stop) for queue in self._queues)
+
+    def _drain(self, practice: Practice, queue: str, stop: threading.Event | None) -> int:
+        batch = self._outbox.take(practice.id, queue, self._consumer, LEASE_MS, TURN)
         if batch.full:
-            self._waiting.add(practice_id)
+            self._waiting.add(practice.id)
         if batch.fresh:
-            self._count(practice_id, batch.fresh)
+            self._count(practice.id, batch.fresh)
             self._count(None, batch.fresh)
         for number, entry in enumerate(batch.entries):
             if stop is not None and stop.is_set():
                 for untried in batch.entries[number:]:
-                    self._outbox.release(practice_id, untried, self._consumer, self._clock.now_ms())
+                    self._outbox.release(practice.id, untried, self._consumer)
                 return number
             self._see_to(practice, entry)
         return len(batch.entries)
@@ -145,7 +150,7 @@ class Worker:
         cap = self._site_cap if practice_id is None else self._practice_cap
         if cap is None:
             return
-        brake = self._outbox.count(practice_id, mails, cap, self._clock.now_ms())
+        brake = self._outbox.count(practice_id, mails, cap)
         if not brake:
             self._braked.discard(practice_id)
         elif practice_id not in self._braked:
@@ -155,31 +160,36 @@ class Worker:
 
     def _see_to(self, practice: Practice, entry: Entry) -> None:
         """One message, from lease to note."""
-        if entry.void:
-            self._outbox.finish(practice.id, entry, "void", "", self._clock.now_ms())
+        if entry.nobody:
+            self._outbox.finish(practice.id, entry, "void", "")
             return
         key = (practice.id, entry.id)
         outcome = self._unnoted.get(key)
         if outcome is None:
-            if not self._outbox.begin(practice.id, entry, self._consumer, self._clock.now_ms(), LEASE_MS):
+            recipient = self._outbox.begin(practice.id, entry, self._consumer, LEASE_MS)
+            if recipient == "lost":
                 return
-            outcome = self._unnoted[key] = self._try(practice, entry)
+            if isinstance(recipient, Recipient):
+                outcome = self._try(practice, entry, recipient)
+            else:
+                outcome = _Outcome("cancelled")
+            self._unnoted[key] = outcome
         now_ms = self._clock.now_ms()
         if outcome.state == "deferred":
-            noted = self._outbox.defer(practice.id, entry, self._consumer, outcome.at_ms, outcome.detail, now_ms)
+            noted = self._outbox.defer(practice.id, entry, self._consumer, outcome.at_ms, outcome.detail)
         else:
-            noted = self._outbox.finish(practice.id, entry, outcome.state, outcome.detail, now_ms)
+            noted = self._outbox.finish(practice.id, entry, outcome.state, outcome.detail)
         del self._unnoted[key]
         if noted:
             self._tell(practice, entry, outcome, now_ms)
 
-    def _try(self, practice: Practice, entry: Entry) -> _Outcome:
+    def _try(self, practice: Practice, entry: Entry, recipient: Recipient) -> _Outcome:
         deadline_ms = min(entry.until_ms, entry.queued_ms + LONGEST_LIFE_MS)
         if self._clock.now_ms() >= deadline_ms:
             return _Outcome("too_late")
         retry_after_s: int | None = None
         try:
-            message = self._open_entry(practice, entry.fields)
+            message = self._open_entry(practice, entry, recipient)
             sender = self._senders.get(message.channel)
             if sender is None:
                 return _Outcome("refused", "no sender for this channel")
@@ -209,11 +219,10 @@ class Worker:
 
     def _tell(self, practice: Practice, entry: Entry, outcome: _Outcome, now_ms: int) -> None:
         """To the log and to whoever counts. Never an address, a code or a URL."""
-        fields = entry.fields
         facts: dict[str, str | int] = {
             "practice": practice.id,
-            "kind": fields["kind"],
-            "channel": fields["channel"],
+            "kind": entry.kind,
+            "channel": entry.channel,
             "message_id": entry.message_id,
             "attempts": entry.tries + 1,
         }
@@ -221,7 +230,7 @@ class Worker:
         level = logging.INFO if outcome.state == "sent" else logging.WARNING
         LOG.log(level, name, extra={**facts, "state": outcome.state, "reason": outcome.detail})
         if self._on_event is not None:
-            self._on_event(name, {**facts, "patient": fields["patient"], "waited_ms": now_ms - entry.queued_ms})
+            self._on_event(name, {**facts, "patient": entry.patient, "waited_ms": now_ms - entry.queued_ms})
 
 
 def run_workers(workers: Iterable[Worker], stop: threading.Event, grace_s: float = GRACE_S) -> bool:

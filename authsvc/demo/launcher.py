@@ -34,7 +34,7 @@ from authsvc.demo.processes import Child, DemoFailed, PortTaken, end_all
 from authsvc.demo.sample import api, clinic, records
 from authsvc.demo.tour import demo_site
 from authsvc.errors import SettingsInvalid, Unavailable
-from authsvc.store.connection import Store, connect, site_prefix
+from authsvc.store.connection import Connection, connect, site_prefix
 from authsvc.store.inbox import Inbox
 
 HOST = "127.0.0.1"
@@ -73,7 +73,7 @@ def _serve(stack: ExitStack, port: int) -> NoReturn:
     service_url = f"http://{HOST}:{service_port}"
     environ = _environment(store.url, service_url, service_port, admin_port)
     settings_of_service = load({name: value for name, value in environ.items() if name.startswith("AUTHSVC_")})
-    store_client = Store(connect(settings_of_service))
+    store_client = Connection(connect(settings_of_service))
     environ["AUTHSVC_SECRET_KEYS"] = _secret_keys(store_client, environ["AUTHSVC_SECRET_KEYS"])
 
     program = [sys.executable, "-m", "authsvc"]
@@ -116,7 +116,7 @@ def _environment(store_url: str, service_url: str, service_port: int, admin_port
     }
 
 
-def _secret_keys(store_client: Store, fresh: str) -> str:
+def _secret_keys(store_client: Connection, fresh: str) -> str:
     """The demo's master secret lies in its store, so that a store that outlives one demo serves the next. A secret
     beside what it protects protects nothing: right for a demo, wrong anywhere else."""
     name = site_prefix("demo") + "secret_keys"

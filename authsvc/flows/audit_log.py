@@ -8,20 +8,21 @@ found and named. Entries that are younger than the last seal are said to be unse
 from __future__ import annotations
 
 import hmac
-import itertools
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from authsvc import audit
 from authsvc.audit import Event
 from authsvc.crypto import mint, sealing
 from authsvc.flows.data_keys import DataKeys
 from authsvc.flows.practices import Practices
 from authsvc.flows.site_audit import SiteAudit
 from authsvc.store.audit import PAGE, AuditEntry, AuditStream, Seal
-from authsvc.store.connection import Store
+from authsvc.store.connection import Connection
+from authsvc.store.scripts import ScriptRunner
 
+MAC_BYTES = 16
 SITE = ("@site", "@keys", "@clients")
 CHECK_CHARS = 8  # 48 bits of every entry's own MAC: enough to say which entry of a broken range it is
 
@@ -40,11 +41,19 @@ class AuditReport:
 class AuditLog:
     """The use cases of an auditor, and the worker's part in them."""
 
-    def __init__(self, store: Store, data_keys: DataKeys, practices: Practices, site: SiteAudit) -> None:
-        self._store = store
-        self._site = site
+    def __init__(
+        self,
+        connection: Connection,
+        runner: ScriptRunner,
+        data_keys: DataKeys,
+        practices: Practices,
+        site: SiteAudit,
+    ) -> None:
+        self._connection = connection
+        self._runner = runner
         self._data_keys = data_keys
         self._practices = practices
+        self._site = site
 
     def seal_all(self) -> int:
         """Seal what came since the last time, in every trail; how many entries that were. Raises Unavailable."""
@@ -52,29 +61,28 @@ class AuditLog:
         return sum(self.seal(name) for name in names)
 
     def seal(self, name: str) -> int:
-        """Seal what came since the last time in one trail."""
-        trail, done = AuditStream(self._store, name), 0
+        """Seal what came since the last time in one stream."""
+        stream, done = AuditStream(self._connection, self._runner, name), 0
         while True:
-            after, after_id, chain = trail.sealed()
-            fresh = trail.entries(after_id)
+            after, chain = stream.sealed()
+            fresh = stream.entries(after)
             if not fresh:
                 return done
             seal = Seal(fresh[0].n, fresh[-1].n, self._checks(name, fresh), self._chained(name, chain, fresh))
-            if not trail.seal(after, seal, fresh[-1].id):
+            if not stream.seal(after, seal):
                 return done
             done += len(fresh)
 
     def verify(self, name: str) -> AuditReport:
-        """Check a whole trail against its seals. Raises UnknownName, Unavailable."""
-        trail = self._trail(name)
-        entries = list(_all(trail))
+        """Check a whole stream against its seals. Raises UnknownName, Unavailable."""
+        stream = self._stream(name)
+        entries = list(_all(stream))
         by_number = {entry.n: entry for entry in entries}
-        faults = [f"entry {n} stands twice" for n in _twice(entries)]
-        faults += [f"entry {b.n} stands behind entry {a.n}" for a, b in itertools.pairwise(entries) if b.n < a.n]
-        faults += [f"entry {entry.n}: its text was changed" for entry in entries if not self._genuine(entry)]
-        first = min(by_number, default=trail.count() + 1)
+        faults = [f"entry {second} repeats entry {first}" for first, second in _repeated(entries)]
+        faults += [f"entry {entry.n}: its text was changed" for entry in entries if not self._is_genuine(name, entry)]
+        first = min(by_number, default=stream.count() + 1)
         sealed_to, chain = 0, ""
-        for seal in trail.seals():
+        for seal in stream.seals():
             if seal.first != sealed_to + 1:
                 faults.append(f"the seals skip from entry {sealed_to} to {seal.first}")
             sealed_to = seal.last
@@ -88,38 +96,38 @@ class AuditLog:
             if len(present) == len(span) and self._chained(name, chain, present) != seal.chain:
                 faults.append(f"entries {seal.first} to {seal.last} don't match their seal")
             chain = seal.chain
-        tail = trail.count() - sealed_to
-        faults += [f"entry {n} is missing" for n in range(sealed_to + 1, trail.count() + 1) if n not in by_number]
+        tail = stream.count() - sealed_to
+        faults += [f"entry {n} is missing" for n in range(sealed_to + 1, stream.count() + 1) if n not in by_number]
         return AuditReport(name, len(entries), sealed_to, tail, tuple(dict.fromkeys(faults)))
 
     def tail(self, name: str, most: int = 20) -> list[dict[str, Any]]:
         """The youngest entries, readable. Raises UnknownName, Unavailable."""
-        return [_readable(entry) for entry in self._trail(name).newest(most)]
+        return [_readable(name, entry) for entry in self._stream(name).newest(most)]
 
-    def export(self, name: str) -> tuple[Iterator[dict[str, Any]], str]:
-        """Every entry, readable, and the mark up to which the trail is sealed: `trim` takes it, once all is written."""
-        trail = self._trail(name)
-        _, sealed_id, _ = trail.sealed()
-        return (_readable(entry) for entry in _all(trail)), sealed_id
+    def export(self, name: str) -> tuple[Iterator[dict[str, Any]], int]:
+        """Every entry, readable, and the number up to which the stream is sealed: `trim` takes it, once all is
+        written."""
+        stream = self._stream(name)
+        sealed_to, _ = stream.sealed()
+        return (_readable(name, entry) for entry in _all(stream)), sealed_to
 
-    def trim(self, name: str, mark: str, *, actor: str, reason: str = "") -> int:
-        """Drop the sealed entries up to the mark of an export from Redis; how many. Their seals stay."""
-        dropped = self._trail(name).trim(mark) if mark != "-" else 0
+    def trim(self, name: str, upto: int, *, actor: str, reason: str = "") -> int:
+        """Drop the sealed entries up to the number of an export from Redis; how many. Their seals stay."""
+        dropped = self._stream(name).trim(upto) if upto else 0
         self._site.record(Event.AUDIT_TRIMMED, actor=actor, reason=reason, trail=name, entries=str(dropped))
         return dropped
 
-    def _trail(self, name: str) -> AuditStream:
+    def _stream(self, name: str) -> AuditStream:
         if name not in SITE:
             self._practices.known(name)
-        return AuditStream(self._store, name)
+        return AuditStream(self._connection, self._runner, name)
 
-    def _genuine(self, entry: AuditEntry) -> bool:
-        mac = sealing.mac(self._data_keys.key("audit"), "authsvc audit v1", entry.text.encode())
-        return hmac.compare_digest(mac, entry.mac)
+    def _is_genuine(self, name: str, entry: AuditEntry) -> bool:
+        return hmac.compare_digest(entry_mac(self._data_keys, name, entry.text, entry.event), entry.mac)
 
     def _check(self, name: str, entry: AuditEntry) -> str:
         key = self._data_keys.key("audit")
-        return mint.b64u(sealing.raw_mac(key, "authsvc audit check v1", name, *_parts(entry)))[:CHECK_CHARS]
+        return mint.b64u(sealing.raw_mac(key, "authsvc audit check v2", name, *_parts(entry)))[:CHECK_CHARS]
 
     def _checks(self, name: str, entries: Iterable[AuditEntry]) -> str:
         return "".join(self._check(name, entry) for entry in entries)
@@ -136,34 +144,38 @@ class AuditLog:
     def _chained(self, name: str, chain: str, entries: Iterable[AuditEntry]) -> str:
         key = self._data_keys.key("audit")
         for entry in entries:
-            chain = mint.b64u(sealing.raw_mac(key, "authsvc audit chain v1", name, chain, *_parts(entry)))
+            chain = mint.b64u(sealing.raw_mac(key, "authsvc audit chain v2", name, chain, *_parts(entry)))
         return chain
 
 
-def _parts(entry: AuditEntry) -> tuple[str, str, str, str]:
-    return str(entry.n), entry.text, entry.mac, entry.facts
+def entry_mac(data_keys: DataKeys, stream: str, text: str, event: str) -> str:
+    """The MAC of one entry, 22 characters: of its text (call and instant included), its event and its stream."""
+    mac = sealing.raw_mac(data_keys.key("audit"), "authsvc audit entry v2", stream, text, event)
+    return mint.b64u(mac[:MAC_BYTES])
 
 
-def _all(trail: AuditStream) -> Iterator[AuditEntry]:
-    after = "-"
-    while page := trail.entries(after, PAGE):
+def _parts(entry: AuditEntry) -> tuple[str, ...]:
+    return str(entry.n), entry.text, entry.event, entry.mac, entry.details
+
+
+def _all(stream: AuditStream) -> Iterator[AuditEntry]:
+    after = 0
+    while page := stream.entries(after, PAGE):
         yield from page
-        after = page[-1].id
+        after = page[-1].n
 
 
-def _twice(entries: Iterable[AuditEntry]) -> list[int]:
-    seen: set[int] = set()
-    twice = []
+def _repeated(entries: Iterable[AuditEntry]) -> list[tuple[int, int]]:
+    """Entries that stand again behind themselves: a call records the same thing about the same thing once."""
+    seen: dict[tuple[str, ...], int] = {}
+    repeated = []
     for entry in entries:
-        if entry.n in seen:
-            twice.append(entry.n)
-        seen.add(entry.n)
-    return twice
+        first = seen.setdefault((entry.text, entry.event, entry.details), entry.n)
+        if first != entry.n:
+            repeated.append((first, entry.n))
+    return repeated
 
 
-def _readable(entry: AuditEntry) -> dict[str, Any]:
-    """Entry and facts in one. A script's `reason` is shown as `cause`: `reason` is what an operator wrote."""
-    facts = (json.loads(entry.facts) if entry.facts else {}) or {}
-    if "reason" in facts:
-        facts["cause"] = facts.pop("reason")
-    return {"n": entry.n, **json.loads(entry.text), **facts}
+def _readable(name: str, entry: AuditEntry) -> dict[str, Any]:
+    shown = audit.readable(entry.n, entry.text, entry.event, entry.details)
+    return shown if name in SITE else {**shown, "practice": name}

@@ -10,32 +10,23 @@ No token ever stands in an address: a code is worth nothing without the verifier
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Any
 
-from authsvc.audit import Event
-from authsvc.config.workflows import Catalogue
 from authsvc.crypto import id_tokens, mint
 from authsvc.errors import InvalidAuthorizationCode, LinkGone
-from authsvc.flows.browser_sessions import named
-from authsvc.flows.key_rotation import KeyRotation
+from authsvc.flows.browser_sessions import parse_cookie
+from authsvc.flows.dependencies import Dependencies
 from authsvc.flows.links import Links
 from authsvc.flows.practices import Practices
-from authsvc.flows.script_runner import ScriptRunner
+from authsvc.flows.signing_keys import SigningKeys
 from authsvc.flows.token_issuer import TokenIssuer
 from authsvc.model import AuthorizationRequest, Client, IdTokenHint, PendingLink, RequestContext, TokenGrant
+from authsvc.store.authorization_codes import AuthorizationCodeStore, NewAuthorizationCode
+from authsvc.store.values import NO_COOKIE, BrowserCookie, NewSession, PendingLinkName
 
 CODE = "aac_"  # prefix of authorization codes
 CODE_LIFE_MS = 60_000  # ASVS 10.4.3 allows a minute where the assurance is high
-LANDING_LIFE_MS = 600_000  # the patient's browser goes to the practice's page at once; a slow one gets ten minutes
+PENDING_LINK_LIFE_MS = 600_000  # the patient's browser goes to the practice's page at once; a slow one gets ten minutes
 HINT = "alh_"  # prefix of the hints that travel as login_hint
-
-ISSUED = {"issued": Event.GRANT_ISSUED}
-REDEEMED = {
-    "redeemed": Event.GRANT_REDEEMED,
-    "reused": Event.GRANT_REUSED,
-    "refused": Event.GRANT_REFUSED,
-    "session_ended": Event.SESSION_ENDED,
-}
 
 
 class AuthorizationCodes:
@@ -43,26 +34,26 @@ class AuthorizationCodes:
 
     def __init__(
         self,
-        runner: ScriptRunner,
-        keys: KeyRotation,
+        deps: Dependencies,
+        store: AuthorizationCodeStore,
+        keys: SigningKeys,
         links: Links,
         practices: Practices,
         token_issuer: TokenIssuer,
-        catalogue: Catalogue,
     ) -> None:
-        self._runner = runner
+        self._deps = deps
+        self._store = store
         self._keys = keys
         self._links = links
         self._practices = practices
         self._token_issuer = token_issuer
-        self._catalogue = catalogue
 
     # --- a hint at an earlier sign-in ---------------------------------------------------------------------------------
 
     def hinted(self, id_token: str) -> IdTokenHint | None:
         """Whom an ID token of ours names, and for which client; its time may have passed. None for anything else."""
         try:
-            claims = id_tokens.read_hint(id_token, self._keys.verification_keys(), self._runner.settings.public_url)
+            claims = id_tokens.read_hint(id_token, self._keys.verification_keys(), self._deps.settings.public_url)
         except ValueError:
             return None
         practice, _, patient = claims["sub"].partition(":")
@@ -77,77 +68,71 @@ class AuthorizationCodes:
         kid = id_tokens.claimed_kid(id_token)
         return bool(kid) and kid not in self._keys.verification_keys() and self.unproven(id_token) == client.id
 
-    # --- a pressed link -----------------------------------------------------------------------------------------------
+    # --- a redeemed link ----------------------------------------------------------------------------------------------
 
-    def press(self, context: RequestContext, token: str, browser: str, target: str) -> tuple[str, str]:
-        """Spend one use of an instant link: the hint with which the client `target` may fetch it through this browser,
-        and that client. Under the same Idempotency-Key both are the first press's, and nothing more is spent.
+    def press(self, context: RequestContext, token: str, browser: str, client: str) -> tuple[str, str]:
+        """Spend one use of an instant link: the hint with which `client` may fetch it through this browser, and that
+        client. Under the same Idempotency-Key both are those of the first time, and nothing more is spent.
 
         Raises LinkUnknown, LinkGone, RateLimited, IdempotencyConflict.
         """
-        waits = mint.token(self._runner.entropy, HINT)
-        pressed = self._links.spend(
-            context,
-            token,
-            landing={
-                "id": mint.digest(waits),
-                "browser": mint.digest(browser),
-                "target": target,
-                "until": self._runner.clock.now_ms() + LANDING_LIFE_MS,
-            },
-            answer={"hint": waits, "target": target},
-        )
-        return pressed["hint"], pressed["target"]
+        hint = mint.token(self._deps.entropy, HINT)
+        until_ms = self._deps.clock.now_ms() + PENDING_LINK_LIFE_MS
+        answer = {"hint": hint, "target": client}
+        redeemed = self._links.redeem(context, token, _pending(hint, browser), client, until_ms, answer)
+        return redeemed["hint"], redeemed["target"]
 
     def landing(self, context: RequestContext, login_hint: str, browser: str) -> PendingLink | None:
-        """What a pressed link waits for, to this browser; None when there is nothing. Changes nothing."""
+        """What a redeemed link waits for, to this browser; None when there is nothing. Changes nothing."""
         if not login_hint.startswith(HINT):
             return None
-        found = self._runner.run(context, "landing_peek", {}, **_landing(login_hint, browser))
-        if "l" not in found:
+        found = self._store.pending_link(context, _pending(login_hint, browser))
+        if found is None:
             return None
         email_hint = ""
-        if "to" in found:
-            email_hint = self._runner.email_hint(context.practice.id, found["to"], found["p"])
-        return PendingLink(login_hint, found["p"], found["w"], found["r"], found["c"], email_hint, found["loc"])
+        if found.address:
+            email_hint = self._deps.personal_data.email_hint(context.practice.id, found.address, found.patient)
+        return PendingLink(
+            login_hint, found.patient, found.workflow, found.resource, found.client, email_hint, found.locale
+        )
 
     # --- codes --------------------------------------------------------------------------------------------------------
 
     def for_sign_in(
         self, context: RequestContext, request: AuthorizationRequest, cookie: str, *, fresh: bool = False
     ) -> str:
-        """A code for the browser's sign-in. `fresh`: the patient proved it just now, so no age is too old.
+        """A code for the browser's session. `fresh`: the patient proved it just now, so no age is too old.
 
         Raises SignInNeeded, RateLimited.
         """
-        held = named(cookie) or {"sid": "", "secret": ""}
-        wanted = None if fresh else _max_age_ms(request)
-        return self._issue(
-            context, request, idle_ms=self._runner.settings.session_idle_s * 1000, max_age_ms=wanted, **held
-        )
+        return self._issue(context, request, None if fresh else _max_age_ms(request), cookie=parse_cookie(cookie))
 
     def for_landing(self, context: RequestContext, request: AuthorizationRequest, browser: str) -> str:
-        """A code for the link that this browser has pressed. Raises SignInNeeded, LinkGone, RateLimited."""
-        return self._issue(context, request, max_age_ms=_max_age_ms(request), **_landing(request.login_hint, browser))
+        """A code for the link that was redeemed in this browser. Raises SignInNeeded, LinkGone, RateLimited."""
+        return self._issue(context, request, _max_age_ms(request), pending=_pending(request.login_hint, browser))
 
-    def _issue(self, context: RequestContext, request: AuthorizationRequest, **of: Any) -> str:
-        code = mint.token(self._runner.entropy, CODE + context.practice.id + ".")
-        self._runner.run(
-            context,
-            "grant_issue",
-            ISSUED,
-            durable=True,
-            limits=self._runner.callers(context, "exchange-network"),
-            code=mint.digest(code),
-            client=request.client.id,
-            redirect=request.redirect_uri,
-            challenge=request.challenge,
+    def _issue(
+        self,
+        context: RequestContext,
+        request: AuthorizationRequest,
+        max_age_ms: int | None,
+        *,
+        cookie: BrowserCookie = NO_COOKIE,
+        pending: PendingLinkName | None = None,
+    ) -> str:
+        code = mint.token(self._deps.entropy, CODE + context.practice.id + ".")
+        new = NewAuthorizationCode(
+            digest=mint.digest(code),
+            redirect_uri=request.redirect_uri,
+            code_challenge=request.challenge,
             nonce=request.nonce,
             scope=" ".join(request.scopes),
-            patient=request.hinted or None,
-            until=self._runner.clock.now_ms() + CODE_LIFE_MS,
-            **of,
+            expires_ms=self._deps.clock.now_ms() + CODE_LIFE_MS,
+            patient=request.hinted,
+            max_age_ms=max_age_ms,
         )
+        buckets = self._deps.rate_limits.of_caller(context, "exchange-network")
+        self._store.issue(context, request.client.id, new, buckets, cookie=cookie, pending=pending)
         return code
 
     def redeem(self, client: Client, code: str, redirect_uri: str, verifier: str, request_id: str) -> TokenGrant:
@@ -159,44 +144,29 @@ class AuthorizationCodes:
         practice = self._practices.get(practice_id) if code.startswith(CODE) else None
         if practice is None or not client.serves(practice.id):
             raise InvalidAuthorizationCode("unknown")
-        context = RequestContext.of_client(self._runner.new_id(), client, practice, request_id)
-        settings, sid = self._runner.settings, mint.short_id(self._runner.entropy)
+        context = RequestContext.of_client(self._deps.new_id(), client, practice, request_id)
+        sid = self._deps.new_id()
         nonce = self._token_issuer.nonce(practice.id, code, sid)
-        jti = mint.short_id(self._runner.entropy)
-        reply = self._runner.run(
+        redeemed = self._store.redeem(
             context,
-            "grant_redeem",
-            REDEEMED,
-            durable=True,
-            limits=self._runner.callers(context),
-            code=mint.digest(code),
-            client=client.id,
-            redirect=redirect_uri,
-            challenge=s256(verifier),
-            idle_ms=settings.session_idle_s * 1000,
-            session={
-                "id": sid,
-                "nonce": mint.digest(mint.b64u(nonce)),
-                "aud": client.audience,
-                "tell": bool(client.backchannel_logout_uri),
-            },
-            jti=jti,
-            token_until=self._runner.clock.now_ms() + settings.access_token_life_s * 1000,
+            mint.digest(code),
+            redirect_uri,
+            s256(verifier),
+            NewSession(sid, mint.digest(mint.b64u(nonce)), client.audience, "", "", 0),
+            notify=bool(client.backchannel_logout_uri),
+            jti=self._deps.new_id(),
+            token_until_ms=self._deps.clock.now_ms() + self._deps.settings.access_token_life_s * 1000,
+            buckets=self._deps.rate_limits.of_caller(context),
         )
-        if "session" in reply:
-            return self._token_issuer.for_session(practice.id, reply["session"], nonce, oidc_nonce=reply["nonce"])
-        workflow = self._catalogue.get(reply["link"]["w"])
-        if workflow is None:
+        if redeemed.session is not None:
+            nonce = self._token_issuer.nonce(practice.id, code, redeemed.session.id)
+            return self._token_issuer.for_session(practice.id, redeemed.session, nonce, oidc_nonce=redeemed.nonce)
+        link = redeemed.link
+        workflow = self._deps.catalogue.get(link.workflow) if link else None
+        if link is None or workflow is None:
             raise LinkGone("revoked")  # the site has taken the workflow out of its catalogue
         return self._token_issuer.for_link(
-            client,
-            practice.id,
-            reply["link"],
-            workflow,
-            jti=jti,
-            request=reply["scope"].split(),
-            oidc_nonce=reply["nonce"],
-            pressed_ms=int(reply["link"]["o"]),
+            client, practice.id, link, workflow, wanted=redeemed.scope.split(), oidc_nonce=redeemed.nonce
         )
 
 
@@ -209,5 +179,5 @@ def _max_age_ms(request: AuthorizationRequest) -> int | None:
     return None if request.max_age_s is None else request.max_age_s * 1000
 
 
-def _landing(login_hint: str, browser: str) -> dict[str, Any]:
-    return {"landing": mint.digest(login_hint), "browser": mint.digest(browser)}
+def _pending(login_hint: str, browser: str) -> PendingLinkName:
+    return PendingLinkName(mint.digest(login_hint), mint.digest(browser))

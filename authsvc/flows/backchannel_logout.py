@@ -9,8 +9,6 @@ now, for it may have waited for hours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from authsvc.config.load import Settings
 from authsvc.crypto import id_tokens, tokens
 from authsvc.errors import DeliveryDeferred, DeliveryRefused, KeysetUnusable
@@ -19,6 +17,7 @@ from authsvc.flows.clients import Clients
 from authsvc.flows.signing_keys import SigningKeys
 from authsvc.model import Message, Practice
 from authsvc.ports import Clock
+from authsvc.store.outbox import Entry, Recipient
 
 
 class BackchannelLogout:
@@ -30,24 +29,23 @@ class BackchannelLogout:
         self._clock = clock
         self._settings = settings
 
-    def open_entry(self, practice: Practice, fields: Mapping[str, str]) -> Message:
+    def open(self, practice: Practice, entry: Entry, recipient: Recipient) -> Message:
         """The message and where it goes now.
 
         Raises DeliveryRefused when nobody is to be told any more, DeliveryDeferred without a key, Unavailable.
         """
-        until_ms = int(fields["until"])
         return Message(
-            id=fields["id"],
+            id=entry.message_id,
             practice=practice,
-            kind=fields["kind"],
-            channel=fields["channel"],
-            to=fields["to"],
+            kind=entry.kind,
+            channel=entry.channel,
+            to=recipient.address,
             locale="",
-            queued_at_ms=int(fields["queued"]),
-            until_ms=until_ms,
-            expires_at_ms=until_ms,
-            url=self._address(practice, fields["to"]),
-            token=self._token(practice, fields),
+            queued_at_ms=entry.queued_ms,
+            until_ms=entry.until_ms,
+            expires_at_ms=entry.until_ms,
+            url=self._address(practice, recipient.address),
+            token=self._token(practice, entry, recipient),
         )
 
     def _address(self, practice: Practice, client_id: str) -> str:
@@ -60,18 +58,18 @@ class BackchannelLogout:
             raise DeliveryRefused("the client's address may not be used here")
         return client.backchannel_logout_uri
 
-    def _token(self, practice: Practice, fields: Mapping[str, str]) -> str:
+    def _token(self, practice: Practice, entry: Entry, recipient: Recipient) -> str:
         try:
             signer = self._keys.signer()
         except KeysetUnusable:
             raise DeliveryDeferred("no key to sign with") from None
         claims = id_tokens.logout_claims(
             issuer=self._settings.public_url,
-            client=fields["to"],
-            subject=f"{practice.id}:{fields['patient']}",
-            sid=fields["body"],
+            client=recipient.address,
+            subject=f"{practice.id}:{recipient.patient}",
+            sid=entry.body,
             # The same at every try: a client that has done it already, and whose answer was lost, may recognise it.
-            jti=fields["id"],
+            jti=entry.message_id,
             now_s=self._clock.now_ms() // 1000,
         )
         return tokens.sign(signer, claims, id_tokens.LOGOUT_TYPE)

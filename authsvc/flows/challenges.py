@@ -1,133 +1,113 @@
-"""What a sign-in is made of before Redis hears of it: handle, code, tag and the mails that may carry them.
+"""Challenges before the store has them: the code, its hash, and the mails that may carry it.
 
 A code is six digits, so it is never kept in a form that Redis alone could search: the tag is argon2id over an HMAC
-under a pepper that Redis never sees, bound to a handle that only the caller holds.
+under a pepper that Redis never has, bound to a challenge that only the caller holds.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from authsvc.config.workflows import Catalogue
 from authsvc.crypto import hashing, mint
-from authsvc.crypto.hashing import HashQueue
-from authsvc.flows.script_runner import ScriptRunner
+from authsvc.flows.dependencies import Dependencies
 from authsvc.model import RequestContext
+from authsvc.store.codes import CodeStore
+from authsvc.store.values import AccessLink, NewChallenge, NewCode
 
 SALT_BYTES = 16
 ACCESS = "ala_"  # prefix of access-link tokens; instant links have mint.LINK
+CHALLENGE_ID_CHARS = 22  # 128 bits of the digest: a challenge has 256 random bits
 
 
 @dataclass(frozen=True)
-class PreparedCode:
-    """A code that is ready to be kept and mailed. `args` go to the script; handle and code stay with the caller."""
+class PreparedChallenge:
+    """A challenge for the store, and what the caller gets: the challenge and, where it may be shown, the code."""
 
-    handle: str
+    challenge: str
     code: str
-    args: dict[str, Any]
+    new: NewChallenge
+
+
+def challenge_id(challenge: str) -> str:
+    """Under what a challenge is kept: the beginning of its SHA-256."""
+    return mint.digest(challenge)[:CHALLENGE_ID_CHARS]
 
 
 class Challenges:
     """Prepares codes and the mails that carry them."""
 
-    def __init__(self, runner: ScriptRunner, catalogue: Catalogue, queue: HashQueue) -> None:
-        self._runner = runner
-        self._queue = queue
-        self._access_workflow = next((w.name for w in catalogue.all() if w.security == "access"), "portal")
+    def __init__(self, deps: Dependencies, store: CodeStore) -> None:
+        self._deps = deps
+        self._store = store
+        workflows = deps.catalogue.all()
+        self._access_workflow = next((known.name for known in workflows if known.security == "access"), "portal")
 
-    def new(self, context: RequestContext, *, channel: str, locale: str, filler: str) -> PreparedCode:
-        """A fresh challenge with its first code. `filler` is a sealed address as long as a real one.
-
-        Raises Unavailable when the hashing queue is full; nothing has been charged by then.
-        """
-        settings, data_keys, now_ms = self._runner.settings, self._runner.data_keys, self._runner.clock.now_ms()
-        handle = mint.token(self._runner.entropy, mint.HANDLE)
-        salt = self._runner.entropy.token_bytes(SALT_BYTES)
-        profile, pepper_id = settings.code_hash_profile, data_keys.pepper_id
-        code = mint.code(self._runner.entropy)
-        tag = self.tag(context, handle, code, salt, profile, pepper_id)
-        args = {
-            **self._mail(context, code, filler),
-            "handle": mint.digest(handle),
-            "client": context.client.id if context.client else "",
-            "channel": channel,
-            "locale": locale,
-            "networks": ",".join(self._runner.networks(context)),
-            "pepper": pepper_id,
-            "profile": profile,
-            "salt": mint.b64u(salt),
-            "tag": tag,
-            "code_until": now_ms + settings.code_life_s * 1000,
-            "challenge_until": now_ms + settings.challenge_life_s * 1000,
-        }
-        return PreparedCode(handle, code, args)
-
-    def another(self, context: RequestContext, handle: str) -> PreparedCode:
-        """One more code for a challenge: under its salt, so that a guess costs one hash, however many codes live."""
-        code = mint.code(self._runner.entropy)
-        known = self._runner.run(context, "challenge_peek", {}, handle=mint.digest(handle))
-        # An unknown handle costs the same hash and is told apart by the script alone.
-        salt = mint.unb64u(known["z"]) if "z" in known else bytes(SALT_BYTES)
-        tag = self.tag(
-            context,
-            handle,
-            code,
-            salt,
-            known.get("f", self._runner.settings.code_hash_profile),
-            known.get("q", self._runner.data_keys.pepper_id),
+    def new(self, context: RequestContext, channel: str, locale: str = "") -> PreparedChallenge:
+        """A fresh challenge with its first code. Raises Unavailable when the hashing queue is full: nothing has been
+        charged by then."""
+        settings = self._deps.settings
+        challenge = mint.token(self._deps.entropy, mint.HANDLE)
+        salt = self._deps.entropy.token_bytes(SALT_BYTES)
+        profile, pepper = settings.code_hash_profile, self._deps.data_keys.pepper_id
+        code, new_code = self._code(context, challenge, salt, profile, pepper)
+        new = NewChallenge(
+            code=new_code,
+            channel=channel,
+            locale=locale,
+            networks=self._deps.rate_limits.networks(context),
+            pepper=pepper,
+            profile=profile,
+            salt=mint.b64u(salt),
+            until_ms=self._deps.clock.now_ms() + settings.challenge_life_s * 1000,
         )
-        args = {
-            **self._mail(context, code, self._runner.seal(context, "address", "nobody@nowhere.invalid")),
-            "handle": mint.digest(handle),
-            "client": context.client.id if context.client else "",
-            "channel": known.get("ch", "email"),
-            "tag": tag,
-            "code_until": self._runner.clock.now_ms() + self._runner.settings.code_life_s * 1000,
-        }
-        return PreparedCode(handle, code, args)
+        return PreparedChallenge(challenge, code, new)
 
-    def tag(self, context: RequestContext, handle: str, code: str, salt: bytes, profile: str, pepper_id: str) -> str:
-        """Hash one code. Raises Unavailable when the queue is full or the pepper unknown here."""
-        pepper = self._runner.data_keys.pepper(pepper_id)
-        with self._queue.place() as turn, turn:
-            return hashing.code_tag(pepper, context.practice.id, handle, code, salt, profile)
+    def another_code(self, context: RequestContext, challenge: str) -> tuple[str, NewCode, str]:
+        """One more code for a challenge, and the channel of its mails. Its salt is the challenge's, so that a guess
+        costs one hash, however many codes are live."""
+        known = self._store.hashing(context, challenge_id(challenge))
+        # An unknown challenge costs the same hash; only the script tells it apart.
+        salt = mint.unb64u(known["salt"]) if known else bytes(SALT_BYTES)
+        profile = known.get("profile", self._deps.settings.code_hash_profile)
+        pepper = known.get("pepper", self._deps.data_keys.pepper_id)
+        code, new = self._code(context, challenge, salt, profile, pepper)
+        return code, new, known.get("channel", "email")
+
+    def access_link(self, context: RequestContext) -> AccessLink:
+        """The link that is mailed instead of a code, where no code may be sent."""
+        token = mint.token(self._deps.entropy, ACCESS)
+        expires_ms = self._deps.clock.now_ms() + self._deps.settings.link_mode_link_life_s * 1000
+        message_id = self._deps.messages.new_id()
+        return AccessLink(
+            id=mint.link_id(token),
+            digest=mint.digest(token),
+            workflow=self._access_workflow,
+            expires_ms=expires_ms,
+            max_uses=self._deps.limits.attempts_per_challenge,
+            mail_id=message_id,
+            mail_body=self._deps.messages.seal(
+                context.practice.id,
+                message_id,
+                url=self.link_url(context, token),
+                workflow=self._access_workflow,
+                expires_at_ms=expires_ms,
+            ),
+        )
 
     def link_url(self, context: RequestContext, token: str) -> str:
-        """Where a link leads: the practice's own page, or ours."""
+        """Where a link leads: the practice's own page, or the hosted one."""
         if context.practice.link_url:
             return context.practice.link_url.replace("{token}", token)
-        return f"{self._runner.settings.public_url}/p/{context.practice.id}/l/{token}"
+        return f"{self._deps.settings.public_url}/p/{context.practice.id}/l/{token}"
 
-    def _mail(self, context: RequestContext, code: str, filler: str) -> dict[str, Any]:
-        """Both mails a start may send, ready to be queued: the code, and in link mode a short-lived access link."""
-        settings, now_ms, practice = self._runner.settings, self._runner.clock.now_ms(), context.practice.id
-        message_id = self._runner.new_id()
-        token = mint.token(self._runner.entropy, ACCESS)
-        link_until = now_ms + settings.link_mode_link_life_s * 1000
-        code_until = now_ms + settings.code_life_s * 1000
-        return {
-            "mail": {
-                "id": message_id,
-                "filler": filler,
-                "code_body": self._runner.mail_body(practice, message_id, code=code, expires_at_ms=code_until),
-                "link_body": self._runner.mail_body(
-                    practice,
-                    message_id,
-                    url=self.link_url(context, token),
-                    workflow=self._access_workflow,
-                    expires_at_ms=link_until,
-                ),
-                "link": {
-                    "id": mint.link_id(token),
-                    "d": mint.digest(token),
-                    "w": self._access_workflow,
-                    "e": link_until,
-                    "m": self._runner.limits.attempts_per_challenge,
-                },
-            },
-            "budget": {
-                "consecutive": self._runner.limits.misses_consecutive,
-                "day": self._runner.limits.misses_per_day,
-            },
-        }
+    def _code(
+        self, context: RequestContext, challenge: str, salt: bytes, profile: str, pepper: str
+    ) -> tuple[str, NewCode]:
+        code = mint.code(self._deps.entropy)
+        key = self._deps.data_keys.pepper(pepper)
+        with self._deps.hash_queue.place() as turn, turn:
+            tag = hashing.code_tag(key, context.practice.id, challenge, code, salt, profile)
+        until_ms = self._deps.clock.now_ms() + self._deps.settings.code_life_s * 1000
+        message_id = self._deps.messages.new_id()
+        body = self._deps.messages.seal(context.practice.id, message_id, code=code, expires_at_ms=until_ms)
+        return code, NewCode(challenge_id(challenge), tag, until_ms, message_id, body)

@@ -20,9 +20,10 @@ from authsvc.flows import client_metadata
 from authsvc.flows.assertions import Assertions
 from authsvc.flows.cache import Cache
 from authsvc.flows.client_metadata import ClientMetadata, ClientUris
-from authsvc.flows.script_runner import Bucket, ScriptRunner
+from authsvc.flows.dependencies import Dependencies
 from authsvc.flows.site_audit import SiteAudit
-from authsvc.model import Client, ClientSecret
+from authsvc.model import Bucket, Client, ClientSecret
+from authsvc.store.clients import ClientStore
 from authsvc.store.documents import DocumentStore
 
 LIVE_SECRETS = 2
@@ -32,12 +33,13 @@ NOBODY = mint.digest("no client has this secret")
 class Clients:
     """The use cases of an operator, and the authentication of every call."""
 
-    def __init__(self, runner: ScriptRunner, registry: DocumentStore, site: SiteAudit) -> None:
-        self._runner = runner
+    def __init__(self, deps: Dependencies, store: ClientStore, registry: DocumentStore, site: SiteAudit) -> None:
+        self._deps = deps
+        self._store = store
         self._registry = registry
         self._site = site
         self._cache: Cache[Client] = Cache(self._read)
-        self._assertions = Assertions(runner)
+        self._assertions = Assertions(deps, store)
 
     # --- who is calling ---------------------------------------------------------------------------------------------
 
@@ -47,7 +49,7 @@ class Clients:
         Raises Unauthenticated; RateLimited when this peer's network has failed too often; Unavailable.
         """
         client = self._cache.get(client_id)
-        now_ms = self._runner.clock.now_ms()
+        now_ms = self._deps.clock.now_ms()
         offered = mint.digest(secret)
         kept = [known.digest for known in client.secrets if known.expires_ms > now_ms] if client else []
         # Every comparison is made, with a dummy for an unknown client, so that time tells nothing.
@@ -86,7 +88,7 @@ class Clients:
             self.failed(peer_ip, client.id if client else "")
             raise Unauthenticated("wrong")
         buckets = self._networks("exchange-network", f"@{client.id}", peer_ip)
-        self._runner.charge_failure(buckets, {"limited": Event.LIMITED}, actor="peer", client=client.id)
+        self._store.count_failure(self._deps.new_id(), buckets, actor="peer", client=client.id)
         return client
 
     def failed(self, peer_ip: str, client_id: str = "", cause: str = "") -> None:
@@ -95,14 +97,15 @@ class Clients:
         `client_id` is a registered one: what a stranger wrote in its place may be a secret in the wrong field.
         """
         buckets = self._networks("auth-failures", "@", peer_ip)
-        outcomes = {"limited": Event.LIMITED, "refused": Event.CLIENT_REFUSED}
-        self._runner.charge_failure(buckets, outcomes, actor="peer", client=client_id, cause=cause)
+        self._store.count_failure(
+            self._deps.new_id(), buckets, actor="peer", event=Event.CLIENT_REFUSED, client=client_id, cause=cause
+        )
 
     def _networks(self, policy: str, whose: str, peer_ip: str) -> list[Bucket]:
         """The buckets of the peer's networks; `whose` keeps one set of them apart from another."""
-        key = self._runner.data_keys.key("address-index")
+        key = self._deps.data_keys.key("address-index")
         indices = (addresses.network_index(key, whose, network) for network in addresses.networks(peer_ip))
-        return [self._runner.bucket(policy, index) for index in indices]
+        return [self._deps.rate_limits.bucket(policy, index) for index in indices]
 
     # --- registration -----------------------------------------------------------------------------------------------
 
@@ -125,9 +128,9 @@ class Clients:
             id=client_id,
             practices=practices,
             permissions=permissions,
-            audience=audience or self._runner.settings.default_audience,
+            audience=audience or self._deps.settings.default_audience,
             secrets=(),
-            created_ms=self._runner.clock.now_ms(),
+            created_ms=self._deps.clock.now_ms(),
             public=more.pop("public", False),
         )
         client, secret = self._changed(client, more), ""
@@ -201,17 +204,17 @@ class Clients:
             except ValueError as error:
                 found.append(Fault("/jwks", str(error)))
         client = dataclasses.replace(client, **cast("dict[str, Any]", changes))
-        found += client_metadata.faults(client, production=self._runner.settings.production)
+        found += client_metadata.faults(client, production=self._deps.settings.production)
         others = [other for other in self.list() if other.id != client.id]
-        found += client_metadata.clashes(client, others, self._runner.settings.default_audience)
+        found += client_metadata.clashes(client, others, self._deps.settings.default_audience)
         if found:
             raise InvalidInput(*found)
         return client
 
     def _new_secret(self) -> tuple[str, ClientSecret]:
-        secret = mint.token(self._runner.entropy, mint.CLIENT_SECRET)
-        now_ms = self._runner.clock.now_ms()
-        ends_ms = now_ms + self._runner.settings.client_secret_life_s * 1000
+        secret = mint.token(self._deps.entropy, mint.CLIENT_SECRET)
+        now_ms = self._deps.clock.now_ms()
+        ends_ms = now_ms + self._deps.settings.client_secret_life_s * 1000
         return secret, ClientSecret(mint.digest(secret), now_ms, ends_ms)
 
     def _read(self, client_id: str) -> Client | None:

@@ -15,10 +15,10 @@ from typing import Any
 
 from authsvc.crypto.tokens import AccessTokens
 from authsvc.errors import TokenInvalid
-from authsvc.flows.key_rotation import KeyRotation
-from authsvc.flows.script_runner import ScriptRunner
-from authsvc.model import Practice
-from authsvc.store.connection import practice_prefix
+from authsvc.flows.dependencies import Dependencies
+from authsvc.flows.signing_keys import SigningKeys
+from authsvc.model import Practice, RequestContext
+from authsvc.store.sessions import SessionStore
 
 REMEMBERED = 4096  # tokens; about 2 kB each at the very worst
 
@@ -26,8 +26,9 @@ REMEMBERED = 4096  # tokens; about 2 kB each at the very worst
 class TokenIntrospection:
     """Checks tokens that this service issued."""
 
-    def __init__(self, runner: ScriptRunner, keys: KeyRotation) -> None:
-        self._runner = runner
+    def __init__(self, deps: Dependencies, store: SessionStore, keys: SigningKeys) -> None:
+        self._deps = deps
+        self._store = store
         self._keys = keys
         self._access = AccessTokens()
         self._lock = threading.Lock()
@@ -36,12 +37,12 @@ class TokenIntrospection:
 
     def claims(self, token: str) -> dict[str, Any]:
         """The claims of a token of ours whose time hasn't passed. Raises TokenInvalid, KeysetUnusable."""
-        now_ms = self._runner.clock.now_ms()
+        now_ms = self._deps.clock.now_ms()
         _, etag = self._keys.jwks()
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         claims = self._remembered(digest, etag)
         if claims is None:
-            keys, issuer = self._keys.verification_keys(), self._runner.settings.public_url
+            keys, issuer = self._keys.verification_keys(), self._deps.settings.public_url
             claims = self._access.verify(token, keys, issuer, now_ms)
             with self._lock:
                 if self._etag == etag:
@@ -54,21 +55,12 @@ class TokenIntrospection:
         return claims
 
     def is_active(self, claims: Mapping[str, Any], practice: Practice) -> bool:
-        """Whether the session or link it came from still stands, and the token itself. Raises Unavailable."""
-        rests_on = rests(claims)
-        if not rests_on:
+        """Whether the session or link it came from is active, and the token itself. Raises Unavailable."""
+        basis = session_or_link(claims)
+        if not basis:
             return False  # nothing that could be taken back: not one of ours, however well signed
-        reply = self._runner.store.run(
-            "token_state",
-            practice_prefix(practice.id),
-            {
-                "now": self._runner.clock.now_ms(),
-                "jti": claims["jti"],
-                "idle_ms": self._runner.settings.session_idle_s * 1000,
-                **rests_on,
-            },
-        )
-        return bool(reply["live"])
+        context = RequestContext("", "gateway", practice)
+        return self._store.token_state(context, claims["jti"], (), **basis).active
 
     def _remembered(self, digest: bytes, etag: str) -> dict[str, Any] | None:
         """A new key set forgets every result: a revoked key's tokens are refused from then on."""
@@ -82,6 +74,6 @@ class TokenIntrospection:
             return claims
 
 
-def rests(claims: Mapping[str, Any]) -> dict[str, str]:
+def session_or_link(claims: Mapping[str, Any]) -> dict[str, str]:
     """The session or the link that a token came from, by its claim; empty for one that rests on neither."""
     return {name: claims[name] for name in ("sid", "link") if name in claims}

@@ -57,7 +57,7 @@ class KeyRotation(SigningKeys):
 
     def list(self) -> list[PublicKey]:
         """The published keys, current first; none before the first start. Raises Unavailable, KeysetUnusable."""
-        if self._held is None and self._store.data_key(KEYSET_PURPOSE) is None and self._store.ring() is None:
+        if self._held is None and self._store.data_key(KEYSET_PURPOSE) is None and self._store.keyset() is None:
             return []  # with a data key and no keyset it is a loss, which `refresh` raises
         self.refresh()
         return self._listed()
@@ -153,12 +153,8 @@ class KeyRotation(SigningKeys):
                 tuple(sorted(moves)), self._data_keys.pepper_id, now_ms + self._settings.challenge_life_s * 1000
             )
             facts = {"purposes": " ".join(done.moved), "master": done.master_id}
-            entry = self._recorder.entry(Event.KEY_REWRAPPED, actor=actor, reason=reason, **facts)
-            act = mint.short_id(self._entropy)
-            if not moves:
-                return done
-            if self._store.rewrap(act=act, now_ms=now_ms, moves=moves, entry=entry):
-                self._recorder.publish(Event.KEY_REWRAPPED.value, actor=actor, reason=reason)
+            call_id = mint.short_id(self._entropy)
+            if not moves or self._store.rewrap(call_id, moves, actor=actor, reason=reason, details=facts):
                 return done
         raise Unavailable("keys_contended")
 
@@ -189,7 +185,7 @@ class KeyRotation(SigningKeys):
         )
         waiting = self._fresh(signing.generate(self._settings.signing_alg), now_ms)
         keyset = Keyset(version=1, keys=(self._sealed(current, CURRENT, now_ms, now_ms), waiting))
-        if not self._put(self._store.ring(), keyset, Event.KEY_ROTATED, actor, reason, current.kid, cost):
+        if not self._put(self._store.keyset(), keyset, Event.KEY_ROTATED, actor, reason, current.kid, cost):
             raise Unavailable("keys_contended")
         return _key_step(keyset, cost)
 
@@ -197,12 +193,11 @@ class KeyRotation(SigningKeys):
         self, read: str | None, keyset: Keyset, event: Event, actor: str, reason: str, kid: str, cost: str
     ) -> bool:
         facts = {"kid": kid, "current": keyset.current.kid, "cost": cost}
-        entry = self._recorder.entry(event, actor=actor, reason=reason, **facts)
-        text, act = keyset.to_json(), mint.short_id(self._entropy)
-        if not self._store.swap(act=act, now_ms=self._clock.now_ms(), read=read, ring=text, entry=entry):
+        text, call_id = keyset.to_json(), mint.short_id(self._entropy)
+        known = {name: value for name, value in facts.items() if value}
+        if not self._store.replace(call_id, event, former=read, keyset=text, actor=actor, reason=reason, details=known):
             return False
         self._adopt(text)
-        self._recorder.publish(event.value, actor=actor, reason=reason, kid=kid)
         return True
 
     def _listed(self) -> builtins.list[PublicKey]:

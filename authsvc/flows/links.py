@@ -6,30 +6,30 @@ token. An instant link leads to one token for one resource. An access link leads
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
-from authsvc.audit import Event
-from authsvc.config.workflows import Catalogue, Workflow
+from authsvc.config.workflows import Workflow
 from authsvc.crypto import mint
 from authsvc.errors import Fault, InvalidInput, LinkGone, NotFound
 from authsvc.flows.challenges import ACCESS, Challenges
-from authsvc.flows.script_runner import ScriptRunner
+from authsvc.flows.dependencies import Dependencies
 from authsvc.flows.token_issuer import TokenIssuer
-from authsvc.model import IssuedLink, LinkInfo, LinkView, RequestContext, Started, TokenGrant
+from authsvc.model import Bucket, IssuedLink, LinkInfo, LinkView, RequestContext, Started, TokenGrant
+from authsvc.store.authorization_codes import RedeemedLink
+from authsvc.store.links import LinkStore
+from authsvc.store.values import NO_ANSWER, LinkName, Mail, NewLink, PendingLinkName
 
 
 class Links:
     """The use cases of emailed links."""
 
-    def __init__(
-        self, runner: ScriptRunner, challenges: Challenges, token_issuer: TokenIssuer, catalogue: Catalogue
-    ) -> None:
-        self._runner = runner
+    def __init__(self, deps: Dependencies, store: LinkStore, challenges: Challenges, token_issuer: TokenIssuer) -> None:
+        self._deps = deps
+        self._store = store
         self._challenges = challenges
         self._token_issuer = token_issuer
-        self._catalogue = catalogue
 
     def issue(
         self,
@@ -52,180 +52,139 @@ class Links:
         life_s = expires_in if expires_in is not None else known.link_life_s or 0
         uses = max_uses if max_uses is not None else known.max_uses
         access = known.security == "access"
-        token = mint.token(self._runner.entropy, ACCESS if access else mint.LINK)
-        expires_ms = self._runner.clock.now_ms() + life_s * 1000
-        url = self._challenges.link_url(context, token)
-        answer = IssuedLink(mint.link_id(token), url, expires_ms, uses)
+        token = mint.token(self._deps.entropy, ACCESS if access else mint.LINK)
+        expires_ms = self._deps.clock.now_ms() + life_s * 1000
+        answer = IssuedLink(mint.link_id(token), self._challenges.link_url(context, token), expires_ms, uses)
         mail = None
         if delivery == "email":
-            message_id = self._runner.new_id()
-            body = self._runner.mail_body(
-                context.practice.id, message_id, url=url, workflow=workflow, expires_at_ms=expires_ms
-            )
-            mail = {"id": message_id, "kind": "access-link" if access else "link", "body": body}
-        reply = self._runner.run(
-            context,
-            "link_issue",
-            {"issued": Event.LINK_ISSUED},
-            mails=mail is not None,
-            limits=self._runner.callers(context),
-            link={
-                "id": answer.id,
-                "d": mint.digest(token),
-                "p": patient,
-                "w": workflow,
-                "k": _kind(access),
-                "r": resource or "",
-                "e": expires_ms,
-                "m": uses if uses is not None else "",
-                "ch": delivery,
-                "c": context.client.id if context.client else "",
-                "life": life_s * 1000,
-            },
-            mail=mail,
-            locale=locale or "",
-            idem=self._runner.idempotent(context, vars(answer)),
+            fields = {"url": answer.url, "workflow": workflow, "expires_at_ms": expires_ms}
+            mail = self._mail(context, "access-link" if access else "link", fields)
+        link = NewLink(
+            id=answer.id,
+            digest=mint.digest(token),
+            patient=patient,
+            workflow=workflow,
+            kind=_kind(access),
+            resource=resource or "",
+            expires_ms=expires_ms,
+            max_uses=uses,
+            channel=delivery,
+            life_ms=life_s * 1000,
         )
-        before = self._runner.answered_before(context, reply)
-        return answer if before is None else IssuedLink(**before)
+        kept = self._deps.answers.keep(context, vars(answer))
+        earlier = self._store.issue(context, link, mail, locale or "", self._buckets(context), kept)
+        return answer if earlier is None else IssuedLink(**self._deps.answers.open(context, earlier))
 
     def exchange(self, context: RequestContext, token: str) -> TokenGrant | Started:
-        """Redeem a link's token: a token for an instant link, a started challenge for an access link.
-
-        An Idempotency-Key brings an access link's answer again, but for the hint at the address.
+        """Exchange a link's token: a token for an instant link, a started challenge for an access link.
 
         Raises LinkUnknown, LinkGone, RateLimited, IdempotencyConflict.
         """
-        access = token.startswith(ACCESS)
-        args: dict[str, Any] = {}
-        answer = Started("", self._runner.settings.code_life_s, self._runner.settings.resend_after_s)
-        if access:
-            filler = self._runner.seal(context, "address", "nobody@nowhere.invalid")
-            made = self._challenges.new(context, channel="email", locale="", filler=filler)
-            args, answer = made.args, dataclasses.replace(answer, challenge=made.handle)
-        limits = self._runner.callers(context, "exchange-network")
-        if access:
-            limits += [self._runner.bucket("issue-network", network) for network in self._runner.networks(context)]
-        reply = self._runner.run(
+        if token.startswith(ACCESS):
+            return self._start_challenge(context, token)
+        client = context.client
+        if client is None:
+            raise ValueError("a link is exchanged by a client; at the hosted page it is redeemed")
+        used = self._store.use(
             context,
-            "link_exchange",
-            {"exchanged": Event.LINK_EXCHANGED, "refused": Event.LINK_REFUSED, "started": Event.CODE_STARTED},
-            durable=True,
-            mails=access,
-            limits=limits,
-            by_patient=self._runner.rate("issue-patient"),
-            idem=self._runner.idempotent(context, vars(answer)) if access else None,
-            **{**args, **_named(token)},
+            name_of(token),
+            self._buckets(context, "exchange-network"),
+            NO_ANSWER,
         )
-        before = self._runner.answered_before(context, reply)
-        if before is not None:
-            return Started(**before)
-        if access:
-            email_hint = self._runner.email_hint(context.practice.id, reply["to"], reply["patient"])
-            return dataclasses.replace(answer, email_hint=email_hint)
-        link = reply["link"]
-        workflow = self._catalogue.get(link["w"])
+        workflow = self._deps.catalogue.get(used.workflow)
         if workflow is None:
             # The site has taken the workflow out of its catalogue: nothing is granted by name alone.
             raise LinkGone("revoked")
-        if context.client is None:
-            raise ValueError("a link is exchanged by a client; at the hosted page it is pressed")
-        return self._token_issuer.for_link(
-            context.client, context.practice.id, {**link, "id": mint.link_id(token)}, workflow
+        link = RedeemedLink(
+            id=mint.link_id(token),
+            patient=used.patient,
+            workflow=used.workflow,
+            resource=used.resource,
+            channel=used.channel,
+            redeemed_ms=self._deps.clock.now_ms(),
+            jti=self._deps.new_id(),
         )
+        return self._token_issuer.for_link(client, context.practice.id, link, workflow)
 
-    def spend(
-        self, context: RequestContext, token: str, landing: Mapping[str, Any], answer: Mapping[str, str]
+    def _start_challenge(self, context: RequestContext, token: str) -> Started:
+        """An Idempotency-Key brings the answer again, but for the hint at the address."""
+        prepared = self._challenges.new(context, "email")
+        answer = Started(prepared.challenge, self._deps.settings.code_life_s, self._deps.settings.resend_after_s)
+        buckets = self._buckets(context, "exchange-network")
+        networks = self._deps.rate_limits.networks(context)
+        buckets += [self._deps.rate_limits.bucket("issue-network", network) for network in networks]
+        kept = self._deps.answers.keep(context, vars(answer))
+        started = self._store.start_challenge(context, name_of(token), prepared.new, buckets, kept)
+        if started.earlier_answer is not None:
+            return Started(**self._deps.answers.open(context, started.earlier_answer))
+        hint = self._deps.personal_data.email_hint(context.practice.id, started.address, started.patient)
+        return dataclasses.replace(answer, email_hint=hint)
+
+    def redeem(
+        self,
+        context: RequestContext,
+        token: str,
+        pending: PendingLinkName,
+        client: str,
+        until_ms: int,
+        answer: Mapping[str, str],
     ) -> dict[str, str]:
-        """Use an instant link at its hosted page; `landing` is what waits for its client. Gives `answer`, or what the
-        act's Idempotency-Key was answered before. Raises as `exchange`; an access link is none, so LinkUnknown."""
-        reply = self._runner.run(
+        """Use an instant link at its hosted page and leave it for its client. Gives `answer`, or what the call's
+        Idempotency-Key was answered before. Raises as `exchange`; for an access link LinkUnknown."""
+        used = self._store.use(
             context,
-            "link_exchange",
-            {"exchanged": Event.LINK_EXCHANGED, "refused": Event.LINK_REFUSED},
-            durable=True,
-            limits=self._runner.callers(context, "exchange-network"),
-            landing=landing,
-            idem=self._runner.idempotent(context, answer),
-            **{**_named(token), "k": _kind(False)},
+            dataclasses.replace(name_of(token), kind=_kind(False)),
+            self._buckets(context, "exchange-network"),
+            self._deps.answers.keep(context, answer),
+            pending,
+            client,
+            until_ms,
         )
-        return self._runner.answered_before(context, reply) or dict(answer)
+        if used.earlier_answer is not None:
+            return self._deps.answers.open(context, used.earlier_answer)
+        return dict(answer)
 
     def peek(self, context: RequestContext, token: str) -> LinkView:
         """What a link leads to; spends nothing, however often it is asked. Raises LinkUnknown, LinkGone."""
-        reply = self._runner.run(context, "link_peek", {"opened": Event.LINK_OPENED}, **_named(token))
-        email_hint = (
-            self._runner.email_hint(context.practice.id, reply["to"], reply["patient"]) if "to" in reply else ""
-        )
-        return LinkView(reply["w"], token.startswith(ACCESS), reply["loc"], reply["c"], email_hint)
+        found = self._store.describe(context, name_of(token))
+        hint = ""
+        if found.address:
+            hint = self._deps.personal_data.email_hint(context.practice.id, found.address, found.patient)
+        return LinkView(found.workflow, token.startswith(ACCESS), found.locale, found.client, hint)
 
     def resend(self, context: RequestContext, token: str) -> None:
         """Send a new link in the place of an expired or used-up one; says nothing about it. Raises RateLimited."""
-        access = token.startswith(ACCESS)
-        fresh = mint.token(self._runner.entropy, ACCESS if access else mint.LINK)
-        message_id = self._runner.new_id()
-        self._runner.run(
-            context,
-            "link_resend",
-            {"resent": Event.LINK_RESENT},
-            mails=True,
-            limits=self._runner.callers(context, "exchange-network"),
-            **_named(token),
-            link={"id": mint.link_id(fresh), "d": mint.digest(fresh)},
-            mail={
-                "id": message_id,
-                "body": self._runner.mail_body(
-                    context.practice.id, message_id, url=self._challenges.link_url(context, fresh)
-                ),
-            },
-            address=self._runner.rate("issue-address"),
-            every_ms=self._runner.limits.link_resend_every_s * 1000,
-            most=self._runner.limits.link_resends_per_lineage,
-        )
+        fresh = mint.token(self._deps.entropy, ACCESS if token.startswith(ACCESS) else mint.LINK)
+        mail = self._mail(context, "", {"url": self._challenges.link_url(context, fresh)})
+        buckets = self._buckets(context, "exchange-network")
+        self._store.resend(context, name_of(token), name_of(fresh), mail, buckets)
 
     def list(self, context: RequestContext, patient: str) -> list[LinkInfo]:
         """Every remembered link of a patient, newest first. Raises RateLimited."""
-        reply = self._runner.run(context, "links_of", {}, limits=self._runner.callers(context), patient=patient)
-        found = [
-            LinkInfo(
-                id=link["id"],
-                patient=link["p"],
-                workflow=link["w"],
-                resource=link["r"] or None,
-                created_at_ms=int(link["t"]),
-                expires_at_ms=int(link["e"]),
-                uses=int(link["u"]),
-                max_uses=int(link["m"]) if link["m"] else None,
-                state=link["state"],
-            )
-            for link in reply.get("links", ())
-        ]
+        found = self._store.list(context, patient, self._buckets(context))
         return sorted(found, key=lambda link: (-link.created_at_ms, link.id))
 
     def revoke(self, context: RequestContext, link_id: str) -> None:
         """End one link; its tokens become inactive. Raises NotFound for an id this practice never gave."""
-        reply = self._end(context, id=link_id)
-        if not reply["known"]:
+        _, known = self._store.revoke(context, self._buckets(context), link_id=link_id)
+        if not known:
             raise NotFound
 
     def revoke_where(self, context: RequestContext, *, patient: str | None = None, resource: str | None = None) -> int:
         """End all live links of a patient or for a resource; how many those were."""
-        chosen: dict[str, Any] = {"patient": patient} if patient is not None else {"resource": resource}
-        return int(self._end(context, **chosen)["revoked"])
+        revoked, _ = self._store.revoke(context, self._buckets(context), patient=patient or "", resource=resource or "")
+        return revoked
 
-    def _end(self, context: RequestContext, **chosen: Any) -> dict[str, Any]:
-        return self._runner.run(
-            context,
-            "link_revoke",
-            {"link_ended": Event.LINK_ENDED},
-            durable=True,
-            limits=self._runner.callers(context),
-            **chosen,
-        )
+    def _buckets(self, context: RequestContext, network_policy: str | None = None) -> builtins.list[Bucket]:
+        return self._deps.rate_limits.of_caller(context, network_policy)
+
+    def _mail(self, context: RequestContext, kind: str, fields: Mapping[str, object]) -> Mail:
+        message_id = self._deps.messages.new_id()
+        return Mail(message_id, kind, self._deps.messages.seal(context.practice.id, message_id, **fields))
 
     def _check(self, workflow: str, resource: str | None, expires_in: int | None) -> Workflow:
         """The workflow, if a link of it may be issued like this. Raises InvalidInput with all faults."""
-        known = self._catalogue.get(workflow)
+        known = self._deps.catalogue.get(workflow)
         if known is None:
             raise InvalidInput(Fault("/workflow", "is not a workflow of this service"))
         if known.link_life_s is None:
@@ -245,9 +204,9 @@ class Links:
         return known
 
 
-def _named(token: str) -> dict[str, Any]:
-    """How a script finds the link of a token: its public id, its digest, and the kind that its prefix claims."""
-    return {"id": mint.link_id(token), "d": mint.digest(token), "k": _kind(token.startswith(ACCESS))}
+def name_of(token: str) -> LinkName:
+    """How the link of a token is found."""
+    return LinkName(mint.link_id(token), mint.digest(token), _kind(token.startswith(ACCESS)))
 
 
 def _kind(access: bool) -> str:

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from authsvc.audit import Event
 from authsvc.errors import PatientNotFound, UnknownName
-from authsvc.flows.script_runner import ScriptRunner
+from authsvc.flows.dependencies import Dependencies
 from authsvc.model import DeliveryInfo, Patient, RequestContext
 from authsvc.store.outbox import Outbox
-
-ENDS = {"session_ended": Event.SESSION_ENDED, "link_ended": Event.LINK_ENDED}
+from authsvc.store.patients import Misses, PatientStore, StoredPatient
+from authsvc.store.values import Mail
 
 
 class Patients:
     """The use cases around a patient's record."""
 
-    def __init__(self, runner: ScriptRunner, outbox: Outbox) -> None:
-        self._runner = runner
+    def __init__(self, deps: Dependencies, store: PatientStore, outbox: Outbox) -> None:
+        self._deps = deps
+        self._store = store
         self._outbox = outbox
 
     def put(
@@ -34,59 +34,52 @@ class Patients:
         locale: str = "",
         portal_access: bool,
     ) -> tuple[Patient, bool]:
-        """Create or replace; the second value tells whether the patient is new.
+        """Create or replace; the second value says whether the patient is new.
 
-        A different address ends what rests on the old one and tells both mailboxes; withdrawn access ends sessions,
-        codes and access links. Raises InvalidInput (address), RateLimited.
+        A different address ends what rests on the old one and sends a notice to both mailboxes; withdrawn access ends
+        sessions, codes and access links. Raises InvalidInput (address), RateLimited.
         """
-        practice, settings = context.practice.id, self._runner.settings
-        idx = self._runner.mailbox(context, email)
-        notices = {}
-        for which in ("old", "new"):
-            message_id = self._runner.new_id()
-            notices[which] = {"id": message_id, "body": self._runner.mail_body(practice, message_id)}
-        reply = self._runner.run(
-            context,
-            "patient_put",
-            {
-                "created": Event.PATIENT_CREATED,
-                "changed": Event.PATIENT_CHANGED,
-                "address_changed": Event.PATIENT_ADDRESS_CHANGED,
-                "granted": Event.PATIENT_GRANTED,
-                "withdrawn": Event.PATIENT_WITHDRAWN,
-                **ENDS,
-            },
-            durable=True,
-            mails=True,
-            limits=self._runner.callers(context),
+        practice, data = context.practice.id, self._deps.personal_data
+        stored = StoredPatient(
             id=patient_id,
-            idx=idx,
-            to=self._runner.seal(context, "address", email.strip(), patient_id),
-            label=self._runner.seal(context, "label", label, patient_id),
+            mailbox=data.mailbox(context, email),
+            address=data.seal(practice, "address", email.strip(), patient_id),
+            label=data.seal(practice, "label", label, patient_id),
             locale=locale,
-            access="1" if portal_access else "0",
-            notices=notices,
-            keep_ms=settings.delivery_record_life_s * 1000,
+            portal_access=portal_access,
         )
-        return Patient(patient_id, email.strip(), label, locale, portal_access), bool(reply["created"])
+        until_ms = self._deps.clock.now_ms() + self._deps.settings.delivery_record_life_s * 1000
+        created = self._store.put(
+            context,
+            stored,
+            self._notice(practice),
+            self._notice(practice),
+            until_ms,
+            self._deps.rate_limits.of_caller(context),
+        )
+        return Patient(patient_id, email.strip(), label, locale, portal_access), created
+
+    def _notice(self, practice_id: str) -> Mail:
+        message_id = self._deps.messages.new_id()
+        return Mail(message_id, "address-changed", self._deps.messages.seal(practice_id, message_id))
 
     def get(self, context: RequestContext, patient_id: str) -> Patient:
         """Raises PatientNotFound, RateLimited."""
-        return self._opened(context, self._read(context, patient_id)["patient"])
+        return self._opened(context, self._read(context, patient_id)[0])
 
     def show(self, context: RequestContext, patient_id: str) -> dict[str, Any]:
         """For an operator: the record, the misses of the mailbox, and whether it is in link mode."""
-        reply = self._read(context, patient_id)
-        patient, guess, limits = self._opened(context, reply["patient"]), reply["guess"], self._runner.limits
+        stored, misses = self._read(context, patient_id)
+        patient, limits = self._opened(context, stored), self._deps.limits
         return {
             "patient": patient.id,
             "email": patient.email,
             "label": patient.label,
             "locale": patient.locale,
             "portal_access": patient.portal_access,
-            "consecutive_misses": guess["consecutive"],
-            "misses_in_24h": guess["day"],
-            "link_mode": guess["consecutive"] >= limits.misses_consecutive or guess["day"] >= limits.misses_per_day,
+            "consecutive_misses": misses.consecutive,
+            "misses_in_24h": misses.day,
+            "link_mode": misses.consecutive >= limits.misses_consecutive or misses.day >= limits.misses_per_day,
         }
 
     def grant(
@@ -110,37 +103,22 @@ class Patients:
 
     def delete(self, context: RequestContext, patient_id: str) -> None:
         """Forget the patient; sessions, links and with them all earlier tokens end. Raises PatientNotFound."""
-        self._runner.run(
-            context,
-            "patient_delete",
-            {"deleted": Event.PATIENT_DELETED, **ENDS},
-            durable=True,
-            limits=self._runner.callers(context),
-            id=patient_id,
-        )
+        self._store.delete(context, patient_id, self._deps.rate_limits.of_caller(context))
 
     def merge(self, context: RequestContext, old: str, new: str) -> None:
         """Let the id `old` mean `new` from now on: its links lead there, its sessions end. Raises PatientNotFound."""
         if old == new:
             raise UnknownName("other patient", new)
-        self._runner.run(
-            context,
-            "patient_delete",
-            {"merged": Event.PATIENT_MERGED, **ENDS},
-            durable=True,
-            limits=self._runner.callers(context),
-            id=old,
-            into=new,
-        )
+        self._store.delete(context, old, self._deps.rate_limits.of_caller(context), into=new)
 
     def unlock(self, context: RequestContext, patient_id: str) -> None:
         """Forget the misses of the patient's mailbox: somebody has spoken with the patient. Raises PatientNotFound."""
-        self._runner.run(context, "patient_unlock", {"unlocked": Event.PATIENT_UNLOCKED}, id=patient_id)
+        self._store.unlock(context, patient_id)
 
     def deliveries(self, context: RequestContext, patient_id: str) -> list[DeliveryInfo]:
         """What happened to the mail of the last days, newest first. Raises PatientNotFound, RateLimited."""
-        known = self._read(context, patient_id)["patient"]["id"]
-        return self._outbox.deliveries(context.practice.id, known)
+        stored, _ = self._read(context, patient_id)
+        return self._outbox.deliveries(context.practice.id, stored.id)
 
     def _known(self, context: RequestContext, patient_id: str) -> Patient | None:
         try:
@@ -148,16 +126,17 @@ class Patients:
         except PatientNotFound:
             return None
 
-    def _read(self, context: RequestContext, patient_id: str) -> dict[str, Any]:
-        # A client reads what its practice gave it; an operator who looks at a patient leaves a trace.
-        outcomes = {} if context.client else {"viewed": Event.PATIENT_VIEWED}
-        return self._runner.run(context, "patient_get", outcomes, limits=self._runner.callers(context), id=patient_id)
+    def _read(self, context: RequestContext, patient_id: str) -> tuple[StoredPatient, Misses]:
+        # A client reads what its practice gave it; an operator who looks at a patient leaves an audit entry.
+        buckets = self._deps.rate_limits.of_caller(context)
+        return self._store.get(context, patient_id, buckets, viewed=context.client is None)
 
-    def _opened(self, context: RequestContext, record: dict[str, str]) -> Patient:
+    def _opened(self, context: RequestContext, stored: StoredPatient) -> Patient:
+        data, practice = self._deps.personal_data, context.practice.id
         return Patient(
-            id=record["id"],
-            email=self._runner.unseal(context.practice.id, "address", record["to"], record["id"]),
-            label=self._runner.unseal(context.practice.id, "label", record["label"], record["id"]),
-            locale=record["locale"],
-            portal_access=record["access"] == "1",
+            id=stored.id,
+            email=data.unseal(practice, "address", stored.address, stored.id),
+            label=data.unseal(practice, "label", stored.label, stored.id),
+            locale=stored.locale,
+            portal_access=stored.portal_access,
         )

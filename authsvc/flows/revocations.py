@@ -12,15 +12,19 @@ from typing import Any
 
 from authsvc.crypto import mint, tokens
 from authsvc.flows.cache import Cache
-from authsvc.flows.key_rotation import KeyRotation
-from authsvc.flows.script_runner import ScriptRunner
-from authsvc.store.connection import practice_prefix
+from authsvc.flows.dependencies import Dependencies
+from authsvc.flows.practices import Practices
+from authsvc.flows.signing_keys import SigningKeys
+from authsvc.model import RequestContext
+from authsvc.store.sessions import SessionStore
 
 TYPE = "revocations+jwt"
 AUDIENCE = "revocations"
 STEP_S = 5  # a feed is issued for this long; the delay of a verifier is at most this, its own interval and the network
 LIFE_S = 60  # a feed older than this says nothing any more
 KEPT_S = 0.5  # one look at the store serves all who ask within this time
+
+LISTED = 20_000  # the newest revocations; a verifier reads no more of them
 
 KINDS = {"s": "sessions", "l": "links", "t": "tokens"}
 
@@ -36,9 +40,11 @@ class Feed:
 class Revocations:
     """Builds the feed of a practice."""
 
-    def __init__(self, runner: ScriptRunner, keys: KeyRotation) -> None:
-        self._runner = runner
+    def __init__(self, deps: Dependencies, store: SessionStore, keys: SigningKeys, practices: Practices) -> None:
+        self._deps = deps
+        self._store = store
         self._keys = keys
+        self._practices = practices
         self._recent: Cache[list[tuple[str, int]]] = Cache(self._read, fresh_s=KEPT_S)
 
     def feed(self, practice_id: str, since_ms: int = 0) -> Feed:
@@ -46,12 +52,12 @@ class Revocations:
 
         Raises Unavailable, KeysetUnusable.
         """
-        now_s = self._runner.clock.now_ms() // 1000
+        now_s = self._deps.clock.now_ms() // 1000
         found = self._recent.get(practice_id) or []
         later = [(name, at_ms) for name, at_ms in found if at_ms > since_ms]
         issued_s = now_s - now_s % STEP_S
         claims: dict[str, Any] = {
-            "iss": self._runner.settings.public_url,
+            "iss": self._deps.settings.public_url,
             "aud": AUDIENCE,
             "practice": practice_id,
             "iat": issued_s,
@@ -67,6 +73,5 @@ class Revocations:
         return Feed(token, mint.digest(token.rpartition(".")[0]))
 
     def _read(self, practice_id: str) -> list[tuple[str, int]]:
-        reply = self._runner.store.run("revocations", practice_prefix(practice_id), {"after": 0})
-        flat = reply.get("found", [])
-        return [(flat[at], int(flat[at + 1])) for at in range(0, len(flat), 2)]
+        practice = self._practices.get(practice_id)
+        return self._store.revocations(RequestContext("", "verifier", practice), LISTED) if practice else []

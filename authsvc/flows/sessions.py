@@ -6,33 +6,42 @@ successor again for a few seconds, so that two tabs don't sign each other out. A
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
-from authsvc.audit import Event
 from authsvc.crypto import mint, tokens
 from authsvc.crypto.tokens import Refresh
 from authsvc.errors import InvalidRefreshToken, InvalidScope, KeysetUnusable, NotFound, TokenInvalid
-from authsvc.flows.introspection import TokenIntrospection, rests
+from authsvc.flows.dependencies import Dependencies
+from authsvc.flows.introspection import TokenIntrospection, session_or_link
 from authsvc.flows.practices import Practices
-from authsvc.flows.script_runner import ScriptRunner
 from authsvc.flows.token_issuer import TokenIssuer
-from authsvc.model import Client, Practice, RequestContext, SessionInfo, TokenGrant
+from authsvc.model import Bucket, Client, Practice, RequestContext, SessionInfo, TokenGrant
+from authsvc.store.clients import ClientStore
+from authsvc.store.sessions import SessionStore, TokenState
 
 INACTIVE: dict[str, Any] = {"active": False}
 INTROSPECTED = (
     *("scope", "client_id", "sub", "aud", "iss", "exp", "iat", "jti", "acr", "amr", "auth_time"),
     *("practice", "patient", "sid", "link", "resource", "authorization_details"),
 )
-ENDED = {"session_ended": Event.SESSION_ENDED}
 
 
 class Sessions:
     """The use cases around sessions and the tokens that rest on them."""
 
     def __init__(
-        self, runner: ScriptRunner, token_issuer: TokenIssuer, introspection: TokenIntrospection, practices: Practices
+        self,
+        deps: Dependencies,
+        store: SessionStore,
+        clients: ClientStore,
+        token_issuer: TokenIssuer,
+        introspection: TokenIntrospection,
+        practices: Practices,
     ) -> None:
-        self._runner = runner
+        self._deps = deps
+        self._store = store
+        self._clients = clients
         self._token_issuer = token_issuer
         self._introspection = introspection
         self._practices = practices
@@ -41,46 +50,26 @@ class Sessions:
 
     def refresh(self, client: Client, refresh_token: str, scope: str | None, request_id: str) -> TokenGrant:
         """The next tokens of a session. Raises InvalidRefreshToken, InvalidScope, RateLimited."""
-        request = None if scope is None else scope.split()
-        if request == []:
+        wanted = None if scope is None else scope.split()
+        if wanted == []:
             raise InvalidScope
-        said, context = self._opened(client, refresh_token, request_id)
-        limits, settings = self._runner.limits, self._runner.settings
-        reply = self._runner.run(
-            context,
-            "session_refresh",
-            {
-                "refreshed": Event.SESSION_REFRESHED,
-                "reused": Event.SESSION_REUSED,
-                "refused": Event.SESSION_REFUSED,
-            },
-            durable=True,
-            limits=self._runner.callers(context),
-            sid=said.sid,
-            client=client.id,
-            generation=said.generation,
-            nonce=mint.digest(mint.b64u(said.nonce)),
-            scope=request,
-            idle_ms=settings.session_idle_s * 1000,
-            grace_ms=limits.refresh_grace_s * 1000,
-        )
-        return self._token_issuer.for_session(said.practice, reply["session"], said.nonce, request)
+        token, context = self._parsed(client, refresh_token, request_id)
+        nonce = mint.digest(mint.b64u(token.nonce))
+        session = self._store.refresh(context, token.sid, token.generation, nonce, wanted or (), self._buckets(context))
+        return self._token_issuer.for_session(token.practice, session, token.nonce, wanted)
 
-    def _opened(self, client: Client, refresh_token: str, request_id: str) -> tuple[Refresh, RequestContext]:
-        """What the token says, and the act it starts. Junk counts like a wrong secret, by client."""
+    def _parsed(self, client: Client, refresh_token: str, request_id: str) -> tuple[Refresh, RequestContext]:
+        """A refresh token, and the call that it begins. Junk counts like a wrong secret, by client."""
         try:
-            said = tokens.parse_refresh(self._runner.data_keys.key("refresh"), refresh_token, client.id)
+            token = tokens.parse_refresh(self._deps.data_keys.key("refresh"), refresh_token, client.id)
         except ValueError:
-            self._count_junk(client)
+            bucket = self._deps.rate_limits.bucket("auth-failures", f"junk.{client.id}")
+            self._clients.count_failure(self._deps.new_id(), [bucket], actor=f"client:{client.id}")
             raise InvalidRefreshToken("malformed") from None
-        practice = self._practices.get(said.practice)
+        practice = self._practices.get(token.practice)
         if practice is None or not client.serves(practice.id):
             raise InvalidRefreshToken("unknown")
-        return said, self._act(client, practice, request_id)
-
-    def _count_junk(self, client: Client) -> None:
-        bucket = self._runner.bucket("auth-failures", f"junk.{client.id}")
-        self._runner.charge_failure([bucket], {"limited": Event.LIMITED}, actor=f"client:{client.id}")
+        return token, self._context(client, practice, request_id)
 
     # --- RFC 7009 ---------------------------------------------------------------------------------------------------
 
@@ -91,10 +80,10 @@ class Sessions:
         """
         if token.startswith(mint.REFRESH):
             try:
-                said, context = self._opened(client, token, request_id)
+                parsed, context = self._parsed(client, token, request_id)
             except InvalidRefreshToken:
                 return
-            self._end(context, said.sid, client=client.id)
+            self._store.end(context, self._buckets(context), sid=parsed.sid, client=client.id)
             return
         try:
             claims = self._introspection.claims(token)
@@ -103,21 +92,14 @@ class Sessions:
         practice = self._practices.get(claims["practice"])
         if practice is None or claims["client_id"] != client.id:
             return
-        context = self._act(client, practice, request_id)
-        self._runner.run(
-            context,
-            "token_revoke",
-            {"revoked": Event.TOKEN_REVOKED},
-            durable=True,
-            limits=self._runner.callers(context),
-            jti=claims["jti"],
-            until=claims["exp"] * 1000,
-        )
+        context = self._context(client, practice, request_id)
+        self._store.revoke_token(context, claims["jti"], claims["exp"] * 1000, self._buckets(context))
 
     # --- RFC 7662 ---------------------------------------------------------------------------------------------------
 
     def introspect(self, client: Client, token: str, request_id: str) -> dict[str, Any]:
-        """What a token says while it stands, for a client of its practice and audience; else exactly inactive."""
+        """The claims of a token while it is active, for a client of its practice and audience; else exactly
+        inactive. Raises RateLimited, Unavailable."""
         if token.startswith(mint.REFRESH):
             return self._introspect_refresh(client, token, request_id)
         try:
@@ -127,88 +109,62 @@ class Sessions:
         practice = self._practices.get(claims["practice"])
         if practice is None or not client.serves(practice.id) or claims["aud"] != client.audience:
             return INACTIVE
-        rests_on = rests(claims)
-        if not rests_on or not self._state(client, practice, request_id, jti=claims["jti"], **rests_on)["live"]:
+        basis = session_or_link(claims)
+        if not basis or not self._state(client, practice, request_id, claims["jti"], **basis).active:
             return INACTIVE
-        said = {name: claims[name] for name in INTROSPECTED if name in claims}
-        return {"active": True, "token_type": "Bearer", **said}
+        return {
+            "active": True,
+            "token_type": "Bearer",
+            **{name: claims[name] for name in INTROSPECTED if name in claims},
+        }
 
     def _introspect_refresh(self, client: Client, token: str, request_id: str) -> dict[str, Any]:
         """A client's own refresh token: whether it would still be taken."""
         try:
-            said = tokens.parse_refresh(self._runner.data_keys.key("refresh"), token, client.id)
+            parsed = tokens.parse_refresh(self._deps.data_keys.key("refresh"), token, client.id)
         except ValueError:
             return INACTIVE
-        practice = self._practices.get(said.practice)
+        practice = self._practices.get(parsed.practice)
         if practice is None or not client.serves(practice.id):
             return INACTIVE
-        state = self._state(client, practice, request_id, jti=said.sid, sid=said.sid)
-        if not state["live"] or state["generation"] != str(said.generation):
+        state = self._state(client, practice, request_id, parsed.sid, sid=parsed.sid)
+        if not state.active or state.generation != parsed.generation:
             return INACTIVE
-        return {"active": True, "token_type": "refresh_token", "client_id": client.id, "sid": said.sid}
+        return {"active": True, "token_type": "refresh_token", "client_id": client.id, "sid": parsed.sid}
 
-    def _state(self, client: Client, practice: Practice, request_id: str, **of: Any) -> dict[str, Any]:
-        """Whether what a token rests on still stands. Raises RateLimited, Unavailable."""
-        context = self._act(client, practice, request_id)
-        idle_ms = self._runner.settings.session_idle_s * 1000
-        return self._runner.run(context, "token_state", {}, limits=self._runner.callers(context), idle_ms=idle_ms, **of)
+    def _state(self, client: Client, practice: Practice, request_id: str, jti: str, **basis: str) -> TokenState:
+        """Whether what a token rests on is active. Raises RateLimited, Unavailable."""
+        context = self._context(client, practice, request_id)
+        return self._store.token_state(context, jti, self._buckets(context), **basis)
 
-    def _act(self, client: Client, practice: Practice, request_id: str) -> RequestContext:
-        return RequestContext.of_client(self._runner.new_id(), client, practice, request_id)
+    def _context(self, client: Client, practice: Practice, request_id: str) -> RequestContext:
+        return RequestContext.of_client(self._deps.new_id(), client, practice, request_id)
+
+    def _buckets(self, context: RequestContext) -> builtins.list[Bucket]:
+        return self._deps.rate_limits.of_caller(context)
 
     # --- who is signed in -------------------------------------------------------------------------------------------
 
-    def list(self, context: RequestContext, patient: str) -> list[SessionInfo]:
+    def list(self, context: RequestContext, patient: str) -> builtins.list[SessionInfo]:
         """The patient's live sessions, newest first. Raises PatientNotFound, RateLimited."""
-        reply = self._runner.run(
-            context,
-            "sessions_of",
-            {},
-            limits=self._runner.callers(context),
-            patient=patient,
-            idle_ms=self._runner.settings.session_idle_s * 1000,
-        )
         found = [
             SessionInfo(
-                id=session["id"],
-                patient=session["p"],
-                client=session["c"],
-                created_at_ms=int(session["o"]),
-                last_used_at_ms=int(session["l"]),
-                expires_at_ms=int(session["e"]),
+                id=session.id,
+                patient=session.patient,
+                client=session.client,
+                created_at_ms=session.opened_ms,
+                last_used_at_ms=session.used_ms,
+                expires_at_ms=session.expires_ms,
             )
-            for session in reply.get("sessions", ())
+            for session in self._store.list(context, patient, self._buckets(context))
         ]
         return sorted(found, key=lambda session: (-session.created_at_ms, session.id))
 
     def end(self, context: RequestContext, patient: str, sid: str) -> None:
         """Sign one session out. Raises PatientNotFound, and NotFound when the patient has no such session."""
-        if not self._end(context, sid, patient=patient):
+        if not self._store.end(context, self._buckets(context), sid=sid, patient=patient):
             raise NotFound
 
     def end_all(self, context: RequestContext, patient: str, keep: str | None = None) -> int:
         """Sign the patient out everywhere but in the session `keep`; how many that ended. Raises PatientNotFound."""
-        reply = self._runner.run(
-            context,
-            "session_end",
-            ENDED,
-            durable=True,
-            limits=self._runner.callers(context),
-            patient=patient,
-            keep=keep,
-            reason="signed_out",
-        )
-        return int(reply["ended"])
-
-    def _end(self, context: RequestContext, sid: str, **belongs: Any) -> bool:
-        reply = self._runner.run(
-            context,
-            "session_end",
-            ENDED,
-            durable=True,
-            limits=self._runner.callers(context),
-            sid=sid,
-            reason="signed_out",
-            **belongs,
-        )
-        return bool(reply["ended"])
+        return self._store.end(context, self._buckets(context), patient=patient, keep=keep or "")

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from authsvc.audit import Event, Recorder
 from authsvc.config.load import Settings
 from authsvc.crypto import keys as signing
 from authsvc.crypto import mint, sealing
@@ -58,14 +57,12 @@ class SigningKeys:
         self,
         store: KeyStore,
         data_keys: DataKeys,
-        recorder: Recorder,
         clock: Clock,
         entropy: Entropy,
         settings: Settings,
     ) -> None:
         self._store = store
         self._data_keys = data_keys
-        self._recorder = recorder
         self._clock = clock
         self._entropy = entropy
         self._settings = settings
@@ -94,7 +91,7 @@ class SigningKeys:
         held = self._held
         # In this order: keyset and data key are made in one step, so a data key without keyset is a loss, not a start.
         first = held is None and self._store.data_key(KEYSET_PURPOSE) is None
-        text = self._store.ring()
+        text = self._store.keyset()
         if text is None and first:
             text = self._create()
         if text is None:
@@ -108,16 +105,13 @@ class SigningKeys:
         current = self._sealed(signing.generate(self._settings.signing_alg), CURRENT, now_ms, now_ms, seal_key)
         waiting = self._fresh(signing.generate(self._settings.signing_alg), now_ms, seal_key)
         ours = Keyset(version=1, keys=(current, waiting)).to_json()
-        text = self._store.create(
-            act=mint.short_id(self._entropy),
-            now_ms=now_ms,
-            ring=ours,
+        return self._store.create(
+            mint.short_id(self._entropy),
+            keyset=ours,
             data_key=data_key,
-            entry=self._recorder.entry(Event.KEY_CREATED, actor="start", kid=current.kid, next=waiting.kid),
+            actor="start",
+            details={"kid": current.kid, "next": waiting.kid},
         )
-        if text == ours:
-            self._recorder.publish(Event.KEY_CREATED.value, actor="start", kid=current.kid)
-        return text
 
     def _adopt(self, text: str) -> LoadedKeyset:
         """Open a stored keyset wholly, or raise KeysetUnusable and leave everything as it was."""

@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from authsvc.config.workflows import Workflow
-from authsvc.crypto import id_tokens, mint, tokens
+from authsvc.crypto import id_tokens, tokens
 from authsvc.crypto.tokens import AccessTokens
-from authsvc.flows.key_rotation import KeyRotation
-from authsvc.flows.script_runner import ScriptRunner
-from authsvc.model import Client, TokenGrant
+from authsvc.flows.dependencies import Dependencies
+from authsvc.flows.session_scopes import SessionScopes
+from authsvc.flows.signing_keys import SigningKeys
+from authsvc.model import Client, Session, TokenGrant
+from authsvc.store.authorization_codes import RedeemedLink
 
 ACR_INSTANT = "instant"  # came by a link
 ACR_EXTRA = "extra"  # typed a code
@@ -24,103 +26,107 @@ OPENID = "openid"  # the scope that makes an authorization request one of OpenID
 class TokenIssuer:
     """Mints access and refresh tokens."""
 
-    def __init__(self, runner: ScriptRunner, keys: KeyRotation) -> None:
-        self._runner = runner
+    def __init__(self, deps: Dependencies, keys: SigningKeys, scopes: SessionScopes) -> None:
+        self._deps = deps
         self._keys = keys
+        self._scopes = scopes
         self._access = AccessTokens()
 
     def nonce(self, practice_id: str, handle: str, sid: str) -> bytes:
         """The session's nonce, from the handle that only its holder has."""
-        return tokens.session_nonce(self._runner.data_keys.key("refresh"), practice_id, handle, sid)
+        return tokens.session_nonce(self._deps.data_keys.key("refresh"), practice_id, handle, sid)
 
     def for_session(
         self,
         practice_id: str,
-        session: Mapping[str, str],
+        session: Session,
         nonce: bytes,
-        request: Sequence[str] | None = None,
+        wanted: Sequence[str] | None = None,
         oidc_nonce: str = "",
     ) -> TokenGrant:
-        """The tokens of a session's present generation; scopes `request` for narrow the access token (RFC 6749 §6).
+        """The tokens of a session's present generation; `wanted` scopes narrow the access token (RFC 6749 §6).
 
         With `openid` among the session's scopes there is an ID token too; `oidc_nonce` goes into that.
         """
-        key = self._runner.data_keys.key("refresh")
-        sid, generation, began_ms = session["id"], int(session["g"]), int(session["gm"])
+        key = self._deps.data_keys.key("refresh")
+        scopes = self._scopes.names(practice_id, session.scope)
+        life_ms = self._deps.settings.access_token_life_s * 1000
         claims = tokens.access_claims(
-            issuer=self._runner.settings.public_url,
-            audience=session["a"],
-            client=session["c"],
+            issuer=self._deps.settings.public_url,
+            audience=session.audience,
+            client=session.client,
             practice=practice_id,
-            patient=session["p"],
-            scopes=[name for name in session["s"].split() if request is None or name in request],
+            patient=session.patient,
+            scopes=[name for name in scopes if wanted is None or name in wanted],
             acr=ACR_EXTRA,
-            amr=[session["m"]],
-            auth_time_ms=int(session["o"]),
-            now_ms=began_ms,
-            expires_ms=min(began_ms + self._runner.settings.access_token_life_s * 1000, int(session["e"])),
-            jti=tokens.jti(key, sid, generation),
-            sid=sid,
+            amr=[session.channel],
+            auth_time_ms=session.opened_ms,
+            now_ms=session.generation_ms,
+            expires_ms=min(session.generation_ms + life_ms, session.expires_ms),
+            jti=tokens.jti(key, session.id, session.generation),
+            sid=session.id,
         )
         return TokenGrant(
             access_token=self._access.issue(self._keys.signer(), claims),
             expires_in_s=self._left_s(claims),
             scope=claims["scope"],
-            patient=session["p"],
+            patient=session.patient,
             practice=practice_id,
-            session=sid,
+            session=session.id,
             refresh_token=tokens.build_refresh(
-                key, practice=practice_id, sid=sid, generation=generation, nonce=nonce, client=session["c"]
+                key,
+                practice=practice_id,
+                sid=session.id,
+                generation=session.generation,
+                nonce=nonce,
+                client=session.client,
             ),
-            id_token=self._id_token(claims, oidc_nonce) if OPENID in session["s"].split() else None,
+            id_token=self._id_token(claims, oidc_nonce) if OPENID in scopes else None,
         )
 
     def for_link(
         self,
         client: Client,
         practice_id: str,
-        link: Mapping[str, str],
+        link: RedeemedLink,
         workflow: Workflow,
         *,
-        jti: str = "",
-        request: Sequence[str] | None = None,
+        wanted: Sequence[str] | None = None,
         oidc_nonce: str = "",
-        pressed_ms: int | None = None,
     ) -> TokenGrant:
         """The one token of an instant link: its workflow's scopes for its one resource, and nothing to refresh.
 
-        `link` has id, p (patient), r (resource, perhaps empty) and ch (channel). `request` narrows the scopes, and with
-        `openid` among it there is an ID token too. `pressed_ms` is when its button was pressed, if that isn't now.
+        `wanted` scopes narrow it, and with `openid` among them there is an ID token too.
         """
-        resource, asked_for = link["r"] or None, request or ()
-        scopes = [name for name in workflow.scopes if request is None or name in request]
-        now_ms = self._runner.clock.now_ms()
+        resource, names = link.resource or None, wanted or ()
+        scopes = [name for name in workflow.scopes if wanted is None or name in wanted]
+        now_ms = self._deps.clock.now_ms()
         claims = tokens.access_claims(
-            issuer=self._runner.settings.public_url,
+            issuer=self._deps.settings.public_url,
             audience=client.audience,
             client=client.id,
             practice=practice_id,
-            patient=link["p"],
-            scopes=[*scopes, OPENID] if OPENID in asked_for else scopes,
+            patient=link.patient,
+            scopes=[*scopes, OPENID] if OPENID in names else scopes,
             acr=ACR_INSTANT,
-            amr=[link["ch"]],
-            auth_time_ms=now_ms if pressed_ms is None else pressed_ms,
+            amr=[link.channel],
+            auth_time_ms=link.redeemed_ms,
             now_ms=now_ms,
-            expires_ms=now_ms + self._runner.settings.access_token_life_s * 1000,
-            jti=jti or mint.short_id(self._runner.entropy),
-            link=link["id"],
+            expires_ms=now_ms + self._deps.settings.access_token_life_s * 1000,
+            jti=link.jti,
+            link=link.id,
             resource=resource,
         )
         return TokenGrant(
             access_token=self._access.issue(self._keys.signer(), claims),
             expires_in_s=self._left_s(claims),
             scope=claims["scope"],
-            patient=link["p"],
+            patient=link.patient,
             practice=practice_id,
             workflow=workflow.name,
             resource=resource,
             authorization_details=tuple(claims["authorization_details"]) if resource else None,
-            id_token=self._id_token(claims, oidc_nonce) if OPENID in asked_for else None,
+            id_token=self._id_token(claims, oidc_nonce) if OPENID in names else None,
         )
 
     def _id_token(self, claims: Mapping[str, Any], nonce: str) -> str:
@@ -141,4 +147,4 @@ class TokenIssuer:
         return tokens.sign(self._keys.signer(), said, id_tokens.ID_TYPE)
 
     def _left_s(self, claims: Mapping[str, Any]) -> int:
-        return max(0, int(claims["exp"]) - self._runner.clock.now_ms() // 1000)
+        return max(0, int(claims["exp"]) - self._deps.clock.now_ms() // 1000)

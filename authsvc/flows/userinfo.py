@@ -6,18 +6,22 @@ The practice knows its patient; authsvc tells who it is, whose patient, and whic
 from __future__ import annotations
 
 from authsvc.errors import TokenInsufficient, TokenInvalid
+from authsvc.flows.dependencies import Dependencies
 from authsvc.flows.introspection import TokenIntrospection
 from authsvc.flows.practices import Practices
-from authsvc.flows.script_runner import ScriptRunner
 from authsvc.flows.token_issuer import OPENID
 from authsvc.model import RequestContext
+from authsvc.store.patients import PatientStore
 
 
 class Userinfo:
     """The use case behind the userinfo endpoint."""
 
-    def __init__(self, runner: ScriptRunner, introspection: TokenIntrospection, practices: Practices) -> None:
-        self._runner = runner
+    def __init__(
+        self, deps: Dependencies, store: PatientStore, introspection: TokenIntrospection, practices: Practices
+    ) -> None:
+        self._deps = deps
+        self._store = store
         self._introspection = introspection
         self._practices = practices
 
@@ -30,7 +34,7 @@ class Userinfo:
         if OPENID not in claims["scope"].split():
             raise TokenInsufficient("scope", OPENID)
         context = RequestContext(
-            id=self._runner.new_id(), actor=f"client:{claims['client_id']}", practice=practice, request_id=request_id
+            id=self._deps.new_id(), actor=f"client:{claims['client_id']}", practice=practice, request_id=request_id
         )
-        found = self._runner.run(context, "patient_reach", {}, patient=claims["patient"])
-        return {"sub": claims["sub"], "practice": practice.id, "locale": found["locale"] or practice.locale}
+        locale = self._store.contact(context, claims["patient"]).locale or practice.locale
+        return {"sub": claims["sub"], "practice": practice.id, "locale": locale}

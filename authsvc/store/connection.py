@@ -1,9 +1,9 @@
-"""The connection to Redis: scripts by name, one retry loop around a whole call, and a breaker.
+"""The connection to Redis: one retry loop around a whole call, and a breaker.
 
 A call is retried until its deadline on everything that may pass by itself: a lost connection, a fail-over, a script
 that is not loaded yet. The client library's own retries are off, since they go on asking the address that has failed
-(and, with Sentinel, never look for the new master). Every script that changes something keeps its answer under the
-act id, so that a retry after a lost answer doesn't act twice.
+(and, with Sentinel, never look for the new master). Every script knows a call that is sent again after a lost answer,
+by its own keys or by the call's id, so that nothing happens twice.
 
 When the store is away nothing is decided: callers get `Unavailable`, at once after one second of failures, while a
 single probe goes on trying. At most `waiting_limit` threads wait for Redis at a time, so that whatever needs no store
@@ -12,13 +12,10 @@ single probe goes on trying. At most `waiting_limit` threads wait for Redis at a
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
-from importlib import resources
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -50,8 +47,6 @@ PASSING_WORDS = ("NOREPLICAS", "LOADING", "CLUSTERDOWN", "MASTERDOWN")
 
 T = TypeVar("T")
 
-_LUA = resources.files("authsvc.store") / "lua"
-
 
 def practice_prefix(practice_id: str) -> str:
     """The prefix of everything a practice owns: one hash tag, so one slot."""
@@ -63,16 +58,7 @@ def site_prefix(name: str) -> str:
     return f"authsvc:{{@{name}}}:"
 
 
-class Script:
-    """One Lua file behind the prelude, known to the server by its SHA-1."""
-
-    def __init__(self, name: str) -> None:
-        prelude = (_LUA / "lib.lua").read_text(encoding="utf-8")
-        self.source = prelude + (_LUA / f"{name}.lua").read_text(encoding="utf-8")
-        self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
-
-
-class Store:
+class Connection:
     """What the rest of the ring talks to Redis through. Thread-safe."""
 
     def __init__(
@@ -93,24 +79,16 @@ class Store:
         self._monotonic = monotonic
         self._pause = pause
         self._places = threading.BoundedSemaphore(waiting_limit)
-        self._scripts: dict[str, Script] = {}
         self._failing_since: float | None = None
         self._probe = threading.Lock()
 
-    def run(self, script: str, prefix: str, args: Mapping[str, Any], *, durable: bool = False) -> dict[str, Any]:
-        """Run lua/<script>.lua on the slot of `prefix` and decode its answer.
+    def evaluate(self, source: str, sha: str, keys: tuple[str, ...], args: Sequence[Any], durable: bool) -> list[Any]:
+        """Run a Lua script. `durable` changes also wait for a replica, where replicas are configured.
 
-        `durable` acts (consume, refresh, revoke) also wait for a replica where replicas are configured. Raises
-        `Unavailable`.
+        Raises Unavailable.
         """
-        known = self._scripts.get(script)
-        if known is None:
-            known = self._scripts.setdefault(script, Script(script))
-        # A null would reach Lua as a value that counts as true: what isn't there is left out.
-        text = json.dumps({name: value for name, value in args.items() if value is not None}, separators=(",", ":"))
         wait = durable and self._replicas > 0
-        answer = self.call(lambda client: self._evaluate(client, known, prefix, text, wait))
-        return cast(dict[str, Any], json.loads(answer))
+        return self.call(lambda client: self._evaluate(client, source, sha, keys, args, wait))
 
     def call(self, act: Callable[[Any], T]) -> T:
         """Run `act(client)` until it succeeds or the deadline passes. Raises `Unavailable`."""
@@ -168,26 +146,28 @@ class Store:
             return True
         return isinstance(error, PASSING)
 
-    def _evaluate(self, client: Any, script: Script, prefix: str, text: str, wait: bool) -> str:
+    def _evaluate(
+        self, client: Any, source: str, sha: str, keys: tuple[str, ...], args: Sequence[Any], wait: bool
+    ) -> list[Any]:
         if not wait:
             try:
-                return cast(str, client.evalsha(script.sha, 1, prefix, text))
+                return cast(list[Any], client.evalsha(sha, len(keys), *keys, *args))
             except redis.exceptions.NoScriptError:
-                return cast(str, client.eval(script.source, 1, prefix, text))
+                return cast(list[Any], client.eval(source, len(keys), *keys, *args))
         # WAIT speaks of the writes of its own connection, so both go down the same one.
         if isinstance(client, RedisCluster):
             cluster: Any = client  # the library's own types leave these two out
-            node = cluster.get_node_from_key(prefix)
+            node = cluster.get_node_from_key(keys[0])
             if node is None:
                 raise ClusterDownError("CLUSTERDOWN no node serves this slot")
             client = cluster.get_redis_connection(node)
         with client.pipeline(transaction=False) as pipe:
-            pipe.eval(script.source, 1, prefix, text)
+            pipe.eval(source, len(keys), *keys, *args)
             pipe.wait(self._replicas, self._replica_timeout_ms)
             answer, reached = pipe.execute()
         if reached < self._replicas:
             raise Unavailable("not_replicated")
-        return cast(str, answer)
+        return cast(list[Any], answer)
 
 
 def connect(settings: Settings) -> Any:

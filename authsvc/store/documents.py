@@ -5,38 +5,38 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
-from authsvc.store.connection import Store, site_prefix
+from authsvc.store.connection import Connection, site_prefix
 
 
 class DocumentStore:
     """Documents of one kind (`practices` or `clients`) by id."""
 
-    def __init__(self, store: Store, kind: str) -> None:
-        self._store = store
+    def __init__(self, connection: Connection, kind: str) -> None:
+        self._connection = connection
         self._prefix = site_prefix(kind)
 
     def add(self, name: str, document: dict[str, Any]) -> bool:
         """Keep a new document; False when the id is taken."""
-        added = self._store.call(lambda client: client.set(self._doc(name), json.dumps(document), nx=True))
+        added = self._connection.call(lambda client: client.set(self._doc(name), json.dumps(document), nx=True))
         if added:
-            self._store.call(lambda client: client.sadd(self._prefix + "all", name))
+            self._connection.call(lambda client: client.sadd(self._prefix + "all", name))
         return bool(added)
 
     def put(self, name: str, document: dict[str, Any]) -> None:
         """Replace a document."""
-        self._store.call(lambda client: client.set(self._doc(name), json.dumps(document)))
+        self._connection.call(lambda client: client.set(self._doc(name), json.dumps(document)))
 
     def get(self, name: str) -> dict[str, Any] | None:
-        text = self._store.call(lambda client: client.get(self._doc(name)))
+        text = self._connection.call(lambda client: client.get(self._doc(name)))
         return None if text is None else cast(dict[str, Any], json.loads(text))
 
     def names(self) -> list[str]:
-        return sorted(self._store.call(lambda client: client.smembers(self._prefix + "all")))
+        return sorted(self._connection.call(lambda client: client.smembers(self._prefix + "all")))
 
     def remove(self, name: str) -> bool:
         """Forget a document; False when there was none."""
-        removed = self._store.call(lambda client: client.delete(self._doc(name)))
-        self._store.call(lambda client: client.srem(self._prefix + "all", name))
+        removed = self._connection.call(lambda client: client.delete(self._doc(name)))
+        self._connection.call(lambda client: client.srem(self._prefix + "all", name))
         return bool(removed)
 
     def _doc(self, name: str) -> str:

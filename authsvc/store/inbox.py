@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from authsvc.store.connection import Store, site_prefix
+from authsvc.store.connection import Connection, site_prefix
 
 MAILS: Final = f"{site_prefix('inbox')}mails"
 KEPT: Final = 200
@@ -13,8 +13,8 @@ KEPT: Final = 200
 class Inbox:
     """Newest first. Every call may raise `Unavailable`."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     def append(self, mail: str) -> None:
         """Add one; the oldest beyond `KEPT` go."""
@@ -23,8 +23,8 @@ class Inbox:
             client.lpush(MAILS, mail)
             client.ltrim(MAILS, 0, KEPT - 1)
 
-        self._store.call(push)
+        self._connection.call(push)
 
     def mails(self) -> list[str]:
         """All that are kept."""
-        return list(self._store.call(lambda client: client.lrange(MAILS, 0, -1)))
+        return list(self._connection.call(lambda client: client.lrange(MAILS, 0, -1)))

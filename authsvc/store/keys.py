@@ -1,7 +1,7 @@
-"""The key ring and the sealed data keys in Redis. Opaque texts here: only flows can open what they hold.
+"""The keyset and the sealed data keys in Redis. Opaque texts here: only use cases can open what they hold.
 
-`authsvc:{@keys}:ring`  the signing keys with their states, as JSON (`flows/ring.py`), private parts sealed
-`authsvc:{@keys}:data`  hash of purpose -> sealed data key (`flows/vault.py`)
+`authsvc:{@keys}:keyset`  the signing keys with their states, as JSON (`flows/keyset.py`), private parts sealed
+`authsvc:{@keys}:data`    hash of purpose → sealed data key (`flows/data_keys.py`)
 
 Both live as long as the service. No change is written over another: a step says what it has read.
 """
@@ -9,51 +9,58 @@ Both live as long as the service. No change is written over another: a step says
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, Final
 
-from authsvc.store.connection import Store, site_prefix
+from authsvc.audit import Event
+from authsvc.store.connection import Connection, site_prefix
+from authsvc.store.scripts import Reply, ScriptRunner
 
-PREFIX = site_prefix("keys")
-RING = PREFIX + "ring"
-DATA = PREFIX + "data"
-KEYSET_PURPOSE = "keys"
-"""The data key that seals the ring: made together with it or not at all."""
+SLOT: Final = "@keys"
+KEYSET: Final = site_prefix("keys") + "keyset"
+DATA: Final = site_prefix("keys") + "data"
+KEYSET_PURPOSE: Final = "keys"
+"""The data key that seals the keyset: made together with it or not at all."""
 
 
 class KeyStore:
     """Every method raises `Unavailable` when Redis is away."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, connection: Connection, runner: ScriptRunner) -> None:
+        self._connection = connection
+        self._runner = runner
 
-    def ring(self) -> str | None:
-        text: str | None = self._store.call(lambda client: client.get(RING))
+    def keyset(self) -> str | None:
+        text: str | None = self._connection.call(lambda client: client.get(KEYSET))
         return text
 
     def data_key(self, purpose: str) -> str | None:
-        sealed: str | None = self._store.call(lambda client: client.hget(DATA, purpose))
+        sealed: str | None = self._connection.call(lambda client: client.hget(DATA, purpose))
         return sealed
 
     def data_keys(self) -> dict[str, str]:
-        return dict(self._store.call(lambda client: client.hgetall(DATA)))
+        return dict(self._connection.call(lambda client: client.hgetall(DATA)))
 
-    def create(self, *, act: str, now_ms: int, ring: str, data_key: str, entry: Mapping[str, str]) -> str | None:
-        """Make the first ring and its data key, unless either is there. The ring that is there now, or None when a data
-        key says that there was one and it is gone."""
-        args = {"act": act, "now": now_ms, "ring": ring, "data_key": data_key, "audit": {"created": entry}}
-        found: str | None = self._store.run("keys_create", PREFIX, args, durable=True).get("ring")
+    def create(self, call_id: str, *, keyset: str, data_key: str, **recorded: Any) -> str | None:
+        """Make the first keyset and its data key, unless either is there. The keyset that is there now, or None when
+        something says that there was one and it is gone."""
+        reply = self._run("keyset_create", call_id, Event.KEY_CREATED, keyset=keyset, data_key=data_key, **recorded)
+        found: str | None = reply.get("keyset")
         return found
 
-    def swap(self, *, act: str, now_ms: int, read: str | None, ring: str, entry: Mapping[str, str]) -> bool:
-        """Put `ring` in place of what was `read`. False when somebody else was faster."""
-        args = {"act": act, "now": now_ms, "read": read or "", "ring": ring, "audit": {"changed": entry}}
-        return "err" not in self._store.run("keys_swap", PREFIX, args, durable=True)
+    def replace(self, call_id: str, event: Event, *, former: str | None, keyset: str, **recorded: Any) -> bool:
+        """Put `keyset` in place of the `former` text. False when somebody else was faster."""
+        reply = self._run("keyset_replace", call_id, event, former=former or "", keyset=keyset, **recorded)
+        return "err" not in reply
 
     def keep_data_key(self, purpose: str, sealed: str) -> str:
         """The data key of this purpose: `sealed`, unless there was one already. However many ask, all get the same."""
-        kept: str = self._store.run("keys_data", PREFIX, {"purpose": purpose, "sealed": sealed}, durable=True)["sealed"]
-        return kept
+        reply = self._runner.run_for_site("data_key_keep", SLOT, "", durable=True, purpose=purpose, sealed=sealed)
+        return str(reply["sealed"])
 
-    def rewrap(self, *, act: str, now_ms: int, moves: Mapping[str, tuple[str, str]], entry: Mapping[str, str]) -> bool:
+    def rewrap(self, call_id: str, moves: Mapping[str, tuple[str, str]], **recorded: Any) -> bool:
         """Put each purpose's second text in place of its first, all or none. False when one was changed meanwhile."""
-        args = {"act": act, "now": now_ms, "moves": moves, "audit": {"rewrapped": entry}}
-        return "err" not in self._store.run("keys_rewrap", PREFIX, args, durable=True)
+        rows = [(purpose, former, new) for purpose, (former, new) in moves.items()]
+        return "err" not in self._run("data_keys_rewrap", call_id, Event.KEY_REWRAPPED, moves=rows, **recorded)
+
+    def _run(self, script: str, call_id: str, event: Event, **args: Any) -> Reply:
+        return self._runner.run_for_site(script, SLOT, call_id, event=event, durable=True, **args)

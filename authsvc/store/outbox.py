@@ -1,62 +1,69 @@
 """The outbox from the worker's side, and what staff may ask of it.
 
-Issuing appends a message in the same script as the act (`enqueue` in lua/lib.lua), so a code without its mail doesn't
-exist. From there the worker owns it: `take` leases messages, `begin` makes sure the lease still holds, and `finish` or
-`defer` say how it went. A message leaves the stream, with its sealed body, when it is final. Delivery is at least once:
-a worker that vanishes between the mail host's answer and `finish` leads to a second mail with the same Message-ID.
-
-What clients are told of ended sessions lies in a queue of its own, `logouts`, that works alike and has workers of its
-own: a client that doesn't answer can't keep a patient's code waiting.
-
-Keys, per practice: `outbox`, `outbox:cursor`, `outbox:due`, `outbox:held` (see outbox_take.lua), the same of `logouts`,
-`delivery:<message>`, `deliveries:<patient>`, `mails` and `brake` (outbox_count.lua). For the site: the doorbell
-`authsvc:{@outbox}:bell`, and `mails` and `brake` under `authsvc:{@site}:`.
+Scripts append a message together with the change that it belongs to, so a code without its mail doesn't exist. From
+there the worker owns it: `take` leases messages, `begin` makes sure that the lease still holds and the message is still
+wanted, and `finish` or `defer` note how it went. A message leaves the stream, with its sealed body, when it is final.
+Delivery is at least once: a worker that vanishes between the mail host's answer and `finish` leads to a second mail
+with the same Message-ID.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from authsvc.model import DeliveryInfo
-from authsvc.store.connection import Store, practice_prefix, site_prefix
+from authsvc.ports import Clock
+from authsvc.store.connection import Connection, practice_prefix, site_prefix
+from authsvc.store.scripts import Reply, Script
 
-BELL: Final = f"{site_prefix('outbox')}bell"
-PRACTICES: Final = f"{site_prefix('practices')}all"
-SITE: Final = site_prefix("site")
-
-MAILS: Final = "outbox"
+CODES: Final = "codes"
+MAILS: Final = "mails"
 LOGOUTS: Final = "logouts"
 
-BELL_RINGS: Final = 1000  # kept while no worker listens; a practice whose ring is lost is found by the sweep
+WAKEUPS: Final = f"{site_prefix('outbox')}wakeups"
+PRACTICES: Final = f"{site_prefix('practices')}all"
+
+WAKEUPS_MAX: Final = 1000  # kept while no worker listens; a practice that is lost here is found by the sweep
 SHOWN: Final = 100  # deliveries of a patient, newest first
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A leased message, still sealed. `id` is the stream's, `tries` counts the attempts before this one."""
+    """A leased message, still sealed. `id` is the stream's, `tries` counts the attempts before this one. `nobody` is to
+    get a message that was queued for an unknown address, to be the same work."""
 
     id: str
+    queue: str
     tries: int
-    fields: Mapping[str, str]
+    message_id: str
+    kind: str
+    channel: str
+    patient: str
+    body: str
+    locale: str
+    until_ms: int
+    queued_ms: int
+    nobody: bool
 
-    @property
-    def message_id(self) -> str:
-        return self.fields["id"]
-
-    @property
-    def void(self) -> bool:
-        """Nobody is to get it: it was queued for an unknown address, to be the same work."""
-        return self.fields["void"] == "1"
-
-    @property
-    def queued_ms(self) -> int:
-        return int(self.fields["queued"])
-
-    @property
-    def until_ms(self) -> int:
-        return int(self.fields["until"])
+    @classmethod
+    def of(cls, queue: str, entry_id: str, tries: str, record: str) -> Entry:
+        """From the stream: a record in the order of MESSAGE (lua/lib/outbox.lua)."""
+        message_id, kind, channel, patient, _, body, locale, until, queued, nobody = record.split("\n")[:10]
+        return cls(
+            id=entry_id,
+            queue=queue,
+            tries=int(tries),
+            message_id=message_id,
+            kind=kind,
+            channel=channel,
+            patient=patient,
+            body=body,
+            locale=locale,
+            until_ms=int(until),
+            queued_ms=int(queued),
+            nobody=nobody == "1",
+        )
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,14 @@ class Batch:
     entries: tuple[Entry, ...]
     fresh: int
     full: bool
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """Whom a message goes to: `address` is sealed for `patient` (of a logout it is the client's id)."""
+
+    patient: str
+    address: str
 
 
 @dataclass(frozen=True)
@@ -80,120 +95,103 @@ class MailCap:
 class Outbox:
     """The messages of all practices. `practice` is an id everywhere; every call may raise `Unavailable`."""
 
-    def __init__(self, store: Store, record_life_s: int, queue: str = MAILS) -> None:
-        self._store = store
+    def __init__(self, connection: Connection, clock: Clock, record_life_s: int) -> None:
+        self._connection = connection
+        self._clock = clock
         self._record_ms = record_life_s * 1000
-        self._queue = queue
+        self._scripts: dict[str, Script] = {}
 
-    def ring(self, practice: str) -> None:
-        """Tell a worker to look at this practice now."""
+    def wake_worker(self, practices: list[str]) -> None:
+        """Tell a worker to look at these practices now."""
 
         def push(client: Any) -> None:
-            client.rpush(BELL, practice)
-            client.ltrim(BELL, -BELL_RINGS, -1)
+            client.rpush(WAKEUPS, *practices)
+            client.ltrim(WAKEUPS, -WAKEUPS_MAX, -1)
 
-        self._store.call(push)
+        self._connection.call(push)
 
-    def rung(self) -> set[str]:
-        """The practices that rang since the last look. It never blocks: a socket's time-out may be short.
-
-        Nobody rings for logouts: no patient waits for one, and the sweep finds it within two seconds.
-        """
-        if self._queue != MAILS:
-            return set()
-        return set(self._store.call(lambda client: client.lpop(BELL, BELL_RINGS)) or ())
+    def woken(self) -> set[str]:
+        """The practices to look at since the last call. It never blocks: a socket's time-out may be short."""
+        return set(self._connection.call(lambda client: client.lpop(WAKEUPS, WAKEUPS_MAX)) or ())
 
     def practices(self) -> set[str]:
         """Every practice there is, for the sweep."""
-        return set(self._store.call(lambda client: client.smembers(PRACTICES)))
+        return set(self._connection.call(lambda client: client.smembers(PRACTICES)))
 
-    def take(self, practice: str, consumer: str, now_ms: int, lease_ms: int, count: int) -> Batch:
+    def take(self, practice: str, queue: str, consumer: str, lease_ms: int, most: int) -> Batch:
         """Lease what is new and what is due, and once more what this consumer holds already."""
-        answer = self._run("take", practice, now=now_ms, consumer=consumer, lease_ms=lease_ms, count=count)
-        entries = tuple(
-            Entry(entry, int(tries), dict(zip(flat[::2], flat[1::2], strict=True)))
-            for entry, tries, flat in answer["entries"] or ()
-        )
-        return Batch(entries, int(answer["fresh"]), answer["full"] == 1)
+        reply = self._run("take", practice, queue=queue, consumer=consumer, lease_ms=lease_ms, most=most)
+        entries = tuple(Entry.of(queue, *found) for found in reply["entries"])
+        return Batch(entries, int(reply["fresh"]), "full" in reply)
 
-    def begin(self, practice: str, entry: Entry, consumer: str, now_ms: int, lease_ms: int) -> bool:
-        """Start a try: the lease begins anew. False when another worker has the message by now."""
-        answer = self._run(
+    def begin(self, practice: str, entry: Entry, consumer: str, lease_ms: int) -> Recipient | str:
+        """Start a try: the lease begins anew. Whom the message goes to; `lost` when another worker has it by now,
+        `cancelled` when it isn't wanted any more."""
+        reply = self._run(
             "begin",
             practice,
-            now=now_ms,
+            queue=entry.queue,
             entry=entry.id,
-            id=entry.message_id,
             consumer=consumer,
             lease_ms=lease_ms,
             **{"try": entry.tries + 1},
         )
-        return "err" not in answer
+        if "err" in reply or "cancelled" in reply:
+            return "lost" if "err" in reply else "cancelled"
+        return Recipient(reply["patient"], reply["address"])
 
-    def finish(self, practice: str, entry: Entry, state: str, detail: str, now_ms: int) -> bool:
-        """Take the message out for good: `sent`, `refused`, `too_late` or `void`. False when it already was."""
-        answer = self._run(
-            "finish",
-            practice,
-            now=now_ms,
-            entry=entry.id,
-            id=entry.message_id,
-            patient=entry.fields["patient"],
-            state=state,
-            detail=detail,
-            record_ms=self._record_ms,
-        )
-        return bool(answer["last"] == 1)
+    def finish(self, practice: str, entry: Entry, state: str, detail: str) -> bool:
+        """Take the message out for good: `sent`, `refused`, `too_late`, `cancelled` or `void` (nobody was to get it).
+        False when it already was."""
+        return "last" in self._run("finish", practice, **_named(entry), state=state, detail=detail)
 
-    def defer(self, practice: str, entry: Entry, consumer: str, at_ms: int, detail: str, now_ms: int) -> bool:
+    def defer(self, practice: str, entry: Entry, consumer: str, at_ms: int, detail: str) -> bool:
         """Give the message back until `at_ms`, after a try that failed. False when another worker has it by now."""
-        return self._give_back(practice, entry, consumer, now_ms, at=at_ms, detail=detail)
-
-    def release(self, practice: str, entry: Entry, consumer: str, now_ms: int) -> bool:
-        """Give the message back untried, for any worker to take at once."""
-        return self._give_back(practice, entry, consumer, now_ms, at=now_ms)
-
-    def count(self, practice: str | None, mails: int, cap: MailCap, now_ms: int) -> str:
-        """Count mails of a practice (None: of the site) and publish its brake, which is returned."""
-        prefix = SITE if practice is None else practice_prefix(practice)
-        answer = self._store.run(
-            "outbox_count",
-            prefix,
-            {"now": now_ms, "add": mails, "quota": cap.quota, "window_s": cap.window_s, "share": cap.typed_share},
+        return "err" not in self._run(
+            "defer", practice, **_named(entry), consumer=consumer, at=at_ms, deferred=True, detail=detail
         )
-        return str(answer["brake"])
+
+    def release(self, practice: str, entry: Entry, consumer: str) -> bool:
+        """Give the message back untried, for any worker to take at once."""
+        return "err" not in self._run(
+            "defer", practice, **_named(entry), consumer=consumer, at=self._clock.now_ms(), deferred=False, detail=""
+        )
+
+    def count(self, practice: str | None, mails: int, cap: MailCap) -> str:
+        """Count mails of a practice (None: of the site) and publish its throttle, which is returned."""
+        reply = self._run(
+            "count", practice or "@site", add=mails, quota=cap.quota, window_s=cap.window_s, typed_share=cap.typed_share
+        )
+        return str(reply.get("throttle", ""))
 
     def deliveries(self, practice: str, patient: str) -> list[DeliveryInfo]:
         """What happened to this patient's messages, newest first; those whose record has ended are left out."""
+        key = f"{practice_prefix(practice)}deliveries:{patient}"
+        found = []
+        for message_id, record in self._connection.call(lambda client: client.hgetall(key)).items():
+            kind, channel, state, queued, updated, attempts, detail = record.split("\n")[:7]
+            if int(queued) + self._record_ms > self._clock.now_ms():
+                found.append(
+                    DeliveryInfo(
+                        id=message_id,
+                        kind=kind,
+                        channel=channel,
+                        state=state,
+                        queued_at_ms=int(queued),
+                        updated_at_ms=int(updated),
+                        attempts=int(attempts),
+                        detail=detail,
+                    )
+                )
+        return sorted(found, key=lambda one: (-one.queued_at_ms, one.id))[:SHOWN]
+
+    def _run(self, step: str, practice: str, **args: Any) -> Reply:
+        script = self._scripts.setdefault(step, Script(f"outbox_{step}"))
         prefix = practice_prefix(practice)
+        argv = [self._clock.now_ms(), "", "", *script.arguments(args)]
+        flat = self._connection.evaluate(script.source, script.sha, (prefix, f"{prefix}audit"), argv, False)
+        return dict(zip(flat[::2], flat[1::2], strict=True))
 
-        def read(client: Any) -> list[tuple[str, dict[str, str]]]:
-            ids = client.zrevrange(f"{prefix}deliveries:{patient}", 0, SHOWN - 1)
-            with client.pipeline(transaction=False) as pipe:
-                for message_id in ids:
-                    pipe.hgetall(f"{prefix}delivery:{message_id}")
-                return list(zip(ids, pipe.execute(), strict=True))
 
-        return [
-            DeliveryInfo(
-                id=message_id,
-                kind=record["kind"],
-                channel=record["channel"],
-                state=record["state"],
-                queued_at_ms=int(record["queued_ms"]),
-                updated_at_ms=int(record["at_ms"]),
-                attempts=int(record["attempts"]),
-                detail=record["detail"],
-            )
-            for message_id, record in self._store.call(read)
-            if record
-        ]
-
-    def _give_back(self, practice: str, entry: Entry, consumer: str, now_ms: int, **args: Any) -> bool:
-        answer = self._run(
-            "defer", practice, now=now_ms, entry=entry.id, id=entry.message_id, consumer=consumer, **args
-        )
-        return "err" not in answer
-
-    def _run(self, step: str, practice: str, **args: Any) -> dict[str, Any]:
-        return self._store.run(f"outbox_{step}", practice_prefix(practice), {"queue": self._queue, **args})
+def _named(entry: Entry) -> dict[str, str]:
+    return {"queue": entry.queue, "entry": entry.id, "patient": entry.patient, "message_id": entry.message_id}

@@ -17,7 +17,7 @@ from authsvc.delivery.backchannel import PAUSE_MS, BackchannelSender
 from authsvc.delivery.outbox_worker import SWEEP_MS, Worker, run_workers
 from authsvc.errors import DeliveryDeferred, DeliveryRefused
 from authsvc.model import Message, Practice
-from authsvc.store.connection import Store, practice_prefix
+from authsvc.store.connection import Connection, practice_prefix
 from authsvc.store.outbox import LOGOUTS, Outbox
 from tests.delivery.clients_told import Client, serving
 from tests.delivery.mail_hosts import Authority, scripted
@@ -195,7 +195,7 @@ def test_a_client_in_trouble_is_left_alone_for_a_while_and_the_others_are_not(
 class House:
     """Mails and logouts of maple, and workers for both on one store."""
 
-    def __init__(self, store: Store, client: redis.Redis, clock: FakeClock) -> None:
+    def __init__(self, store: Connection, client: redis.Redis, clock: FakeClock) -> None:
         self.store, self.client, self.clock = store, client, clock
         self.events: list[tuple[str, Mapping[str, str | int]]] = []
 
@@ -225,7 +225,7 @@ class House:
 
 
 @pytest.fixture
-def house(store: Store, redis_client: redis.Redis, clock: FakeClock) -> House:
+def house(store: Connection, redis_client: redis.Redis, clock: FakeClock) -> House:
     return House(store, redis_client, clock)
 
 

@@ -18,7 +18,7 @@ from authsvc.delivery.smtp import EmailSender
 from authsvc.errors import DeliveryDeferred, DeliveryRefused, Unavailable
 from authsvc.model import DeliveryInfo, Message, Practice
 from authsvc.ports import Sender
-from authsvc.store.connection import Store
+from authsvc.store.connection import Connection
 from authsvc.store.outbox import MailCap, Outbox
 from tests.delivery.mail_hosts import MailHost, serving
 from tests.fakes import FakeClock, RecordingSender, SeededEntropy
@@ -49,7 +49,7 @@ def open_entry(practice: Practice, fields: Mapping[str, str]) -> Message:
 class House:
     """A store, a clock, and workers on them; `events` are what the workers told."""
 
-    def __init__(self, store: Store, client: redis.Redis, clock: FakeClock) -> None:
+    def __init__(self, store: Connection, client: redis.Redis, clock: FakeClock) -> None:
         self.outbox = Outbox(store, WEEK_MS // 1000)
         self.client = client
         self.clock = clock
@@ -84,7 +84,7 @@ class House:
 
 
 @pytest.fixture
-def house(store: Store, redis_client: redis.Redis, clock: FakeClock) -> House:
+def house(store: Connection, redis_client: redis.Redis, clock: FakeClock) -> House:
     return House(store, redis_client, clock)
 
 

@@ -14,7 +14,8 @@ from authsvc import wiring
 from authsvc.config import limits
 from authsvc.metrics import Metrics
 from authsvc.model import PERMISSIONS, Client, Practice, RequestContext, Started, TokenGrant
-from authsvc.store.connection import Store
+from authsvc.store.connection import Connection
+from tests import outboxes
 from tests.fakes import FakeClock, SeededEntropy
 
 ENVIRON = {
@@ -31,7 +32,7 @@ class House:
     """A running service with one practice, `maple`, and what tests do with it again and again."""
 
     def __init__(
-        self, store: Store, client: redis.Redis, clock: FakeClock, entropy: SeededEntropy, **changes: Any
+        self, store: Connection, client: redis.Redis, clock: FakeClock, entropy: SeededEntropy, **changes: Any
     ) -> None:
         settings, catalogue, limits = wiring.load(ENVIRON)
         changed = {name: value for name, value in changes.items() if hasattr(settings, name)}
@@ -85,11 +86,13 @@ class House:
 
     def outbox(self) -> list[dict[str, str]]:
         """What is queued for the worker, oldest first, still sealed."""
-        return [fields for _, fields in self.redis.xrange("authsvc:{maple}:outbox")]
+        return outboxes.queued(self.redis)
 
     def mailed(self, at: int = -1) -> dict[str, Any]:
         """One queued mail, opened as the worker would."""
-        message = self.service.open_entry(self.practice, self.outbox()[at])
+        queued = self.outbox()[at]
+        recipient = outboxes.recipient(self.redis, queued)
+        message = self.service.deps.messages.open(self.practice, outboxes.entry(queued), recipient)
         return {
             "kind": message.kind,
             "to": message.to,
@@ -106,7 +109,9 @@ class House:
 
 
 @pytest.fixture
-def build(store: Store, redis_client: redis.Redis, clock: FakeClock, entropy: SeededEntropy) -> Callable[..., House]:
+def build(
+    store: Connection, redis_client: redis.Redis, clock: FakeClock, entropy: SeededEntropy
+) -> Callable[..., House]:
     """A house with other settings or limits."""
     return lambda **changes: House(store, redis_client, clock, entropy, **changes)
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from authsvc import audit
 from authsvc.audit import Recorder
 from authsvc.config import load as config
 from authsvc.config.load import Settings
-from authsvc.crypto import sealing
+from authsvc.flows.audit_log import entry_mac
 from authsvc.flows.data_keys import DataKeys
 from authsvc.flows.key_rotation import KeyRotation
-from authsvc.store.connection import Store
-from authsvc.store.keys import DATA, PREFIX, RING, KeyStore
+from authsvc.store.connection import Connection, site_prefix
+from authsvc.store.keys import DATA, KEYSET, KeyStore
+from authsvc.store.scripts import ScriptRunner
 from tests.fakes import FakeClock, SeededEntropy, environ
 
 OLD = b"old master secret, 32 bytes long"
@@ -48,7 +49,7 @@ class Instance:
 class Site:
     """A store and what its instances share; `start` begins another one."""
 
-    store: Store
+    store: Connection
     client: Any
     clock: FakeClock = field(default_factory=FakeClock)
     seed: int = 0
@@ -56,26 +57,25 @@ class Site:
     def start(self, masters: tuple[bytes, ...] = (OLD,), settings: Settings | None = None) -> Instance:
         self.seed += 1
         entropy = SeededEntropy(f"instance {self.seed}")
-        store = KeyStore(self.store)
-        data_keys = DataKeys(store, masters, entropy)
         told: list[str] = []
-        mac: Callable[[bytes], str] = lambda data: sealing.mac(data_keys.key("audit"), "authsvc audit v1", data)  # noqa: E731
-        recorder = Recorder(self.clock, mac, told.append)
+        recorder = Recorder(lambda *entry: entry_mac(data_keys, *entry), told.append)
+        store = KeyStore(self.store, ScriptRunner(self.store, self.clock, recorder))
+        data_keys = DataKeys(store, masters, entropy)
         return Instance(
-            KeyRotation(store, data_keys, recorder, self.clock, entropy, settings or settings_with()), data_keys, told
+            KeyRotation(store, data_keys, self.clock, entropy, settings or settings_with()), data_keys, told
         )
 
     # --- what is stored ---
 
     def ring(self) -> dict[str, Any]:
-        stored: dict[str, Any] = json.loads(self.client.get(RING))
+        stored: dict[str, Any] = json.loads(self.client.get(KEYSET))
         return stored
 
     def put_ring(self, text: str) -> None:
-        self.client.set(RING, text)
+        self.client.set(KEYSET, text)
 
     def lose_ring(self) -> None:
-        self.client.delete(RING)
+        self.client.delete(KEYSET)
 
     def data_keys(self) -> dict[str, str]:
         return dict(self.client.hgetall(DATA))
@@ -85,7 +85,10 @@ class Site:
 
     def audit(self) -> list[dict[str, Any]]:
         """The entries of the key stream, oldest first."""
-        return [json.loads(entry["e"]) for _, entry in self.client.xrange(PREFIX + "audit")]
+        return [
+            audit.readable(int(n.partition("-")[0]), entry["t"], entry["e"], entry["d"])
+            for n, entry in self.client.xrange(site_prefix("keys") + "audit")
+        ]
 
 
 def jwks_kids(keys: KeyRotation) -> list[str]:

@@ -7,15 +7,14 @@ import hashlib
 import pytest
 
 from authsvc.crypto.tokens import AccessTokens
-from authsvc.flows.introspection import TokenIntrospection
-from authsvc.flows.script_runner import _refusal
 from authsvc.model import TokenGrant
+from authsvc.store.scripts import refusal
 from tests.flows.conftest import House
 
 
 def test_a_script_that_refuses_with_an_unknown_word_is_a_fault_of_ours() -> None:
-    with pytest.raises(ValueError, match="nobody knows"):
-        _refusal({"err": "hm"})
+    with pytest.raises(ValueError, match="unknown word"):
+        refusal({"err": "hm"})
 
 
 def test_a_page_may_ask_what_a_link_is_for_and_spends_nothing(house: House) -> None:
@@ -31,7 +30,7 @@ def test_a_result_that_was_reached_under_an_older_key_set_is_not_remembered(hous
     """The ring changes while a token is being checked: what was found may rest on a key that has just gone."""
     house.patient()
     grant = house.sign_in()
-    bearers = TokenIntrospection(house.service.script_runner, house.service.signing_keys)
+    bearers = house.service.introspection
     digest = hashlib.sha256(grant.access_token.encode()).digest()
 
     class Slow:

@@ -95,7 +95,7 @@ def test_attack_nothing_else_under_the_same_key_opens_as_a_sign_in(house: House,
     for purpose in ("other", "", "cookies"):
         sealed = sealing.seal(key, purpose, b"{}", "maple:browser:page", house.entropy)
         assert cookies.open("maple", "browser", "page", sealed) is None
-    address = house.service.script_runner.seal(house.act(), "address", "ann@example.org", "p1")
+    address = house.service.deps.personal_data.seal("maple", "address", "ann@example.org", "p1")
     assert cookies.open("maple", "browser", "page", address) is None
 
 

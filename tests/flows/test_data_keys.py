@@ -10,14 +10,12 @@ import pytest
 from authsvc.crypto import sealing
 from authsvc.errors import KeysetUnusable, Unavailable
 from authsvc.flows.data_keys import PURPOSES, DataKeys
-from authsvc.store.connection import Store
-from authsvc.store.keys import KeyStore
-from tests.fakes import SeededEntropy
+from authsvc.store.connection import Connection
 from tests.flows.keysets import NEW, OLD, Site, everything_stored, spellings
 
 
 @pytest.fixture
-def site(store: Store, redis_client: fakeredis.FakeRedis) -> Site:
+def site(store: Connection, redis_client: fakeredis.FakeRedis) -> Site:
     return Site(store, redis_client)
 
 
@@ -154,7 +152,7 @@ def test_instances_that_race_for_a_first_key_get_one(site: Site) -> None:
 def test_a_store_that_is_away_is_unavailable_and_makes_no_key() -> None:
     server = fakeredis.FakeServer(version=(7, 0))
     client = fakeredis.FakeRedis(server=server, decode_responses=True)
-    data_keys = DataKeys(KeyStore(Store(client, deadline_s=0)), (OLD,), SeededEntropy())
+    data_keys = Site(Connection(client, deadline_s=0), client).start().data_keys
     server.connected = False
     with pytest.raises(Unavailable):
         data_keys.key("addresses")

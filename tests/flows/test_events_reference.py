@@ -81,7 +81,7 @@ def what_rarely_happens(house: House) -> None:
     service.clients.set("portal", redirect_uris=("https://portal.example/in",), **operator)
     service.clients.remove("portal", **operator)
     service.signing_keys.revoke(service.signing_keys.list()[0].kid, "cli:anna")
-    service.audit_log.trim("maple", "-", **operator)
+    service.audit_log.trim("maple", 0, **operator)
     service.practices.add("oak", name="Oak", **operator)
     service.practices.remove("oak", **operator)
 

@@ -14,6 +14,7 @@ from authsvc import verifier
 from authsvc.errors import InvalidGrant, InvalidScope, RateLimited, SignInNeeded, TokenInsufficient, TokenInvalid
 from authsvc.flows.authorization_codes import s256
 from authsvc.model import IdTokenHint, NewBrowserSession, TokenGrant
+from tests import records
 from tests.fakes import NINE_O_CLOCK_MS
 from tests.flows.conftest import House
 from tests.flows.visitors import VERIFIER, Portal, ended_in_feed, enter, everything, look, page
@@ -62,7 +63,7 @@ def test_a_code_gives_a_session_of_the_clients_own_under_the_sign_in(
     grant = portal.redeem(code)
     assert (grant.patient, grant.practice, grant.expires_in_s) == ("p1", "maple", 600)
     assert grant.session != entered.sid
-    assert house.redis.hget(f"authsvc:{{maple}}:session:{grant.session}", "v") == entered.sid
+    assert records.read(house.redis, "session", str(grant.session))["parent"] == entered.sid
     claims = house.introspected(grant.access_token)
     assert (claims["client_id"], claims["acr"], claims["amr"], claims["sid"]) == (
         "web",
@@ -194,8 +195,7 @@ def test_a_sign_in_that_ends_between_code_and_tokens_gives_none(
         case "succeeded":
             enter(house, before=entered.cookie)
         case "idle":  # as if its use, which a code is, had been long ago
-            key = f"authsvc:{{maple}}:session:{entered.sid}"
-            house.redis.hset(key, "l", house.clock.now_ms() - 1_800_001)
+            records.change(house.redis, "session", entered.sid, used=house.clock.now_ms() - 1_800_001)
     assert portal.refused(code) == "ended"
 
 
@@ -412,7 +412,8 @@ def test_attack_an_id_token_of_a_revoked_key_is_no_hint(
 def test_another_installations_id_token_is_no_hint(house: House, portal: Portal, entered: NewBrowserSession) -> None:
     settings = dataclasses.replace(house.service.settings, public_url="http://127.0.0.1:9090")
     grant = portal.tokens(entered.cookie)
-    house.service.script_runner.settings = settings
+    codes = house.service.authorization_codes
+    codes._deps = dataclasses.replace(house.service.deps, settings=settings)
     assert house.service.authorization_codes.hinted(grant.id_token or "") is None
 
 

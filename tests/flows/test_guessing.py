@@ -169,16 +169,16 @@ def test_a_link_that_ends_by_misses_leaves_an_entry(wide: House) -> None:
 def test_misses_forgotten_between_guess_and_verdict_leave_no_debt(wide: House, monkeypatch: pytest.MonkeyPatch) -> None:
     wide.patient()
     started = wide.start()
-    run = wide.service.script_runner.run
+    store: Any = wide.codes._store
+    settle = store.settle
 
-    def unlocked_meanwhile(act: Any, script: str, *given: Any, **args: Any) -> Any:
-        if script == "code_settle":
-            wide.patients.unlock(wide.act(), "p1")
-        return run(act, script, *given, **args)
+    def unlocked_meanwhile(*args: Any) -> Any:
+        wide.patients.unlock(wide.act(), "p1")
+        return settle(*args)
 
-    monkeypatch.setattr(wide.service.script_runner, "run", unlocked_meanwhile)
+    monkeypatch.setattr(store, "settle", unlocked_meanwhile)
     wide.codes.verify(wide.act(), started.challenge, "314159")
-    assert list(wide.redis.scan_iter("authsvc:{maple}:guess:*")) == []
+    assert list(wide.redis.scan_iter("authsvc:{maple}:guesses:*")) == []
 
 
 # --- asking for codes -----------------------------------------------------------------------------------------------
@@ -311,7 +311,7 @@ def test_the_mail_brake_stops_typed_starts_first(
     token = house.access_link()
     typed_challenge = house.start().challenge
     house.clock.advance_s(31)
-    house.redis.set("authsvc:{@site}:brake" if site_wide else "authsvc:{maple}:brake", brake)
+    house.redis.set("authsvc:{@site}:mail-throttle" if site_wide else "authsvc:{maple}:mail-throttle", brake)
     house.service.mail_throttle.refresh()
     calls: dict[bool, list[Callable[[], Any]]] = {
         True: [lambda: house.codes.start(house.act(), patient="p1"), lambda: house.links.exchange(house.act(), token)],
@@ -327,7 +327,8 @@ def test_the_mail_brake_stops_typed_starts_first(
             else:
                 with pytest.raises(RateLimited) as caught:
                     call()
-                assert LimitState("mails-practice", 2000, 900, 0, 60) in caught.value.limits
+                policy = ("mails-all", 20_000, 3600) if site_wide else ("mails-practice", 2000, 900)
+                assert LimitState(*policy, 0, 60) in caught.value.limits
     if not by_patient:
         with pytest.raises(RateLimited):
             house.access_link(delivery="email")

@@ -16,7 +16,7 @@ def crowd(house: House) -> ExitStack:
     places = ExitStack()
     with pytest.raises(Unavailable, match="hash_queue_full"):
         while True:
-            places.enter_context(house.codes._queue.place())
+            places.enter_context(house.service.deps.hash_queue.place())
     return places
 
 

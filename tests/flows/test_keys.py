@@ -17,7 +17,7 @@ from authsvc.crypto import sealing
 from authsvc.crypto.keys import SigningKey
 from authsvc.errors import AlreadyExists, InvalidInput, KeysetUnusable, Unavailable, UnknownName, UnsafeStep
 from authsvc.flows.key_rotation import KeyStep
-from authsvc.store.connection import Store
+from authsvc.store.connection import Connection
 from tests.flows.keysets import NEW, OLD, Instance, Site, everything_stored, jwks_kids, settings_with, spellings
 
 PUBLISHED_S = 360  # jwks_max_age + slack: from then on a new key may sign
@@ -25,7 +25,7 @@ RETIRING_S = 665  # longest token, skew, and the seconds until every instance ha
 
 
 @pytest.fixture
-def site(store: Store, redis_client: fakeredis.FakeRedis) -> Site:
+def site(store: Connection, redis_client: fakeredis.FakeRedis) -> Site:
     return Site(store, redis_client)
 
 
@@ -92,9 +92,9 @@ def test_an_instance_that_was_slower_than_another_tells_of_no_creation(site: Sit
     store, fast = slow.keys._store, site.start()
     create = store.create
 
-    def late(**given: Any) -> str | None:
+    def late(*given: Any, **named: Any) -> str | None:
         fast.keys.ensure()
-        return create(**given)
+        return create(*given, **named)
 
     store.create = late  # type: ignore[method-assign]  # to stand between its look and its act
     slow.keys.ensure()
@@ -293,8 +293,8 @@ def test_of_two_admins_who_rotate_at_once_one_is_told_to_wait(site: Site, one: I
 
 
 def test_a_step_that_never_gets_its_turn_gives_up(one: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(one.keys._store, "swap", lambda **given: False)
-    monkeypatch.setattr(one.keys._store, "rewrap", lambda **given: False)
+    monkeypatch.setattr(one.keys._store, "replace", lambda *given, **named: False)
+    monkeypatch.setattr(one.keys._store, "rewrap", lambda *given, **named: False)
     monkeypatch.setattr(one.data_keys, "moves", lambda: {"audit": ("a", "b")})
     for act in (lambda: one.keys.rotate("cli:anna", force=True), lambda: one.keys.rewrap("cli:anna")):
         with pytest.raises(Unavailable) as contended:
@@ -468,7 +468,7 @@ def test_a_lost_ring_that_somebody_else_began_anew_is_not_written_over(
 ) -> None:
     site.lose_ring()
     new = site.start()
-    monkeypatch.setattr(new.keys._store, "swap", lambda **given: False)
+    monkeypatch.setattr(new.keys._store, "replace", lambda *given, **named: False)
     with pytest.raises(Unavailable):
         new.keys.rotate("cli:anna", force=True)
 
@@ -518,7 +518,7 @@ def unplugged() -> Iterator[tuple[Site, fakeredis.FakeServer]]:
     """A site whose store can be taken away."""
     server = fakeredis.FakeServer(version=(7, 0))
     client = fakeredis.FakeRedis(server=server, version=(7, 0), decode_responses=True)
-    yield Site(Store(client, deadline_s=0), client), server
+    yield Site(Connection(client, deadline_s=0), client), server
     client.close()
 
 

@@ -141,7 +141,10 @@ def test_a_link_that_makes_no_sense_is_refused_with_every_fault(
 def test_a_workflow_that_left_the_catalogue_grants_nothing(house: House) -> None:
     token = house.link()
     catalogue = house.service.catalogue
-    house.links._catalogue = Catalogue(tuple(w for w in catalogue.all() if w.name != "pay-invoice"))
+    house.links._deps = dataclasses.replace(
+        house.service.deps,
+        catalogue=Catalogue(tuple(w for w in catalogue.all() if w.name != "pay-invoice")),
+    )
     assert gone(house, token) == "revoked"
 
 
@@ -419,7 +422,7 @@ def test_no_new_link_while_the_mail_is_braked(house: House) -> None:
     house.patient()
     token = house.link(expires_in=60)
     house.clock.advance_s(61)
-    house.redis.set("authsvc:{maple}:brake", "all")
+    house.redis.set("authsvc:{maple}:mail-throttle", "all")
     house.links.resend(house.act(), token)
     assert house.outbox() == []
 

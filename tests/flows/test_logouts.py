@@ -22,6 +22,8 @@ from authsvc.errors import DeliveryDeferred, DeliveryRefused, Unavailable
 from authsvc.flows.backchannel_logout import BackchannelLogout
 from authsvc.metrics import Metrics
 from authsvc.model import Message, NewBrowserSession, TokenGrant
+from authsvc.store.outbox import LOGOUTS, Entry, Recipient
+from tests import outboxes
 from tests.delivery.clients_told import Client, serving
 from tests.fakes import SeededEntropy
 from tests.flows.conftest import House
@@ -224,19 +226,19 @@ def test_a_client_in_trouble_is_told_when_it_is_well_again(maple: Maple) -> None
     for _ in range(3):
         maple.worker.step()
         maple.house.clock.advance_ms(PAUSE_MS)
-    assert [maple.checked(token)["jti"] for token in maple.heard.tokens[1:]] == [entry["id"]]
+    assert [maple.checked(token)["jti"] for token in maple.heard.tokens[1:]] == [entry[0].message_id]
 
 
 def test_nothing_of_it_shows_among_the_patients_mails_or_holds_an_address(maple: Maple) -> None:
     before = maple.house.patients.deliveries(maple.house.act(), "p1")
     maple.house.service.browser_sessions.sign_out(page(maple.house), maple.entered.cookie)
     assert maple.house.patients.deliveries(maple.house.act(), "p1") == before
-    queued = [fields for _, fields in maple.house.redis.xrange("authsvc:{maple}:logouts")]
+    queued = outboxes.queued(maple.house.redis, "maple", LOGOUTS)
     assert len(queued) == 2
     assert maple.heard.url not in json.dumps(queued)
     maple.tell()
     assert maple.house.patients.deliveries(maple.house.act(), "p1") == before
-    assert not [key for key in maple.house.redis.keys("*:delivery:*") if key.endswith(queued[0]["id"])]
+    assert not maple.house.patients.deliveries(maple.house.act(), "p1")[2:], "only the mails of the sign-ins"
 
 
 def test_how_it_went_is_counted_and_logged_without_where(maple: Maple, caplog: pytest.LogCaptureFixture) -> None:
@@ -256,20 +258,20 @@ def test_how_it_went_is_counted_and_logged_without_where(maple: Maple, caplog: p
 # --- where to, at the moment of sending -----------------------------------------------------------------------------
 
 
-def queued(maple: Maple) -> dict[str, str]:
-    """The queued logout of `web`."""
+def queued(maple: Maple) -> tuple[Entry, Recipient]:
+    """The queued logout of `web`, and whom it goes to."""
     maple.house.sessions.revoke(maple.app.client, maple.authorization_codes["app"].refresh_token or "", "")
     maple.house.service.browser_sessions.sign_out(page(maple.house), maple.entered.cookie)
-    ((_, fields),) = maple.house.redis.xrange("authsvc:{maple}:logouts")
-    return dict(fields)
+    (message,) = outboxes.queued(maple.house.redis, "maple", LOGOUTS)
+    return outboxes.entry(message), outboxes.recipient(maple.house.redis, message)
 
 
-def opened(maple: Maple, entry: dict[str, str] | None = None, **changed: Any) -> Message:
+def opened(maple: Maple, entry: tuple[Entry, Recipient] | None = None, **changed: Any) -> Message:
     """As the worker opens it when it tries."""
     service = maple.house.service
     settings = dataclasses.replace(service.settings, **changed)
     logouts = BackchannelLogout(service.clients, service.signing_keys, service.clock, settings)
-    return logouts.open_entry(maple.house.practice, entry or queued(maple))
+    return logouts.open(maple.house.practice, *(entry or queued(maple)))
 
 
 def test_it_goes_to_the_address_that_is_registered_when_it_is_sent(maple: Maple) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from authsvc.errors import ChallengeGone, InvalidCode, InvalidInput, LinkGone, LinkUnknown, PatientNotFound, UnknownName
 from authsvc.model import Patient, TokenGrant
+from tests import records
 from tests.flows.conftest import House
 
 
@@ -158,8 +159,8 @@ def test_practices_do_not_see_each_other(house: House) -> None:
 def test_attack_an_address_put_in_another_patients_place_does_not_open(house: House) -> None:
     house.patient("victim", "victim@example.org")
     house.patient("intruder", "intruder@example.org")
-    own = house.redis.hget("authsvc:{maple}:patient:intruder", "to")
-    house.redis.hset("authsvc:{maple}:patient:victim", "to", own)
+    own = records.read(house.redis, "patient", "intruder")["address"]
+    records.change(house.redis, "patient", "victim", address=own)
     house.codes.start(house.act(), patient="victim")
     with pytest.raises(ValueError, match="does not open"):
         house.mailed()

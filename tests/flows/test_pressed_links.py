@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Any
 
@@ -85,7 +86,7 @@ def test_attack_neither_an_unknown_nor_an_access_link_can_be_pressed(house: Hous
         with pytest.raises(LinkUnknown):
             press(house, portal, token)
     assert {link.uses for link in house.links.list(house.act(), "p1")} == {0}
-    assert house.redis.keys("authsvc:{maple}:landing:*") == []
+    assert house.redis.keys("authsvc:{maple}:pending-link:*") == []
 
 
 def test_a_dead_link_can_not_be_pressed(house: House, portal: Portal) -> None:
@@ -296,8 +297,8 @@ def test_after_a_merge_the_tokens_name_the_patient_who_is_meant_now(house: House
 def test_a_workflow_that_left_the_catalogue_grants_nothing(house: House, portal: Portal) -> None:
     code = portal.landed(press(house, portal, house.link()))
     catalogue = house.service.catalogue
-    house.service.authorization_codes._catalogue = Catalogue(
-        tuple(w for w in catalogue.all() if w.name != "pay-invoice")
+    house.service.authorization_codes._deps = dataclasses.replace(
+        house.service.deps, catalogue=Catalogue(tuple(w for w in catalogue.all() if w.name != "pay-invoice"))
     )
     with pytest.raises(LinkGone, match="revoked"):
         portal.redeem(code)

@@ -11,6 +11,7 @@ import pytest
 
 from authsvc.errors import AuthsvcError, ChallengeGone, InvalidCode, InvalidGrant, LinkGone, SignInNeeded
 from authsvc.model import Choice, NewBrowserSession, Started, TokenGrant
+from tests import records
 from tests.flows.conftest import House
 from tests.flows.visitors import BROWSER, Portal, ended_in_feed, enter, here, look, page, press
 
@@ -121,7 +122,7 @@ def test_parallel_calls_with_one_idempotency_key_send_one_mail(wide: House) -> N
 
 def test_parallel_changes_of_a_patient_leave_one_mailbox(wide: House) -> None:
     together(20, lambda n: wide.patient("p1", f"ann{n}@example.org"))
-    mailboxes = list(wide.redis.scan_iter("authsvc:{maple}:address:*"))
+    mailboxes = list(wide.redis.scan_iter("authsvc:{maple}:mailbox:*"))
     assert len(mailboxes) == 1
 
 
@@ -157,7 +158,7 @@ def test_a_double_click_on_the_right_code_is_one_sign_in(wide: House) -> None:
     assert all(isinstance(other, NewBrowserSession | ChallengeGone) for other in results)
     assert look(wide, before) is None
     (winner,) = entered
-    assert wide.redis.smembers(f"authsvc:{{maple}}:children:{winner.sid}") == {kept.session}
+    assert records.children(wide.redis, winner.sid) == {kept.session}
     assert len(wide.sessions.list(wide.act(), "p1")) == 1
 
 
@@ -169,7 +170,7 @@ def test_two_tabs_that_sign_in_anew_leave_each_client_session_with_one_of_them(w
     results = together(
         4, lambda n: wide.service.browser_sessions.verify(page(wide), tabs[n].challenge, "314159", before.cookie)
     )
-    under = [wide.redis.smembers(f"authsvc:{{maple}}:children:{entered.sid}") for entered in results]
+    under = [records.children(wide.redis, entered.sid) for entered in results]
     assert sorted(map(len, under)) == [0, 0, 0, 5]
     assert all(portal.works(grant) for grant in kept)
     for entered in results:
@@ -243,7 +244,7 @@ def test_attack_a_hundred_parallel_presses_of_a_link_for_one_use_leave_one_landi
     results = together(100, lambda _: press(wide, portal, token))
     assert sum(isinstance(result, str) for result in results) == 1
     assert {error.reason for error in results if isinstance(error, LinkGone)} == {"used_up"}
-    assert len(wide.redis.keys("authsvc:{maple}:landing:*")) == 1
+    assert len(wide.redis.keys("authsvc:{maple}:pending-link:*")) == 1
 
 
 def test_attack_a_landing_is_fetched_once_however_many_ask(wide: House) -> None:
@@ -264,7 +265,7 @@ def test_codes_for_one_sign_in_are_each_their_own(wide: House) -> None:
     codes = together(20, lambda _: portal.code(entered.cookie))
     got = together(20, lambda n: portal.redeem(codes[n]))
     assert len({grant.session for grant in authorization_codes(got)}) == 20
-    assert wide.redis.scard(f"authsvc:{{maple}}:children:{entered.sid}") == 20
+    assert len(records.children(wide.redis, entered.sid)) == 20
 
 
 def test_saying_often_at_once_that_somebody_is_there_changes_nothing_but_that(wide: House) -> None:
@@ -300,7 +301,6 @@ def test_attack_nothing_of_a_sign_in_outlives_a_sign_out_that_runs_beside_it(wid
     assert look(wide, entered) is None
     assert not any(portal.works(grant) for grant in [held, *authorization_codes(results)])
     assert wide.redis.keys("authsvc:{maple}:session:*") == []
-    assert wide.redis.keys("authsvc:{maple}:children:*") == []
 
 
 def test_a_link_that_is_opened_often_at_once_is_noted_once(wide: House) -> None:

@@ -12,7 +12,7 @@ from authsvc.errors import InvalidCode, RateLimited
 from authsvc.flows.logos import prepared
 from authsvc.model import Choice, Started
 from authsvc.store.inbox import Inbox
-from authsvc.store.outbox import LOGOUTS, MailCap, Outbox
+from authsvc.store.outbox import CODES, LOGOUTS, MAILS, MailCap
 from bench.memory import Documented, documented, written
 from tests.flows.conftest import House
 from tests.flows.signers import Signer
@@ -45,16 +45,16 @@ def a_days_acts(house: House) -> None:
             service.clients.failed("203.0.113.9")
     with suppress(RateLimited):
         for _ in range(100):
-            service.sessions._count_junk(house.client)
+            service.sessions.revoke(house.client, "art_junk", "")
     signer = Signer("reports", house.clock)
     house.new_client("reports", jwks=signer.jwks())
     service.clients.authenticate_assertion(signer.sign(), "", "203.0.113.9")
-    now_ms = house.clock.now_ms()
-    service.outbox.take("maple", "worker", now_ms, 30_000, 5)
-    Outbox(service.store, 60, LOGOUTS).take("maple", "worker", now_ms, 30_000, 5)
+    for queue in (CODES, MAILS, LOGOUTS):
+        for entry in service.outbox.take("maple", queue, "worker", 30_000, 5).entries:
+            service.outbox.begin("maple", entry, "worker", 30_000)
     for practice in ("maple", None):
-        service.outbox.count(practice, 10, MailCap(10, 900, 0.8), now_ms)
-    service.outbox.ring("maple")
+        service.outbox.count(practice, 10, MailCap(10, 900, 0.8))
+    service.outbox.wake_worker(["maple"])
     service.practices.set("maple", actor="cli:test", logo=prepared(picture()))
     Inbox(service.store).append("{}")
     service.audit_log.seal_all()

@@ -13,9 +13,15 @@ from authsvc.model import TokenGrant
 from tests.flows.conftest import House
 
 
+def again(house: House, keys: Any) -> Revocations:
+    """The use case anew, without what it has cached."""
+    known = house.service.revocations
+    return Revocations(known._deps, known._store, keys, known._practices)
+
+
 def read(house: House, since_ms: int = 0, feeds: Revocations | None = None) -> dict[str, Any]:
     """The feed as a verifier reads it, and past our own cache."""
-    feeds = feeds or Revocations(house.service.script_runner, house.service.signing_keys)
+    feeds = feeds or again(house, house.service.signing_keys)
     token = feeds.feed("maple", since_ms).token
     keys = house.service.signing_keys.verification_keys()
     kid = jwt.get_unverified_header(token)["kid"]
@@ -124,11 +130,11 @@ def test_without_a_ring_there_is_no_feed(house: House) -> None:
     fresh = type(house.service.signing_keys)(
         *(
             getattr(house.service.signing_keys, f"_{name}")
-            for name in ("store", "data_keys", "recorder", "clock", "entropy", "settings")
+            for name in ("store", "data_keys", "clock", "entropy", "settings")
         )
     )
     with pytest.raises(KeysetUnusable):
-        Revocations(house.service.script_runner, fresh).feed("maple")
+        again(house, fresh).feed("maple")
 
 
 def test_a_cursor_passes_by_no_revocation_of_an_instance_whose_clock_lags(house: House) -> None:

@@ -16,10 +16,11 @@ import redis
 
 from authsvc.config import load as config
 from authsvc.errors import Unavailable
-from authsvc.store.connection import Store, connect, practice_prefix
+from authsvc.store.connection import Connection, connect
 from tests.conftest import any_server, server_binary
 from tests.fakes import FakeClock, SeededEntropy
 from tests.flows.conftest import ENVIRON, House
+from tests.store.running import charge
 
 SLOTS = 16_384
 UP_WITHIN_S = 15
@@ -79,7 +80,7 @@ def client(cluster_port: int) -> Iterator[Any]:
 
 
 def test_a_whole_sign_in_works_on_a_cluster(client: Any) -> None:
-    house = House(Store(client), client, FakeClock(), SeededEntropy())
+    house = House(Connection(client), client, FakeClock(), SeededEntropy())
     house.patient()
     grant = house.sign_in()
     assert house.introspected(grant.access_token)["active"]
@@ -89,13 +90,13 @@ def test_a_whole_sign_in_works_on_a_cluster(client: Any) -> None:
 
 
 def test_a_durable_act_waits_on_the_node_that_did_it(client: Any) -> None:
-    store = Store(client, replicas=1)
+    store = Connection(client, replicas=1)
     with pytest.raises(Unavailable) as caught:
-        store.run("charge", practice_prefix("maple"), {"limits": []}, durable=True)
+        charge(store, durable=True)
     assert caught.value.reason == "not_replicated"
 
 
 def test_a_slot_that_no_node_serves_is_an_outage(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "get_node_from_key", lambda key: None)
     with pytest.raises(Unavailable):
-        Store(client, replicas=1, deadline_s=0.05).run("charge", practice_prefix("maple"), {"limits": []}, durable=True)
+        charge(Connection(client, replicas=1, deadline_s=0.05), durable=True)

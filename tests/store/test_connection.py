@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import fakeredis
@@ -14,9 +15,11 @@ from redis.exceptions import ResponseError
 
 from authsvc.config import load as config
 from authsvc.errors import Unavailable
-from authsvc.store import connection
-from authsvc.store.connection import Store, connect, practice_prefix, site_prefix
+from authsvc.model import Bucket
+from authsvc.store.connection import Connection, connect, practice_prefix, site_prefix
+from authsvc.store.scripts import LUA, Script
 from tests.flows.conftest import ENVIRON
+from tests.store.running import charge
 
 GONE = redis.ConnectionError("gone")
 
@@ -54,38 +57,37 @@ def time() -> Time:
 
 
 @pytest.fixture
-def patient_store(time: Time) -> Store:
-    return Store(fakeredis.FakeRedis(), monotonic=time, pause=time.pause, deadline_s=0.9)
+def patient_store(time: Time) -> Connection:
+    return Connection(fakeredis.FakeRedis(), monotonic=time, pause=time.pause, deadline_s=0.9)
 
 
 # --- scripts --------------------------------------------------------------------------------------------------------
 
 
-def test_a_script_is_loaded_when_the_server_does_not_know_it(store: Store, redis_client: redis.Redis) -> None:
-    args = {"limits": [], "now": 1, "nothing": None}
-    assert store.run("charge", practice_prefix("maple"), args) == {}
+def test_a_script_is_loaded_when_the_server_does_not_know_it(store: Connection, redis_client: redis.Redis) -> None:
+    assert charge(store) == []
     redis_client.script_flush()
-    assert store.run("charge", practice_prefix("maple"), args) == {}
+    assert charge(store) == []
 
 
 def test_every_script_of_the_package_compiles(redis_client: redis.Redis) -> None:
-    names = sorted(path.name.removesuffix(".lua") for path in connection._LUA.iterdir() if path.name != "lib.lua")
+    names = sorted(path.name.removesuffix(".lua") for path in LUA.iterdir() if path.name.endswith(".lua"))
     assert len(names) > 20
     for name in names:
-        assert redis_client.script_load(connection.Script(name).source) == connection.Script(name).sha
+        assert redis_client.script_load(Script(name).source) == Script(name).sha
 
 
 def test_no_script_leaks_a_global_and_none_reads_the_time() -> None:
-    for path in connection._LUA.iterdir():
+    for path in [*Path(str(LUA)).glob("**/*.lua")]:
         text = path.read_text(encoding="utf-8")
         assert "'TIME'" not in text, path.name
         for line in text.splitlines():
             assert not line.startswith("function "), f"{path.name}: {line}"
 
 
-def test_an_error_of_a_script_is_a_fault_of_ours_not_an_outage(store: Store) -> None:
+def test_an_error_of_a_script_is_a_fault_of_ours_not_an_outage(store: Connection) -> None:
     with pytest.raises(ResponseError):
-        store.run("charge", practice_prefix("maple"), {"limits": "not a list"})
+        charge(store, (Bucket("client-calls", "portal", "many", 1),))
 
 
 def test_practices_and_site_records_lie_in_slots_of_their_own() -> None:
@@ -108,33 +110,33 @@ def test_practices_and_site_records_lie_in_slots_of_their_own() -> None:
         ResponseError("LOADING dataset"),
     ],
 )
-def test_what_may_pass_by_itself_is_tried_again(patient_store: Store, error: Exception) -> None:
+def test_what_may_pass_by_itself_is_tried_again(patient_store: Connection, error: Exception) -> None:
     act = Failing(error, error)
     assert patient_store.call(act) == "done"
     assert act.calls == 3
 
 
-def test_what_does_not_pass_by_itself_is_raised_at_once(patient_store: Store) -> None:
+def test_what_does_not_pass_by_itself_is_raised_at_once(patient_store: Connection) -> None:
     act = Failing(ResponseError("WRONGTYPE"))
     with pytest.raises(ResponseError):
         patient_store.call(act)
     assert act.calls == 1
 
 
-def test_the_deadline_ends_the_retries(patient_store: Store, time: Time) -> None:
+def test_the_deadline_ends_the_retries(patient_store: Connection, time: Time) -> None:
     with pytest.raises(Unavailable) as caught:
         patient_store.call(Failing(*[GONE] * 100))
     assert caught.value.reason == "store_away"
     assert time.now < 0.9
 
 
-def open_breaker(store: Store, time: Time) -> None:
+def open_breaker(store: Connection, time: Time) -> None:
     with pytest.raises(Unavailable):
         store.call(Failing(*[GONE] * 100))
     time.now += 1
 
 
-def test_after_a_second_of_failures_a_call_is_tried_once(patient_store: Store, time: Time) -> None:
+def test_after_a_second_of_failures_a_call_is_tried_once(patient_store: Connection, time: Time) -> None:
     open_breaker(patient_store, time)
     act = Failing(*[GONE] * 100)
     with pytest.raises(Unavailable):
@@ -142,7 +144,7 @@ def test_after_a_second_of_failures_a_call_is_tried_once(patient_store: Store, t
     assert act.calls == 1
 
 
-def test_while_one_call_probes_all_others_fail_at_once(patient_store: Store, time: Time) -> None:
+def test_while_one_call_probes_all_others_fail_at_once(patient_store: Connection, time: Time) -> None:
     open_breaker(patient_store, time)
     inside, leave = threading.Event(), threading.Event()
 
@@ -164,7 +166,7 @@ def test_while_one_call_probes_all_others_fail_at_once(patient_store: Store, tim
     assert results == ["back"]
 
 
-def test_a_probe_that_gets_through_closes_the_breaker(patient_store: Store, time: Time) -> None:
+def test_a_probe_that_gets_through_closes_the_breaker(patient_store: Connection, time: Time) -> None:
     open_breaker(patient_store, time)
     assert patient_store.call(Failing()) == "done"
     act = Failing(GONE)
@@ -172,21 +174,21 @@ def test_a_probe_that_gets_through_closes_the_breaker(patient_store: Store, time
     assert act.calls == 2
 
 
-def test_a_probe_that_meets_a_fault_of_ours_shows_it(patient_store: Store, time: Time) -> None:
+def test_a_probe_that_meets_a_fault_of_ours_shows_it(patient_store: Connection, time: Time) -> None:
     open_breaker(patient_store, time)
     with pytest.raises(ResponseError):
         patient_store.call(Failing(ResponseError("WRONGTYPE")))
 
 
 def test_a_call_that_finds_the_store_failing_for_a_second_gives_up_early(time: Time) -> None:
-    store = Store(fakeredis.FakeRedis(), monotonic=time, pause=time.pause, deadline_s=60)
+    store = Connection(fakeredis.FakeRedis(), monotonic=time, pause=time.pause, deadline_s=60)
     with pytest.raises(Unavailable):
         store.call(Failing(*[GONE] * 1000))
     assert time.now < 1.5
 
 
 def test_callers_that_wait_for_redis_never_hold_more_than_their_share(time: Time) -> None:
-    store = Store(fakeredis.FakeRedis(), waiting_limit=1)
+    store = Connection(fakeredis.FakeRedis(), waiting_limit=1)
     inside, leave = threading.Event(), threading.Event()
 
     def hang(client: Any) -> None:
@@ -203,7 +205,7 @@ def test_callers_that_wait_for_redis_never_hold_more_than_their_share(time: Time
     thread.join()
 
 
-def test_a_store_that_comes_back_is_used_again(store: Store, redis_client: redis.Redis) -> None:
+def test_a_store_that_comes_back_is_used_again(store: Connection, redis_client: redis.Redis) -> None:
     redis_client.connection_pool.disconnect()
     assert store.call(lambda client: client.ping())
 
@@ -218,7 +220,7 @@ def test_the_old_masters_connections_are_dropped_when_replicas_are_missing(time:
     class Client:
         connection_pool = Pool()
 
-    Store(Client(), monotonic=time, pause=time.pause).call(Failing(ResponseError("NOREPLICAS")))
+    Connection(Client(), monotonic=time, pause=time.pause).call(Failing(ResponseError("NOREPLICAS")))
     assert dropped == [False]
 
 
@@ -227,11 +229,11 @@ def test_the_old_masters_connections_are_dropped_when_replicas_are_missing(time:
 
 def test_a_durable_act_without_its_replica_is_undecided(store_url: str) -> None:
     client = redis.Redis.from_url(store_url, decode_responses=True)
-    store = Store(client, replicas=1)
+    store = Connection(client, replicas=1)
     with pytest.raises(Unavailable) as caught:
-        store.run("charge", practice_prefix("maple"), {"limits": []}, durable=True)
+        charge(store, durable=True)
     assert caught.value.reason == "not_replicated"
-    assert store.run("charge", practice_prefix("maple"), {"limits": []}) == {}
+    assert charge(store) == []
 
 
 # --- addresses ------------------------------------------------------------------------------------------------------

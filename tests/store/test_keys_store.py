@@ -8,27 +8,31 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from authsvc.store.connection import Store
-from authsvc.store.keys import DATA, KEYSET_PURPOSE, PREFIX, RING, KeyStore
+from authsvc.audit import Event, Recorder
+from authsvc.store.connection import Connection
+from authsvc.store.keys import DATA, KEYSET, KEYSET_PURPOSE, KeyStore
+from authsvc.store.scripts import ScriptRunner
+from tests.fakes import FakeClock
 
-ENTRY = {"o": "key.created", "e": "{}", "m": "mac"}
+RECORDED = {"actor": "cli:anna", "details": {"kid": "k1"}}
 
 
 @pytest.fixture
-def keys(store: Store) -> KeyStore:
-    return KeyStore(store)
+def keys(store: Connection) -> KeyStore:
+    recorder = Recorder(lambda *entry: "mac", lambda event: None)
+    return KeyStore(store, ScriptRunner(store, FakeClock(), recorder))
 
 
 def create(keys: KeyStore, ring: str = "ring", act: str = "act1") -> str | None:
-    return keys.create(act=act, now_ms=1, ring=ring, data_key=f"sealed for {ring}", entry=ENTRY)
+    return keys.create(act, keyset=ring, data_key=f"sealed for {ring}", **RECORDED)
 
 
 def swap(keys: KeyStore, read: str | None, ring: str, act: str = "act2") -> bool:
-    return keys.swap(act=act, now_ms=1, read=read, ring=ring, entry=ENTRY)
+    return keys.replace(act, Event.KEY_ROTATED, former=read, keyset=ring, **RECORDED)
 
 
 def entries(client: redis.Redis) -> int:
-    return int(client.xlen(PREFIX + "audit"))
+    return int(client.xlen("authsvc:{@keys}:audit"))
 
 
 def race(work: Callable[[int], object], threads: int = 16) -> list[object]:
@@ -48,14 +52,14 @@ def race(work: Callable[[int], object], threads: int = 16) -> list[object]:
 
 
 def test_an_empty_store_has_no_ring_and_no_data_keys(keys: KeyStore) -> None:
-    assert (keys.ring(), keys.data_key("addresses"), keys.data_keys()) == (None, None, {})
+    assert (keys.keyset(), keys.data_key("addresses"), keys.data_keys()) == (None, None, {})
 
 
 def test_the_first_ring_and_its_data_key_are_made_together_with_their_entry(
     keys: KeyStore, redis_client: redis.Redis
 ) -> None:
     assert create(keys) == "ring"
-    assert (keys.ring(), keys.data_key(KEYSET_PURPOSE)) == ("ring", "sealed for ring")
+    assert (keys.keyset(), keys.data_key(KEYSET_PURPOSE)) == ("ring", "sealed for ring")
     assert entries(redis_client) == 1
 
 
@@ -68,25 +72,25 @@ def test_a_ring_that_is_there_is_never_made_again(keys: KeyStore, redis_client: 
 
 def test_a_data_key_without_its_ring_is_a_loss_and_no_first_start(keys: KeyStore, redis_client: redis.Redis) -> None:
     create(keys)
-    redis_client.delete(RING)
+    redis_client.delete(KEYSET)
     assert create(keys, "another", "act2") is None
-    assert keys.ring() is None
+    assert keys.keyset() is None
 
 
 def test_a_step_is_taken_from_exactly_the_text_that_was_read(keys: KeyStore, redis_client: redis.Redis) -> None:
     create(keys)
     assert not swap(keys, "rin", "newer")
     assert not swap(keys, None, "newer", "act3")
-    assert keys.ring() == "ring"
+    assert keys.keyset() == "ring"
     assert entries(redis_client) == 1
     assert swap(keys, "ring", "newer", "act4")
-    assert keys.ring() == "newer"
+    assert keys.keyset() == "newer"
     assert entries(redis_client) == 2
 
 
 def test_a_lost_ring_can_be_put_back_by_somebody_who_saw_that_it_is_lost(keys: KeyStore) -> None:
     assert swap(keys, None, "anew")
-    assert keys.ring() == "anew"
+    assert keys.keyset() == "anew"
 
 
 def test_a_step_repeated_after_a_lost_answer_is_taken_once(keys: KeyStore, redis_client: redis.Redis) -> None:
@@ -107,7 +111,7 @@ def test_rewrapping_moves_all_or_none(keys: KeyStore, redis_client: redis.Redis)
     redis_client.hset(DATA, mapping={"audit": "a1", "refresh": "r1"})
 
     def rewrap(act: str, **moves: tuple[str, str]) -> bool:
-        return keys.rewrap(act=act, now_ms=1, moves=moves, entry=ENTRY)
+        return keys.rewrap(act, moves, **RECORDED)
 
     assert not rewrap("act1", audit=("a1", "a2"), refresh=("other", "r2"))
     assert keys.data_keys() == {"audit": "a1", "refresh": "r1"}
@@ -140,6 +144,6 @@ def test_many_makers_of_one_data_key_get_the_same(keys: KeyStore) -> None:
 @pytest.mark.race
 def test_of_many_rewraps_of_one_data_key_one_is_taken(keys: KeyStore, redis_client: redis.Redis) -> None:
     keys.keep_data_key("audit", "old")
-    won = race(lambda n: keys.rewrap(act=f"act {n}", now_ms=1, moves={"audit": ("old", f"new {n}")}, entry=ENTRY))
+    won = race(lambda n: keys.rewrap(f"act {n}", {"audit": ("old", f"new {n}")}, **RECORDED))
     assert sum(map(bool, won)) == 1
     assert entries(redis_client) == 1

@@ -10,8 +10,10 @@ import pytest
 import redis
 
 from authsvc.errors import Unavailable
-from authsvc.store.connection import Store, practice_prefix
+from authsvc.model import Bucket
+from authsvc.store.connection import Connection
 from tests.conftest import any_server, server_binary
+from tests.store.running import charge
 from tests.store.test_cluster import free_port, wait_for
 
 
@@ -43,11 +45,10 @@ def pair(tmp_path: Path) -> Iterator[tuple[redis.Redis, subprocess.Popen[bytes]]
 
 def test_a_durable_act_waits_for_its_replica(pair: tuple[redis.Redis, subprocess.Popen[bytes]]) -> None:
     client, replica = pair
-    store = Store(client, replicas=1, timeout_s=6)  # WAIT may take 3 s: this machine may be busy
-    limits = [["client-calls", "portal", 10, 1, True]]
-    taken = store.run("charge", practice_prefix("maple"), {"now": 1, "limits": limits}, durable=True)
-    assert taken["limits"][0][3] == 9
+    store = Connection(client, replicas=1, timeout_s=6)  # WAIT may take 3 s: this machine may be busy
+    limits = (Bucket("client-calls", "portal", 10, 1),)
+    assert charge(store, limits, durable=True)[0].remaining == 9
     replica.terminate()
     replica.wait(10)
     with pytest.raises(Unavailable, match="not_replicated"):
-        store.run("charge", practice_prefix("maple"), {"now": 2, "limits": limits}, durable=True)
+        charge(store, limits, durable=True)

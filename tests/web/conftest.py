@@ -14,7 +14,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from authsvc.store.connection import Store
+from authsvc.store.connection import Connection
 from authsvc.web.app import create_admin_app, create_app
 from tests.fakes import FakeClock, SeededEntropy
 from tests.flows.conftest import House
@@ -27,7 +27,7 @@ class Web:
         self.server = fakeredis.FakeServer(version=(7, 0))
         redis = fakeredis.FakeRedis(server=self.server, version=(7, 0), decode_responses=True)
         self.clock, self.entropy = FakeClock(), SeededEntropy()
-        store = Store(redis, deadline_s=0.2, waiting_limit=64)
+        store = Connection(redis, deadline_s=0.2, waiting_limit=64)
         self.house = House(store, redis, self.clock, self.entropy, **changes)
         self.service = self.house.service
         self.service.practices.add("oak", name="Oak Practice", actor="cli:test")

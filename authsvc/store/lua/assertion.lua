@@ -1,7 +1,10 @@
--- Remember that a client's assertion was used, so that it is good once.
---   client; jti (its digest); until_ms the instant from which the assertion would be refused anyway
--- Returns {} | err: replayed
+-- Remember that a client assertion was used, so that it is good once (RFC 7523 §3).
+--
+-- args: client jti expires:int
+-- `jti` is a digest; from `expires` on the assertion would be refused anyway.
+-- Replies {} | err: replayed
 
-local k = key('assertion', a.client, a.jti)
-if call('SET', k, '1', 'NX', 'PX', int(a.until_ms - now + SLACK_MS)) then return reply({}) end
-return answer({err = 'replayed'})
+local k = key('assertion', client .. ':' .. jti)
+if call('SET', k, call_id, 'NX', 'PX', int(expires - now + SLACK_MS)) then return reply({}) end
+if call('GET', k) == call_id then return reply({}) end
+return refuse('replayed')

@@ -1,9 +1,11 @@
 -- Put a seal over the next range of the audit stream, unless another worker was faster.
---   after  number of the last sealed entry as the caller read it; seal (JSON text), upto (number), id (stream id of it)
--- Returns {sealed = bool}
+--
+-- args: after seal upto chain
+-- `after` is the number of the last sealed entry as the caller read it, `seal` a record of the range up to `upto`.
+-- Replies {sealed}
 
-local k = key('audit', 'sealed')
-if (call('HGET', k, 'n') or '0') ~= int(a.after) then return answer({sealed = false}) end
-call('RPUSH', key('audit', 'seals'), a.seal)
-call('HSET', k, 'n', int(a.upto), 'id', a.id, 'h', a.chain)
-return answer({sealed = true})
+local k = KEYS[1] .. 'audit-sealed'
+if (call('HGET', k, 'n') or '0') ~= after then return reply({}) end
+call('RPUSH', KEYS[1] .. 'audit-seals', seal)
+call('HSET', k, 'n', upto, 'chain', chain)
+return reply({sealed = true})

@@ -1,11 +1,16 @@
--- The chooser's list again, for a challenge whose mailbox is proven. Changes nothing.
---   handle, client, choose_ms
--- Returns {choose = [[id, sealed label], ...]} | err: challenge-gone (reason)
+-- The patients to choose from again, for a challenge whose mailbox is proven. Changes nothing.
+--
+-- uses: challenges
+-- args: challenge client choose_ms:int
+-- Replies {choose = {id, sealed label, …}} | err: challenge-gone (reason)
 
-local c = hash(key('challenge', a.handle))
-if c.c ~= a.client then return answer({err = 'challenge-gone', reason = 'unknown'}) end
-if c.st ~= 'choose' then return answer({err = 'challenge-gone', reason = c.st == 'won' and 'spent' or 'unproven'}) end
-if now - tonumber(c.wm) > a.choose_ms then return answer({err = 'challenge-gone', reason = 'expired'}) end
-local out = {}
-for i, p in ipairs(signers(c)) do out[i] = {p.id, p.label} end
-return answer({choose = #out > 0 and out or nil})
+local known = read_challenge()
+if not known or known.client ~= client then return refuse('challenge-gone', 'unknown') end
+if known.state ~= 'choose' then return refuse('challenge-gone', known.state == 'won' and 'spent' or 'unproven') end
+if now - tonumber(known.won_at) > choose_ms then return refuse('challenge-gone', 'expired') end
+local flat = {}
+for _, one in ipairs(signers(known)) do
+  flat[#flat + 1] = one.id
+  flat[#flat + 1] = one.label
+end
+return reply({choose = #flat > 0 and flat or nil})

@@ -1,47 +1,69 @@
--- Send another code for the same challenge; the last three stay valid, and the attempts stay as they are.
+-- Send another code for a challenge. The last three stay valid, and the attempts stay as they are.
 --
---   limits (client, networks), client, handle, tag, code_until, mail, budget, brake, delivery_ttl_ms, tombstone_ms, idem
---   address / by_patient  {quota, window_s}: the budgets of typed and of other challenges
---   again_ms   how long after a mail the next may go; most  resends per challenge, which lives for life_s
---   audit      resent, limited
--- Returns {until_ms, ch} | {again} | err: rate-limited, challenge-gone (reason), idempotency-conflict
+-- uses: idempotency mail_throttle start_challenge
+-- events: code.resent limited
+-- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
+-- args: misses_consecutive:int misses_per_day:int attempts_max:int
+-- args: challenge client channel locale tag code_until:int resend_after_ms:int resends_max:int challenge_life_s
+-- args: address_quota address_window_s patient_quota patient_window_s
+-- args: mail_id mail_body delivery_ms tombstone_ms:int
+-- args: access_link_id access_link_digest access_link_workflow access_link_expires:int access_link_max_uses
+-- args: access_link_mail_id access_link_mail_body
+-- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5
+--
+-- The budget of the address guards a typed start, that of the patient any other.
+-- Replies {until, channel} | {needs_link} | {earlier_answer} | err: rate-limited, challenge-gone (reason),
+-- idempotency-conflict
 
-local again = seen_before()
-if again then return again end
-local c = hash(key('challenge', a.handle))
-if not c.c then return answer({err = 'challenge-gone', reason = 'unknown'}) end
-if c.c ~= a.client then return answer({err = 'challenge-gone', reason = 'other_client'}) end
-if tonumber(c.e) <= now then return answer({err = 'challenge-gone', reason = 'expired'}) end
-if c.st ~= '' then return answer({err = 'challenge-gone', reason = 'spent'}) end
-if tonumber(c.a) >= a.attempts then return answer({err = 'challenge-gone', reason = 'exhausted'}) end
-
-local early = tonumber(c.r) + a.again_ms - now
-if early > 0 then return refuse_limited('resend', early, 1, math.ceil(a.again_ms / 1000)) end
-if tonumber(c.rn) >= a.most then return refuse_limited('resend', tonumber(c.e) - now, a.most, a.life_s) end
-if braked(c.k == 'typed') then return refuse_braked() end
-local limits = a.limits
-if c.k == 'typed' then
-  limits[#limits + 1] = {'issue-address', c.x, a.address[1], a.address[2], false}
-else
-  limits[#limits + 1] = {'issue-patient', c.p ~= '' and c.p or c.x, a.by_patient[1], a.by_patient[2], true}
+local earlier = idempotent_reply()
+if earlier then return earlier end
+local known = read_challenge()
+if not known then return refuse('challenge-gone', 'unknown') end
+if known.client ~= client then return refuse('challenge-gone', 'other_client') end
+if known.last_call == call_id then  -- sent again by the client library
+  return reply({['until'] = string.match(known.code1, '%d+$'), channel = known.channel})
 end
-local refused, left = take(limits)
+local expires = tonumber(known.expires)
+if expires <= now then return refuse('challenge-gone', 'expired') end
+if known.state ~= '' then return refuse('challenge-gone', 'spent') end
+if tonumber(known.attempts) >= attempts_max then return refuse('challenge-gone', 'exhausted') end
+
+local early = tonumber(known.sent) + resend_after_ms - now
+if early > 0 then return refuse_limited('resend', early, 1, math.ceil(resend_after_ms / 1000)) end
+if tonumber(known.resends) >= resends_max then
+  return refuse_limited('resend', expires - now, resends_max, challenge_life_s)
+end
+local refused = throttled(known.kind == 'typed')
+if refused then return refused end
+if known.kind == 'typed' then
+  limits[#limits + 1] = {'issue-address', known.mailbox, address_quota, address_window_s, ''}
+else
+  local whose = known.patient ~= '' and known.patient or known.mailbox
+  limits[#limits + 1] = {'issue-patient', whose, patient_quota, patient_window_s, '1'}
+end
+local left, arrivals
+refused, left, arrivals = check(limits)
 if refused then return refused end
 
--- An unknown mailbox is asked like a known one, and nobody there is written to.
-local found = signers(c)
-local patient = c.v ~= '1' and found[1] or nil
-if c.k ~= 'typed' and not patient then return answer({err = 'challenge-gone', reason = 'superseded'}) end
-
-local k = key('challenge', a.handle)
-if a.code_until > tonumber(c.e) then a.code_until = tonumber(c.e) end
-call('HSET', k, 't1', a.tag .. '|' .. int(a.code_until), 'r', int(now))
-if c.t1 then call('HSET', k, 't2', c.t1) end
-if c.t2 then call('HSET', k, 't3', c.t2) end
-call('HINCRBY', k, 'rn', '1')
-a.channel, a.locale = c.ch, c.loc
-local by_link = c.k ~= 'link' and (link_mode(c.x) or left['issue-address'] == 0)
-mail_challenge(c.k, c.x, patient, by_link)
-record(a.audit.resent, {patient = c.p ~= '' and c.p or nil, mail = by_link and 'link' or 'code'})
-remember()
-return reply({until_ms = a.code_until, ch = c.ch})
+-- An unknown mailbox costs the same look-ups as a known one, and nobody there is written to.
+local found = signers(known)
+local patient = known.unknown ~= '1' and found[1] or nil
+if known.kind ~= 'typed' and not patient then
+  count(arrivals)
+  return refuse('challenge-gone', 'superseded')
+end
+local by_link = known.kind ~= 'link' and (in_link_mode(known.mailbox) or left['issue-address'] == 0)
+channel, locale = known.channel, known.locale
+if by_link and access_link_id == '' and channel ~= 'caller' then
+  limits_shown = {}
+  return reply({needs_link = true})
+end
+count(arrivals)
+code_until = math.min(code_until, expires)
+known.code1, known.code2, known.code3 = tag .. '|' .. int(code_until), known.code1, known.code2
+known.sent, known.resends = now, tonumber(known.resends) + 1
+rewrite_challenge(known)
+mail_challenge(known.kind, known.mailbox, patient, by_link)
+record('code.resent', 'patient', known.patient, 'mail', by_link and 'link' or 'code')
+keep_answer()
+return reply({['until'] = int(code_until), channel = channel})

@@ -1,39 +1,63 @@
--- Start a sign-in: charge the limits, find out who is meant, store the challenge, queue the mail, write the audit.
+-- Start a sign-in: check the limits, find out who is meant, keep the challenge, queue its mail.
 --
---   limits     buckets; typed  true when an address was typed, with idx (its keyed hash); else patient (id)
---   handle     digest of the handle; client, channel (email | webhook | caller), locale, networks
---   pepper, profile, salt, tag, code_until (ms), challenge_until (ms)
---   mail       {id, code_body, link_body, filler, link = {id, d, w, e, m}}: both mails are ready, one is queued
---   budget     {consecutive, day}; brake site flag; delivery_ttl_ms, tombstone_ms, idem (see lib.lua)
---   audit      started, limited
--- Returns {} | {again} | err: rate-limited, patient-not-found, no-portal-access, idempotency-conflict
+-- uses: idempotency mail_throttle start_challenge
+-- events: code.started limited
+-- args: typed patient mailbox site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
+-- args: misses_consecutive:int misses_per_day:int
+-- args: challenge client channel locale networks pepper profile salt tag code_until:int challenge_until:int
+-- args: mail_id mail_body delivery_ms tombstone_ms:int
+-- args: access_link_id access_link_digest access_link_workflow access_link_expires:int access_link_max_uses
+-- args: access_link_mail_id access_link_mail_body
+-- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5
 --
--- By address, what differs between a known and an unknown mailbox is the `void` mark and the address in the outbox.
+-- `typed` is 1 where an address was typed, which `mailbox` is the hash of; else `patient` is named. `tag` is the hash of
+-- the code. Without an `access_link_id` nothing happens where the mail must carry a link: the caller prepares one and
+-- asks again.
+-- Replies {} | {needs_link} | {earlier_answer} | err: rate-limited, patient-not-found, no-portal-access,
+-- idempotency-conflict
+--
+-- What differs between a known and an unknown mailbox is the mark in the message, and whose message it is.
 
-local again = seen_before()
-if again then return again end
-if braked(a.typed) then return refuse_braked() end
-local refused, left = take(a.limits)
+local earlier = idempotent_reply()
+if earlier then return earlier end
+if call('EXISTS', key('challenge', challenge)) == 1 then return reply({}) end
+local refused = throttled(typed == '1')
+if refused then return refused end
+local left, arrivals
+refused, left, arrivals = check(limits)
 if refused then return refused end
 
-local idx, patient = a.idx, nil
-if a.typed then
-  patient = eligible_on(idx, epoch())[1]
+local known
+if typed == '1' then
+  known = signers_on(mailbox, read_epoch())[1]
 else
-  patient = patient_of(resolve(a.patient))
-  if not patient then return answer({err = 'patient-not-found'}) end
-  if patient.access ~= '1' then return answer({err = 'no-portal-access'}) end
-  idx = patient.idx
+  known = read_patient(resolve(patient))
+  if not known then
+    count(arrivals)
+    return refuse('patient-not-found')
+  end
+  if known.access ~= '1' then
+    count(arrivals)
+    return refuse('no-portal-access')
+  end
+  mailbox = known.mailbox
 end
 
-if a.channel == 'caller' and link_mode(idx) then
-  -- In link mode a right code answers like a wrong one, so no code is told that could never be right.
-  return refuse_limited('guesses', HOUR_MS, a.budget.day, 86400)
+local by_link = in_link_mode(mailbox)
+if by_link and channel == 'caller' then
+  -- In link mode a right code answers like a wrong one, so no code is shown that could never be right.
+  count(arrivals)
+  return refuse_limited('guesses', HOUR_MS, misses_per_day, 86400)
 end
-local by_link = open_challenge({
-  kind = a.typed and 'typed' or 'patient', idx = idx, patient = patient,
-  patient_id = a.typed and '' or patient.id, typed_out = a.typed and left['issue-address'] == 0})
-mail_challenge(a.typed and 'typed' or 'patient', idx, patient, by_link)
-record(a.audit.started, {patient = not a.typed and patient.id or nil, mail = by_link and 'link' or 'code'})
-remember()
+by_link = by_link or (typed == '1' and left['issue-address'] == 0)
+if by_link and access_link_id == '' and channel ~= 'caller' then
+  limits_shown = {}
+  return reply({needs_link = true})
+end
+count(arrivals)
+local kind = typed == '1' and 'typed' or 'patient'
+open_challenge(kind, mailbox, typed == '1' and '' or known.id, known, '')
+mail_challenge(kind, mailbox, known, by_link)
+record('code.started', 'patient', typed ~= '1' and known.id or '', 'mail', by_link and 'link' or 'code')
+keep_answer()
 return reply({})

@@ -1,8 +1,12 @@
--- Count one act against limits that guard nothing else in this slot.
---   limits; audit limited, refused (what is counted, where that is worth an entry); may be absent
--- Returns {} | err: rate-limited
+-- Count a call against limits that guard nothing else in this slot.
+--
+-- uses: limits
+-- events: client.refused limited
+-- args: recorded_event limits*5
+-- `recorded_event` is recorded when there is room; empty: nothing is.
+-- Replies {} | err: rate-limited
 
-local refused = take(a.limits)
+local refused = charge(limits)
 if refused then return refused end
-if a.audit and a.audit.refused then record(a.audit.refused) end
-return answer({})
+if recorded_event ~= '' then record(recorded_event) end
+return reply({})

@@ -1,55 +1,67 @@
 -- Before a code is compared: charge the limits and reserve one of the attempts. Nothing secret is looked at here.
 --
---   limits   buckets that don't depend on the challenge; network {quota, window_s}, said (did the caller name one?)
---   handle, client; attempts (per challenge), budget {consecutive, day}, link_misses (per link), replay_ms, replays
---   audit    gone, link_ended, limited
--- Returns {z, f, q, left (attempts after this one), locked, hour, mode = 'guess' | 'replay'}
---   | err: rate-limited, challenge-gone (reason)
+-- uses: limits challenges
+-- events: challenge.gone link.ended limited
+-- args: challenge client network_known network_quota network_window_s
+-- args: attempts_max:int misses_consecutive:int misses_per_day:int misses_per_link:int replay_ms:int replays_max:int limits*5
+--
+-- `network_known` is 1 where the caller named the patient's network, so that it is among `limits`.
+-- Replies {salt, profile, pepper, attempts_left (after this one), link_mode, hour} | err: rate-limited,
+-- challenge-gone (reason)
 
-local k = key('challenge', a.handle)
-local c = hash(k)
-local limits = a.limits
-if not a.said and c.n and c.n ~= '' then
-  for network in string.gmatch(c.n, '[^,]+') do
-    limits[#limits + 1] = {'verify-network', network, a.network[1], a.network[2], true}
+local known = read_challenge()
+if network_known ~= '1' and known then
+  for _, network in ipairs(items(known.networks)) do
+    limits[#limits + 1] = {'verify-network', network, network_quota, network_window_s, '1'}
   end
 end
-local refused = take(limits)
+local refused = charge(limits)
 if refused then return refused end
 
 local function gone(reason)
-  record(a.audit.gone, {reason = reason})
-  return reply({err = 'challenge-gone', reason = reason})
+  record('challenge.gone', 'reason', reason)
+  return refuse('challenge-gone', reason)
 end
 
-if not c.c then return gone('unknown') end
-if c.c ~= a.client then return gone('other_client') end
-if c.st ~= '' then
+if not known then return gone('unknown') end
+if known.client ~= client then return gone('other_client') end
+local hour, link_mode = math.floor(now / HOUR_MS), false
+local charged = {salt = known.salt, profile = known.profile, pepper = known.pepper, hour = int(hour)}
+if known.state ~= '' then
   -- The honest double click: a few repeats of the winning code, for a few seconds.
-  if now - tonumber(c.wm) > a.replay_ms or tonumber(c.rp) >= a.replays then return gone('spent') end
-  call('HINCRBY', k, 'rp', '1')
-  return reply({z = c.z, f = c.f, q = c.q, left = 0, locked = false, hour = 0, mode = 'replay'})
+  if now - tonumber(known.won_at) > replay_ms or tonumber(known.replays) >= replays_max then return gone('spent') end
+  known.replays = tonumber(known.replays) + 1
+  rewrite_challenge(known)
+  charged.attempts_left = 0
+  return reply(charged)
 end
-if tonumber(c.e) <= now then return gone('expired') end
--- Who is meant has moved, or may not sign in any more. A typed address is never asked: its answer would tell.
-if c.p ~= '' and #signers(c) == 0 then return gone('superseded') end
-local used = tonumber(c.a)
-if used >= a.attempts then return gone('exhausted') end
+if tonumber(known.expires) <= now then return gone('expired') end
+-- The patient has another address, or may not sign in any more. Not asked for a typed address: the answer would tell.
+if known.patient ~= '' and #signers(known) == 0 then return gone('superseded') end
+local attempts = tonumber(known.attempts)
+local again = known.last_call == call_id  -- sent again by the client library: the attempt is reserved already
+if attempts >= attempts_max and not again then return gone('exhausted') end
 
-local locked, hour = false, math.floor(now / HOUR_MS)
-if c.k == 'link' then
-  local l = key('link', c.l)
-  if call('HGET', l, 'st') then return gone('superseded') end
-  if call('HINCRBY', l, 'b', '1') > a.link_misses then
-    end_link(c.l, MISSES_END_LINK)
-    return gone('exhausted')
+if known.kind ~= 'link' then link_mode = in_link_mode(known.mailbox) end
+if not again then
+  if known.kind == 'link' then
+    local link = read_link(known.link)
+    if not link or link.ended ~= '' then return gone('superseded') end
+    link.misses = tonumber(link.misses) + 1
+    rewrite_link(link)
+    if link.misses > misses_per_link then
+      end_link(link, 'revoked')
+      return gone('exhausted')
+    end
+  else
+    local k = key('guesses', known.mailbox)
+    call('HINCRBY', k, 'consecutive', '1')
+    call('HINCRBY', k, 'hour:' .. int(hour), '1')
+    call('PEXPIRE', k, GUESSES_MS)
   end
-else
-  locked = link_mode(c.x)
-  local g = key('guess', c.x)
-  call('HINCRBY', g, 'c', '1')
-  call('HINCRBY', g, 'h' .. int(hour), '1')
-  call('PEXPIRE', g, GUESS_TTL_MS)
+  attempts = attempts + 1
+  known.attempts = attempts
+  rewrite_challenge(known)
 end
-call('HSET', k, 'a', int(used + 1))
-return reply({z = c.z, f = c.f, q = c.q, left = a.attempts - used - 1, locked = locked, hour = hour, mode = 'guess'})
+charged.attempts_left, charged.link_mode = attempts_max - attempts, link_mode
+return reply(charged)

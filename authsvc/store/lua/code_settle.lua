@@ -1,87 +1,87 @@
 -- Compare the hashed code, and on a match open exactly one session, whatever runs beside this.
 --
---   handle, client, tag; locked, hour, left (from code_charge); patient (id the caller named, or '')
---   session  {id, nonce, aud, scope, end (ms)}: ready, used by the first match; choose_ms; replay_ms
---   before   {sid, secret (digest)} of the sign-in that the browser had, for the hosted pages
---   audit    verified, choose, missed, gone, session_ended
--- Returns {session = {...}, sid} | {choose = [[id, sealed label], ...]} | err: invalid-code (reason, left), challenge-gone
+-- uses: challenges sessions
+-- events: code.verified code.choose code.missed challenge.gone session.ended
+-- args: challenge client tag link_mode hour attempts_left patient choose_ms:int replay_ms:int delivery_ms
+-- args: session_id session_nonce session_audience session_scope session_scope_text session_expires:int
+-- args: former_sid former_secret
+--
+-- `link_mode`, `hour` and `attempts_left` come from code_charge, `patient` is the id that the caller named (or empty),
+-- `session_…` is prepared and used by the first match, `former_…` is the browser's present session at the hosted pages.
+-- Replies {session} | {choose = {id, sealed label, …}} | err: invalid-code (reason, attempts_left), challenge-gone
 --
 -- Tags are compared as Lua strings. They are keyed and memory-hard images of what was typed, so a difference in time
 -- would tell a caller nothing about the stored tag that a caller could search for.
 
-local k = key('challenge', a.handle)
-local c = hash(k)
+local known = read_challenge()
 
 local function gone(reason)
-  record(a.audit.gone, {reason = reason})
-  return reply({err = 'challenge-gone', reason = reason})
+  record('challenge.gone', 'reason', reason)
+  return refuse('challenge-gone', reason)
 end
 
 local function missed(reason)
-  record(a.audit.missed, {reason = reason, patient = c.p ~= '' and c.p or nil})
-  return reply({err = 'invalid-code', reason = reason, left = a.left})
+  record('code.missed', 'reason', reason, 'patient', known.patient)
+  return reply({err = 'invalid-code', reason = reason, attempts_left = attempts_left})
 end
 
-local function session_of(sid)
-  local s = hash(key('session', sid))
-  if not s.p or s.g ~= '0' then return nil end
-  s.id = sid
-  return s
+local function choose_among(found)
+  local flat = {}
+  for _, one in ipairs(found) do
+    flat[#flat + 1] = one.id
+    flat[#flat + 1] = one.label
+  end
+  return reply({choose = flat})
 end
 
-local function list(found)
-  local out = {}
-  for i, p in ipairs(found) do out[i] = {p.id, p.label} end
-  return out
-end
-
-if not c.c or c.c ~= a.client then return gone('unknown') end
-if c.st ~= '' then
+if not known or known.client ~= client then return gone('unknown') end
+if known.state ~= '' then
   -- A parallel submit of the code that has just won, or the replay that code_charge let through.
-  if a.locked or c.wt ~= a.tag or now - tonumber(c.wm) > a.replay_ms then return gone('spent') end
-  if c.st == 'choose' then return reply({choose = list(signers(c))}) end
-  local s = session_of(c.sid)
-  if not s then return gone('spent') end
-  return reply({session = s})
+  if link_mode == '1' or known.winning_tag ~= tag or now - tonumber(known.won_at) > replay_ms then return gone('spent') end
+  if known.state == 'choose' then return choose_among(signers(known)) end
+  local session = read_session(known.session)
+  if not session or session.generation ~= '0' then return gone('spent') end
+  return reply({session = session_reply(session)})
 end
-if tonumber(c.e) <= now then return gone('expired') end
-
-local hit = false
-for _, tag in ipairs(live_tags(c)) do
-  if tag == a.tag then hit = true end
-end
-if not hit then return missed('wrong') end
-if c.v == '1' then return missed('dummy') end
-if a.locked then return missed('link_mode') end
-local found = signers(c)
+if tonumber(known.expires) <= now then return gone('expired') end
+if not is_live_tag(known, tag) then return missed('wrong') end
+if known.unknown == '1' then return missed('dummy') end
+if link_mode == '1' then return missed('link_mode') end
+local found = signers(known)
 if #found == 0 then return missed('no_access') end
 
 -- Proven. The reserved miss is given back, and the run of misses ends here.
-local g = key('guess', c.x)
-call('HDEL', g, 'c')
-if c.k == 'link' then
-  call('HINCRBY', key('link', c.l), 'b', '-1')
-elseif call('HEXISTS', g, 'h' .. int(a.hour)) == 1 then  -- an operator may have forgotten the misses meanwhile
-  call('HINCRBY', g, 'h' .. int(a.hour), '-1')
+local guesses = key('guesses', known.mailbox)
+call('HDEL', guesses, 'consecutive')
+if known.kind == 'link' then
+  local link = read_link(known.link)
+  if link then
+    link.misses = math.max(tonumber(link.misses) - 1, 0)
+    rewrite_link(link)
+  end
+elseif call('HEXISTS', guesses, 'hour:' .. hour) == 1 then  -- an operator may have cleared the misses meanwhile
+  call('HINCRBY', guesses, 'hour:' .. hour, '-1')
 end
 
-local chosen = nil
-if a.patient ~= '' then
-  local named = resolve(a.patient)
-  for _, p in ipairs(found) do
-    if p.id == named then chosen = p end
+local chosen
+if patient ~= '' then
+  local named = resolve(patient)
+  for _, one in ipairs(found) do
+    if one.id == named then chosen = one end
   end
 elseif #found == 1 then
   chosen = found[1]
 end
+known.winning_tag, known.won_at, known.replays = tag, now, 0
 if not chosen then
-  write_hash(k, {st = 'choose', wt = a.tag, wm = now, rp = 0})
-  keep_until(k, now + a.choose_ms)
-  record(a.audit.choose, {patients = #found})
-  return reply({choose = list(found)})
+  known.state = 'choose'
+  known.last_call = call_id
+  write(CHALLENGE, key('challenge', challenge), known, math.max(tonumber(known.expires), now + choose_ms))
+  record('code.choose', 'patients', #found)
+  return choose_among(found)
 end
-
-write_hash(k, {st = 'won', wt = a.tag, wm = now, rp = 0, sid = a.session.id})
-local s = open_session(chosen, c.ch)
-record(a.audit.verified, {patient = chosen.id, sid = s.id, by = c.k})
-return reply({session = s})
+known.state, known.session = 'won', session_id
+rewrite_challenge(known)
+local session = open_session(chosen, known.channel)
+record('code.verified', 'patient', chosen.id, 'sid', session.sid, 'by', known.kind)
+return reply({session = session_reply(session)})

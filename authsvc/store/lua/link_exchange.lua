@@ -1,53 +1,42 @@
--- Exchange a link's token: an instant link for its record, an access link for a challenge at the address on file.
+-- Use an instant link: for its token, or at its hosted page for what waits there for the link's client.
 --
---   limits, client; id, d (public id and digest of the token); k kind the token's prefix claims
---   for access links all of challenge_start's handle … mail, and by_patient {quota, window_s}
---   for instant links at the hosted page: landing {id (digest of the hint), browser (digest), target, until (ms)}
---   idem (absent: every exchange is one of its own); audit exchanged, refused, started, limited
--- Returns {link = {...}} | {to = sealed address, patient} | {again} | err: rate-limited, link-unknown,
---   link-gone (reason), idempotency-conflict
+-- uses: idempotency limits link_records
+-- events: link.exchanged link.refused limited
+-- args: link_id link_digest kind pending_id pending_browser pending_client pending_until:int
+-- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5
+--
+-- `pending_id` (empty: none) names what the hosted page leaves for the client, which fetches it with an authorization
+-- code, through this browser alone.
+-- pending-link:<id>  record
+-- Replies {patient, workflow, resource, channel} | {earlier_answer} | err: rate-limited, link-unknown,
+-- link-gone (reason), idempotency-conflict
 
-local again = seen_before()
-if again then return again end
-local refused = take(a.limits)
+local PENDING = {'link', 'patient', 'workflow', 'resource', 'channel', 'browser', 'client', 'redeemed', 'expires'}
+
+local earlier = idempotent_reply()
+if earlier then return earlier end
+local refused = charge(limits)
 if refused then return refused end
-local l = hash(key('link', a.id))
-if l.d ~= a.d or l.k ~= a.k then
-  record(a.audit.refused, {reason = 'unknown'})
-  return answer({err = 'link-unknown'})
+local link = read_link(link_id)
+if not link or link.digest ~= link_digest or link.kind ~= kind then
+  record('link.refused', 'reason', 'unknown')
+  return refuse('link-unknown')
 end
-local dead = why_dead(l)
-if dead then
-  record(a.audit.refused, {reason = dead, link = a.id, patient = l.p})
-  return answer({err = 'link-gone', reason = dead})
+if link.last_call ~= call_id then  -- else sent again by the client library
+  local dead = why_dead(link)
+  if dead then
+    record('link.refused', 'reason', dead, 'link', link_id, 'patient', link.patient)
+    return refuse('link-gone', dead)
+  end
+  link.uses, link.last_call = tonumber(link.uses) + 1, call_id
+  rewrite_link(link)
+  record('link.exchanged', 'link', link_id, 'patient', resolve(link.patient), 'workflow', link.workflow)
 end
-
-if l.k == 'access' then
-  if braked(false) then return refuse_braked() end
-  local patient_id = l.p ~= '' and resolve(l.p) or ''
-  local p = patient_id ~= '' and patient_of(patient_id) or eligible_on(l.x, tonumber(l.s))[1]
-  refused = take({{'issue-patient', patient_id ~= '' and patient_id or l.x, a.by_patient[1], a.by_patient[2], true}})
-  if refused then return refused end
-  call('HINCRBY', key('link', a.id), 'u', '1')
-  open_challenge({kind = 'link', idx = p.idx, patient = p, patient_id = patient_id, link = a.id})
-  mail_challenge('link', p.idx, p, false)
-  record(a.audit.exchanged, {link = a.id, patient = l.p, workflow = l.w})
-  record(a.audit.started, {patient = patient_id ~= '' and patient_id or nil, mail = 'code'})
-  remember()
-  return reply({to = p.to, patient = p.id})
+local patient = resolve(link.patient)
+if pending_id ~= '' then
+  write(PENDING, key('pending-link', pending_id), {link = link_id, patient = patient, workflow = link.workflow,
+    resource = link.resource, channel = link.channel, browser = pending_browser, client = pending_client,
+    redeemed = now, expires = pending_until}, pending_until)
 end
-
-l.u = call('HINCRBY', key('link', a.id), 'u', '1')
-l.p = resolve(l.p)
-record(a.audit.exchanged, {link = a.id, patient = l.p, workflow = l.w})
--- landing:<digest of the hint> hash: what the practice's own page fetches with an authorization code, by this browser
--- alone: l link, p patient, w workflow, r resource, ch channel, b browser, c the client it waits for, o pressed,
--- e expires
-if a.landing then
-  local k = key('landing', a.landing.id)
-  write_hash(k, {l = a.id, p = l.p, w = l.w, r = l.r, ch = l.ch, b = a.landing.browser, c = a.landing.target,
-    o = now, e = a.landing['until']})
-  keep_until(k, a.landing['until'])
-end
-remember()
-return reply({link = {p = l.p, w = l.w, r = l.r, ch = l.ch}})
+keep_answer()
+return reply({patient = patient, workflow = link.workflow, resource = link.resource, channel = link.channel})

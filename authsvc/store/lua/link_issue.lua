@@ -1,30 +1,36 @@
 -- Issue a link and, for delivery by email, queue its mail.
 --
---   limits; link {id, d, p, w, k, r, e, m ('' or number), ch, life}; tombstone_ms
---   mail {id, kind, body} or absent (the caller composes its own mail); locale, brake, delivery_ttl_ms, idem
---   audit issued, limited
--- Returns {} | {again} | err: rate-limited, patient-not-found, no-portal-access, idempotency-conflict
+-- uses: idempotency mail_throttle links outbox
+-- events: link.issued limited
+-- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
+-- args: link_id link_digest patient workflow kind resource expires:int max_uses channel client life:int
+-- args: mail_id mail_kind mail_body locale delivery_ms tombstone_ms:int
+-- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5
+--
+-- Without a `mail_id` the caller composes its own mail, and the patient of an instant link need not be on file.
+-- Replies {} | {earlier_answer} | err: rate-limited, too-many-links, patient-not-found, no-portal-access,
+-- idempotency-conflict
 
-local again = seen_before()
-if again then return again end
-if a.mail and braked(false) then return refuse_braked() end
-local refused = take(a.limits)
+local earlier = idempotent_reply()
+if earlier then return earlier end
+if call('EXISTS', key('link', link_id)) == 1 then return reply({}) end
+local refused = mail_id ~= '' and throttled(false) or charge(limits)
 if refused then return refused end
 
-local l = a.link
-l.p = resolve(l.p)
-local p = patient_of(l.p)
-if not p and (a.mail or l.k == 'access') then return answer({err = 'patient-not-found'}) end
-if l.k == 'access' and p.access ~= '1' then return answer({err = 'no-portal-access'}) end
-
-local id, expires = l.id, l.e
-l.x, l.reg = p and p.idx or '', p and '1' or '0'
-l.t, l.b, l.root, l.n, l.at = now, 0, l.id, 0, 0
-save_link(l, a.tombstone_ms)
-if a.mail then
-  enqueue({id = a.mail.id, kind = a.mail.kind, channel = 'email', patient = p.id, to = p.to, body = a.mail.body,
-    locale = a.locale ~= '' and a.locale or p.locale, until_ms = expires, void = false})
+patient = resolve(patient)
+local known = read_patient(patient)
+if not known and (mail_id ~= '' or kind == 'access') then return refuse('patient-not-found') end
+if kind == 'access' and known.access ~= '1' then return refuse('no-portal-access') end
+if #links_of('p:' .. patient) >= LINKS_MAX or (resource ~= '' and #links_of('r:' .. resource) >= LINKS_MAX) then
+  return refuse('too-many-links')
 end
-record(a.audit.issued, {patient = l.p, link = id, workflow = l.w, resource = l.r ~= '' and l.r or nil})
-remember()
+save_link({id = link_id, digest = link_digest, patient = patient, mailbox = known and known.mailbox or '',
+  workflow = workflow, kind = kind, resource = resource, issued = now, expires = expires, max_uses = max_uses,
+  on_file = known and '1' or '', channel = channel, client = client, root = link_id, life = life}, tombstone_ms)
+if mail_id ~= '' then
+  enqueue_mail('mails', {id = mail_id, kind = mail_kind, channel = channel, patient = known.id, body = mail_body,
+    locale = locale ~= '' and locale or known.locale, ['until'] = expires, basis = 'link:' .. link_id})
+end
+record('link.issued', 'patient', patient, 'link', link_id, 'workflow', workflow, 'resource', resource)
+keep_answer()
 return reply({})

@@ -1,33 +1,38 @@
--- Put a new link in the place of a dead one, to the address on file. The caller learns nothing from the answer.
+-- Send a new link in the place of a dead one, to the address on file. The caller learns nothing from the answer.
 --
---   limits; id, d, k (of the old token); link {id, d} of the new one; mail {id, body}; address {quota, window_s}
---   every_ms between two of a lineage, most per lineage; tombstone_ms, delivery_ttl_ms, brake; audit resent, limited
--- Returns {} | err: rate-limited
+-- uses: mail_throttle links outbox
+-- events: link.resent limited
+-- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
+-- args: link_id link_digest kind new_id new_digest mail_id mail_body
+-- args: address_quota address_window_s every_ms:int resends_max:int delivery_ms tombstone_ms:int limits*5
+--
+-- One every `every_ms`, `resends_max` for a lineage, on the budget of the address.
+-- Replies {} | err: rate-limited
 
-local refused = take(a.limits)
+local refused = charge(limits)
 if refused then return refused end
-local l = hash(key('link', a.id))
-if l.d ~= a.d or l.k ~= a.k then return reply({}) end
-local dead = why_dead(l)
+local link = read_link(link_id)
+if not link or link.digest ~= link_digest or link.kind ~= kind then return reply({}) end
+if call('EXISTS', key('link', new_id)) == 1 then return reply({}) end
+local dead = why_dead(link)
 if dead ~= 'expired' and dead ~= 'used_up' then return reply({}) end
-local p = l.p ~= '' and patient_of(resolve(l.p)) or eligible_on(l.x, tonumber(l.s))[1]
-if not p or braked(false) then return reply({}) end
-
-local root = key('link', l.root)
-local seen = hash(root)
-if tonumber(seen.n or a.most) >= a.most or now - tonumber(seen.at) < a.every_ms then return reply({}) end
-shown = {}
-if take({{'issue-address', p.idx, a.address[1], a.address[2], false}}) then
-  shown = {}
-  return reply({})
-end
-call('HINCRBY', root, 'n', '1')
-call('HSET', root, 'at', int(now))
-keep_until(root, now + tonumber(l.life) + a.tombstone_ms)
-local expires = now + tonumber(l.life)
-save_link({id = a.link.id, d = a.link.d, p = l.p ~= '' and p.id or '', x = p.idx, w = l.w, k = l.k, r = l.r, t = now,
-  e = expires, m = l.m, ch = 'email', c = l.c or '', reg = '1', b = 0, root = l.root, n = 0, at = 0, life = tonumber(l.life)}, a.tombstone_ms)
-enqueue({id = a.mail.id, kind = l.k == 'access' and 'access-link' or 'new-link', channel = 'email', patient = p.id,
-  to = p.to, body = a.mail.body, locale = p.locale, until_ms = expires, void = false})
-record(a.audit.resent, {link = a.link.id, instead_of = a.id, patient = p.id, workflow = l.w})
+local patient = link.patient ~= '' and read_patient(resolve(link.patient))
+  or signers_on(link.mailbox, tonumber(link.epoch))[1]
+if not patient or throttled_by(false) then return reply({}) end
+local root = read_link(link.root)
+if not root or tonumber(root.resends) >= resends_max or now - tonumber(root.resent_at) < every_ms then return reply({}) end
+limits_shown = {}  -- what the address has left is nobody's to know
+refused = charge({{'issue-address', patient.mailbox, address_quota, address_window_s, ''}})
+limits_shown = {}
+if refused then return reply({}) end
+local expires = now + tonumber(link.life)
+root.resends, root.resent_at = tonumber(root.resends) + 1, now
+write(LINK, key('link', root.id), root, math.max(tonumber(root.expires), expires) + tombstone_ms)
+save_link({id = new_id, digest = new_digest, patient = link.patient ~= '' and patient.id or '',
+  mailbox = patient.mailbox, workflow = link.workflow, kind = kind, resource = link.resource, issued = now,
+  expires = expires, max_uses = link.max_uses, on_file = '1', channel = 'email', client = link.client, root = link.root,
+  life = link.life}, tombstone_ms)
+enqueue_mail('mails', {id = mail_id, kind = kind == 'access' and 'access-link' or 'new-link', channel = 'email',
+  patient = patient.id, body = mail_body, locale = patient.locale, ['until'] = expires, basis = 'link:' .. new_id})
+record('link.resent', 'link', new_id, 'instead_of', link_id, 'patient', patient.id, 'workflow', link.workflow)
 return reply({})

@@ -1,19 +1,19 @@
--- End links: one by id, or all live ones of a patient or for a resource.
---   limits; id | patient | resource; audit link_ended, limited
--- Returns {revoked = n, known = bool} | err: rate-limited
+-- End links: one by its id, or all live ones of a patient or for a resource.
+--
+-- uses: retries limits links
+-- events: link.ended limited
+-- args: link_id patient resource limits*5
+-- Replies {revoked, known} | err: rate-limited
 
-local refused = take(a.limits)
+local refused = charge(limits)
 if refused then return refused end
-local ids, known = {}, true
-if a.id then
-  ids, known = {a.id}, call('EXISTS', key('link', a.id)) == 1
-elseif a.patient then
-  ids = call('SMEMBERS', key('links-of', resolve(a.patient)))
-else
-  ids = call('SMEMBERS', key('links-for', a.resource))
-end
-local revoked = 0
+local ids = {link_id}
+if patient ~= '' then ids = links_of('p:' .. resolve(patient)) end
+if resource ~= '' then ids = links_of('r:' .. resource) end
+local revoked, known = 0, false
 for _, id in ipairs(ids) do
-  if end_link(id, 'revoked') then revoked = revoked + 1 end
+  local link = read_link(id)
+  known = known or link ~= nil
+  if link and end_link(link, 'revoked') then revoked = revoked + 1 end
 end
-return reply({revoked = revoked, known = known})
+return reply_once({revoked = revoked, known = known})

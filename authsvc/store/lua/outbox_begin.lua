@@ -1,15 +1,40 @@
--- A worker is about to send a message: is it still the one to do so?
+-- A worker is about to send a message: is it still the one to do so, and is the message still wanted?
 --
--- a: queue     outbox | logouts
---    entry     stream id
---    id        message id
---    consumer  the worker
---    try       number of this try, from 1; set, not added to, so that a retry of this call changes nothing
---    lease_ms  the lease begins anew
--- Returns {} | err: lost (the lease ran out and another worker has the message, or it is final)
+-- uses: challenges
+-- args: queue entry consumer try lease_ms:int
+--
+-- `try` is the number of this try, from 1; it is set, not added to, so that a repeated call changes nothing.
+-- Replies {patient, address (sealed)} | {cancelled} | err: lost (the lease ran out and another worker has the message,
+-- or it is final)
 
-if call('HGET', key(a.queue, 'held'), a.entry) ~= a.consumer then return answer({err = 'lost'}) end
-call('ZADD', key(a.queue, 'due'), int(now + a.lease_ms), a.entry)
-local delivery = key('delivery', a.id)
-if call('EXISTS', delivery) == 1 then call('HSET', delivery, 'attempts', int(a.try)) end
-return answer({})
+local stream = KEYS[1] .. queue
+local found = call('XRANGE', stream, entry, entry)
+if #found == 0 or call('HGET', stream .. ':held', entry) ~= consumer then return refuse('lost') end
+call('ZADD', stream .. ':due', int(now + lease_ms), entry)
+call('HSET', stream .. ':tries', entry, try)
+local message = unpack_record(MESSAGE, found[1][2][2])
+if queue == 'logouts' then return reply({patient = message.patient, address = message.address}) end
+
+local k = key('deliveries', message.patient)
+local text = call('HGET', k, message.id)
+if text then
+  local delivery = unpack_record(DELIVERY, text)
+  delivery.attempts = try
+  call('HSET', k, message.id, pack_record(DELIVERY, delivery))
+end
+
+-- A mail can wait for days. What it rests on may have ended since it was queued.
+local id = resolve(message.patient)
+local patient = read_patient(id)
+local basis, basis_id = string.match(message.basis, '^(%a+):(.*)$')
+local wanted = patient ~= nil
+if wanted and basis == 'challenge' then
+  local known = read(CHALLENGE, key('challenge', basis_id))
+  wanted = known and known.state == '' and tonumber(known.expires) > now
+    and may_sign_in(patient, known.mailbox, tonumber(known.epoch))
+elseif wanted and basis == 'link' then
+  wanted = not why_dead(read_link(basis_id))
+end
+if not wanted then return reply({cancelled = true}) end
+if message.address ~= '' then return reply({patient = message.patient, address = message.address}) end
+return reply({patient = id, address = patient.address})

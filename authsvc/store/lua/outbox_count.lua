@@ -1,28 +1,26 @@
--- Count mails of a practice, or of the whole site, and publish the brake that issuing reads.
+-- Count mails of a practice, or of the whole site, and publish the throttle that issuing reads.
 --
--- The bucket is GCRA's, but it only counts: what is in the outbox was promised to a patient, so it is the issuing of
--- more that stops. P is the practice's prefix or the site's.
+-- args: add:int quota:int window_s:int typed_share
 --
--- a: add       mails taken up now; 0 looks again
---    quota, window_s, share  so many mails a window, and what part of it typed starts may use
--- Returns {brake = '' | 'typed' | 'all'}
---
--- mails  the theoretical arrival time, ms: when the bucket is full again
--- brake  typed | all; ends when the bucket is below `share`, also if no worker is left to look again;
---        at least 1 s, which is how old a reader's view of it may be
+-- The bucket is GCRA's, but it only counts: what is in the outbox was promised to a patient, so it is the issuing of more
+-- that stops. `add` mails were taken up now; 0 looks again. Typed starts may use `typed_share` of the quota.
+-- mail-count     theoretical arrival time, ms: when the bucket is full again
+-- mail-throttle  typed | all; ends when the bucket is below the share, also if no worker is left to look again; at least
+--                1 s, which is how old a reader's view of it may be
+-- Replies {throttle = typed | all} or {}
 
-local window = a.window_s * 1000
-local step = math.max(1, math.floor(window / a.quota))
-local tat = math.max(tonumber(call('GET', key('mails')) or '0'), now) + a.add * step
-tat = math.min(tat, now + window)
-local used = tat - now
-if used > 0 then call('SET', key('mails'), int(tat), 'PX', int(used + SLACK_MS)) end
+local window = window_s * 1000
+local step = math.max(1, math.floor(window / quota))
+local arrival = math.max(tonumber(call('GET', KEYS[1] .. 'mail-count') or '0'), now) + add * step
+arrival = math.min(arrival, now + window)
+local used = arrival - now
+if used > 0 then call('SET', KEYS[1] .. 'mail-count', int(arrival), 'PX', int(used + SLACK_MS)) end
 
-local brake, free_in = '', math.ceil(used - a.share * window)
-if used + step > window then brake = 'all' elseif free_in >= 0 then brake = 'typed' end
-if brake == '' then
-  call('DEL', key('brake'))
+local throttle, free_in = '', math.ceil(used - tonumber(typed_share) * window)
+if used + step > window then throttle = 'all' elseif free_in >= 0 then throttle = 'typed' end
+if throttle == '' then
+  call('DEL', KEYS[1] .. 'mail-throttle')
 else
-  call('SET', key('brake'), brake, 'PX', int(math.max(1000, free_in)))
+  call('SET', KEYS[1] .. 'mail-throttle', throttle, 'PX', int(math.max(1000, free_in)))
 end
-return answer({brake = brake})
+return reply({throttle = throttle})

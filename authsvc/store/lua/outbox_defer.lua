@@ -1,17 +1,21 @@
 -- A worker gives a message back, to be tried (again) at an instant.
 --
--- a: queue       outbox | logouts
---    entry, id   stream id, message id
---    consumer    the worker; nothing happens when it no longer holds the message
---    at          instant of the next try, ms
---    detail      why, no address in it; absent when the message wasn't tried at all (a worker that ends)
--- Returns {} | err: lost
+-- uses: outbox
+-- args: queue entry consumer patient message_id at:int deferred detail
+--
+-- Nothing happens when the worker no longer holds the message. `deferred` is 1 after a try that failed, `detail` why
+-- (no address in it); else the message wasn't tried at all, by a worker that ends.
+-- Replies {} | err: lost
 
-if call('HGET', key(a.queue, 'held'), a.entry) ~= a.consumer then return answer({err = 'lost'}) end
-call('HDEL', key(a.queue, 'held'), a.entry)
-call('ZADD', key(a.queue, 'due'), int(a.at), a.entry)
-local delivery = key('delivery', a.id)
-if a.detail and call('EXISTS', delivery) == 1 then
-  call('HSET', delivery, 'state', 'deferred', 'at_ms', int(now), 'detail', a.detail)
+local stream = KEYS[1] .. queue
+if call('HGET', stream .. ':held', entry) ~= consumer then return refuse('lost') end
+call('HDEL', stream .. ':held', entry)
+call('ZADD', stream .. ':due', int(at), entry)
+local k = key('deliveries', patient)
+local text = deferred == '1' and call('HGET', k, message_id)
+if text then
+  local delivery = unpack_record(DELIVERY, text)
+  delivery.state, delivery.updated, delivery.detail = 'deferred', now, detail
+  call('HSET', k, message_id, pack_record(DELIVERY, delivery))
 end
-return answer({})
+return reply({})

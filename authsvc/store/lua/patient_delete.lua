@@ -1,35 +1,41 @@
--- Forget a patient: sessions and links end, earlier tokens become inactive with them.
---   limits; id; into (id that takes its place, or absent); audit deleted, merged, session_ended, link_ended
--- Returns {known = bool} | err: rate-limited, patient-not-found
+-- Forget a patient, or merge it into another (`into`): sessions and links end, and earlier tokens with them.
+--
+-- uses: retries limits sessions links
+-- events: patient.deleted patient.merged session.ended link.ended limited
+-- args: id into delivery_ms limits*5
+-- Replies {} | err: rate-limited, patient-not-found
 
-local refused = take(a.limits)
+local refused = charge(limits)
 if refused then return refused end
-local p = patient_of(a.id)
-if not p then return answer({err = 'patient-not-found'}) end
-local into = a.into and patient_of(resolve(a.into))
-if a.into and (not into or into.id == a.id) then return answer({err = 'patient-not-found'}) end
-end_sessions(a.id, a.into and 'merged' or 'deleted')
-local links = key('links-of', a.id)
-if into then
-  call('SET', key('merged', a.id), into.id)
-  -- The links become the other patient's own: listed, revoked and ended with that one's.
-  for _, id in ipairs(call('SMEMBERS', links)) do
-    local l = hash(key('link', id))
-    if l.d and not why_dead(l) then
-      write_hash(key('link', id), {p = into.id, x = into.idx, s = epoch(), reg = '1'})
-    elseif l.d then
-      call('HSET', key('link', id), 'p', into.id, 'st', why_dead(l))
+local patient = read_patient(id)
+if not patient then return refuse('patient-not-found') end
+local other = into ~= '' and read_patient(resolve(into))
+if into ~= '' and (not other or other.id == id) then return refuse('patient-not-found') end
+end_sessions(patient, other and 'merged' or 'deleted')
+for _, link_id in ipairs(links_of('p:' .. id)) do
+  local link = read_link(link_id)
+  if link and other then
+    -- The links become the other patient's own: listed, revoked and ended with that one's.
+    local dead = why_dead(link)
+    if dead then
+      link.ended = dead
+    else
+      link.mailbox, link.epoch, link.on_file = other.mailbox, read_epoch(), '1'
     end
-    call('SADD', key('links-of', into.id), id)
+    link.patient = other.id
+    rewrite_link(link)
+    remember_link('p:' .. other.id, link_id, now + call('PTTL', key('link', link_id)))
+  elseif link then
+    end_link(link, 'revoked')
   end
-  local left = call('PTTL', links)
-  if left > 0 then keep_until(key('links-of', into.id), now + left) end
-  record(a.audit.merged, {patient = a.id, into = into.id})
-else
-  for _, id in ipairs(call('SMEMBERS', links)) do end_link(id, 'revoked') end
-  record(a.audit.deleted, {patient = a.id})
 end
-if into then call('DEL', links) end
-call('DEL', key('patient', a.id))
-call('SREM', key('address', p.idx), a.id)
-return reply({known = true})
+if other then
+  call('SET', key('merged', id), other.id)
+  call('HDEL', bucket_of('p:' .. id), 'p:' .. id)
+  record('patient.merged', 'patient', id, 'into', other.id)
+else
+  record('patient.deleted', 'patient', id)
+end
+call('DEL', key('patient', id))
+leave_mailbox(patient.mailbox, id)
+return reply_once({})

@@ -1,12 +1,16 @@
--- Read a patient.
---   limits, id; audit viewed (where it is to be recorded who looked)
--- Returns {patient = {id, to, idx, label, locale, access}, guess = {consecutive, day}} | err: rate-limited, patient-not-found
+-- Read a patient, with the misses of the mailbox.
+--
+-- uses: limits patients guesses
+-- events: patient.viewed limited
+-- args: id viewed limits*5
+-- `viewed` is 1 where it is to be recorded who looked.
+-- Replies {id, address, label, locale, access, consecutive, day} | err: rate-limited, patient-not-found
 
-local refused = take(a.limits)
+local refused = charge(limits)
 if refused then return refused end
-local p = patient_of(resolve(a.id))
-if not p then return answer({err = 'patient-not-found'}) end
-if a.audit.viewed then record(a.audit.viewed, {patient = p.id}) end
-local consecutive, day = misses(p.idx)
-return answer({patient = {id = p.id, to = p.to, idx = p.idx, label = p.label, locale = p.locale, access = p.access},
-  guess = {consecutive = consecutive, day = day}})
+local patient = read_patient(resolve(id))
+if not patient then return refuse('patient-not-found') end
+if viewed == '1' then record('patient.viewed', 'patient', patient.id) end
+local consecutive, day = count_misses(patient.mailbox)
+return reply({id = patient.id, address = patient.address, label = patient.label, locale = patient.locale,
+  access = patient.access, consecutive = consecutive, day = day})

@@ -1,49 +1,62 @@
 -- Create or replace a patient.
---   limits; id, to, idx, label, locale, access; notices {old = {id, body}, new = {id, body}}; delivery_ttl_ms, keep_ms
---   audit created, changed, address_changed, granted, withdrawn, session_ended, link_ended, limited
--- Returns {created = bool} | err: rate-limited
 --
--- A different address ends the codes, links and sessions that rest on the old one: sessions here, codes and links
--- because they are older than `addressed`. Withdrawn access ends sessions and access links here, codes by `granted`.
+-- uses: retries limits sessions links
+-- events: patient.created patient.changed patient.address_changed patient.granted patient.withdrawn session.ended link.ended limited
+-- args: id address mailbox label locale access old_notice_id old_notice_body new_notice_id new_notice_body
+-- args: notice_until:int delivery_ms limits*5
+--
+-- Another address ends the codes, links and sessions that rest on the old one: sessions here, codes and links because
+-- they are older than `addressed`. Withdrawn access ends sessions and access links here, codes by `granted`.
+-- Replies {created} | err: rate-limited, too-many-patients (on this mailbox)
 
-local refused = take(a.limits)
+local MAILBOX_MAX = 50
+
+local refused = charge(limits)
 if refused then return refused end
-local id = a.id
-local k = key('patient', id)
-local old = patient_of(id)
-local moved = old and old.idx ~= a.idx
-local granted = a.access == '1' and (not old or old.access ~= '1')
-local withdrawn = a.access ~= '1' and old and old.access == '1'
-
-local function fresh()
-  return call('INCR', key('epoch'))
+local old = read_patient(id)
+local moved = old and old.mailbox ~= mailbox
+local granted = access == '1' and (not old or old.access ~= '1')
+local withdrawn = access ~= '1' and old and old.access == '1'
+if not old or moved then
+  local others = on_mailbox(mailbox)
+  if #others >= MAILBOX_MAX then return refuse('too-many-patients') end
+  others[#others + 1] = id
+  table.sort(others)
+  call('SET', key('mailbox', mailbox), table.concat(others, '\n'))
 end
 
-write_hash(k, {to = a.to, idx = a.idx, label = a.label, locale = a.locale, access = a.access,
-  addressed = (not old or moved) and fresh() or old.addressed,
-  granted = (granted or not old) and fresh() or old.granted,
-  created = old and old.created or now})
-call('SADD', key('address', a.idx), id)
+local function next_epoch()
+  return call('INCR', KEYS[1] .. 'epoch')
+end
+
+local patient = old or {id = id, created = now, sessions = ''}
+local former = {address = patient.address, mailbox = patient.mailbox, locale = patient.locale}
+patient.address, patient.mailbox, patient.label, patient.locale, patient.access = address, mailbox, label, locale, access
+if not old or moved then patient.addressed = next_epoch() end
+if not old or granted then patient.granted = next_epoch() end
+write_patient(patient)
 call('DEL', key('merged', id))  -- an id that is put on file again means this patient, not the one it was merged into
-if not old then record(a.audit.created, {patient = id}) end
+if not old then record('patient.created', 'patient', id) end
 if moved then
-  call('SREM', key('address', old.idx), id)
-  record(a.audit.address_changed, {patient = id})
-  end_sessions(id, 'address_changed')
-  -- Links are found out when they are used; the tokens they gave are told to those who verify offline.
-  for _, link in ipairs(call('SMEMBERS', key('links-of', id))) do feed('l', link) end
-  for _, n in ipairs({{a.notices.old, old.to, old.locale}, {a.notices.new, a.to, a.locale}}) do
-    enqueue({id = n[1].id, kind = 'address-changed', channel = 'email', patient = id, to = n[2], body = n[1].body,
-      locale = n[3], until_ms = now + a.keep_ms, void = false})
+  leave_mailbox(former.mailbox, id)
+  record('patient.address_changed', 'patient', id)
+  end_sessions(patient, 'address_changed')
+  -- Links are found out when they are used; the tokens that they gave are in the feed for offline verifiers.
+  for _, link_id in ipairs(links_of('p:' .. id)) do publish_revocation('l', link_id) end
+  for _, notice in ipairs({{old_notice_id, old_notice_body, former.address, former.locale},
+    {new_notice_id, new_notice_body, address, locale}}) do
+    enqueue_mail('mails', {id = notice[1], kind = 'address-changed', channel = 'email', patient = id,
+      address = notice[3], body = notice[2], locale = notice[4], ['until'] = notice_until})
   end
 end
-if granted then record(a.audit.granted, {patient = id}) end
+if granted then record('patient.granted', 'patient', id) end
 if withdrawn then
-  record(a.audit.withdrawn, {patient = id})
-  end_sessions(id, 'access_withdrawn')
-  for _, link in ipairs(call('SMEMBERS', key('links-of', id))) do
-    if call('HGET', key('link', link), 'k') == 'access' then end_link(link, 'revoked') end
+  record('patient.withdrawn', 'patient', id)
+  end_sessions(patient, 'access_withdrawn')
+  for _, link_id in ipairs(links_of('p:' .. id)) do
+    local link = read_link(link_id)
+    if link and link.kind == 'access' then end_link(link, 'revoked') end
   end
 end
-if old and not moved and not granted and not withdrawn then record(a.audit.changed, {patient = id}) end
-return reply({created = not old})
+if old and not moved and not granted and not withdrawn then record('patient.changed', 'patient', id) end
+return reply_once({created = not old})

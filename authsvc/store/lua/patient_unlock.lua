@@ -1,9 +1,12 @@
--- Clear the guess budgets of a patient's mailbox: an operator has spoken with the patient.
---   id; audit unlocked
--- Returns {} | err: patient-not-found
+-- Clear the misses of a patient's mailbox: an operator has spoken with the patient.
+--
+-- uses: audit patients
+-- events: patient.unlocked
+-- args: id
+-- Replies {} | err: patient-not-found
 
-local p = patient_of(resolve(a.id))
-if not p then return answer({err = 'patient-not-found'}) end
-call('DEL', key('guess', p.idx))
-record(a.audit.unlocked, {patient = p.id})
+local patient = read_patient(resolve(id))
+if not patient then return refuse('patient-not-found') end
+call('DEL', key('guesses', patient.mailbox))
+record('patient.unlocked', 'patient', patient.id)
 return reply({})

@@ -1,6 +1,7 @@
--- What was revoked of late in this practice, for the feed.
---   after (ms): only what came later
--- Returns {found = ["<kind>:<id>", <ms>, ...], newest (ms)}
+-- What was revoked of late in this practice.
+--
+-- args: most
+-- Replies {found = {"<kind>:<id>", ms, …}}, the newest `most`, oldest of them first
 
-local found = call('ZRANGEBYSCORE', key('revocations'), '(' .. int(a.after), '+inf', 'WITHSCORES')
-return answer({found = #found > 0 and found or nil})
+local found = call('ZREVRANGE', KEYS[1] .. 'revocations', '0', int(tonumber(most) - 1), 'WITHSCORES')
+return reply({found = found})

@@ -1,17 +1,27 @@
--- End one session (sid) or all sessions of a patient but one (keep); `client`, where given, must be the session's own.
---   sid | patient; client, patient (id the session must belong to), keep, reason; limits; audit session_ended, limited
+-- End one session (`session_id`), or all sessions of a patient but `keep`.
 --
--- What a client gives back is its own session alone. Whoever ends a patient's session by its id means the sign-in that
--- it came from: else the browser would simply open the next.
--- Returns {ended = n} | err: rate-limited, patient-not-found
+-- uses: retries limits sessions
+-- events: session.ended limited
+-- args: session_id patient client keep reason delivery_ms limits*5
+--
+-- `client` and `patient`, where given, must be the session's own. What a client gives back is its own session alone.
+-- Who ends a patient's session by its id means the browser session that it was opened from: else the browser would
+-- simply open the next one.
+-- Replies {ended} | err: rate-limited, patient-not-found
 
-local refused = take(a.limits or {})
+local refused = charge(limits)
 if refused then return refused end
-if a.patient and not patient_of(resolve(a.patient)) then return answer({err = 'patient-not-found'}) end
-if not a.sid then return reply({ended = end_sessions(resolve(a.patient), a.reason, a.keep)}) end
-local s = hash(key('session', a.sid))
-if not s.p or (a.client and s.c ~= a.client) or (a.patient and s.p ~= resolve(a.patient)) then
-  return reply({ended = 0})
+local known
+if patient ~= '' then
+  patient = resolve(patient)
+  known = read_patient(patient)
+  if not known then return refuse('patient-not-found') end
 end
-end_session(a.patient and s.v or a.sid, s.p, a.reason, a.client)
-return reply({ended = 1})
+if session_id == '' then return reply_once({ended = end_sessions(known, reason, keep)}) end
+local session = read_session(session_id)
+if not session or (client ~= '' and session.client ~= client) or (known and session.patient ~= patient) then
+  return reply_once({ended = 0})
+end
+if known and session.parent ~= '' then session = read_session(session.parent) or session end
+end_session(session, reason, client ~= '' and client or nil)
+return reply_once({ended = 1})

@@ -1,40 +1,46 @@
 -- Exchange a refresh token: a new generation, or for a short while the same successor for the immediate parent again.
 --
---   limits; sid, client, generation, nonce (digest); scope (names asked for; absent: all); idle_ms, grace_ms
---   audit refreshed, reused, refused, limited
--- Returns {session} | err: rate-limited, invalid-refresh-token (reason), invalid-scope (nothing was used up)
+-- uses: limits sessions
+-- events: session.refreshed session.reused session.refused session.ended limited
+-- args: session_id client generation:int nonce idle_ms:int grace_ms:int delivery_ms limits*5 scope*1
 --
 -- Anything older than the parent, or the parent after the grace, is a copied token: the whole family ends
--- (RFC 9700 §4.14.2).
+-- (RFC 9700 §4.14.2). `scope` lists the names asked for; empty: all.
+-- Replies {session} | err: rate-limited, invalid-refresh-token (reason), invalid-scope (nothing was used up)
 
-local refused = take(a.limits)
+local refused = charge(limits)
 if refused then return refused end
-local k = key('session', a.sid)
-local s = hash(k)
+local session = read_session(session_id)
 
 local function no(reason)
-  record(a.audit.refused, {reason = reason, sid = a.sid, patient = s.p})
-  return reply({err = 'invalid-refresh-token', reason = reason})
+  record('session.refused', 'reason', reason, 'sid', session_id, 'patient', session and session.patient)
+  return refuse('invalid-refresh-token', reason)
 end
 
-if not s.p then return no('unknown') end
-if s.c ~= a.client then return no('other_client') end
-if s.n ~= a.nonce then return no('unknown') end
-if not alive(s, a.idle_ms) then return no('expired') end
-for _, name in ipairs(a.scope or {}) do
-  if not string.find(' ' .. s.s .. ' ', ' ' .. name .. ' ', 1, true) then return answer({err = 'invalid-scope'}) end
+if not session then return no('unknown') end
+if session.client ~= client then return no('other_client') end
+if session.nonce ~= nonce then return no('unknown') end
+if not is_alive(session, idle_ms) then return no('expired') end
+if #scope > 0 then
+  local granted = session.scope
+  if string.sub(granted, 1, 1) == '@' then granted = call('GET', key('scopes', string.sub(granted, 2))) or '' end
+  for _, name in ipairs(scope) do
+    if not string.find(' ' .. granted .. ' ', ' ' .. name[1] .. ' ', 1, true) then return refuse('invalid-scope') end
+  end
 end
-local generation, began = tonumber(s.g), tonumber(s.gm)
-if a.generation == generation then
-  s.g, s.gm, s.l = int(generation + 1), int(now), int(now)
-  call('HSET', k, 'g', s.g, 'gm', s.gm, 'l', s.l)
-  -- Its sign-in is in use as long as one of its clients is.
-  if s.v and call('EXISTS', key('session', s.v)) == 1 then call('HSET', key('session', s.v), 'l', s.l) end
-  record(a.audit.refreshed, {sid = a.sid, patient = s.p, generation = generation + 1})
-elseif a.generation ~= generation - 1 or now - began > a.grace_ms then
-  end_session(a.sid, s.p, 'reused')
-  record(a.audit.reused, {sid = a.sid, patient = s.p, generation = a.generation, newest = generation})
-  return reply({err = 'invalid-refresh-token', reason = 'reused'})
+local present = tonumber(session.generation)
+if generation == present then
+  session.generation, session.generation_at, session.used = present + 1, now, now
+  rewrite(SESSION, key('session', session_id), session)
+  local parent = session.parent ~= '' and read_session(session.parent)
+  if parent then  -- a browser session is in use as long as one of its clients is
+    parent.used = now
+    rewrite(SESSION, key('session', parent.sid), parent)
+  end
+  record('session.refreshed', 'sid', session_id, 'patient', session.patient, 'generation', present + 1)
+elseif generation ~= present - 1 or now - tonumber(session.generation_at) > grace_ms then
+  end_session(session, 'reused')
+  record('session.reused', 'sid', session_id, 'patient', session.patient, 'generation', generation, 'newest', present)
+  return refuse('invalid-refresh-token', 'reused')
 end
-s.id = a.sid
-return reply({session = s})
+return reply({session = session_reply(session)})

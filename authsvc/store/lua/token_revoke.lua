@@ -1,12 +1,15 @@
 -- Mark one access token as revoked until it would have expired anyway (RFC 7009).
---   limits; jti, until (ms); audit revoked, limited
--- Returns {} | err: rate-limited
+--
+-- uses: limits revocations
+-- events: token.revoked limited
+-- args: jti expires:int limits*5
+-- Replies {} | err: rate-limited
 
-local refused = take(a.limits)
+local refused = charge(limits)
 if refused then return refused end
--- Once: who sends the same token again and again fills neither the trail nor the feed.
-if call('SET', key('revoked', a.jti), '1', 'NX', 'PX', int(math.max(a['until'] - now, 1) + SLACK_MS)) then
-  feed('t', a.jti)
-  record(a.audit.revoked, {jti = a.jti})
+-- Once: the same token again and again fills neither the audit stream nor the feed.
+if call('SET', key('revoked', jti), '1', 'NX', 'PX', int(math.max(expires - now, 1) + SLACK_MS)) then
+  publish_revocation('t', jti)
+  record('token.revoked', 'jti', jti)
 end
 return reply({})

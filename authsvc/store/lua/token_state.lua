@@ -1,15 +1,18 @@
--- Does what a token rests on still stand? Read by introspection and forward-auth.
---   jti; sid or link; idle_ms; limits (may be empty)
--- Returns {live = bool, generation}
+-- Is what a token rests on still active? Read by introspection and forward-auth.
+--
+-- uses: limits session_records link_records
+-- events: limited
+-- args: jti session_id link_id idle_ms:int limits*5
+-- `limits` may be empty. An expired or used-up link takes nothing back from the tokens that it gave.
+-- Replies {active, generation, nonce, client}
 
-local refused = take(a.limits or {})
+local refused = charge(limits)
 if refused then return refused end
-if call('EXISTS', key('revoked', a.jti)) == 1 then return answer({live = false}) end
-if a.sid then
-  local s = hash(key('session', a.sid))
-  return answer({live = alive(s, a.idle_ms) and true or false, generation = s.g, nonce = s.n, client = s.c})
+if call('EXISTS', key('revoked', jti)) == 1 then return reply({}) end
+if session_id ~= '' then
+  local session = read_session(session_id)
+  if not is_alive(session, idle_ms) then return reply({}) end
+  return reply({active = true, generation = session.generation, nonce = session.nonce, client = session.client})
 end
-local l = hash(key('link', a.link))
--- An expired or used-up link takes nothing back from the tokens it gave; these live for minutes at most.
-local dead = l.d and why_dead(l)
-return answer({live = l.d ~= nil and (not dead or dead == 'expired' or dead == 'used_up')})
+local link = read_link(link_id)
+return reply({active = link and not is_revoked(link)})

@@ -1,0 +1,42 @@
+"""Which buckets a call counts against (config/limits.toml has the numbers, the stores do the counting)."""
+
+from __future__ import annotations
+
+from authsvc.config.limits import Limits
+from authsvc.crypto import addresses
+from authsvc.flows.data_keys import DataKeys
+from authsvc.model import Bucket, RequestContext
+
+
+class RateLimits:
+    """Buckets of clients, networks, patients and addresses."""
+
+    def __init__(self, limits: Limits, data_keys: DataKeys) -> None:
+        self._policies = limits.policies
+        self._data_keys = data_keys
+
+    def bucket(self, policy: str, of: str, *, shown: bool = True) -> Bucket:
+        """One bucket of a policy: the call counts against it and is refused when it is empty."""
+        known = self._policies[policy]
+        return Bucket(policy, of, known.quota, known.window_s, shown)
+
+    def of_caller(self, context: RequestContext, network_policy: str | None = None) -> list[Bucket]:
+        """The buckets of who calls: the client, and the patient's networks where the caller named the address.
+
+        A public client has none of its own, since anybody can call in its name: its callers were counted one by one.
+        """
+        client = context.client
+        buckets = [self.bucket("client-calls", client.id)] if client and not client.public else []
+        if network_policy is not None:
+            buckets += [self.bucket(network_policy, network) for network in self.networks(context)]
+        return buckets
+
+    def networks(self, context: RequestContext) -> tuple[str, ...]:
+        """The patient's networks as keyed hashes; none when the caller didn't name the address."""
+        if context.client_ip is None:
+            return ()
+        key = self._data_keys.key("address-index")
+        return tuple(
+            addresses.network_index(key, context.practice.id, network)
+            for network in addresses.networks(context.client_ip)
+        )

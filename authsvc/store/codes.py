@@ -1,0 +1,249 @@
+"""Challenges and their codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from authsvc.config.limits import Limits
+from authsvc.config.settings import Settings
+from authsvc.model import Bucket, Choices, RequestContext, Session
+from authsvc.store import records
+from authsvc.store.mailing import Mailing, access_link_args, idempotency_args
+from authsvc.store.scripts import Reply, ScriptRunner
+from authsvc.store.values import AccessLink, BrowserCookie, Charged, KeptAnswer, NewChallenge, NewCode, NewSession
+
+
+class CodeStore:
+    """Every method may raise RateLimited and Unavailable."""
+
+    def __init__(self, runner: ScriptRunner, mailing: Mailing, settings: Settings, limits: Limits) -> None:
+        self._runner = runner
+        self._mailing = mailing
+        self._settings = settings
+        self._limits = limits
+        self._misses: dict[str, Any] = {
+            "misses_consecutive": limits.misses_consecutive,
+            "misses_per_day": limits.misses_per_day,
+        }
+        self._choose_ms = settings.choose_life_s * 1000
+        self._replay_ms = limits.replay_window_s * 1000
+
+    def start(
+        self,
+        context: RequestContext,
+        challenge: NewChallenge,
+        buckets: Sequence[Bucket],
+        access_link: Callable[[], AccessLink],
+        kept: KeptAnswer,
+        *,
+        mailbox: str = "",
+        patient: str = "",
+    ) -> str | None:
+        """Keep a challenge and queue its mail: for a typed address, whose keyed hash `mailbox` is, or for a patient.
+        `access_link` prepares what the mail carries where no code may be sent.
+
+        The answer that the Idempotency-Key had got before, if any. Raises PatientNotFound, NoPortalAccess,
+        IdempotencyConflict.
+        """
+        args = {
+            "typed": bool(mailbox),
+            "mailbox": mailbox,
+            "patient": patient,
+            **challenge_args(context, challenge),
+            **self._misses,
+        }
+        return self._mailed("challenge_start", context, access_link, kept, limits=buckets, **args).get("earlier_answer")
+
+    def resend(
+        self,
+        context: RequestContext,
+        code: NewCode,
+        buckets: Sequence[Bucket],
+        access_link: Callable[[], AccessLink],
+        kept: KeptAnswer,
+    ) -> tuple[int, str | None]:
+        """Send another code: until when it is good, and the earlier answer of the Idempotency-Key.
+
+        Raises ChallengeGone, IdempotencyConflict.
+        """
+        address, patient = self._limits.policies["issue-address"], self._limits.policies["issue-patient"]
+        reply = self._mailed(
+            "challenge_resend",
+            context,
+            access_link,
+            kept,
+            limits=buckets,
+            client=context.client_id,
+            channel="",  # those of the challenge
+            locale="",
+            attempts_max=self._limits.attempts_per_challenge,
+            resend_after_ms=self._settings.resend_after_s * 1000,
+            resends_max=self._limits.resends_per_challenge,
+            challenge_life_s=self._settings.challenge_life_s,
+            address_quota=address.quota,
+            address_window_s=address.window_s,
+            patient_quota=patient.quota,
+            patient_window_s=patient.window_s,
+            **code_args(code),
+            **self._misses,
+        )
+        return int(reply.get("until", 0)), reply.get("earlier_answer")
+
+    def hashing(self, context: RequestContext, challenge_id: str) -> Reply:
+        """Salt, profile and pepper of a challenge's codes, and the channel of its mails; empty for an unknown one."""
+        return self._runner.run("challenge_hashing", context, challenge=challenge_id)
+
+    def charge(self, context: RequestContext, challenge_id: str, buckets: Sequence[Bucket]) -> Charged:
+        """Charge the limits and reserve an attempt, before anything secret is compared. Raises ChallengeGone."""
+        network = self._limits.policies["verify-network"]
+        reply = self._runner.run(
+            "code_charge",
+            context,
+            challenge=challenge_id,
+            client=context.client_id,
+            network_known=context.client_ip is not None,
+            network_quota=network.quota,
+            network_window_s=network.window_s,
+            attempts_max=self._limits.attempts_per_challenge,
+            misses_per_link=self._limits.misses_per_link,
+            replay_ms=self._replay_ms,
+            replays_max=self._limits.replays,
+            limits=buckets,
+            **self._misses,
+        )
+        return Charged(
+            salt=reply["salt"],
+            profile=reply["profile"],
+            pepper=reply["pepper"],
+            attempts_left=int(reply["attempts_left"]),
+            link_mode="link_mode" in reply,
+            hour=reply["hour"],
+        )
+
+    def settle(
+        self,
+        context: RequestContext,
+        challenge_id: str,
+        charged: Charged,
+        tag: str,
+        patient: str,
+        session: NewSession,
+        former: BrowserCookie,
+    ) -> Session | Choices:
+        """Compare the typed code's hash, and open the session or list the patients to choose from.
+
+        Raises InvalidCode, ChallengeGone.
+        """
+        reply = self._runner.run(
+            "code_settle",
+            context,
+            durable=True,
+            challenge=challenge_id,
+            client=context.client_id,
+            tag=tag,
+            link_mode=charged.link_mode,
+            hour=charged.hour,
+            attempts_left=charged.attempts_left,
+            patient=patient,
+            choose_ms=self._choose_ms,
+            replay_ms=self._replay_ms,
+            delivery_ms=self._mailing.delivery_ms,
+            **session_args(session, former),
+        )
+        return _choices(reply) if "choose" in reply else records.session(reply["session"])
+
+    def choices(self, context: RequestContext, challenge_id: str) -> Choices:
+        """The patients to choose from, once the mailbox is proven. Changes nothing. Raises ChallengeGone."""
+        reply = self._runner.run(
+            "challenge_choices",
+            context,
+            challenge=challenge_id,
+            client=context.client_id,
+            choose_ms=self._choose_ms,
+        )
+        return _choices(reply)
+
+    def choose(
+        self,
+        context: RequestContext,
+        challenge_id: str,
+        patient: str,
+        buckets: Sequence[Bucket],
+        session: NewSession,
+        former: BrowserCookie,
+    ) -> Session:
+        """Open the session of the chosen patient. Raises ChallengeGone, InvalidInput."""
+        reply = self._runner.run(
+            "challenge_choose",
+            context,
+            durable=True,
+            challenge=challenge_id,
+            client=context.client_id,
+            patient=patient,
+            choose_ms=self._choose_ms,
+            replay_ms=self._replay_ms,
+            replays_max=self._limits.replays,
+            delivery_ms=self._mailing.delivery_ms,
+            limits=buckets,
+            **session_args(session, former),
+        )
+        return records.session(reply["session"])
+
+    def _mailed(
+        self,
+        script: str,
+        context: RequestContext,
+        access_link: Callable[[], AccessLink],
+        kept: KeptAnswer,
+        **args: Any,
+    ) -> Reply:
+        """Run a script that queues a mail, and once more with an access link where the mail must carry one."""
+        args |= {**self._mailing.args(), **idempotency_args(kept)}
+        reply = self._runner.run(script, context, **args, **access_link_args(None))
+        if "needs_link" in reply:
+            reply = self._runner.run(script, context, **args, **access_link_args(access_link()))
+        self._mailing.wake(context.practice.id)
+        return reply
+
+
+def code_args(code: NewCode) -> dict[str, Any]:
+    return {
+        "challenge": code.challenge_id,
+        "tag": code.tag,
+        "code_until": code.until_ms,
+        "mail_id": code.mail_id,
+        "mail_body": code.mail_body,
+    }
+
+
+def challenge_args(context: RequestContext, challenge: NewChallenge) -> dict[str, Any]:
+    return {
+        **code_args(challenge.code),
+        "client": context.client_id,
+        "channel": challenge.channel,
+        "locale": challenge.locale,
+        "networks": ",".join(challenge.networks),
+        "pepper": challenge.pepper,
+        "profile": challenge.profile,
+        "salt": challenge.salt,
+        "challenge_until": challenge.until_ms,
+    }
+
+
+def session_args(session: NewSession, former: BrowserCookie) -> dict[str, Any]:
+    return {
+        "session_id": session.id,
+        "session_nonce": session.nonce,
+        "session_audience": session.audience,
+        "session_scope": session.scope,
+        "session_scope_text": session.scope_text,
+        "session_expires": session.expires_ms,
+        "former_sid": former.sid,
+        "former_secret": former.secret,
+    }
+
+
+def _choices(reply: Reply) -> Choices:
+    flat = reply.get("choose", ())
+    return Choices(tuple(zip(flat[::2], flat[1::2], strict=True)))

@@ -1,0 +1,221 @@
+"""Links: instant ones and access links."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from authsvc.config.limits import Limits
+from authsvc.model import Bucket, LinkInfo, RequestContext
+from authsvc.store.codes import challenge_args
+from authsvc.store.mailing import Mailing, access_link_args, idempotency_args
+from authsvc.store.scripts import ScriptRunner
+from authsvc.store.values import KeptAnswer, LinkName, Mail, NewChallenge, NewLink, PendingLinkName
+
+
+@dataclass(frozen=True)
+class UsedLink:
+    """An instant link that was used: what its token is made of, or the earlier answer of the Idempotency-Key."""
+
+    patient: str = ""
+    workflow: str = ""
+    resource: str = ""
+    channel: str = ""
+    earlier_answer: str | None = None
+
+
+@dataclass(frozen=True)
+class StartedByLink:
+    """A challenge was started: the sealed address that its code goes to, and the patient it is sealed for."""
+
+    address: str = ""
+    patient: str = ""
+    earlier_answer: str | None = None
+
+
+@dataclass(frozen=True)
+class LinkPurpose:
+    """What a link is for; of an access link also the sealed address of the patient that its code would go to."""
+
+    workflow: str
+    client: str
+    locale: str
+    address: str
+    patient: str
+
+
+class LinkStore:
+    """Every method may raise RateLimited and Unavailable."""
+
+    def __init__(self, runner: ScriptRunner, mailing: Mailing, limits: Limits) -> None:
+        self._runner = runner
+        self._mailing = mailing
+        self._limits = limits
+
+    def issue(
+        self,
+        context: RequestContext,
+        link: NewLink,
+        mail: Mail | None,
+        locale: str,
+        buckets: Sequence[Bucket],
+        kept: KeptAnswer,
+    ) -> str | None:
+        """Keep a link and queue its mail, if there is one. The earlier answer of the Idempotency-Key, if any.
+
+        Raises InvalidInput (too many links), PatientNotFound, NoPortalAccess, IdempotencyConflict.
+        """
+        reply = self._runner.run(
+            "link_issue",
+            context,
+            link_id=link.id,
+            link_digest=link.digest,
+            patient=link.patient,
+            workflow=link.workflow,
+            kind=link.kind,
+            resource=link.resource,
+            expires=link.expires_ms,
+            max_uses=link.max_uses,
+            channel=link.channel,
+            client=context.client_id,
+            life=link.life_ms,
+            mail_id=mail.id if mail else "",
+            mail_kind=mail.kind if mail else "",
+            mail_body=mail.body if mail else "",
+            locale=locale,
+            limits=buckets,
+            **self._mailing.args(),
+            **idempotency_args(kept),
+        )
+        if mail:
+            self._mailing.wake(context.practice.id)
+        return reply.get("earlier_answer")
+
+    def use(
+        self,
+        context: RequestContext,
+        name: LinkName,
+        buckets: Sequence[Bucket],
+        kept: KeptAnswer,
+        pending: PendingLinkName | None = None,
+        pending_client: str = "",
+        pending_until_ms: int = 0,
+    ) -> UsedLink:
+        """Use an instant link; with `pending`, leave it for that client and this browser.
+
+        Raises LinkUnknown, LinkGone, IdempotencyConflict.
+        """
+        pending = pending or PendingLinkName()
+        reply = self._runner.run(
+            "link_exchange",
+            context,
+            durable=True,
+            **_named(name),
+            pending_id=pending.id,
+            pending_browser=pending.browser,
+            pending_client=pending_client,
+            pending_until=pending_until_ms,
+            limits=buckets,
+            **idempotency_args(kept),
+        )
+        return UsedLink(**_of(reply, "patient", "workflow", "resource", "channel", "earlier_answer"))
+
+    def start_challenge(
+        self,
+        context: RequestContext,
+        name: LinkName,
+        challenge: NewChallenge,
+        buckets: Sequence[Bucket],
+        kept: KeptAnswer,
+    ) -> StartedByLink:
+        """Start a challenge from an access link. Raises LinkUnknown, LinkGone, IdempotencyConflict."""
+        patient = self._limits.policies["issue-patient"]
+        reply = self._runner.run(
+            "link_start_challenge",
+            context,
+            durable=True,
+            link_id=name.id,
+            link_digest=name.digest,
+            misses_consecutive=self._limits.misses_consecutive,
+            misses_per_day=self._limits.misses_per_day,
+            patient_quota=patient.quota,
+            patient_window_s=patient.window_s,
+            limits=buckets,
+            **challenge_args(context, challenge),
+            **self._mailing.args(),
+            **access_link_args(None),
+            **idempotency_args(kept),
+        )
+        self._mailing.wake(context.practice.id)
+        return StartedByLink(**_of(reply, "address", "patient", "earlier_answer"))
+
+    def describe(self, context: RequestContext, name: LinkName) -> LinkPurpose:
+        """What a link is for; spends nothing. Raises LinkUnknown, LinkGone."""
+        reply = self._runner.run("link_describe", context, **_named(name))
+        return LinkPurpose(
+            reply["workflow"], reply["client"], reply["locale"], reply.get("address", ""), reply.get("patient", "")
+        )
+
+    def resend(
+        self, context: RequestContext, name: LinkName, new: LinkName, mail: Mail, buckets: Sequence[Bucket]
+    ) -> None:
+        """Send a new link in the place of one that has expired or is used up; says nothing about it."""
+        address = self._limits.policies["issue-address"]
+        self._runner.run(
+            "link_resend",
+            context,
+            **_named(name),
+            new_id=new.id,
+            new_digest=new.digest,
+            mail_id=mail.id,
+            mail_body=mail.body,
+            address_quota=address.quota,
+            address_window_s=address.window_s,
+            every_ms=self._limits.link_resend_every_s * 1000,
+            resends_max=self._limits.link_resends_per_lineage,
+            limits=buckets,
+            **self._mailing.args(),
+        )
+        self._mailing.wake(context.practice.id)
+
+    def list(self, context: RequestContext, patient: str, buckets: Sequence[Bucket]) -> list[LinkInfo]:
+        """Every link of a patient that is still remembered."""
+        reply = self._runner.run("link_list", context, patient=patient, limits=buckets)
+        return [
+            LinkInfo(
+                id=link_id,
+                patient=whose,
+                workflow=workflow,
+                resource=resource or None,
+                created_at_ms=int(issued),
+                expires_at_ms=int(expires),
+                uses=int(uses),
+                max_uses=int(max_uses) if max_uses else None,
+                state=state,
+            )
+            for link_id, whose, workflow, resource, issued, expires, uses, max_uses, state in reply.get("links", ())
+        ]
+
+    def revoke(
+        self,
+        context: RequestContext,
+        buckets: Sequence[Bucket],
+        *,
+        link_id: str = "",
+        patient: str = "",
+        resource: str = "",
+    ) -> tuple[int, bool]:
+        """End one link, or all live ones of a patient or for a resource: how many, and whether the link is known."""
+        reply = self._runner.run(
+            "link_revoke", context, durable=True, link_id=link_id, patient=patient, resource=resource, limits=buckets
+        )
+        return int(reply["revoked"]), "known" in reply
+
+
+def _named(name: LinkName) -> dict[str, Any]:
+    return {"link_id": name.id, "link_digest": name.digest, "kind": name.kind}
+
+
+def _of(reply: Any, *names: str) -> dict[str, Any]:
+    return {name: reply[name] for name in names if name in reply}

@@ -1,0 +1,93 @@
+-- Redeem an authorization code, once: a client session of the browser's session, or what a link gives.
+--
+-- uses: limits sessions link_records authorization_codes
+-- events: grant.redeemed grant.reused grant.refused session.ended limited
+-- args: code client redirect_uri code_challenge idle_ms:int
+-- args: session_id session_nonce session_audience notify jti token_until:int delivery_ms limits*5
+--
+-- `code_challenge` is the S256 of the verifier. `jti` is that of the token that a link would give, until `token_until`.
+-- A second use means that somebody copied the code: what the first one gave ends (RFC 6749 §4.1.2). A wrong verifier,
+-- address or client doesn't spend it, so that a thief can't spoil what he can't use.
+-- Replies {nonce, scope, and session | link, patient, workflow, resource, channel, authenticated, jti}
+-- | err: rate-limited, invalid-authorization-code (reason)
+
+-- A client that sends its patients round again for each page leaves sessions behind. So many of a client's from one
+-- browser session are kept; then the one goes that was used longest ago.
+local SIBLINGS_MAX = 20
+
+local refused = charge(limits)
+if refused then return refused end
+local k = key('authorization-code', code)
+local grant = read(AUTHORIZATION_CODE, k)
+
+local function no(reason)
+  record('grant.refused', 'reason', reason, 'sid', grant and grant.session, 'link', grant and grant.link)
+  return refuse('invalid-authorization-code', reason)
+end
+
+local function link_reply()
+  return reply({nonce = grant.nonce, scope = grant.scope, link = grant.link, patient = resolve(grant.patient),
+    workflow = grant.workflow, resource = grant.resource, channel = grant.channel, authenticated = grant.authenticated,
+    jti = grant.result})
+end
+
+if not grant then return no('unknown') end
+if grant.client ~= client then return no('other_client') end
+if grant.code_challenge ~= code_challenge then return no('pkce') end
+if grant.redirect_uri ~= redirect_uri then return no('redirect') end
+if grant.result ~= '' then
+  local session = grant.link == '' and read_session(grant.result)
+  if grant.redeeming_call == call_id then  -- sent again by the client library
+    if grant.link ~= '' then return link_reply() end
+    if session then return reply({nonce = grant.nonce, scope = grant.scope, session = session_reply(session)}) end
+  end
+  if session then end_session(session, 'reused') end
+  if grant.link ~= '' and call('SET', key('revoked', grant.result), '1', 'NX', 'PX',
+    int(math.max(token_until - now, 1) + SLACK_MS)) then
+    publish_revocation('t', grant.result)  -- once: the same code again and again doesn't fill the feed
+  end
+  record('grant.reused', grant.link ~= '' and 'jti' or 'sid', grant.result)
+  return refuse('invalid-authorization-code', 'reused')
+end
+if tonumber(grant.expires) <= now then return no('expired') end
+
+grant.redeeming_call = call_id
+if grant.link ~= '' then
+  if is_revoked(read_link(grant.link)) then return no('revoked') end
+  grant.result = jti
+  rewrite(AUTHORIZATION_CODE, k, grant)
+  record('grant.redeemed', 'patient', resolve(grant.patient), 'link', grant.link)
+  return link_reply()
+end
+
+local parent = read_session(grant.session)
+if not is_alive(parent, idle_ms) then return no('ended') end
+local siblings, oldest = 0, nil
+local kept = {}
+for _, sid in ipairs(items(parent.children)) do
+  local child = read_session(sid)
+  if child then
+    kept[#kept + 1] = sid
+    if child.client == client then
+      siblings = siblings + 1
+      if not oldest or tonumber(child.used) < tonumber(oldest.used) then oldest = child end
+    end
+  end
+end
+parent.children = table.concat(kept, ',')
+if siblings >= SIBLINGS_MAX then
+  parent.children = without(parent.children, oldest.sid)
+  end_session(oldest, 'too_many', nil, true)
+end
+grant.result = session_id
+rewrite(AUTHORIZATION_CODE, k, grant)
+local session = {sid = session_id, patient = parent.patient, client = client, audience = session_audience,
+  channel = parent.channel, opened = parent.opened, used = now, generation = 0, generation_at = now,
+  nonce = session_nonce, expires = parent.expires, scope = grant.scope, parent = parent.sid, notify = notify,
+  children = ''}
+write_session(session)
+parent.children = parent.children == '' and session_id or parent.children .. ',' .. session_id
+parent.used = now  -- else it could end before what is opened here, and be kept alive by that
+rewrite(SESSION, key('session', parent.sid), parent)
+record('grant.redeemed', 'patient', session.patient, 'sid', session_id)
+return reply({nonce = grant.nonce, scope = grant.scope, session = session_reply(session)})

@@ -1,0 +1,47 @@
+-- "Who are you?": once, within the time to choose, and only a patient who may sign in now.
+--
+-- uses: limits challenges sessions
+-- events: code.verified challenge.gone session.ended limited
+-- args: challenge client patient choose_ms:int replay_ms:int replays_max:int delivery_ms
+-- args: session_id session_nonce session_audience session_scope session_scope_text session_expires:int
+-- args: former_sid former_secret limits*5
+--
+-- At the hosted pages the same choice gets the same session again, for a few seconds.
+-- Replies {session} | err: rate-limited, challenge-gone (reason), not-choosable
+
+local refused = charge(limits)
+if refused then return refused end
+local known = read_challenge()
+
+local function gone(reason)
+  record('challenge.gone', 'reason', reason)
+  return refuse('challenge-gone', reason)
+end
+
+if not known then return gone('unknown') end
+if known.client ~= client then return gone('other_client') end
+local named = resolve(patient)
+if known.state == 'won' and known.chosen == named then
+  local session = read_session(known.session)
+  local fresh = now - tonumber(known.won_at) <= replay_ms and tonumber(known.replays) < replays_max
+  if session and known.last_call == call_id then return reply({session = session_reply(session)}) end
+  if session and client == '' and fresh then  -- the browser may never have seen the first answer
+    known.replays = tonumber(known.replays) + 1
+    rewrite_challenge(known)
+    return reply({session = session_reply(session)})
+  end
+end
+if known.state ~= 'choose' then return gone(known.state == 'won' and 'spent' or 'unproven') end
+if now - tonumber(known.won_at) > choose_ms then return gone('expired') end
+for _, one in ipairs(signers_on(known.mailbox, tonumber(known.epoch))) do
+  -- A sign-in that began with one patient is that patient's alone, whoever else shares the mailbox.
+  if one.id == named and (known.patient == '' or resolve(known.patient) == one.id) then
+    -- The winning tag goes, so that a late repeat of the code doesn't open what the choice has opened.
+    known.winning_tag, known.state, known.session, known.chosen, known.won_at = '', 'won', session_id, one.id, now
+    rewrite_challenge(known)
+    local session = open_session(one, known.channel)
+    record('code.verified', 'patient', one.id, 'sid', session.sid, 'by', 'choice')
+    return reply({session = session_reply(session)})
+  end
+end
+return refuse('not-choosable')

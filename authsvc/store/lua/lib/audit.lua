@@ -1,0 +1,20 @@
+-- Audit entries. `audit_text` is what the caller knows (instant, actor, call, details, reason), `macs[event]` the MAC
+-- over that, the stream and the event: no entry can be turned into another, and one that stands twice is found.
+--
+-- audit    stream with the ids 1-0, 2-0, …: {t = audit_text, e = event, m = MAC, d = details "name=value&…"}
+-- audit-n  number of the newest entry; entries are numbered without gaps
+
+-- Append an entry. Details are names and values in turn, known to the script only; values hold no "&" or "=".
+local function record(event, ...)
+  local details, values = {}, {...}
+  for at = 1, select('#', ...), 2 do
+    local value = values[at + 1]
+    if value and value ~= '' then
+      details[#details + 1] = values[at] .. '=' .. (type(value) == 'number' and int(value) or value)
+    end
+  end
+  details = table.concat(details, '&')
+  local n = call('INCR', KEYS[1] .. 'audit-n')
+  call('XADD', KEYS[2], int(n) .. '-0', 't', audit_text, 'e', event, 'm', macs[event], 'd', details)
+  recorded[#recorded + 1] = {event, details}
+end

@@ -1,0 +1,42 @@
+-- link:<id>       record. `digest` of the token, `patient` (empty: whoever is on `mailbox`), `kind` instant or access,
+--                 `epoch` at issue, `on_file` is 1 if the patient was, `misses` of codes that it started, `ended` is why
+--                 it was ended, `channel` carries it, `client` issued it, `root` is the first link of the lineage, which
+--                 counts `resends` and `resent_at`; `life` in ms, `last_call` is the call that used it last
+-- uses: patients
+
+local LINK = {'digest', 'patient', 'mailbox', 'workflow', 'kind', 'resource', 'issued', 'expires', 'uses', 'max_uses',
+  'epoch', 'on_file', 'misses', 'ended', 'channel', 'client', 'root', 'resends', 'resent_at', 'life', 'last_call'}
+
+local function read_link(id)
+  local link = read(LINK, key('link', id))
+  if link then link.id = id end
+  return link
+end
+
+local function rewrite_link(link)
+  rewrite(LINK, key('link', link.id), link)
+end
+
+-- Why the link can't be used, or nil. To be told "expired" needs the token, so a stranger learns nothing.
+local function why_dead(link)
+  if not link then return 'revoked' end
+  if link.ended ~= '' then return link.ended end
+  local epoch = tonumber(link.epoch)
+  if link.patient == '' then
+    if #signers_on(link.mailbox, epoch) == 0 then return 'revoked' end
+  elseif link.on_file == '1' then
+    local patient = read_patient(resolve(link.patient))
+    if not patient then return 'revoked' end
+    if patient.addressed > epoch then return 'address_changed' end
+    if link.kind == 'access' and (patient.access ~= '1' or patient.granted > epoch) then return 'revoked' end
+  end
+  if tonumber(link.expires) <= now then return 'expired' end
+  if link.max_uses ~= '' and tonumber(link.uses) >= tonumber(link.max_uses) then return 'used_up' end
+  return nil
+end
+
+-- Time or uses that have run out take nothing back from what the link gave before.
+local function is_revoked(link)
+  local dead = why_dead(link)
+  return dead and dead ~= 'expired' and dead ~= 'used_up' and dead
+end

@@ -1,0 +1,63 @@
+-- links:<bucket>  hash of "p:<patient>" or "r:<resource>" → "<link id>.<remembered until, s>,…". Buckets hold many
+--                 owners, since a key of its own for each costs four times the memory
+-- uses: link_records audit patients revocations
+
+local BUCKETS = 512
+local LINKS_MAX = 500  -- remembered for one patient or resource
+
+local function bucket_of(owner)
+  local sum = 5381
+  for at = 1, #owner do sum = (sum * 33 + string.byte(owner, at)) % 4294967296 end
+  return key('links', int(sum % BUCKETS))
+end
+
+-- The ids that are remembered for an owner; what has outlived its time is left out.
+local function links_of(owner)
+  local ids, kept = {}, {}
+  for id, deadline in string.gmatch(call('HGET', bucket_of(owner), owner) or '', '([^.,]+)%.(%d+)') do
+    if tonumber(deadline) * 1000 > now then
+      ids[#ids + 1] = id
+      kept[#kept + 1] = id .. '.' .. deadline
+    end
+  end
+  return ids, kept
+end
+
+local function remember_link(owner, id, deadline_ms)
+  local bucket, _, kept = bucket_of(owner), links_of(owner)
+  kept[#kept + 1] = id .. '.' .. int(math.ceil(deadline_ms / 1000))
+  call('HSET', bucket, owner, table.concat(kept, ','))
+end
+
+-- Every insertion looks at two other owners of the bucket and drops them if all of theirs is over.
+local function forget_old_owners(owner)
+  local bucket = bucket_of(owner)
+  for _, other in ipairs(call('HRANDFIELD', bucket, '2')) do
+    if other ~= owner and #links_of(other) == 0 then call('HDEL', bucket, other) end
+  end
+end
+
+-- Keep a new link for `keep_ms` past its end, so that its page can say what happened.
+local function save_link(link, keep_ms)
+  local deadline = tonumber(link.expires) + keep_ms
+  link.uses, link.misses, link.epoch = 0, 0, read_epoch()
+  link.resends, link.resent_at, link.ended = 0, 0, ''
+  write(LINK, key('link', link.id), link, deadline)
+  -- A link to a mailbox gets an owner of its own that nobody asks for: for an unknown mailbox it is the same work.
+  local owner = 'p:' .. (link.patient ~= '' and link.patient or ':' .. link.id)
+  remember_link(owner, link.id, deadline)
+  forget_old_owners(owner)
+  if link.resource ~= '' then
+    remember_link('r:' .. link.resource, link.id, deadline)
+    forget_old_owners('r:' .. link.resource)
+  end
+end
+
+local function end_link(link, reason)
+  if why_dead(link) then return false end
+  link.ended = reason
+  rewrite_link(link)
+  publish_revocation('l', link.id)
+  record('link.ended', 'patient', link.patient, 'link', link.id, 'reason', reason)
+  return true
+end

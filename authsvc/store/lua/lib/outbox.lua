@@ -1,0 +1,42 @@
+-- Queues for the worker: `codes` and `mails`, so that a code never waits behind thousands of other mails, and `logouts`
+-- (OpenID Connect Back-Channel Logout 1.0), so that a client that doesn't answer delays no mail.
+--
+-- <queue>                stream {m = record}; an entry stays until its message is final
+-- <queue>:cursor         id of the newest entry that was ever handed out: what lies behind it is new
+-- <queue>:due            sorted set of entries handed out, by the instant of the next try; while a worker holds one that
+--                        is the end of its lease, so a worker that vanished needs no other care
+-- <queue>:held           hash of entry → consumer, while a worker holds it
+-- <queue>:tries          hash of entry → tries so far
+-- deliveries:<patient>   hash of message id → record, for `delivery_ms`: what happened to the patient's mails
+--
+-- `address` of a message is sealed, and empty where the worker shall look it up when it sends; `basis` is what the mail
+-- rests on ("challenge:<id>" or "link:<id>"): a mail whose basis has ended isn't sent. `nobody` is 1 for a message to an
+-- unknown mailbox: it is queued to be the same work and goes nowhere.
+
+local MESSAGE = {'id', 'kind', 'channel', 'patient', 'address', 'body', 'locale', 'until', 'queued', 'nobody', 'basis'}
+local DELIVERY = {'kind', 'channel', 'state', 'queued', 'updated', 'attempts', 'detail'}
+local DELIVERIES_MAX = 100  -- remembered of one patient
+
+local function enqueue(queue, message)
+  message.queued = now
+  call('XADD', KEYS[1] .. queue, '*', 'm', pack_record(MESSAGE, message))
+end
+
+local function forget_oldest_delivery(k)
+  local oldest, oldest_at
+  local flat = call('HGETALL', k)
+  for at = 1, #flat, 2 do
+    local queued = tonumber(unpack_record(DELIVERY, flat[at + 1]).queued)
+    if not oldest or queued < oldest_at then oldest, oldest_at = flat[at], queued end
+  end
+  call('HDEL', k, oldest)
+end
+
+local function enqueue_mail(queue, message)
+  enqueue(queue, message)
+  local k = key('deliveries', message.patient)
+  if call('HLEN', k) >= DELIVERIES_MAX then forget_oldest_delivery(k) end
+  call('HSET', k, message.id, pack_record(DELIVERY, {kind = message.kind, channel = message.channel, state = 'queued',
+    queued = now, updated = now, attempts = 0}))
+  call('PEXPIRE', k, delivery_ms)
+end

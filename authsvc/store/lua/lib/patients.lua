@@ -1,0 +1,69 @@
+-- patient:<id>    record; `address` and `label` are sealed, `mailbox` is the keyed hash of the canonical address,
+--                 `access` is 1 for who may sign in, `addressed` and `granted` are the epochs of the present address and
+--                 access, `sessions` lists "<sid>.<end, ms>" of those that no other session has opened
+-- mailbox:<hash>  the ids of the patients on that mailbox, one a line
+-- merged:<id>     the id of the patient that this one was merged into
+-- epoch           counter that orders changes of address and access against challenges and links, without a clock
+
+local PATIENT = {'address', 'mailbox', 'label', 'locale', 'access', 'addressed', 'granted', 'created', 'sessions'}
+
+local function read_patient(id)
+  local patient = read(PATIENT, key('patient', id))
+  if not patient then return nil end
+  patient.id, patient.addressed, patient.granted = id, tonumber(patient.addressed), tonumber(patient.granted)
+  return patient
+end
+
+local function write_patient(patient)
+  call('SET', key('patient', patient.id), pack_record(PATIENT, patient))
+end
+
+-- The id that a merged patient's id stands for. A circle can't be made, for both must be on file when they are merged.
+local function resolve(id)
+  for _ = 1, 8 do
+    local into = call('GET', key('merged', id))
+    if not into then return id end
+    id = into
+  end
+  return id
+end
+
+local function read_epoch()
+  return tonumber(call('GET', KEYS[1] .. 'epoch') or '0')
+end
+
+-- The ids on a mailbox, in their order.
+local function on_mailbox(mailbox)
+  local ids = {}
+  for id in string.gmatch(call('GET', key('mailbox', mailbox)) or '', '[^\n]+') do ids[#ids + 1] = id end
+  return ids
+end
+
+-- May this patient sign in on what began at the epoch `since` on this mailbox?
+local function may_sign_in(patient, mailbox, since)
+  return patient and patient.access == '1' and patient.mailbox == mailbox and patient.addressed <= since
+    and patient.granted <= since
+end
+
+-- Everyone who may sign in on the mailbox. An unknown mailbox costs one look-up of a patient too.
+local function signers_on(mailbox, since)
+  local ids, found = on_mailbox(mailbox), {}
+  if #ids == 0 then read_patient('') end
+  for _, id in ipairs(ids) do
+    local patient = read_patient(id)
+    if may_sign_in(patient, mailbox, since) then found[#found + 1] = patient end
+  end
+  return found
+end
+
+local function leave_mailbox(mailbox, id)
+  local left = {}
+  for _, other in ipairs(on_mailbox(mailbox)) do
+    if other ~= id then left[#left + 1] = other end
+  end
+  if #left > 0 then
+    call('SET', key('mailbox', mailbox), table.concat(left, '\n'))
+  else
+    call('DEL', key('mailbox', mailbox))
+  end
+end

@@ -1,0 +1,101 @@
+-- Opening and ending sessions.
+-- uses: session_records audit patients revocations outbox
+
+local SESSIONS_MAX = 20  -- of one patient; then the one that ends first is ended
+local LOGOUT_MS = 600000  -- a client keeps its own session for as long as ours, and for a token's life at least
+
+local function without(list, gone)
+  local kept = {}
+  for _, item in ipairs(items(list)) do
+    if item ~= gone and not (string.sub(item, 1, #gone + 1) == gone .. '.') then kept[#kept + 1] = item end
+  end
+  return table.concat(kept, ',')
+end
+
+-- End a session and the client sessions that were opened from it. `by` is the client that gives its own session back
+-- (or nil): it needs no logout token. `parent_ends`: the session that lists this one ends too.
+local function end_session(session, reason, by, parent_ends)
+  local sid = session.sid
+  call('DEL', key('session', sid))
+  if session.parent ~= '' then
+    local parent = not parent_ends and read_session(session.parent)
+    if parent then
+      parent.children = without(parent.children, sid)
+      rewrite(SESSION, key('session', parent.sid), parent)
+    end
+  else
+    local patient = read_patient(session.patient)
+    if patient then
+      patient.sessions = without(patient.sessions, sid)
+      write_patient(patient)
+    end
+  end
+  publish_revocation('s', sid)
+  if session.notify == '1' and session.client ~= by then
+    -- `address` is the client's id and `body` the session's: both stand readable in the session, so nothing is sealed.
+    enqueue('logouts', {id = sid, kind = 'logout', channel = 'backchannel', patient = session.patient,
+      address = session.client, body = sid, ['until'] = math.max(tonumber(session.expires), now + LOGOUT_MS)})
+  end
+  record('session.ended', 'patient', session.patient, 'sid', sid, 'reason', reason)
+  for _, child_sid in ipairs(items(session.children)) do
+    local child = read_session(child_sid)
+    if child then end_session(child, reason, nil, true) end
+  end
+end
+
+-- All sessions of a patient but `keep` (a sid, or nil); how many those were.
+local function end_sessions(patient, reason, keep)
+  local ended = 0
+  for _, item in ipairs(items(patient.sessions)) do
+    local sid = string.match(item, '^[^.]+')
+    local session = sid ~= keep and read_session(sid)
+    if session then
+      end_session(session, reason)
+      ended = ended + 1
+    end
+  end
+  return ended
+end
+
+-- The browser had a session already (`former_sid` and the digest of its secret). A fresh proof gives a new sid, so that
+-- a planted cookie is worth nothing: the same patient's client sessions move over, another patient's end.
+local function replace_former(session)
+  local former = former_sid ~= '' and read_session(former_sid)
+  if not former or former.client ~= '' or former.nonce ~= former_secret then return end
+  if former.patient == session.patient then
+    for _, child_sid in ipairs(items(former.children)) do
+      local child = read_session(child_sid)
+      if child then
+        child.parent = session.sid
+        rewrite(SESSION, key('session', child_sid), child)
+      end
+    end
+    session.children, former.children = former.children, ''
+    rewrite(SESSION, key('session', session.sid), session)
+  end
+  end_session(former, 'succeeded')
+end
+
+-- Open the session that the caller has prepared (`session_…`) for a patient.
+local function open_session(patient, channel)
+  local session = {sid = session_id, patient = patient.id, client = client, audience = session_audience,
+    channel = channel, opened = now, used = now, generation = 0, generation_at = now, nonce = session_nonce,
+    expires = session_expires, scope = session_scope}
+  if session_scope_text ~= '' then
+    call('SET', key('scopes', string.sub(session_scope, 2)), session_scope_text, 'PX', int(session_expires - now + SLACK_MS))
+  end
+  write_session(session)
+  local kept = {}
+  for _, item in ipairs(items(patient.sessions)) do
+    if tonumber(string.match(item, '[^.]+$')) > now then kept[#kept + 1] = item end
+  end
+  if #kept >= SESSIONS_MAX then
+    local surplus = read_session(string.match(table.remove(kept, 1), '^[^.]+'))
+    if surplus then end_session(surplus, 'too_many') end
+  end
+  kept[#kept + 1] = session.sid .. '.' .. int(session.expires)
+  patient.sessions = table.concat(kept, ',')
+  write_patient(patient)
+  replace_former(session)
+  return session
+end

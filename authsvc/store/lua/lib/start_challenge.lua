@@ -1,0 +1,30 @@
+-- Start a challenge and queue its mail, from the arguments that every start has.
+-- uses: challenges
+
+local function open_challenge(kind, mailbox, patient_id, known, link_id)
+  write(CHALLENGE, key('challenge', challenge), {client = client, kind = kind, mailbox = mailbox, patient = patient_id,
+    link = link_id, networks = networks, pepper = pepper, profile = profile, salt = salt,
+    code1 = tag .. '|' .. int(code_until), expires = challenge_until, attempts = 0, sent = now, resends = 0,
+    epoch = read_epoch(), channel = channel, locale = locale, unknown = known and '' or '1', replays = 0,
+    last_call = call_id}, challenge_until)
+end
+
+-- Queue the mail of a challenge: its code, or an access link to the same mailbox (`access_link_…`).
+local function mail_challenge(kind, mailbox, patient, by_link)
+  if channel == 'caller' then return end
+  local message = {id = mail_id, kind = 'code', channel = channel, patient = patient and patient.id or '',
+    body = mail_body, locale = locale, ['until'] = code_until, nobody = patient and '' or '1',
+    basis = 'challenge:' .. challenge}
+  if patient and locale == '' then message.locale = patient.locale end
+  if by_link then
+    message.kind, message['until'], message.basis = 'access-link', access_link_expires, 'link:' .. access_link_id
+    message.id, message.body = access_link_mail_id, access_link_mail_body
+    -- A typed mailbox may be shared: then the link means the mailbox, and the patient is chosen after the code.
+    local sole = patient and (kind ~= 'typed' or #on_mailbox(mailbox) == 1)
+    save_link({id = access_link_id, digest = access_link_digest, patient = sole and patient.id or '', mailbox = mailbox,
+      workflow = access_link_workflow, kind = 'access', resource = '', issued = now, expires = access_link_expires,
+      max_uses = access_link_max_uses, channel = channel, client = client, on_file = '1', root = access_link_id,
+      life = access_link_expires - now}, patient and tombstone_ms or 0)
+  end
+  enqueue_mail('codes', message)
+end

@@ -1,0 +1,45 @@
+-- Exchange an access link: a challenge is started and its code goes to the address on file.
+--
+-- uses: idempotency mail_throttle start_challenge
+-- events: link.exchanged link.refused code.started limited
+-- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
+-- args: misses_consecutive:int misses_per_day:int patient_quota patient_window_s
+-- args: link_id link_digest
+-- args: challenge client channel locale networks pepper profile salt tag code_until:int challenge_until:int
+-- args: mail_id mail_body delivery_ms tombstone_ms:int
+-- args: access_link_id access_link_digest access_link_workflow access_link_expires:int access_link_max_uses
+-- args: access_link_mail_id access_link_mail_body
+-- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5
+-- Replies {address (sealed), patient} | {earlier_answer} | err: rate-limited, link-unknown, link-gone (reason),
+-- idempotency-conflict
+
+local earlier = idempotent_reply()
+if earlier then return earlier end
+local refused = charge(limits)
+if refused then return refused end
+local link = read_link(link_id)
+if not link or link.digest ~= link_digest or link.kind ~= 'access' then
+  record('link.refused', 'reason', 'unknown')
+  return refuse('link-unknown')
+end
+local dead = link.last_call ~= call_id and why_dead(link)
+if dead then
+  record('link.refused', 'reason', dead, 'link', link_id, 'patient', link.patient)
+  return refuse('link-gone', dead)
+end
+local patient_id = link.patient ~= '' and resolve(link.patient) or ''
+local patient = patient_id ~= '' and read_patient(patient_id) or signers_on(link.mailbox, tonumber(link.epoch))[1]
+if link.last_call == call_id then return reply({address = patient.address, patient = patient.id}) end
+refused = throttled(false)
+if refused then return refused end
+local whose = patient_id ~= '' and patient_id or link.mailbox
+refused = charge({{'issue-patient', whose, patient_quota, patient_window_s, '1'}})
+if refused then return refused end
+link.uses, link.last_call = tonumber(link.uses) + 1, call_id
+rewrite_link(link)
+open_challenge('link', patient.mailbox, patient_id, patient, link_id)
+mail_challenge('link', patient.mailbox, patient, false)
+record('link.exchanged', 'link', link_id, 'patient', link.patient, 'workflow', link.workflow)
+record('code.started', 'patient', patient_id, 'mail', 'code')
+keep_answer()
+return reply({address = patient.address, patient = patient.id})

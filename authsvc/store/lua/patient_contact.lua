@@ -1,0 +1,10 @@
+-- Where a patient can be reached, and in which language. Changes nothing.
+--
+-- uses: patients
+-- args: id
+-- Replies {locale (empty: none, or not on file), and patient and address (sealed) where a code could be sent}
+
+local patient = read_patient(resolve(id))
+local reachable = patient and patient.access == '1'
+return reply({locale = patient and patient.locale or '', patient = reachable and patient.id,
+  address = reachable and patient.address})

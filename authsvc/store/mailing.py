@@ -1,0 +1,58 @@
+"""What every script that queues a mail is given: limits of mails, how long their records live, who counts them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from authsvc.config.limits import Limits
+from authsvc.config.settings import Settings
+from authsvc.store.mail_throttle import MailThrottle
+from authsvc.store.outbox_wakeup import OutboxWakeup
+from authsvc.store.values import AccessLink, KeptAnswer
+
+
+class Mailing:
+    """Arguments for scripts, and the wake-up of the worker afterwards."""
+
+    def __init__(self, settings: Settings, limits: Limits, throttle: MailThrottle, wakeup: OutboxWakeup) -> None:
+        practice, site = limits.policies["mails-practice"], limits.policies["mails-all"]
+        self.delivery_ms = settings.delivery_record_life_s * 1000
+        self.tombstone_ms = settings.tombstone_life_s * 1000
+        self._fixed = {
+            "mails_practice_quota": practice.quota,
+            "mails_practice_window_s": practice.window_s,
+            "mails_all_quota": site.quota,
+            "mails_all_window_s": site.window_s,
+            "delivery_ms": self.delivery_ms,
+            "tombstone_ms": self.tombstone_ms,
+        }
+        self._throttle = throttle
+        self._wakeup = wakeup
+
+    def args(self) -> dict[str, Any]:
+        return {**self._fixed, "site_throttle": self._throttle.state}
+
+    def wake(self, practice_id: str) -> None:
+        """Mail was queued: a worker shall look at this practice."""
+        self._wakeup.notify(practice_id)
+
+
+def access_link_args(link: AccessLink | None) -> dict[str, Any]:
+    return {
+        "access_link_id": link.id if link else "",
+        "access_link_digest": link.digest if link else "",
+        "access_link_workflow": link.workflow if link else "",
+        "access_link_expires": link.expires_ms if link else 0,
+        "access_link_max_uses": link.max_uses if link else "",
+        "access_link_mail_id": link.mail_id if link else "",
+        "access_link_mail_body": link.mail_body if link else "",
+    }
+
+
+def idempotency_args(kept: KeptAnswer) -> dict[str, Any]:
+    return {
+        "idempotency_id": kept.id,
+        "idempotency_body": kept.body,
+        "idempotency_answer": kept.answer,
+        "idempotency_ms": kept.life_ms,
+    }

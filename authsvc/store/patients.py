@@ -1,0 +1,115 @@
+"""Patients' records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from authsvc.model import Bucket, RequestContext
+from authsvc.store.mailing import Mailing
+from authsvc.store.scripts import ScriptRunner
+from authsvc.store.values import Mail
+
+
+@dataclass(frozen=True)
+class StoredPatient:
+    """A patient's record; `address` and `label` are sealed for this id, `mailbox` is the address's keyed hash."""
+
+    id: str
+    address: str
+    label: str
+    locale: str
+    portal_access: bool
+    mailbox: str = ""
+
+
+@dataclass(frozen=True)
+class Misses:
+    """Wrong codes of a mailbox: in a row, and within a day."""
+
+    consecutive: int
+    day: int
+
+
+@dataclass(frozen=True)
+class Contact:
+    """A patient's language, and where a code could be sent: `address` is sealed, and empty where none could."""
+
+    patient: str
+    address: str
+    locale: str
+
+
+class PatientStore:
+    """Every method may raise RateLimited and Unavailable."""
+
+    def __init__(self, runner: ScriptRunner, mailing: Mailing) -> None:
+        self._runner = runner
+        self._mailing = mailing
+
+    def put(
+        self,
+        context: RequestContext,
+        patient: StoredPatient,
+        old_notice: Mail,
+        new_notice: Mail,
+        notice_until_ms: int,
+        buckets: Sequence[Bucket],
+    ) -> bool:
+        """Create or replace; whether the patient is new. Another address sends the notices, and ends what rests on the
+        old one. Raises InvalidInput (too many patients on the mailbox)."""
+        reply = self._runner.run(
+            "patient_put",
+            context,
+            durable=True,
+            id=patient.id,
+            address=patient.address,
+            mailbox=patient.mailbox,
+            label=patient.label,
+            locale=patient.locale,
+            access="1" if patient.portal_access else "0",
+            old_notice_id=old_notice.id,
+            old_notice_body=old_notice.body,
+            new_notice_id=new_notice.id,
+            new_notice_body=new_notice.body,
+            notice_until=notice_until_ms,
+            delivery_ms=self._mailing.delivery_ms,
+            limits=buckets,
+        )
+        self._mailing.wake(context.practice.id)
+        return "created" in reply
+
+    def get(
+        self, context: RequestContext, patient_id: str, buckets: Sequence[Bucket], *, viewed: bool = False
+    ) -> tuple[StoredPatient, Misses]:
+        """The record, and the misses of the mailbox; `viewed`: record who looked. Raises PatientNotFound."""
+        reply = self._runner.run("patient_get", context, id=patient_id, viewed=viewed, limits=buckets)
+        patient = StoredPatient(
+            id=reply["id"],
+            address=reply["address"],
+            label=reply["label"],
+            locale=reply["locale"],
+            portal_access=reply["access"] == "1",
+        )
+        return patient, Misses(int(reply["consecutive"]), int(reply["day"]))
+
+    def contact(self, context: RequestContext, patient_id: str) -> Contact:
+        """Where the patient can be reached. Changes nothing."""
+        reply = self._runner.run("patient_contact", context, id=patient_id)
+        return Contact(reply.get("patient", ""), reply.get("address", ""), reply["locale"])
+
+    def delete(self, context: RequestContext, patient_id: str, buckets: Sequence[Bucket], *, into: str = "") -> None:
+        """Forget a patient, or merge it `into` another. Raises PatientNotFound."""
+        self._runner.run(
+            "patient_delete",
+            context,
+            durable=True,
+            id=patient_id,
+            into=into,
+            delivery_ms=self._mailing.delivery_ms,
+            limits=buckets,
+        )
+
+    def unlock(self, context: RequestContext, patient_id: str) -> None:
+        """Clear the misses of the patient's mailbox. Raises PatientNotFound."""
+        self._runner.run("patient_unlock", context, id=patient_id)

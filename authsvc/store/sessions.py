@@ -1,0 +1,152 @@
+"""Sessions: of clients, and of browsers at the hosted pages; and what an access token rests on."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from authsvc.config.limits import Limits
+from authsvc.config.settings import Settings
+from authsvc.model import Bucket, RequestContext, Session
+from authsvc.store import records
+from authsvc.store.connection import Connection, practice_prefix
+from authsvc.store.scripts import ScriptRunner
+from authsvc.store.values import BrowserCookie
+
+
+@dataclass(frozen=True)
+class FoundBrowserSession:
+    """A browser's session and what its page shows of the patient; `label` and `address` are sealed."""
+
+    session: Session
+    label: str
+    address: str
+    locale: str
+
+
+@dataclass(frozen=True)
+class TokenState:
+    """Whether what a token rests on is active; of a session also its generation, nonce and client."""
+
+    active: bool
+    generation: int = 0
+    nonce: str = ""
+    client: str = ""
+
+
+class SessionStore:
+    """Every method may raise RateLimited and Unavailable."""
+
+    def __init__(self, runner: ScriptRunner, connection: Connection, settings: Settings, limits: Limits) -> None:
+        self._runner = runner
+        self._connection = connection
+        self._idle_ms = settings.session_idle_s * 1000
+        self._delivery_ms = settings.delivery_record_life_s * 1000
+        self._grace_ms = limits.refresh_grace_s * 1000
+
+    def refresh(
+        self,
+        context: RequestContext,
+        sid: str,
+        generation: int,
+        nonce: str,
+        scope: Sequence[str],
+        buckets: Sequence[Bucket],
+    ) -> Session:
+        """The session with its next generation; `nonce` is a digest. Raises InvalidRefreshToken, InvalidScope."""
+        reply = self._runner.run(
+            "session_refresh",
+            context,
+            durable=True,
+            session_id=sid,
+            client=context.client_id,
+            generation=generation,
+            nonce=nonce,
+            idle_ms=self._idle_ms,
+            grace_ms=self._grace_ms,
+            delivery_ms=self._delivery_ms,
+            limits=buckets,
+            scope=scope,
+        )
+        return records.session(reply["session"])
+
+    def scope_text(self, practice_id: str, scope: str) -> str:
+        """The scope string of a session: itself, or what `@<id>` stands for."""
+        if not scope.startswith("@"):
+            return scope
+        key = f"{practice_prefix(practice_id)}scopes:{scope[1:]}"
+        return self._connection.call(lambda client: client.get(key)) or ""
+
+    def end(
+        self,
+        context: RequestContext,
+        buckets: Sequence[Bucket],
+        *,
+        sid: str = "",
+        patient: str = "",
+        client: str = "",
+        keep: str = "",
+        reason: str = "signed_out",
+    ) -> int:
+        """End a session, or all of a patient but `keep`; how many those were. Raises PatientNotFound."""
+        reply = self._runner.run(
+            "session_end",
+            context,
+            durable=True,
+            session_id=sid,
+            patient=patient,
+            client=client,
+            keep=keep,
+            reason=reason,
+            delivery_ms=self._delivery_ms,
+            limits=buckets,
+        )
+        return int(reply["ended"])
+
+    def list(self, context: RequestContext, patient: str, buckets: Sequence[Bucket]) -> list[Session]:
+        """The live sessions of a patient. Raises PatientNotFound."""
+        reply = self._runner.run("session_list", context, patient=patient, idle_ms=self._idle_ms, limits=buckets)
+        return [records.session(text) for text in reply.get("sessions", ())]
+
+    def of_browser(self, context: RequestContext, cookie: BrowserCookie) -> FoundBrowserSession | None:
+        """The browser's session, if the cookie names one that is alive. Changes nothing."""
+        reply = self._runner.run(
+            "browser_session_read", context, session_id=cookie.sid, secret=cookie.secret, idle_ms=self._idle_ms
+        )
+        if "session" not in reply:
+            return None
+        session = records.session(reply["session"])
+        return FoundBrowserSession(session, reply["label"], reply["address"], reply["locale"])
+
+    def extend(self, context: RequestContext, cookie: BrowserCookie, buckets: Sequence[Bucket]) -> bool:
+        """Begin the idle time of a browser's session anew; False when it was too late."""
+        reply = self._runner.run(
+            "browser_session_extend",
+            context,
+            session_id=cookie.sid,
+            secret=cookie.secret,
+            idle_ms=self._idle_ms,
+            limits=buckets,
+        )
+        return "extended" in reply
+
+    def token_state(
+        self, context: RequestContext, jti: str, buckets: Sequence[Bucket], *, sid: str = "", link: str = ""
+    ) -> TokenState:
+        """Whether a token's session or link is active, and the token itself isn't revoked."""
+        reply = self._runner.run(
+            "token_state", context, jti=jti, session_id=sid, link_id=link, idle_ms=self._idle_ms, limits=buckets
+        )
+        generation = int(reply.get("generation", 0))
+        return TokenState("active" in reply, generation, reply.get("nonce", ""), reply.get("client", ""))
+
+    def revoke_token(self, context: RequestContext, jti: str, expires_ms: int, buckets: Sequence[Bucket]) -> None:
+        """Make one access token inactive."""
+        self._runner.run("token_revoke", context, durable=True, jti=jti, expires=expires_ms, limits=buckets)
+
+    def revocations(self, context: RequestContext, most: int) -> builtins.list[tuple[str, int]]:
+        """The newest revocations as ("<kind>:<id>", ms), oldest of them first."""
+        flat = self._runner.run("revocations", context, most=most)["found"]
+        found = [(flat[at], int(flat[at + 1])) for at in range(0, len(flat), 2)]
+        return found[::-1]
