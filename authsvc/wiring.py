@@ -133,7 +133,7 @@ class Service:
             entropy=entropy,
             data_keys=self.data_keys,
             personal_data=personal_data,
-            messages=MailMessages(self.data_keys, personal_data, entropy),
+            messages=MailMessages(self.data_keys, personal_data, entropy, settings, catalogue),
             rate_limits=RateLimits(limits, self.data_keys),
             answers=IdempotentAnswers(self.data_keys, entropy, settings.idempotency_life_s),
             hash_queue=HashQueue(settings.code_hash_slots, settings.code_hash_queue),

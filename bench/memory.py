@@ -179,7 +179,7 @@ def acts(day: Day, patients: int) -> dict[str, int]:
 
 def the_rest(day: Day) -> None:
     """Acts that leave the rarer keys."""
-    service, now_ms = day.service, day.service.clock.now_ms()
+    service = day.service
     for patient in ("ann", "ben", "cat"):
         day.put(patient)
     day.service.patients.merge(day.act(), "cat", "ben")

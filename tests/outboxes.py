@@ -37,7 +37,8 @@ def enqueue(client: redis.Redis, message_id: str, *, now_ms: int, practice: str 
     fields = ", ".join(f"['{name}'] = ARGV[{at}]" for at, name in enumerate(names, start=4))
     script = (
         "local now, call_id, delivery_ms = tonumber(ARGV[1]), '', ARGV[2]\n"
-        f"{parts}\nenqueue_mail(ARGV[3], {{{fields}}})\nreturn 1"
+        f"{parts}\nlocal message = {{{fields}}}\n"
+        "if ARGV[3] == 'logouts' then enqueue(ARGV[3], message) else enqueue_mail(ARGV[3], message) end return 1"
     )
     client.eval(
         script, 2, prefix, f"{prefix}audit", now_ms, WEEK_MS, message["queue"], *[message[name] for name in names]

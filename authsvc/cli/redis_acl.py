@@ -12,7 +12,7 @@ from authsvc.cli.parameters import ParameterType
 
 CLIENT = frozenset(
     "del get hget hgetall lpop lpush lrange ltrim rpush sadd set smembers srem"  # noqa: SIM905 - a list to be read
-    " xrange xrevrange xtrim zrevrange".split()
+    " xrange xrevrange xtrim".split()
 )
 """What is sent from Python rather than from a script; a test compares this with the source."""
 
@@ -54,5 +54,6 @@ def redis_acl(user: str, cluster: bool) -> None:
 def scripted() -> frozenset[str]:
     """The commands that the packaged scripts call."""
     folder = resources.files("authsvc.store") / "lua"
-    texts = (file.read_text(encoding="utf-8") for file in folder.iterdir() if file.name.endswith(".lua"))
+    files = [*folder.iterdir(), *(folder / "lib").iterdir()]
+    texts = (file.read_text(encoding="utf-8") for file in files if file.name.endswith(".lua"))
     return frozenset(command.lower() for text in texts for command in _CALL.findall(text))

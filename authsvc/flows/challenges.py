@@ -39,8 +39,6 @@ class Challenges:
     def __init__(self, deps: Dependencies, store: CodeStore) -> None:
         self._deps = deps
         self._store = store
-        workflows = deps.catalogue.all()
-        self._access_workflow = next((known.name for known in workflows if known.security == "access"), "portal")
 
     def new(self, context: RequestContext, channel: str, locale: str = "") -> PreparedChallenge:
         """A fresh challenge with its first code. Raises Unavailable when the hashing queue is full: nothing has been
@@ -73,33 +71,6 @@ class Challenges:
         code, new = self._code(context, challenge, salt, profile, pepper)
         return code, new, known.get("channel", "email")
 
-    def access_link(self, context: RequestContext) -> AccessLink:
-        """The link that is mailed instead of a code, where no code may be sent."""
-        token = mint.token(self._deps.entropy, ACCESS)
-        expires_ms = self._deps.clock.now_ms() + self._deps.settings.link_mode_link_life_s * 1000
-        message_id = self._deps.messages.new_id()
-        return AccessLink(
-            id=mint.link_id(token),
-            digest=mint.digest(token),
-            workflow=self._access_workflow,
-            expires_ms=expires_ms,
-            max_uses=self._deps.limits.attempts_per_challenge,
-            mail_id=message_id,
-            mail_body=self._deps.messages.seal(
-                context.practice.id,
-                message_id,
-                url=self.link_url(context, token),
-                workflow=self._access_workflow,
-                expires_at_ms=expires_ms,
-            ),
-        )
-
-    def link_url(self, context: RequestContext, token: str) -> str:
-        """Where a link leads: the practice's own page, or the hosted one."""
-        if context.practice.link_url:
-            return context.practice.link_url.replace("{token}", token)
-        return f"{self._deps.settings.public_url}/p/{context.practice.id}/l/{token}"
-
     def _code(
         self, context: RequestContext, challenge: str, salt: bytes, profile: str, pepper: str
     ) -> tuple[str, NewCode]:
@@ -107,7 +78,16 @@ class Challenges:
         key = self._deps.data_keys.pepper(pepper)
         with self._deps.hash_queue.place() as turn, turn:
             tag = hashing.code_tag(key, context.practice.id, challenge, code, salt, profile)
-        until_ms = self._deps.clock.now_ms() + self._deps.settings.code_life_s * 1000
+        now_ms, settings = self._deps.clock.now_ms(), self._deps.settings
+        until_ms = now_ms + settings.code_life_s * 1000
+        token = mint.token(self._deps.entropy, ACCESS)
+        access_link = AccessLink(
+            id=mint.link_id(token),
+            digest=mint.digest(token),
+            workflow=self._deps.messages.access_workflow,
+            expires_ms=now_ms + settings.link_mode_link_life_s * 1000,
+            max_uses=self._deps.limits.attempts_per_challenge,
+        )
         message_id = self._deps.messages.new_id()
-        body = self._deps.messages.seal(context.practice.id, message_id, code=code, expires_at_ms=until_ms)
-        return code, NewCode(challenge_id(challenge), tag, until_ms, message_id, body)
+        body = self._deps.messages.seal_code(context.practice.id, message_id, code, until_ms, token)
+        return code, NewCode(challenge_id(challenge), tag, until_ms, access_link, message_id, body)

@@ -61,7 +61,6 @@ class Codes:
             context,
             prepared.new,
             buckets,
-            lambda: self._challenges.access_link(context),
             self._deps.answers.keep(context, vars(answer)),
             mailbox=mailbox,
             patient=patient or "",
@@ -77,7 +76,6 @@ class Codes:
             context,
             new,
             self._deps.rate_limits.of_caller(context, "issue-network"),
-            lambda: self._challenges.access_link(context),
             self._deps.answers.keep(context, vars(answer)),
         )
         if earlier is not None:

@@ -54,7 +54,9 @@ class Links:
         access = known.security == "access"
         token = mint.token(self._deps.entropy, ACCESS if access else mint.LINK)
         expires_ms = self._deps.clock.now_ms() + life_s * 1000
-        answer = IssuedLink(mint.link_id(token), self._challenges.link_url(context, token), expires_ms, uses)
+        answer = IssuedLink(
+            mint.link_id(token), self._deps.messages.link_url(context.practice, token), expires_ms, uses
+        )
         mail = None
         if delivery == "email":
             fields = {"url": answer.url, "workflow": workflow, "expires_at_ms": expires_ms}
@@ -155,7 +157,7 @@ class Links:
     def resend(self, context: RequestContext, token: str) -> None:
         """Send a new link in the place of an expired or used-up one; says nothing about it. Raises RateLimited."""
         fresh = mint.token(self._deps.entropy, ACCESS if token.startswith(ACCESS) else mint.LINK)
-        mail = self._mail(context, "", {"url": self._challenges.link_url(context, fresh)})
+        mail = self._mail(context, "", {"url": self._deps.messages.link_url(context.practice, fresh)})
         buckets = self._buckets(context, "exchange-network")
         self._store.resend(context, name_of(token), name_of(fresh), mail, buckets)
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
+from authsvc.config.settings import Settings
+from authsvc.config.workflows import Catalogue
 from authsvc.crypto import mint, sealing
 from authsvc.flows.data_keys import DataKeys
 from authsvc.flows.personal_data import PersonalData
@@ -16,10 +19,26 @@ from authsvc.store.outbox import Entry, Recipient
 class MailMessages:
     """Seals and opens the bodies of mails."""
 
-    def __init__(self, data_keys: DataKeys, personal_data: PersonalData, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        data_keys: DataKeys,
+        personal_data: PersonalData,
+        entropy: Entropy,
+        settings: Settings,
+        catalogue: Catalogue,
+    ) -> None:
         self._data_keys = data_keys
         self._personal_data = personal_data
         self._entropy = entropy
+        self._public_url = settings.public_url
+        workflows = catalogue.all()
+        self.access_workflow = next((known.name for known in workflows if known.security == "access"), "portal")
+
+    def link_url(self, practice: Practice, token: str) -> str:
+        """Where a link leads: the practice's own page, or the hosted one."""
+        if practice.link_url:
+            return practice.link_url.replace("{token}", token)
+        return f"{self._public_url}/p/{practice.id}/l/{token}"
 
     def new_id(self) -> str:
         return mint.short_id(self._entropy)
@@ -29,6 +48,10 @@ class MailMessages:
         plain = json.dumps(fields, separators=(",", ":")).encode()
         key = self._data_keys.key("outbox")
         return sealing.seal(key, "mail", plain, f"{practice_id}:{message_id}", self._entropy)
+
+    def seal_code(self, practice_id: str, message_id: str, code: str, expires_at_ms: int, token: str) -> str:
+        """Seal a code, and the token of the access link that is sent in its place where no code may be sent."""
+        return self.seal(practice_id, message_id, code=code, code_ends_ms=expires_at_ms, token=token)
 
     def open(self, practice: Practice, entry: Entry, recipient: Recipient) -> Message:
         """The message of an outbox entry. Raises ValueError for one that doesn't open."""
@@ -43,8 +66,18 @@ class MailMessages:
             locale=entry.locale,
             queued_at_ms=entry.queued_ms,
             until_ms=entry.until_ms,
-            expires_at_ms=int(body.get("expires_at_ms", entry.until_ms)),
-            code=body.get("code", ""),
-            url=body.get("url", ""),
-            workflow=body.get("workflow", ""),
+            **self._content(practice, entry, body),
         )
+
+    def _content(self, practice: Practice, entry: Entry, body: Mapping[str, Any]) -> dict[str, Any]:
+        """What the mail says: of a sign-in either its code or its link, as the kind of the entry says."""
+        expires_at_ms = int(body.get("expires_at_ms", entry.until_ms))
+        if "token" in body and entry.kind == "access-link":
+            url = self.link_url(practice, body["token"])
+            return {"url": url, "workflow": self.access_workflow, "expires_at_ms": expires_at_ms}
+        return {
+            "code": body.get("code", ""),
+            "url": body.get("url", ""),
+            "workflow": body.get("workflow", ""),
+            "expires_at_ms": int(body.get("code_ends_ms", expires_at_ms)),
+        }

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from authsvc.config.limits import Limits
 from authsvc.config.settings import Settings
 from authsvc.model import Bucket, Choices, RequestContext, Session
 from authsvc.store import records
-from authsvc.store.mailing import Mailing, access_link_args, idempotency_args
+from authsvc.store.mailing import Mailing, idempotency_args
 from authsvc.store.scripts import Reply, ScriptRunner
-from authsvc.store.values import AccessLink, BrowserCookie, Charged, KeptAnswer, NewChallenge, NewCode, NewSession
+from authsvc.store.values import BrowserCookie, Charged, KeptAnswer, NewChallenge, NewCode, NewSession
 
 
 class CodeStore:
@@ -34,14 +34,13 @@ class CodeStore:
         context: RequestContext,
         challenge: NewChallenge,
         buckets: Sequence[Bucket],
-        access_link: Callable[[], AccessLink],
         kept: KeptAnswer,
         *,
         mailbox: str = "",
         patient: str = "",
     ) -> str | None:
         """Keep a challenge and queue its mail: for a typed address, whose keyed hash `mailbox` is, or for a patient.
-        `access_link` prepares what the mail carries where no code may be sent.
+
 
         The answer that the Idempotency-Key had got before, if any. Raises PatientNotFound, NoPortalAccess,
         IdempotencyConflict.
@@ -53,14 +52,13 @@ class CodeStore:
             **challenge_args(context, challenge),
             **self._misses,
         }
-        return self._mailed("challenge_start", context, access_link, kept, limits=buckets, **args).get("earlier_answer")
+        return self._mailed("challenge_start", context, kept, limits=buckets, **args).get("earlier_answer")
 
     def resend(
         self,
         context: RequestContext,
         code: NewCode,
         buckets: Sequence[Bucket],
-        access_link: Callable[[], AccessLink],
         kept: KeptAnswer,
     ) -> tuple[int, str | None]:
         """Send another code: until when it is good, and the earlier answer of the Idempotency-Key.
@@ -71,7 +69,6 @@ class CodeStore:
         reply = self._mailed(
             "challenge_resend",
             context,
-            access_link,
             kept,
             limits=buckets,
             client=context.client_id,
@@ -190,19 +187,9 @@ class CodeStore:
         )
         return records.session(reply["session"])
 
-    def _mailed(
-        self,
-        script: str,
-        context: RequestContext,
-        access_link: Callable[[], AccessLink],
-        kept: KeptAnswer,
-        **args: Any,
-    ) -> Reply:
-        """Run a script that queues a mail, and once more with an access link where the mail must carry one."""
-        args |= {**self._mailing.args(), **idempotency_args(kept)}
-        reply = self._runner.run(script, context, **args, **access_link_args(None))
-        if "needs_link" in reply:
-            reply = self._runner.run(script, context, **args, **access_link_args(access_link()))
+    def _mailed(self, script: str, context: RequestContext, kept: KeptAnswer, **args: Any) -> Reply:
+        """Run a script that queues a mail."""
+        reply = self._runner.run(script, context, **args, **self._mailing.args(), **idempotency_args(kept))
         self._mailing.wake(context.practice.id)
         return reply
 
@@ -212,6 +199,11 @@ def code_args(code: NewCode) -> dict[str, Any]:
         "challenge": code.challenge_id,
         "tag": code.tag,
         "code_until": code.until_ms,
+        "access_link_id": code.access_link.id,
+        "access_link_digest": code.access_link.digest,
+        "access_link_workflow": code.access_link.workflow,
+        "access_link_expires": code.access_link.expires_ms,
+        "access_link_max_uses": code.access_link.max_uses,
         "mail_id": code.mail_id,
         "mail_body": code.mail_body,
     }

@@ -9,7 +9,7 @@ from typing import Any
 from authsvc.config.limits import Limits
 from authsvc.model import Bucket, LinkInfo, RequestContext
 from authsvc.store.codes import challenge_args
-from authsvc.store.mailing import Mailing, access_link_args, idempotency_args
+from authsvc.store.mailing import Mailing, idempotency_args
 from authsvc.store.scripts import ScriptRunner
 from authsvc.store.values import KeptAnswer, LinkName, Mail, NewChallenge, NewLink, PendingLinkName
 
@@ -144,7 +144,6 @@ class LinkStore:
             limits=buckets,
             **challenge_args(context, challenge),
             **self._mailing.args(),
-            **access_link_args(None),
             **idempotency_args(kept),
         )
         self._mailing.wake(context.practice.id)

@@ -8,7 +8,7 @@ from authsvc.config.limits import Limits
 from authsvc.config.settings import Settings
 from authsvc.store.mail_throttle import MailThrottle
 from authsvc.store.outbox_wakeup import OutboxWakeup
-from authsvc.store.values import AccessLink, KeptAnswer
+from authsvc.store.values import KeptAnswer
 
 
 class Mailing:
@@ -35,18 +35,6 @@ class Mailing:
     def wake(self, practice_id: str) -> None:
         """Mail was queued: a worker shall look at this practice."""
         self._wakeup.notify(practice_id)
-
-
-def access_link_args(link: AccessLink | None) -> dict[str, Any]:
-    return {
-        "access_link_id": link.id if link else "",
-        "access_link_digest": link.digest if link else "",
-        "access_link_workflow": link.workflow if link else "",
-        "access_link_expires": link.expires_ms if link else 0,
-        "access_link_max_uses": link.max_uses if link else "",
-        "access_link_mail_id": link.mail_id if link else "",
-        "access_link_mail_body": link.mail_body if link else "",
-    }
 
 
 def idempotency_args(kept: KeptAnswer) -> dict[str, Any]:

@@ -6,12 +6,25 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
+class AccessLink:
+    """The link that a mail carries instead of a code, where a mailbox has had too many wrong codes."""
+
+    id: str
+    digest: str
+    workflow: str
+    expires_ms: int
+    max_uses: int
+
+
+@dataclass(frozen=True)
 class NewCode:
-    """A code of a challenge, with the mail that carries it. `tag` is the code's hash, `mail_body` sealed."""
+    """A code of a challenge, and the link that may be sent in its place. `tag` is the code's hash; `mail_body` is
+    sealed and holds both."""
 
     challenge_id: str
     tag: str
     until_ms: int
+    access_link: AccessLink
     mail_id: str
     mail_body: str = field(repr=False)
 
@@ -28,19 +41,6 @@ class NewChallenge:
     profile: str
     salt: str
     until_ms: int
-
-
-@dataclass(frozen=True)
-class AccessLink:
-    """The link that a mail carries instead of a code, where a mailbox has had too many wrong codes."""
-
-    id: str
-    digest: str
-    workflow: str
-    expires_ms: int
-    max_uses: int
-    mail_id: str
-    mail_body: str = field(repr=False)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from authsvc.config import load as config
-from authsvc.store.keys import RING
+from authsvc.store.keys import KEYSET
 from authsvc.wiring import bootstrap
 from tests.fakes import environ
 from tests.flows.keysets import NEW, OLD, spellings
@@ -43,11 +43,11 @@ class Admin:
 
     def let_pass(self, span_s: int) -> None:
         """The ring as it is when this much time has passed; the commands read the real clock."""
-        ring = json.loads(self.client.get(RING) or "")
+        ring = json.loads(self.client.get(KEYSET) or "")
         for key in ring["keys"]:
             for name in ("created_ms", "signs_from_ms", "gone_at_ms"):
                 key[name] = key[name] and key[name] - span_s * 1000
-        self.client.set(RING, json.dumps(ring))
+        self.client.set(KEYSET, json.dumps(ring))
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
         path = f"{self.folder}:{os.environ['PATH']}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import socket
 import ssl
 import threading
@@ -17,14 +16,14 @@ from authsvc.delivery.backchannel import PAUSE_MS, BackchannelSender
 from authsvc.delivery.outbox_worker import SWEEP_MS, Worker, run_workers
 from authsvc.errors import DeliveryDeferred, DeliveryRefused
 from authsvc.model import Message, Practice
-from authsvc.store.connection import Connection, practice_prefix
-from authsvc.store.outbox import LOGOUTS, Outbox
+from authsvc.store.connection import Connection
+from authsvc.store.outbox import LOGOUTS, Entry, Outbox, Recipient
 from tests.delivery.clients_told import Client, serving
 from tests.delivery.mail_hosts import Authority, scripted
 from tests.delivery.messages import PRACTICE
 from tests.delivery.messages import message as mail
 from tests.fakes import FakeClock, SeededEntropy
-from tests.outboxes import PRELUDE, WEEK_MS, enqueue
+from tests.outboxes import WEEK_MS, enqueue
 
 BRIEF_S = 0.2  # the whole of a call where a test lets one hang
 
@@ -201,22 +200,31 @@ class House:
 
     def queue(self, sid: str, url: str) -> None:
         """Queue a logout as a script does; the client's id is its address here."""
-        session = {"p": "pat_1", "c": url, "e": str(self.clock.now_ms() + 3_600_000)}
-        args = json.dumps({"now": self.clock.now_ms(), "sid": sid, "s": session})
-        script = f"{PRELUDE}\nenqueue_logout(a.sid, a.s)\nreturn answer({{}})"
-        self.client.eval(script, 1, practice_prefix("maple"), args)
-        self.client.sadd("authsvc:{@practices}:all", "maple")
+        until = self.clock.now_ms() + 3_600_000
+        enqueue(
+            self.client,
+            sid,
+            now_ms=self.clock.now_ms(),
+            queue=LOGOUTS,
+            kind="logout",
+            channel="backchannel",
+            address=url,
+            body=sid,
+            locale="",
+            until=until,
+        )
 
     def worker(self, sender: BackchannelSender) -> Worker:
         return Worker(
-            Outbox(self.store, WEEK_MS // 1000, LOGOUTS),
+            Outbox(self.store, self.clock, WEEK_MS // 1000),
             {"backchannel": sender},
-            lambda _, fields: logout(fields["to"], fields["body"]),
+            lambda _, entry, recipient: logout(recipient.address, entry.body),
             {"maple": PRACTICE}.get,
             self.clock,
             SeededEntropy("logouts"),
             on_event=lambda name, facts: self.events.append((name, facts)),
             carries="logout",
+            queues=(LOGOUTS,),
         )
 
     def left(self) -> int:
@@ -238,7 +246,7 @@ def test_a_logout_is_sent_told_and_leaves_nothing_behind(house: House, sender: B
     facts = {"practice": "maple", "patient": "pat_1", "kind": "logout", "channel": "backchannel", "message_id": "s1"}
     assert house.events == [("logout_sent", {**facts, "attempts": 1, "waited_ms": 70})]
     kept = sorted(house.client.keys("authsvc:{maple}:*"))
-    assert kept == ["authsvc:{maple}:logouts", "authsvc:{maple}:logouts:cursor"]
+    assert kept == ["authsvc:{maple}:logouts", "authsvc:{maple}:logouts:cursor", "authsvc:{maple}:patient:pat_1"]
 
 
 def test_a_client_that_was_down_is_told_when_it_is_back(house: House, sender: BackchannelSender) -> None:
@@ -299,10 +307,10 @@ def test_a_client_that_hangs_delays_no_code(house: House, clock: FakeClock) -> N
             sent.set()
             return "250"
 
-    def open_mail(practice: Practice, fields: Mapping[str, str]) -> Message:
-        return mail(id=fields["id"])
+    def open_mail(practice: Practice, entry: Entry, recipient: Recipient) -> Message:
+        return mail(id=entry.message_id)
 
-    outbox = Outbox(house.store, WEEK_MS // 1000)
+    outbox = Outbox(house.store, clock, WEEK_MS // 1000)
     mails = Worker(outbox, {"email": Mailbox()}, open_mail, {"maple": PRACTICE}.get, clock, SeededEntropy("mails"))
     with serving(Client(answers=[0] * 50)) as dead:
         for number in range(50):
@@ -312,7 +320,7 @@ def test_a_client_that_hangs_delays_no_code(house: House, clock: FakeClock) -> N
         running.start()
         assert dead.called.wait(10), "the first logout hangs now"
         enqueue(house.client, "code", now_ms=clock.now_ms())
-        outbox.ring("maple")
+        outbox.wake_worker(["maple"])
         assert sent.wait(10), "and the code leaves all the same"
         assert (len(dead.calls), house.left()) == (1, 50)
         stop.set()

@@ -19,7 +19,7 @@ from authsvc.errors import DeliveryDeferred, DeliveryRefused, Unavailable
 from authsvc.model import DeliveryInfo, Message, Practice
 from authsvc.ports import Sender
 from authsvc.store.connection import Connection
-from authsvc.store.outbox import MailCap, Outbox
+from authsvc.store.outbox import Entry, MailCap, Outbox, Recipient
 from tests.delivery.mail_hosts import MailHost, serving
 from tests.fakes import FakeClock, RecordingSender, SeededEntropy
 from tests.outboxes import WEEK_MS, enqueue
@@ -28,20 +28,20 @@ PRACTICES = {"maple": Practice(id="maple", name="Maple Clinic"), "oak": Practice
 CODE_LIFE_MS = 600_000
 
 
-def open_entry(practice: Practice, fields: Mapping[str, str]) -> Message:
+def open_entry(practice: Practice, entry: Entry, recipient: Recipient) -> Message:
     """Opens what `tests.outboxes.enqueue` queued. A body "sealed elsewhere" is one for another master secret."""
-    if fields["body"] == "sealed elsewhere":
+    if entry.body == "sealed elsewhere":
         raise ValueError("unsealing failed")
     return Message(
-        id=fields["id"],
+        id=entry.message_id,
         practice=practice,
-        kind=fields["kind"],
-        channel=fields["channel"],
+        kind=entry.kind,
+        channel=entry.channel,
         to="anna@example.org",
-        locale=fields["locale"],
-        queued_at_ms=int(fields["queued"]),
-        until_ms=int(fields["until"]),
-        expires_at_ms=int(fields["until"]),
+        locale=entry.locale,
+        queued_at_ms=entry.queued_ms,
+        until_ms=entry.until_ms,
+        expires_at_ms=entry.until_ms,
         code="042917",
     )
 
@@ -50,7 +50,7 @@ class House:
     """A store, a clock, and workers on them; `events` are what the workers told."""
 
     def __init__(self, store: Connection, client: redis.Redis, clock: FakeClock) -> None:
-        self.outbox = Outbox(store, WEEK_MS // 1000)
+        self.outbox = Outbox(store, clock, WEEK_MS // 1000)
         self.client = client
         self.clock = clock
         self.events: list[tuple[str, Mapping[str, str | int]]] = []
@@ -79,7 +79,7 @@ class House:
         return found
 
     def left(self, practice: str = "maple") -> int:
-        left: int = self.client.xlen(f"authsvc:{{{practice}}}:outbox")
+        left: int = self.client.xlen(f"authsvc:{{{practice}}}:codes")
         return left
 
 
@@ -133,7 +133,7 @@ def test_the_doorbell_is_heard_before_the_next_sweep(house: House) -> None:
     worker.step()
     house.queue()
     assert worker.step() == 0, "nobody rang, and the next sweep isn't due"
-    house.outbox.ring("maple")
+    house.outbox.wake_worker(["maple"])
     assert worker.step() == 1
 
 
@@ -155,11 +155,11 @@ def test_a_clock_that_was_set_back_does_not_stop_the_sweep(house: House) -> None
 
 
 def test_a_void_message_costs_no_opening_and_no_sending(house: House) -> None:
-    def opened(practice: Practice, fields: Mapping[str, str]) -> Message:
+    def opened(practice: Practice, entry: Entry, recipient: Recipient) -> Message:
         raise AssertionError("a void message was opened")
 
     sender = RecordingSender()
-    house.queue(void=True, patient="")
+    house.queue(nobody="1", patient="")
     assert house.worker(sender, open_entry=opened).step() == 1
     assert sender.messages == []
     assert house.events == []
@@ -276,7 +276,7 @@ def test_a_code_that_ends_while_the_host_dawdles_is_not_tried_again(house: House
 
 def test_a_link_of_a_month_is_given_up_after_a_long_weekend(house: House) -> None:
     sender = RecordingSender()
-    house.queue(kind="link", until_ms=house.clock.now_ms() + 30 * 86_400_000)
+    house.queue(kind="link", until=house.clock.now_ms() + 30 * 86_400_000)
     house.clock.advance_ms(LONGEST_LIFE_MS)
     house.worker(sender).step()
     assert house.delivery().state == "too_late"
@@ -389,7 +389,7 @@ def test_what_was_sent_but_could_not_be_noted_is_noted_later_and_not_sent_twice(
 
 
 def test_when_the_secrets_can_not_be_had_the_worker_waits(house: House) -> None:
-    def away(practice: Practice, fields: Mapping[str, str]) -> Message:
+    def away(practice: Practice, entry: Entry, recipient: Recipient) -> Message:
         raise Unavailable("store_away")
 
     house.queue()
@@ -456,14 +456,14 @@ def test_a_running_worker_survives_a_store_that_is_away_and_a_fault(
             return self.is_set()
 
     troubles: list[Exception] = [Unavailable("breaker_open"), RuntimeError("anna@example.org")]
-    rung = house.outbox.rung
+    rung = house.outbox.woken
 
     def trouble() -> set[str]:
         if troubles:
             raise troubles.pop(0)
         return rung()
 
-    monkeypatch.setattr(house.outbox, "rung", trouble)
+    monkeypatch.setattr(house.outbox, "woken", trouble)
     sender = RecordingSender()
     house.queue()
     house.worker(sender).run(Stop())
@@ -501,15 +501,15 @@ def test_mails_are_counted_and_the_brakes_published_and_loosened(
     worker = house.worker(RecordingSender(), practice_cap=MailCap(5, 50, 0.8), site_cap=MailCap(10, 100, 0.8))
     for number in range(4):
         house.queue(f"m{number}")
-    house.queue("void", void=True, patient="")
+    house.queue("void", nobody="1", patient="")
     worker.step()
-    assert house.client.get("authsvc:{maple}:brake") == "typed"
-    assert house.client.get("authsvc:{@site}:brake") is None
+    assert house.client.get("authsvc:{maple}:mail-throttle") == "typed"
+    assert house.client.get("authsvc:{@site}:mail-throttle") is None
     for number in range(5):
         house.queue(f"oak{number}", practice="oak")
     house.clock.advance_ms(SWEEP_MS)
     worker.step()
-    assert house.client.get("authsvc:{@site}:brake") == "typed"
+    assert house.client.get("authsvc:{@site}:mail-throttle") == "typed"
     warned = [record for record in caplog.records if record.message == "mails are being braked"]
     assert [(record.__dict__["policy"], record.__dict__["practice"]) for record in warned] == [
         ("mails-practice", "maple"),
@@ -518,7 +518,7 @@ def test_mails_are_counted_and_the_brakes_published_and_loosened(
     ]
     house.clock.advance_ms(SWEEP_MS)
     worker.step()
-    assert house.client.get("authsvc:{oak}:brake") == "all"
+    assert house.client.get("authsvc:{oak}:mail-throttle") == "all"
     house.clock.advance_s(40)
     worker.step()
     assert house.client.keys("*brake") == []
@@ -530,7 +530,7 @@ def test_a_mail_counts_once_however_often_it_is_tried(house: House) -> None:
     worker = house.worker(sender, practice_cap=MailCap(2, 10_000, 0.8))
     house.queue()
     look_until(house, worker, lambda: bool(sender.messages))
-    assert house.client.get("authsvc:{maple}:brake") is None
+    assert house.client.get("authsvc:{maple}:mail-throttle") is None
 
 
 # --- what is said -------------------------------------------------------------------------------------------------

@@ -8,11 +8,10 @@
 -- args: address_quota address_window_s patient_quota patient_window_s
 -- args: mail_id mail_body delivery_ms tombstone_ms:int
 -- args: access_link_id access_link_digest access_link_workflow access_link_expires:int access_link_max_uses
--- args: access_link_mail_id access_link_mail_body
 -- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5
 --
 -- The budget of the address guards a typed start, that of the patient any other.
--- Replies {until, channel} | {needs_link} | {earlier_answer} | err: rate-limited, challenge-gone (reason),
+-- Replies {until, channel} | {earlier_answer} | err: rate-limited, challenge-gone (reason),
 -- idempotency-conflict
 
 local earlier = idempotent_reply()
@@ -54,10 +53,6 @@ if known.kind ~= 'typed' and not patient then
 end
 local by_link = known.kind ~= 'link' and (in_link_mode(known.mailbox) or left['issue-address'] == 0)
 channel, locale = known.channel, known.locale
-if by_link and access_link_id == '' and channel ~= 'caller' then
-  limits_shown = {}
-  return reply({needs_link = true})
-end
 count(arrivals)
 code_until = math.min(code_until, expires)
 known.code1, known.code2, known.code3 = tag .. '|' .. int(code_until), known.code1, known.code2

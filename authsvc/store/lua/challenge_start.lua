@@ -7,13 +7,11 @@
 -- args: challenge client channel locale networks pepper profile salt tag code_until:int challenge_until:int
 -- args: mail_id mail_body delivery_ms tombstone_ms:int
 -- args: access_link_id access_link_digest access_link_workflow access_link_expires:int access_link_max_uses
--- args: access_link_mail_id access_link_mail_body
 -- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5
 --
 -- `typed` is 1 where an address was typed, which `mailbox` is the hash of; else `patient` is named. `tag` is the hash of
--- the code. Without an `access_link_id` nothing happens where the mail must carry a link: the caller prepares one and
--- asks again.
--- Replies {} | {needs_link} | {earlier_answer} | err: rate-limited, patient-not-found, no-portal-access,
+-- the code. `access_link_…` is what the mail carries where no code may be sent.
+-- Replies {} | {earlier_answer} | err: rate-limited, patient-not-found, no-portal-access,
 -- idempotency-conflict
 --
 -- What differs between a known and an unknown mailbox is the mark in the message, and whose message it is.
@@ -50,10 +48,6 @@ if by_link and channel == 'caller' then
   return refuse_limited('guesses', HOUR_MS, misses_per_day, 86400)
 end
 by_link = by_link or (typed == '1' and left['issue-address'] == 0)
-if by_link and access_link_id == '' and channel ~= 'caller' then
-  limits_shown = {}
-  return reply({needs_link = true})
-end
 count(arrivals)
 local kind = typed == '1' and 'typed' or 'patient'
 open_challenge(kind, mailbox, typed == '1' and '' or known.id, known, '')

@@ -8,7 +8,6 @@
 -- args: challenge client channel locale networks pepper profile salt tag code_until:int challenge_until:int
 -- args: mail_id mail_body delivery_ms tombstone_ms:int
 -- args: access_link_id access_link_digest access_link_workflow access_link_expires:int access_link_max_uses
--- args: access_link_mail_id access_link_mail_body
 -- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5
 -- Replies {address (sealed), patient} | {earlier_answer} | err: rate-limited, link-unknown, link-gone (reason),
 -- idempotency-conflict

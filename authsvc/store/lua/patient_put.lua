@@ -9,7 +9,7 @@
 -- they are older than `addressed`. Withdrawn access ends sessions and access links here, codes by `granted`.
 -- Replies {created} | err: rate-limited, too-many-patients (on this mailbox)
 
-local MAILBOX_MAX = 50
+local MAILBOX_MAX = 200
 
 local refused = charge(limits)
 if refused then return refused end

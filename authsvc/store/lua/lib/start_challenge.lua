@@ -9,7 +9,8 @@ local function open_challenge(kind, mailbox, patient_id, known, link_id)
     last_call = call_id}, challenge_until)
 end
 
--- Queue the mail of a challenge: its code, or an access link to the same mailbox (`access_link_…`).
+-- Queue the mail of a challenge: its code, or an access link to the same mailbox (`access_link_…`). The sealed body holds
+-- both; the kind says which of them is sent.
 local function mail_challenge(kind, mailbox, patient, by_link)
   if channel == 'caller' then return end
   local message = {id = mail_id, kind = 'code', channel = channel, patient = patient and patient.id or '',
@@ -18,7 +19,6 @@ local function mail_challenge(kind, mailbox, patient, by_link)
   if patient and locale == '' then message.locale = patient.locale end
   if by_link then
     message.kind, message['until'], message.basis = 'access-link', access_link_expires, 'link:' .. access_link_id
-    message.id, message.body = access_link_mail_id, access_link_mail_body
     -- A typed mailbox may be shared: then the link means the mailbox, and the patient is chosen after the code.
     local sole = patient and (kind ~= 'typed' or #on_mailbox(mailbox) == 1)
     save_link({id = access_link_id, digest = access_link_digest, patient = sole and patient.id or '', mailbox = mailbox,
