@@ -283,7 +283,7 @@ def test_logouts_are_no_mails_in_anybodys_count(house: House, sender: Backchanne
             house.queue(f"s{number}", client.url)
         house.worker(sender).step()
     assert house.client.exists("authsvc:{maple}:mails", "authsvc:{@site}:mails") == 0
-    assert Outbox(house.store, 60).deliveries("maple", "pat_1") == []
+    assert Outbox(house.store, house.clock, 60).deliveries("maple", "pat_1") == []
 
 
 def test_many_logouts_for_a_client_that_hangs_cost_one_wait(house: House, clock: FakeClock) -> None:
