@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from authsvc.audit import Recorder
@@ -54,7 +55,7 @@ from authsvc.ports import Clock, Entropy, SystemClock, SystemEntropy
 from authsvc.store.authorization_codes import AuthorizationCodeStore
 from authsvc.store.clients import ClientStore
 from authsvc.store.codes import CodeStore
-from authsvc.store.connection import Connection, connect
+from authsvc.store.connection import Connection
 from authsvc.store.documents import DocumentStore
 from authsvc.store.keys import KeyStore
 from authsvc.store.links import LinkStore
@@ -64,6 +65,7 @@ from authsvc.store.mailing import Mailing
 from authsvc.store.outbox import Outbox
 from authsvc.store.outbox_wakeup import OutboxWakeup
 from authsvc.store.patients import PatientStore
+from authsvc.store.redis_client import connect
 from authsvc.store.scripts import ScriptRunner
 from authsvc.store.sessions import SessionStore
 
@@ -170,7 +172,7 @@ class Service:
         self.revocations = Revocations(deps, session_store, self.signing_keys, self.practices)
         self.audit_log = AuditLog(store, runner, self.data_keys, self.practices, site)
         self._pollers = (
-            Poller(settings.ring_poll_s, keys=self.signing_keys.refresh),
+            Poller(settings.ring_poll_s, keys=self.signing_keys.refresh, data_keys=self.data_keys.refresh),
             Poller(FLAGS_EVERY_S, mail_throttle=self.mail_throttle.refresh),
         )
 
@@ -219,7 +221,9 @@ class Service:
         """Whether the store answers and there are keys to sign with."""
         try:
             self.signing_keys.signer()
-            self.store.call(lambda client: client.ping())
+            self.signing_keys.refresh()
+            self.data_keys.refresh()
+            self.store.check_writable()
         except AuthsvcError:
             return False
         return True
@@ -236,9 +240,8 @@ def bootstrap(
     metrics: Metrics | None = None,
 ) -> Service:
     """Wire a service for these settings; tests hand in a client, a clock and entropy of their own."""
-    client = connect(settings) if redis_client is None else redis_client
     store = Connection(
-        client,
+        partial(connect, settings) if redis_client is None else redis_client,
         deadline_s=settings.redis_deadline_s,
         waiting_limit=max(1, settings.threads // 2),
         replicas=settings.redis_replicas,

@@ -34,8 +34,9 @@ from authsvc.demo.processes import Child, DemoFailed, PortTaken, end_all
 from authsvc.demo.sample import api, clinic, records
 from authsvc.demo.tour import demo_site
 from authsvc.errors import SettingsInvalid, Unavailable
-from authsvc.store.connection import Connection, connect, site_prefix
+from authsvc.store.connection import Connection, site_prefix
 from authsvc.store.inbox import Inbox
+from authsvc.store.redis_client import connect
 
 HOST = "127.0.0.1"
 PORT = 8080  # of the page to open; the service takes the next free ones

@@ -32,6 +32,21 @@ class DataKeys:
         self._wraps = {sealing.master_id(master): sealing.derive(master, _WRAP_LABEL) for master in masters}
         self._peppers = {sealing.master_id(master): sealing.derive(master, _PEPPER_LABEL) for master in masters}
         self._keys: dict[str, bytes] = {}
+        self._apart = False
+
+    def refresh(self) -> None:
+        """Compare the opened keys with the stored ones; to be called every `ring_poll_s`.
+
+        Raises KeysetUnusable when the store was emptied or holds other keys: what this process sealed on could never be
+        opened again, so that `key` gives none until the store has them back. Raises Unavailable.
+        """
+        opened = dict(self._keys)
+        stored = self._store.data_keys() if opened else {}
+        self._apart = any(
+            purpose not in stored or self._open(purpose, stored[purpose]) != key for purpose, key in opened.items()
+        )
+        if self._apart:
+            raise KeysetUnusable("data_keys_changed")
 
     @property
     def pepper_id(self) -> str:
@@ -51,6 +66,8 @@ class DataKeys:
         Raises Unavailable when the store is away, KeysetUnusable when no master secret opens it (or, for the keyset's
         own purpose, when there is no keyset yet), KeyError for a purpose that isn't in `PURPOSES`.
         """
+        if self._apart:
+            raise Unavailable("data_keys_changed")
         known = self._keys.get(purpose)
         if known is not None:
             return known

@@ -1,51 +1,40 @@
-"""The connection to Redis: one retry loop around a whole call, and a breaker.
+"""The connection to Redis: one retry loop around a whole call, and a circuit breaker for each shard.
 
 A call is retried until its deadline on everything that may pass by itself: a lost connection, a fail-over, a script
 that is not loaded yet. The client library's own retries are off, since they go on asking the address that has failed
-(and, with Sentinel, never look for the new master). Every script knows a call that is sent again after a lost answer,
+(and, with Sentinel, never look for the new primary). Every script knows a call that is sent again after a lost answer,
 by its own keys or by the call's id, so that nothing happens twice.
 
 When the store is away nothing is decided: callers get `Unavailable`, at once after one second of failures, while a
 single probe goes on trying. At most `waiting_limit` threads wait for Redis at a time, so that whatever needs no store
-(JWKS, probes) is always answered.
+(JWKS, probes) is always answered. A shard of a cluster that is down costs the others nothing.
 """
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import redis
-from redis.backoff import NoBackoff
-from redis.cluster import ClusterNode, RedisCluster
-from redis.exceptions import ClusterDownError, ClusterError, RedisError, ResponseError, TryAgainError
-from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.cluster import RedisCluster
+from redis.exceptions import ClusterDownError
 
-from authsvc.config.load import Settings
 from authsvc.errors import Unavailable
+from authsvc.store.failures import AWAY, Outage, outage
 
 BREAKER_OPENS_AFTER_S = 1.0
 BACKOFF_S = (0.02, 0.25)  # first and largest pause of the retry loop, jittered
 WAIT_FOR_TURN_S = 0.25  # how long a call waits for one of the places: a burst passes, a hanging store doesn't
 REPLICA_WAIT = 0.5  # share of the socket's time-out that WAIT may take: it answers before the socket gives up
-
-PASSING = (
-    redis.ConnectionError,
-    redis.TimeoutError,
-    redis.ReadOnlyError,
-    ClusterDownError,
-    ClusterError,
-    TryAgainError,
-)
-"""Errors that may pass by themselves; `ResponseError` passes for the words below only."""
-PASSING_WORDS = ("NOREPLICAS", "LOADING", "CLUSTERDOWN", "MASTERDOWN")
+PROBE_MS = 60_000  # how long the key lives that readiness writes
 
 T = TypeVar("T")
+
+log = logging.getLogger("authsvc.store")
 
 
 def practice_prefix(practice_id: str) -> str:
@@ -58,8 +47,17 @@ def site_prefix(name: str) -> str:
     return f"authsvc:{{@{name}}}:"
 
 
+class _Breaker:
+    """What is known of one shard: since when it fails and why, and who may probe it."""
+
+    def __init__(self) -> None:
+        self.failing_since: float | None = None
+        self.probe = threading.Lock()
+        self.why: Outage = AWAY
+
+
 class Connection:
-    """What the rest of the ring talks to Redis through. Thread-safe."""
+    """What the rest of the store talks to Redis through. Thread-safe."""
 
     def __init__(
         self,
@@ -72,15 +70,18 @@ class Connection:
         monotonic: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._client = client
+        """`client` is a client, or a function that makes one when the first call needs it: a cluster that isn't there
+        yet is an outage and doesn't end the process."""
+        self._make = client if not hasattr(client, "execute_command") and callable(client) else None
+        self._client = None if self._make else client
+        self._making = threading.Lock()
         self._deadline_s = deadline_s
         self._replicas = replicas
         self._replica_timeout_ms = int(timeout_s * 1000 * REPLICA_WAIT)
         self._monotonic = monotonic
         self._pause = pause
         self._places = threading.BoundedSemaphore(waiting_limit)
-        self._failing_since: float | None = None
-        self._probe = threading.Lock()
+        self._breakers: dict[str, _Breaker] = {}
 
     def evaluate(self, source: str, sha: str, keys: tuple[str, ...], args: Sequence[Any], durable: bool) -> list[Any]:
         """Run a Lua script. `durable` changes also wait for a replica, where replicas are configured.
@@ -88,63 +89,101 @@ class Connection:
         Raises Unavailable.
         """
         wait = durable and self._replicas > 0
-        return self.call(lambda client: self._evaluate(client, source, sha, keys, args, wait))
+        return self.call(lambda client: self._evaluate(client, source, sha, keys, args, wait), keys[0])
 
-    def call(self, act: Callable[[Any], T]) -> T:
-        """Run `act(client)` until it succeeds or the deadline passes. Raises `Unavailable`."""
+    def call(self, act: Callable[[Any], T], key: str = "") -> T:
+        """Run `act(client)` until it succeeds or the deadline passes; `key` names the shard that it goes to.
+
+        Raises `Unavailable`.
+        """
+        breaker = self._breaker(key)
         if not self._places.acquire(timeout=WAIT_FOR_TURN_S):
             raise Unavailable("store_busy")
         try:
-            if self._failing_since is not None and self._monotonic() - self._failing_since >= BREAKER_OPENS_AFTER_S:
-                return self._try_once(act)
-            return self._try_until_deadline(act)
+            since = breaker.failing_since
+            if since is not None and self._monotonic() - since >= BREAKER_OPENS_AFTER_S:
+                return self._try_once(act, breaker)
+            return self._try_until_deadline(act, breaker)
         finally:
             self._places.release()
 
-    def _try_once(self, act: Callable[[Any], T]) -> T:
+    def check_writable(self) -> None:
+        """Write a key: a store that answers reads alone is not ready. Raises Unavailable."""
+        self.call(lambda client: client.set(site_prefix("site") + "probe", "1", px=PROBE_MS))
+
+    def trouble(self) -> str:
+        """Why the store can't be used, as last seen; empty when it can."""
+        failing = [breaker.why.sentence for breaker in self._breakers.values() if breaker.failing_since is not None]
+        return failing[0] if failing else ""
+
+    def _breaker(self, key: str) -> _Breaker:
+        shard = ""
+        if key and isinstance(self._client, RedisCluster):
+            cluster: Any = self._client
+            node = cluster.get_node_from_key(key)
+            shard = node.name if node is not None else ""
+        return self._breakers.setdefault(shard, _Breaker()) if shard not in self._breakers else self._breakers[shard]
+
+    def _connected(self) -> Any:
+        if self._client is None and self._make is not None:
+            with self._making:
+                if self._client is None:
+                    self._client = self._make()
+        return self._client
+
+    def _try_once(self, act: Callable[[Any], T], breaker: _Breaker) -> T:
         """The breaker is open: one thread probes, all others fail at once."""
-        if not self._probe.acquire(blocking=False):
+        if not breaker.probe.acquire(blocking=False):
             raise Unavailable("breaker_open")
         try:
-            result = act(self._client)
-        except RedisError as error:
-            if not self._passes(error):
-                raise
-            raise Unavailable("store_away") from error
+            result = act(self._connected())
+        except Exception as error:
+            raise Unavailable(self._failed(error, breaker).reason) from error
         finally:
-            self._probe.release()
-        self._failing_since = None
+            breaker.probe.release()
+        self._recovered(breaker)
         return result
 
-    def _try_until_deadline(self, act: Callable[[Any], T]) -> T:
+    def _try_until_deadline(self, act: Callable[[Any], T], breaker: _Breaker) -> T:
         started = self._monotonic()
         step = BACKOFF_S[0]
         while True:
             try:
-                result = act(self._client)
-            except RedisError as error:
-                if not self._passes(error):
-                    raise
-                now = self._monotonic()
-                if self._failing_since is None:
-                    self._failing_since = now
-                if now + step - started >= self._deadline_s or now - self._failing_since >= BREAKER_OPENS_AFTER_S:
-                    raise Unavailable("store_away") from error
+                result = act(self._connected())
+            except Unavailable:
+                raise
+            except Exception as error:
+                found = self._failed(error, breaker)
+                now, since = self._monotonic(), breaker.failing_since or 0.0
+                too_late = now + step - started >= self._deadline_s or now - since >= BREAKER_OPENS_AFTER_S
+                if not found.passing or too_late:
+                    raise Unavailable(found.reason) from error
                 self._pause(random.uniform(step / 2, step))  # noqa: S311 - jitter, not a secret
                 step = min(step * 2, BACKOFF_S[1])
             else:
-                self._failing_since = None
+                self._recovered(breaker)
                 return result
 
-    def _passes(self, error: RedisError) -> bool:
-        if isinstance(error, ResponseError) and not isinstance(error, PASSING):
-            if not str(error).startswith(PASSING_WORDS):
-                return False
-            if str(error).startswith("NOREPLICAS") and hasattr(self._client, "connection_pool"):
-                # The old master of a fail-over: its pooled connections must not be used again.
-                self._client.connection_pool.disconnect(inuse_connections=False)
-            return True
-        return isinstance(error, PASSING)
+    def _failed(self, error: Exception, breaker: _Breaker) -> Outage:
+        """Note an outage, and log its cause once. Raises the error again where it is a fault of ours."""
+        found = outage(error)
+        if found is None:
+            raise error
+        if breaker.failing_since is None:
+            breaker.failing_since = self._monotonic()
+            log.warning("the store can't be used", extra={"reason": found.reason, "detail": found.sentence})
+        elif breaker.why is not found:
+            log.warning("the store can't be used", extra={"reason": found.reason, "detail": found.sentence})
+        breaker.why = found
+        if found.demoted and hasattr(self._client, "connection_pool"):
+            # The former primary of a fail-over: the next try resolves the address anew.
+            cast(Any, self._client).connection_pool.disconnect(inuse_connections=False)
+        return found
+
+    def _recovered(self, breaker: _Breaker) -> None:
+        if breaker.failing_since is not None:
+            breaker.failing_since = None
+            log.warning("the store can be used again", extra={"reason": breaker.why.reason})
 
     def _evaluate(
         self, client: Any, source: str, sha: str, keys: tuple[str, ...], args: Sequence[Any], wait: bool
@@ -168,44 +207,3 @@ class Connection:
         if reached < self._replicas:
             raise Unavailable("not_replicated")
         return cast(list[Any], answer)
-
-
-def connect(settings: Settings) -> Any:
-    """A client for `redis_url`: redis, rediss, unix, redis+sentinel or redis+cluster. Opens no connection yet."""
-    url = settings.redis_url
-    timeouts: dict[str, Any] = {
-        "socket_timeout": settings.redis_timeout_s,
-        "socket_connect_timeout": settings.redis_timeout_s,
-        "decode_responses": True,
-        # No CLIENT SETINFO: a round trip for each connection, and a refused command where the ACL is minimal.
-        "driver_info": None,
-    }
-    parts = urlsplit(url)
-    if parts.scheme not in ("redis+sentinel", "redis+cluster"):
-        return redis.Redis.from_url(url, **timeouts, retry=Retry(NoBackoff(), 0))
-    login = parts.netloc.rpartition("@")
-    user, _, password = login[0].partition(":")
-    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-    if user:
-        timeouts["username"] = unquote(user)
-    if password:
-        timeouts["password"] = unquote(password)
-    if query.get("tls") == "true":
-        timeouts["ssl"] = True
-        for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
-            if name in query:
-                timeouts[name] = query[name]
-    hosts = [_host_port(item, 26379 if parts.scheme == "redis+sentinel" else 6379) for item in login[2].split(",")]
-    if parts.scheme == "redis+cluster":
-        node: Any = ClusterNode
-        return RedisCluster(startup_nodes=[node(host, port) for host, port in hosts], **timeouts)
-    timeouts["retry"] = Retry(NoBackoff(), 0)
-    sentinel_login = {name: timeouts[name] for name in ("socket_timeout", "socket_connect_timeout")}
-    sentinel: Any = Sentinel
-    watched = sentinel(hosts, sentinel_kwargs={**sentinel_login, "retry": Retry(NoBackoff(), 0)}, **timeouts)
-    return watched.master_for(parts.path.lstrip("/") or "mymaster")
-
-
-def _host_port(item: str, default: int) -> tuple[str, int]:
-    parts = urlsplit(f"//{item}")
-    return parts.hostname or "", parts.port or default

@@ -16,7 +16,8 @@ import redis
 
 from authsvc.config import load as config
 from authsvc.errors import Unavailable
-from authsvc.store.connection import Connection, connect
+from authsvc.store.connection import Connection
+from authsvc.store.redis_client import connect
 from tests.conftest import any_server, server_binary
 from tests.fakes import FakeClock, SeededEntropy
 from tests.flows.conftest import ENVIRON, House

@@ -1,0 +1,143 @@
+"""Every error of Redis and of its client library is an outage, unless it proves a wrong call of ours."""
+
+from __future__ import annotations
+
+import inspect
+import socket
+import ssl
+from collections.abc import Callable
+
+import pytest
+import redis
+from redis import exceptions
+
+from authsvc.errors import Unavailable
+from authsvc.store.connection import Connection
+from authsvc.store.failures import REASONS, REPLIES, outage
+
+OURS = {
+    "DataError",
+    "NoScriptError",
+    "ClusterCrossSlotError",
+    "CrossSlotTransactionError",
+    "ExecAbortError",
+    "ModuleError",
+    "NoSuchFieldsetError",
+    "AuthenticationWrongNumberOfArgsError",
+    "ResponseError",
+}
+"""Classes that a wrong call is reported by: without a word of Redis's in front they are faults."""
+
+CLASSES = [
+    known
+    for name, known in sorted(vars(exceptions).items())
+    if inspect.isclass(known) and issubclass(known, exceptions.RedisError | exceptions.RedisClusterException)
+]
+
+
+def made(known: type[Exception]) -> Exception:
+    if issubclass(known, exceptions.AskError):
+        return known("1234 127.0.0.1:6379")
+    return known("said so")
+
+
+@pytest.mark.parametrize("known", CLASSES, ids=lambda known: known.__name__)
+def test_every_class_of_the_client_library_is_known(known: type[Exception]) -> None:
+    assert (outage(made(known)) is None) == (known.__name__ in OURS)
+
+
+@pytest.mark.parametrize("word", sorted(REPLIES))
+@pytest.mark.parametrize("pipelined", ["", "Command # 1 (EVAL local now … ) of pipeline caused error: "])
+def test_every_reply_of_redis_that_is_no_fault_of_ours_is_an_outage(word: str, pipelined: str) -> None:
+    found = outage(exceptions.ResponseError(f"{pipelined}{word} something is wrong. script: 0a1b, on @user_script:4."))
+    assert found is REPLIES[word]
+
+
+def test_a_word_of_a_newer_redis_is_an_outage() -> None:
+    found = outage(exceptions.ResponseError("QUOTA exceeded for this tenant"))
+    assert found
+    assert found.reason == "store_refused"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ERR max number of clients reached",
+        "ERR AUTH <password> called without any password configured for the default user",
+        "ERR unknown command 'EVALSHA'",
+    ],
+)
+def test_an_err_that_the_server_means_is_an_outage(text: str) -> None:
+    assert outage(exceptions.ResponseError(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["ERR wrong number of arguments", "WRONGTYPE Operation against a key", "user_script:1: index nil"],
+)
+def test_an_error_of_a_script_stays_a_fault_of_ours(text: str) -> None:
+    assert outage(exceptions.ResponseError(text)) is None
+    with pytest.raises(redis.ResponseError):
+        Connection(object()).call(raising(exceptions.ResponseError(text)))
+
+
+def raising(error: Exception) -> Callable[[object], None]:
+    """A call that always fails."""
+
+    def act(_: object) -> None:
+        raise error
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [
+        (socket.gaierror(-2, "Name or service not known"), "store_dns"),
+        (ssl.SSLCertVerificationError(1, "certificate verify failed"), "store_tls"),
+        (ConnectionRefusedError(111, "Connection refused"), "store_away"),
+    ],
+)
+def test_why_no_connection_came_about_is_named(cause: OSError, reason: str) -> None:
+    error = redis.ConnectionError(f"Error connecting: {cause}.")
+    error.__cause__ = cause
+    found = outage(error)
+    assert found
+    assert found.reason == reason
+
+
+@pytest.mark.parametrize("word", ["OOM", "NOPERM", "WRONGPASS", "MISCONF"])
+def test_what_waiting_does_not_cure_is_refused_at_once(word: str) -> None:
+    tries = []
+
+    def act(_: object) -> None:
+        tries.append(1)
+        raise exceptions.ResponseError(f"{word} no")
+
+    with pytest.raises(Unavailable) as refused:
+        Connection(object()).call(act)
+    assert len(tries) == 1
+    assert refused.value.reason in REASONS
+
+
+def test_a_cluster_that_is_not_there_at_the_start_is_an_outage_and_is_asked_again() -> None:
+    built = []
+
+    def make() -> object:
+        built.append(1)
+        if len(built) < 2:
+            raise exceptions.RedisClusterException("Redis Cluster cannot be connected")
+        return "client"
+
+    assert Connection(make, pause=lambda _: None).call(lambda client: client) == "client"
+
+
+def test_the_cause_is_logged_once_and_so_is_the_recovery(caplog: pytest.LogCaptureFixture) -> None:
+    connection = Connection(object())
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            connection.call(raising(exceptions.ResponseError("OOM no")))
+    assert "full" in connection.trouble()
+    assert connection.call(lambda client: 1) == 1
+    assert connection.trouble() == ""
+    assert [record.message for record in caplog.records] == ["the store can't be used", "the store can be used again"]
