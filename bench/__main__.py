@@ -1,145 +1,170 @@
-"""What an act costs on this machine: `make bench`, or `python -m bench [ACTS]`.
+"""The benchmark of the service: `make bench`, or `python -m bench`; under ten minutes.
 
-It wires the service as `serve` does, on a store of its own (redis-server, valkey-server or the wheel's Valkey, with its
-file on), and runs each act from one thread and from four. HTTP is left out, so the figures are those of the use cases:
-one script in Redis, one hash, one signature. Compare rows and runs on one machine; between machines they tell little.
+It starts `authsvc serve` with two processes on a Redis of its own (append-only file synced every second), two bare
+applications under the same server, and measures each act: requests a second at full speed, latencies at a constant
+rate, CPU of the service and of Redis, what is sent to Redis, and what a record costs there. Only the command line,
+HTTP and Redis' own counters are used. It writes `var/bench/throughput.json` and `docs/reference/performance.md`.
 """
 
 from __future__ import annotations
 
-import os
-import statistics
-import sys
-import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from typing import TypeVar
+from argparse import Namespace
+from typing import Any
 
-from authsvc.config import limits
-from authsvc.config import load as config
-from authsvc.config.limits import Limits
-from authsvc.demo.embedded import EmbeddedStore
-from authsvc.model import PERMISSIONS, IssuedLink, RequestContext, Started, TokenGrant
-from authsvc.verifier import Verifier
-from authsvc.wiring import Service, bootstrap
+from bench import records, results, targets, throughput
+from bench.charts import bars, lines
+from bench.processes import memory_mib
+from bench.smtp_sink import Sink
+from bench.stack import Stack
 
-ACTS = 1_000
-THREADS = 4
-ISSUER = "http://127.0.0.1:8000"
-
-Given = TypeVar("Given")
-Got = TypeVar("Got")
+SHARES = (0.5, 0.7, 0.9)
 
 
-def measure(name: str, given: Iterable[Given], act: Callable[[Given], Got], threads: int) -> list[Got]:
-    """Run `act` over everything given, say what it took, and hand on what it answered."""
-    spent_ms: list[float] = []
+def measure(arguments: Namespace) -> dict[str, Any]:
+    say, tiny = results.progress(), arguments.tiny
+    count, patients, seconds, rounds = (20, 20, 0.1, 1) if tiny else (1_000, 4_000, 2.5, arguments.rounds)
+    with Sink() as sink, Stack(mail=sink.address) as stack:
+        result: dict[str, Any] = {"machine": records.machine(stack), "seconds": seconds, "rounds": rounds}
+        server = stack.serve()
+        (caller,) = stack.callers()
+        say("bytes per record")
+        result["bytes"] = records.bytes_per_record(stack, server, caller, sink, count)
+        names = stack.register(server, caller, patients)
+        say("round trips")
+        result["round_trips"] = records.round_trips(stack, caller, names, 5 if tiny else 100)
+        bare = {"bare Flask": stack.serve_bare("flask"), "bare WSGI": stack.serve_bare("wsgi")}
+        bench = throughput.Bench(stack, server, bare, caller, names)
+        result["memory_before_mib"] = memory_mib(server.pids)
+        closed = throughput.closed_loop(bench, rounds, seconds, arguments.connections, say)
+        result["closed"] = closed
+        capacity = {act: row["per_s"] for act, row in closed.items()}
+        result["open"] = throughput.open_loop(bench, capacity, SHARES[:1] if tiny else SHARES, seconds, say)
+        result["memory_after_mib"] = memory_mib(server.pids)
+        say("done")
+    return result
 
-    def timed(one: Given) -> Got:
-        start = time.perf_counter()
-        got = act(one)
-        spent_ms.append((time.perf_counter() - start) * 1000)
-        return got
 
-    with ThreadPoolExecutor(threads) as pool:
-        start = time.perf_counter()
-        got = list(pool.map(timed, given))
-        elapsed_s = time.perf_counter() - start
-    centiles = statistics.quantiles(spent_ms, n=100)
-    rate = len(got) / elapsed_s
-    print(f"{name:<34} {threads:>7} {rate:>9.0f} {centiles[49]:>9.2f} {centiles[94]:>9.2f} {centiles[98]:>9.2f}")
-    return got
+# --- the page ------------------------------------------------------------------------------------------------------
 
 
-class Walk:
-    """The acts of a sign-in and of a link, each for a patient of its own."""
+def section(result: dict[str, Any], before: dict[str, Any]) -> str:
+    parts = [
+        results.machine_line(result, "make bench"),
+        f"### At full speed\n\n{_closed_table(result, before)}",
+        "![Requests a second as a share of the bare Flask endpoint](performance-ratio.svg)",
+        f"### At a constant rate\n\n{_open_table(result)}",
+        "![Latencies at a constant rate](performance-latency.svg)",
+        f"### What goes to Redis\n\n{_redis_table(result)}",
+        f"### Bytes in Redis\n\n{_bytes_table(result, before)}",
+        _generator_line(result),
+        _memory_line(result),
+    ]
+    return "\n\n".join(parts)
 
-    def __init__(self, service: Service) -> None:
-        self.service = service
-        self.practice = service.practices.add("bench", name="Bench", actor="bench")
-        self.client, _ = service.clients.add(
-            "bench", practices=("bench",), permissions=PERMISSIONS, audience="practice-services", actor="bench"
+
+def _generator_line(result: dict[str, Any]) -> str:
+    bare = result["closed"]["bare WSGI"]
+    others = [row["others_share"] for row in result["closed"].values()]
+    return (
+        f"Other programs took {min(others):.0%} to {max(others):.0%} of the machine meanwhile. "
+        f"The load generator needs {bare['generator_cpu_us']:.0f} µs of CPU for a request: at the"
+        f" {bare['per_s']:,.0f} requests/s of the bare WSGI application"
+        f" {bare['generator_cpu_us'] * bare['per_s'] / 1e6:.0%} of one core, so it is not what limits the service."
+    )
+
+
+def _memory_line(result: dict[str, Any]) -> str:
+    requests = sum(row["requests"] for act, row in result["closed"].items() if act not in throughput.BARE)
+    before, after = (_memory(result[f"memory_{when}_mib"]) for when in ("before", "after"))
+    return (
+        f"Memory of the two processes: {before} before, {after} after {requests:,} requests at full speed and those at"
+        " a constant rate."
+    )
+
+
+def _memory(mib: dict[str, float]) -> str:
+    return f"{mib['rss']:.0f} MiB (shared pages counted once: {mib['pss']:.0f} MiB)"
+
+
+def _closed_table(result: dict[str, Any], before: dict[str, Any]) -> str:
+    rows = []
+    for act, row in result["closed"].items():
+        earlier = before.get("closed", {}).get(act)
+        target = targets.RATIO.get(act)
+        rows.append(
+            [
+                act,
+                f"{row['per_s']:,.0f}",
+                f"{row['to_flask']:.2f}",
+                f"≥ {target:.2f}" if target else "–",
+                f"{earlier['to_flask']:.2f}" if earlier else "–",
+                f"{row['to_wsgi']:.2f}",
+                f"{row['p50_ms']:.1f}",
+                f"{row['p99_ms']:.1f}",
+                f"{row['app_cpu_ms']:.2f}",
+                f"{row['redis_cpu_us']:,.0f}" if act not in throughput.BARE else "–",
+                f"{row['failed']:,}",
+            ]
         )
+    head = ["act", "requests/s", "to bare Flask", "target", "before", "to bare WSGI", "p50 ms", "p99 ms"]
+    return results.table([*head, "CPU ms", "Redis CPU µs", "failed"], rows)
 
-    def act(self) -> RequestContext:
-        return self.service.act(self.practice, self.client)
 
-    def register(self, patient: str) -> str:
-        self.service.patients.put(
-            self.act(), patient, email=f"{patient}@bench.example", label="", locale="en", portal_access=True
+def _open_table(result: dict[str, Any]) -> str:
+    rows = []
+    for act, found in result["open"].items():
+        cells = [f"{row['p50_ms']:.1f} · {row['p99_ms']:.1f}" for row in found]
+        at_70 = next((row for row in found if row["share"] == 0.7 and row["p50_ms"]), None)
+        rows.append([act, *cells, f"{at_70['p99_ms'] / at_70['p50_ms']:.1f}" if at_70 else "–"])
+    shares = [f"{row['share']:.0%}: p50 · p99 ms" for row in next(iter(result["open"].values()))]
+    return results.table(["act", *shares, f"p99/p50 at 70% (target ≤ {targets.P99_TO_P50:.0f})"], rows)
+
+
+def _redis_table(result: dict[str, Any]) -> str:
+    rows = []
+    for act, row in result["round_trips"].items():
+        most = targets.ROUND_TRIPS.get(act, targets.ROUND_TRIPS_DEFAULT)
+        closed = result["closed"][act]
+        sent = f"{row['bytes_sent']:,.0f}"
+        rows.append([act, f"{row['round_trips']:.2f}", f"≤ {most}", f"{closed['redis_commands']:.1f}", sent])
+    return results.table(["act", "round trips", "target", "commands", "bytes sent"], rows)
+
+
+def _bytes_table(result: dict[str, Any], before: dict[str, Any]) -> str:
+    rows = []
+    for name, row in result["bytes"].items():
+        earlier, target = before.get("bytes", {}).get(name), targets.BYTES.get(name)
+        rows.append(
+            [
+                name,
+                f"{row['at_once']:,.0f}",
+                f"{row['lasting']:,.0f}",
+                f"≤ {target:,}" if target else "–",
+                f"{earlier['lasting']:,.0f}" if earlier else "–",
+            ]
         )
-        return patient
-
-    def start(self, patient: str) -> Started:
-        return self.service.codes.start(self.act(), patient=patient, delivery="caller")
-
-    def verify(self, started: Started) -> TokenGrant:
-        grant = self.service.codes.verify(self.act(), started.challenge, started.code or "")
-        assert isinstance(grant, TokenGrant)
-        return grant
-
-    def refresh(self, grant: TokenGrant) -> TokenGrant:
-        return self.service.sessions.refresh(self.client, grant.refresh_token or "", None, "")
-
-    def authorise(self, grant: TokenGrant) -> object:
-        return self.service.forward_auth.authorise(grant.access_token, "bench", "invoices:view", None, "extra")
-
-    def link(self, patient: str) -> IssuedLink:
-        return self.service.links.issue(self.act(), patient=patient, workflow="pay-invoice", resource="invoice:1")
-
-    def exchange(self, link: IssuedLink) -> object:
-        return self.service.links.exchange(self.act(), link.url.rpartition("/")[2])
+    return results.table(["record", "bytes at once", "after two minutes", "target", "before"], rows)
 
 
-def run(service: Service, acts: int) -> None:
-    walk = Walk(service)
-    keys, _ = service.signing_keys.jwks()
-    verifier = Verifier(ISSUER, "practice-services", "bench", fetch=lambda _url: keys)
-    print(f"{'act':<34} {'threads':>7} {'acts/s':>9} {'p50 ms':>9} {'p95 ms':>9} {'p99 ms':>9}")
-    for threads in (1, THREADS):
-        names = [f"t{threads}-{number}" for number in range(acts)]
-        measure("register a patient", names, walk.register, threads)
-        started = measure("issue a code", names, walk.start, threads)
-        authorization_codes = measure("verify a code, open a session", started, walk.verify, threads)
-        authorization_codes = measure("refresh", authorization_codes, walk.refresh, threads)
-        measure("forward-auth", authorization_codes, walk.authorise, threads)
-        measure(
-            "verify a token, key set at hand",
-            [grant.access_token for grant in authorization_codes],
-            verifier.verify,
-            threads,
-        )
-        links = measure("issue a link", names, walk.link, threads)
-        measure("exchange a link", links, walk.exchange, threads)
-
-
-def unthrottled(limits: Limits) -> Limits:
-    """The limits as they ship, counted as ever, but one bench may call more often than one practice service."""
-    policies = {name: replace(policy, quota=1_000_000) for name, policy in limits.policies.items()}
-    return replace(limits, policies=policies)
+def charts(result: dict[str, Any]) -> dict[str, str]:
+    ratios = [
+        (act, row["to_flask"], targets.RATIO.get(act))
+        for act, row in result["closed"].items()
+        if act not in throughput.BARE
+    ]
+    shares = [f"{row['share']:.0%}" for row in next(iter(result["open"].values()))]
+    p99 = {act: [row["p99_ms"] for row in found] for act, found in result["open"].items() if act != "bare WSGI"}
+    return {
+        "performance-ratio.svg": bars("Requests a second as a share of a bare Flask JSON endpoint", ratios),
+        "performance-latency.svg": lines("p99 latency by share of the act's own capacity", shares, p99, "ms"),
+    }
 
 
 def main() -> None:
-    acts = int(sys.argv[1]) if len(sys.argv) > 1 else ACTS
-    with EmbeddedStore({"PATH": os.environ.get("PATH", "")}) as store:
-        print(f"store: {store.kind}; {acts} acts a row; profile light")
-        settings = config.load(
-            {
-                "AUTHSVC_ENV": "development",
-                "AUTHSVC_PUBLIC_URL": ISSUER,
-                "AUTHSVC_REDIS_URL": store.url,
-                "AUTHSVC_SECRET_KEYS": "YmVuY2gga2V5IHRoYXQgb3BlbnMgbm90aGluZyBlbHNlISE",
-                "AUTHSVC_MAIL_URL": "inbox:",
-                "AUTHSVC_MAIL_FROM": "bench@bench.example",
-            }
-        )
-        service = bootstrap(settings, limits=unthrottled(limits.load(None)))
-        service.start()
-        try:
-            run(service, acts)
-        finally:
-            service.stop()
+    parser = results.options("python -m bench", "Measure every act of the service on this machine.")
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds of the closed loop (5)")
+    parser.add_argument("--connections", type=int, default=16, help="connections of the closed loop (16)")
+    results.run("throughput", parser.parse_args(), measure, section, charts)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,32 @@
+"""What the service's figures are compared with: a bare WSGI application and a bare Flask JSON endpoint.
+
+The Flask endpoint reads a JSON body and answers with a small JSON object: the least that any Flask API does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from flask import Flask, request
+
+BODY = b'{"ok": true}'
+
+
+def wsgi(_environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(BODY)))])
+    return [BODY]
+
+
+flask = Flask(__name__)
+
+
+@flask.get("/")
+def ready() -> dict[str, Any]:
+    return {"ok": True}
+
+
+@flask.post("/json")
+def endpoint() -> tuple[dict[str, Any], int]:
+    body = request.get_json()
+    return {"patient": body["patient"], "expires_in": 600, "resend_in": 30}, 202
