@@ -14,11 +14,11 @@ PYTHON ?= $(shell for candidate in python3 python3.14 python3.13 python3.12 pyth
 	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$candidate && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test bare check bench gateways lock clean
+.PHONY: help demo quick test bare check bench bench-scale gateways lock clean
 
 help: ## list these targets
 	@echo "authsvc: passwordless sign-in and emailed links for patients of medical practices"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.demo ## run everything on this machine, with an inbox page and a sample practice; Ctrl-C ends it
 	@$(VENV)/bin/authsvc demo
@@ -39,8 +39,11 @@ check: $(VENV)/.test ## ruff, mypy --strict and the import contracts
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
 
-bench: $(VENV)/.test ## measure a sign-in and the limiters on this machine
+bench: $(VENV)/.test ## measure every act on this machine, under ten minutes; writes docs/reference/performance.md
 	@$(VENV)/bin/python -m bench
+
+bench-scale: $(VENV)/.test ## measure whether acts cost more with more records or shards
+	@$(VENV)/bin/python -m bench.scale
 
 gateways: $(VENV)/.gateways ## install the gateways that pip can bring, for tests/gateways (350 MB)
 
