@@ -9,11 +9,13 @@ HTTP and Redis' own counters are used. It writes `var/bench/throughput.json` and
 from __future__ import annotations
 
 from argparse import Namespace
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from bench import records, results, targets, throughput
 from bench.charts import bars, lines
-from bench.processes import memory_mib
+from bench.processes import HttpServer, memory_mib
 from bench.smtp_sink import Sink
 from bench.stack import Stack
 
@@ -22,32 +24,43 @@ SHARES = (0.5, 0.7, 0.9)
 
 def measure(arguments: Namespace) -> dict[str, Any]:
     say, tiny = results.progress(), arguments.tiny
-    count, patients, seconds, rounds = (20, 20, 0.1, 1) if tiny else (1_000, 4_000, 2.5, arguments.rounds)
-    with Sink() as sink, Stack(mail=sink.address) as stack:
-        result: dict[str, Any] = {"machine": records.machine(stack), "seconds": seconds, "rounds": rounds}
-        server = stack.serve()
-        (caller,) = stack.callers()
-        say("bytes per record")
-        result["bytes"] = records.bytes_per_record(stack, server, caller, sink, count)
-        names = stack.register(server, caller, patients)
-        say("round trips")
-        result["round_trips"] = records.round_trips(stack, caller, names, 5 if tiny else 100)
-        bare = {"bare Flask": stack.serve_bare("flask"), "bare WSGI": stack.serve_bare("wsgi")}
-        bench = throughput.Bench(stack, server, bare, caller, names)
-        result["memory_before_mib"] = memory_mib(server.pids)
-        closed = throughput.closed_loop(bench, rounds, seconds, arguments.connections, say)
-        result["closed"] = closed
-        capacity = {act: row["per_s"] for act, row in closed.items()}
-        result["open"] = throughput.open_loop(bench, capacity, SHARES[:1] if tiny else SHARES, seconds, say)
-        result["memory_after_mib"] = memory_mib(server.pids)
+    seconds, rounds = (0.1, 1) if tiny else (arguments.seconds, arguments.rounds)
+    roots = [arguments.root, *([arguments.beside] if arguments.beside else [])]
+    with ExitStack() as opened:
+        sink = opened.enter_context(Sink())
+        stacks = [opened.enter_context(Stack(root, mail=sink.address)) for root in roots]
+        found: list[dict[str, Any]] = [{"machine": records.machine(stacks[0])} for _ in stacks]
+        bare = {"bare Flask": stacks[0].serve_bare("flask"), "bare WSGI": stacks[0].serve_bare("wsgi")}
+        benches = [_prepared(stack, bare, sink, result, tiny) for stack, result in zip(stacks, found, strict=True)]
+        closed = throughput.closed_loop(benches, rounds, seconds, arguments.connections, say)
+        for bench, result, rows in zip(benches, found, closed, strict=True):
+            result["closed"] = rows
+            capacity = {act: row["per_s"] for act, row in rows.items()}
+            result["open"] = throughput.open_loop(bench, capacity, SHARES[:1] if tiny else SHARES, seconds, say)
+            result["memory_after_mib"] = memory_mib(bench.server.pids)
         say("done")
-    return result
+    return found[0] | {"seconds": seconds, "rounds": rounds} | ({"beside": found[1]} if len(found) > 1 else {})
+
+
+def _prepared(
+    stack: Stack, bare: dict[str, HttpServer], sink: Sink, result: dict[str, Any], tiny: bool
+) -> throughput.Bench:
+    """A service with patients on file, and what can be measured without load."""
+    count, patients, calls = (20, 20, 5) if tiny else (500, 4_000, 100)
+    server = stack.serve()
+    (caller,) = stack.callers()
+    result["bytes"] = records.bytes_per_record(stack, server, caller, sink, count)
+    names = stack.register(server, caller, patients)
+    result["round_trips"] = records.round_trips(stack, caller, names, calls)
+    result["memory_before_mib"] = memory_mib(server.pids)
+    return throughput.Bench(stack, server, bare, caller, names)
 
 
 # --- the page ------------------------------------------------------------------------------------------------------
 
 
 def section(result: dict[str, Any], before: dict[str, Any]) -> str:
+    before = result.get("beside", before)  # measured in the same run, if it was
     parts = [
         results.machine_line(result, "make bench"),
         f"### At full speed\n\n{_closed_table(result, before)}",
@@ -163,6 +176,10 @@ def charts(result: dict[str, Any]) -> dict[str, str]:
 def main() -> None:
     parser = results.options("python -m bench", "Measure every act of the service on this machine.")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds of the closed loop (5)")
+    parser.add_argument("--seconds", type=float, default=2.5, help="length of each run (2.5)")
+    parser.add_argument(
+        "--beside", type=Path, metavar="DIR", help="measure this checkout's service in the same rounds, as before"
+    )
     parser.add_argument("--connections", type=int, default=16, help="connections of the closed loop (16)")
     results.run("throughput", parser.parse_args(), measure, section, charts)
 

@@ -114,7 +114,7 @@ def figures(outcome: load.Outcome) -> dict[str, Any]:
 
 def measure(arguments: Namespace) -> dict[str, Any]:
     say, seconds = results.progress(), 1.0 if arguments.tiny else arguments.seconds
-    with Stack(generators=4) as stack:
+    with Stack(arguments.root, generators=4) as stack:
         result: dict[str, Any] = {"machine": records.machine(stack), "seconds": seconds, "acts": {}, "half_sent": {}}
         server = stack.serve()
         (caller,) = stack.callers()

@@ -168,7 +168,7 @@ def _answers(call: RoundTrip) -> list[Any]:
 def measure(arguments: Namespace) -> dict[str, Any]:
     say: Callable[[str], None] = results.progress()
     count, repetitions = (30, 1) if arguments.tiny else (arguments.acts, REPETITIONS)
-    with Stack() as stack:
+    with Stack(arguments.root) as stack:
         result: dict[str, Any] = {"machine": records.machine(stack), "acts_recorded": count, "acts": {}}
         recorder = Recorder(stack.folder / "recorder.sock", stack.redis.socket_path)
         server = stack.serve(recorder.url)

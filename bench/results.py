@@ -27,6 +27,7 @@ def options(command: str, description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=command, description=description)
     parser.add_argument("--tiny", action="store_true", help="a few requests of each kind, to see that it runs")
     parser.add_argument("--output", type=Path, default=ROOT / "var" / "bench", metavar="DIR", help="where JSON goes")
+    parser.add_argument("--root", type=Path, default=ROOT, metavar="DIR", help="measure the service of this checkout")
     parser.add_argument("--no-page", action="store_true", help="leave docs/reference/performance.md as it is")
     parser.add_argument("--render", action="store_true", help="measure nothing: write the page from the JSON again")
     return parser
@@ -59,7 +60,7 @@ def run(
     text = section(result, before(benchmark))
     print(text)
     print(f"results: {path}", file=sys.stderr)
-    if arguments.no_page or arguments.tiny:
+    if arguments.no_page or arguments.tiny or arguments.root != ROOT:
         return
     for name, svg in charts(result).items():
         PAGE.with_name(name).write_text(svg, encoding="utf-8")

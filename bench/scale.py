@@ -15,6 +15,7 @@ import statistics
 import time
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from bench import records, results, scale_page
@@ -134,9 +135,9 @@ def flatness(stack: Stack, arguments: Namespace, say: Callable[[str], None]) -> 
 # --- shards --------------------------------------------------------------------------------------------------------
 
 
-def shards(number: int, tiny: bool) -> dict[str, Any]:
+def shards(number: int, root: Path, tiny: bool) -> dict[str, Any]:
     """CPU of every shard for each act, in µs over all acts."""
-    with Stack(cluster="later") as stack:
+    with Stack(root, cluster="later") as stack:
         cluster = Cluster(stack.folder, number)
         try:
             stack.url = cluster.url
@@ -173,13 +174,13 @@ def shards(number: int, tiny: bool) -> dict[str, Any]:
 
 def measure(arguments: Namespace) -> dict[str, Any]:
     say = results.progress()
-    with Stack() as stack:
+    with Stack(arguments.root) as stack:
         result: dict[str, Any] = {"machine": records.machine(stack)}
         result["flatness"] = flatness(stack, arguments, say)
     result["shards"] = {}
     for number in SHARDS[:2] if arguments.tiny else SHARDS:
         say(f"{number} shards")
-        result["shards"][str(number)] = shards(number, arguments.tiny)
+        result["shards"][str(number)] = shards(number, arguments.root, arguments.tiny)
     say("done")
     return result
 

@@ -27,6 +27,10 @@ def section(result: dict[str, Any], before: dict[str, Any]) -> str:
     ]
     last = ["most to fewest", "", "", *(f"× {growth[act]:.2f}" for act in names)]
     table.append([*last, f"× {rows[-1]['reference_us'] / rows[0]['reference_us']:.2f}", ""])
+    machine = rows[-1]["reference_us"] / rows[0]["reference_us"]
+    table.append(
+        ["beside the six commands", "", "", *(f"× {growth[act] / machine:.2f}" for act in names), "× 1.00", ""]
+    )
     if early := before.get("flatness"):
         earlier = [early[-1]["acts"][act]["redis_us"] / early[0]["acts"][act]["redis_us"] for act in names]
         table.append(

@@ -34,7 +34,15 @@ CPUS = os.cpu_count() or 1
 class Stack:
     """A folder, a Redis, and what is started on it; everything ends, and the folder goes, with the `with` block."""
 
-    def __init__(self, generators: int = 1, *, cluster: str = "", mail: tuple[str, int] = ("127.0.0.1", 2525)) -> None:
+    def __init__(
+        self,
+        root: Path = processes.ROOT,
+        *,
+        generators: int = 1,
+        cluster: str = "",
+        mail: tuple[str, int] = ("127.0.0.1", 2525),
+    ) -> None:
+        self.root = root  # of the checkout whose service is measured
         self.folder = Path(tempfile.mkdtemp(prefix="authsvc-bench-"))
         self._pool = ProcessPoolExecutor(generators, mp_context=get_context("spawn"))
         self._programs: list[processes.HttpServer | processes.RedisServer | processes.Program] = []
@@ -70,6 +78,8 @@ class Stack:
 
     def environ(self, redis_url: str = "") -> dict[str, str]:
         own = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSVC_")}
+        if self.root != processes.ROOT:
+            own["PYTHONPATH"] = str(self.root)
         return own | {
             "AUTHSVC_ENV": "development",  # so that mail may go to a host on loopback without TLS
             "AUTHSVC_PUBLIC_URL": "http://127.0.0.1:8000",
@@ -81,7 +91,7 @@ class Stack:
         }
 
     def serve(self, redis_url: str = "", workers: int = 2) -> processes.HttpServer:
-        server = processes.serve(self.environ(redis_url), self.folder / "serve.log", workers)
+        server = processes.serve(self.environ(redis_url), self.folder / "serve.log", self.root, workers)
         self._programs.append(server)
         return server
 
@@ -91,14 +101,14 @@ class Stack:
         return server
 
     def worker(self) -> processes.Program:
-        program = processes.Program(processes.authsvc("worker"), self.folder / "worker.log", self.environ())
+        program = processes.Program(processes.authsvc("worker"), self.folder / "worker.log", self.environ(), self.root)
         self._programs.append(program)
         return program
 
     def command(self, *arguments: str) -> str:
         """Run a command of the service; what it wrote to stdout. Raises CalledProcessError with its messages."""
         run = subprocess.run(
-            processes.authsvc(*arguments), cwd=processes.ROOT, env=self.environ(), capture_output=True, text=True
+            processes.authsvc(*arguments), cwd=self.root, env=self.environ(), capture_output=True, text=True
         )
         if run.returncode:
             raise processes.DidNotStart(run.stderr)

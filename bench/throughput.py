@@ -121,16 +121,23 @@ def _closed_figures(outcome: load.Outcome, cpu: float, used: redis_stats.Counter
     }
 
 
-def closed_loop(bench: Bench, rounds: int, seconds: float, connections: int, say: Callable[[str], None]) -> Any:
-    """Interleaved rounds; the medians by act, with the smallest and largest rate, and the ratio to the bare ones."""
-    rows: dict[str, list[dict[str, Any]]] = {act: [] for act in (*BARE, *ACTS)}
-    last: Round | None = None
+def closed_loop(
+    benches: Sequence[Bench], rounds: int, seconds: float, connections: int, say: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """Interleaved rounds of these services: for each, the figures by act."""
+    rows: list[dict[str, list[dict[str, Any]]]] = [{act: [] for act in (*BARE, *ACTS)} for _ in benches]
     for number in range(rounds):
         say(f"closed loop, round {number + 1} of {rounds}")
-        last = Round(bench, seconds, connections)
-        for act in rows:
-            rows[act].append(last.closed(act))
-    result = {}
+        turns = [Round(bench, seconds, connections) for bench in benches]
+        for act in (*BARE, *ACTS):
+            for turn, found in zip(turns, rows, strict=True):
+                found[act].append(turn.closed(act))
+    return [_medians(found) for found in rows]
+
+
+def _medians(rows: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """The medians by act, with the smallest and largest rate, and the ratio to the bare applications."""
+    result: dict[str, Any] = {}
     for act, found in rows.items():
         result[act] = {name: statistics.median(row[name] for row in found) for name in found[0]}
         result[act]["failed"] = sum(row["failed"] for row in found)

@@ -21,7 +21,7 @@ DELIVER_WITHIN_S = 120.0
 def measure(arguments: Namespace) -> dict[str, Any]:
     say, tiny = results.progress(), arguments.tiny
     backlog, seconds = (60, 1.0) if tiny else (arguments.mails, arguments.seconds)
-    with Sink() as sink, Stack(mail=sink.address) as stack:
+    with Sink() as sink, Stack(arguments.root, mail=sink.address) as stack:
         result: dict[str, Any] = {"machine": records.machine(stack), "backlog": backlog}
         server = stack.serve()
         (caller,) = stack.callers()

@@ -17,7 +17,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="the benchmarks re
 def run(benchmark: str, output: Path) -> dict[str, Any]:
     """The results of a benchmark in its smallest form."""
     command = [sys.executable, "-m", benchmark, "--tiny", "--output", str(output)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr[-3000:]
     (path,) = output.glob("*.json")
     result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
