@@ -17,12 +17,13 @@ TRIES = 8  # times the wanted number of connections may be opened until they are
 class Connection:
     """One connection. `since` is the moment from which the latency of its request counts."""
 
-    __slots__ = ("buffer", "busy", "is_open", "pending", "since", "sock")
+    __slots__ = ("buffer", "busy", "is_open", "pending", "request", "since", "sock")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.buffer = bytearray()
         self.pending: bytes | None = None  # sent as soon as the connection stands
+        self.request = b""  # the last one
         self.since = 0.0
         self.is_open = True
         self.busy = False  # a request is under way
@@ -49,7 +50,7 @@ class Client:
         return connection
 
     def send(self, connection: Connection, request: bytes, since: float) -> None:
-        connection.since, connection.busy = since, True
+        connection.request, connection.since, connection.busy = request, since, True
         try:
             if connection.sock.send(request) != len(request):
                 raise BlockingIOError

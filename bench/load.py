@@ -57,13 +57,16 @@ class Outcome:
     elapsed_s: float = 0.0
     latencies_ms: dict[int, list[float]] = field(default_factory=dict)
     bodies: list[bytes] = field(default_factory=list)
+    undecided: list[bytes] = field(default_factory=list)  # requests without an answer, or with 503
     retry_after: int = 0  # how many of the 503 said when to come again
     cpu_s: float = 0.0  # of the load generator
 
-    def add(self, status: int, latency_s: float, answer: bytes, keep: bool) -> None:
+    def add(self, connection: Connection, status: int, latency_s: float, answer: bytes, keep: bool) -> None:
         self.latencies_ms.setdefault(status, []).append(latency_s * 1000)
         if keep and 200 <= status < 300:
             self.bodies.append(answer.partition(b"\r\n\r\n")[2])
+        if keep and status in (UNANSWERED, 503):
+            self.undecided.append(connection.request)
         if status == 503 and b"\r\nretry-after:" in answer.lower():
             self.retry_after += 1
 
@@ -110,13 +113,13 @@ def run_closed(job: Closed) -> Outcome:
         for connection, status, answer in client.wait(1.0):
             last = time.perf_counter()
             busy.discard(connection)
-            outcome.add(status, last - connection.since, answer, job.keep_bodies)
+            outcome.add(connection, status, last - connection.since, answer, job.keep_bodies)
             if last < end and (request := next(requests, None)) is not None:
                 following = connection if connection.is_open else client.connect()
                 client.send(following, request, last)
                 busy.add(following)
     for connection in busy:
-        outcome.add(UNANSWERED, time.perf_counter() - connection.since, b"", keep=False)
+        outcome.add(connection, UNANSWERED, time.perf_counter() - connection.since, b"", job.keep_bodies)
     outcome.elapsed_s, outcome.cpu_s = last - start, _cpu_s() - cpu
     client.close()
     return outcome
@@ -152,13 +155,13 @@ def run_open(job: Open) -> Outcome:
         for connection, status, answer in client.wait(max(0.0, pause)):
             last = time.perf_counter()
             done += 1
-            outcome.add(status, last - connection.since, answer, job.keep_bodies)
+            outcome.add(connection, status, last - connection.since, answer, job.keep_bodies)
             if connection.is_open:
                 idle.append(connection)
             else:
                 opened -= 1
-    for _ in range(total - done):
-        outcome.add(UNANSWERED, DRAIN_S, b"", keep=False)
+    if done < total:
+        outcome.latencies_ms.setdefault(UNANSWERED, []).extend([DRAIN_S * 1000] * (total - done))
     outcome.elapsed_s, outcome.cpu_s = last - start, _cpu_s() - cpu
     client.close()
     return outcome

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench import acts, load, redis_stats, smtp_sink
+from bench import acts, redis_stats, smtp_sink
 from bench.acts import Caller
 from bench.processes import HttpServer
 from bench.recorder import Recorder
@@ -93,8 +93,7 @@ def round_trips(stack: Stack, caller: Caller, patients: list[str], count: int) -
         _, idle_trips, idle_bytes, idle_s = recorded(nothing)
 
         def one_by_one(act: str, requests: list[bytes]) -> list[bytes]:
-            job = load.Closed(server.address, requests, 1, seconds=120.0, keep_bodies=True)
-            answers, trips, sent, spent_s = recorded(lambda: stack.all_good(stack.run(job)).bodies)
+            answers, trips, sent, spent_s = recorded(lambda: stack.batch(server, requests, 1))
             rows[act] = {
                 "round_trips": max(0.0, trips - idle_trips * spent_s / idle_s) / len(requests),
                 "bytes_sent": max(0.0, sent - idle_bytes * spent_s / idle_s) / len(requests),
