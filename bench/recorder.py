@@ -83,7 +83,12 @@ class Recorder:
     def _accept(self) -> None:
         client, _ = self._listener.accept()
         server = socket.socket(socket.AF_UNIX)
-        server.connect(self._target)
+        try:
+            server.connect(self._target)
+        except OSError:  # Redis is gone: so is the connection
+            client.close()
+            server.close()
+            return
         self._pairs[client], self._pairs[server] = (server, True), (client, False)
         for sock in (client, server):
             self._selector.register(sock, selectors.EVENT_READ)
