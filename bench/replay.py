@@ -215,7 +215,7 @@ def section(result: dict[str, Any], before: dict[str, Any]) -> str:
         )
     head = ["act", "CPU µs", "least", "target", "before", "scripts", "bytes", "answers that differ"]
     line = f"A fixed script of six commands, for comparison: {result['reference_us']:.0f} µs in the same run"
-    if before:
+    if before.get("reference_us"):
         line += f" (before: {before['reference_us']:.0f})"
     return f"{results.machine_line(result, 'python -m bench.replay')} {line}.\n\n{results.table(head, rows)}"
 
