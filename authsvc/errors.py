@@ -230,6 +230,12 @@ class InvalidAuthorizationCode(InvalidGrant):
     metric_values = ("unknown", "other_client", "pkce", "redirect", "reused", "expired", "revoked", "ended")
 
 
+class UnsupportedGrantType(AuthsvcError):
+    """The token endpoint knows no such grant (RFC 6749 §5.2)."""
+
+    oauth = OAuthError(400, "unsupported_grant_type", "Supported are authorization_code and refresh_token")
+
+
 class UnauthorizedClient(AuthsvcError):
     """A client asks for a grant that it isn't registered for."""
 

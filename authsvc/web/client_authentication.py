@@ -11,18 +11,16 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
+
+from flask import request
 
 from authsvc.errors import Fault, InvalidInput, Unauthenticated
 from authsvc.model import Client
 from authsvc.web import parsing
-from authsvc.web.client_ip import ClientIpResolver
-from authsvc.web.endpoint import REQUEST_INFO, Environ
+from authsvc.web.context import client_ip, current_service, request_info
 from authsvc.web.fields import PRACTICE
-
-if TYPE_CHECKING:
-    from authsvc.wiring import Service
+from authsvc.web.middleware import Environ
 
 MAX_HEADER = 1024
 CLIENT_ID = re.compile(PRACTICE, re.ASCII)
@@ -32,32 +30,35 @@ _SECRET = re.compile(r"[!-~]{1,200}")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
-def authenticate(service: Service, peers: ClientIpResolver, environ: Environ) -> Client:
-    """The calling client. Raises Unauthenticated; RateLimited after too many wrong secrets from the peer's network."""
-    client_id, secret = basic(environ.get("HTTP_AUTHORIZATION", ""))
-    client = service.clients.authenticate(client_id, secret, peers.of(environ))
-    environ[REQUEST_INFO].client = client.id
+def authenticate() -> Client:
+    """The calling client, by Basic. Raises Unauthenticated; RateLimited when its network sends too many wrong ones."""
+    client_id, secret = basic(request.headers.get("Authorization", ""))
+    client = current_service().clients.authenticate(client_id, secret, client_ip())
+    request_info().client = client.id
     return client
 
 
-def caller(
-    service: Service, peers: ClientIpResolver, environ: Environ, *, open_to_public: bool
-) -> tuple[Client, Mapping[str, str] | None]:
+def registered_client(*, open_to_public: bool) -> tuple[Client, Mapping[str, str] | None]:
     """The client that calls /oauth2, and the form if it had to be read for that.
 
     Raises Unauthenticated, RateLimited, Unavailable; for a form that can't be read TooLarge and InvalidInput.
     """
-    if environ.get("HTTP_AUTHORIZATION"):
-        return authenticate(service, peers, environ), None
-    if environ["REQUEST_METHOD"] != "POST" or not parsing.is_type(environ, parsing.FORM_TYPE):
+    if request.headers.get("Authorization"):
+        return authenticate(), None
+    if request.method != "POST" or not parsing.is_type(request.environ, parsing.FORM_TYPE):
         raise Unauthenticated("missing")
-    form = parsing.parse_form(parsing.read(environ), environ)
-    client = _from_form(service, form, peers.of(environ), open_to_public)
-    environ[REQUEST_INFO].client = client.id
+    form = _form()
+    client = _from_form(form, open_to_public)
+    request_info().client = client.id
     return client, form
 
 
-def _from_form(service: Service, form: Mapping[str, str], peer_ip: str, open_to_public: bool) -> Client:
+def _form() -> Mapping[str, str]:
+    environ: Environ = request.environ
+    return parsing.parse_form(parsing.read(environ), environ)
+
+
+def _from_form(form: Mapping[str, str], open_to_public: bool) -> Client:
     """A client that says in the form who it is: by an assertion, or by its id alone."""
     client_id, assertion = form.get("client_id", ""), form.get("client_assertion", "")
     asserts = bool(assertion) or "client_assertion_type" in form
@@ -68,14 +69,15 @@ def _from_form(service: Service, form: Mapping[str, str], peer_ip: str, open_to_
     if asserts:
         if not assertion or form.get("client_assertion_type") != JWT_BEARER:
             raise Unauthenticated("malformed")
-        return service.clients.authenticate_assertion(assertion, client_id, peer_ip)
+        return current_service().clients.authenticate_assertion(assertion, client_id, client_ip())
     if not client_id or not open_to_public:  # whichever client it names: who may introspect can keep a secret
         raise Unauthenticated("missing")
-    return service.clients.authenticate_public(client_id, peer_ip)
+    return current_service().clients.authenticate_public(client_id, client_ip())
 
 
-def beside_basic(form: Mapping[str, str], client: Client) -> Mapping[str, str]:
+def form_beside_basic(client: Client) -> Mapping[str, str]:
     """The form of a client that is known by Basic: the same client, and no second way (RFC 6749 §2.3)."""
+    form = _form()
     second = {"client_secret", "client_assertion", "client_assertion_type"}
     if second.intersection(form) or form.get("client_id", client.id) != client.id:
         raise _two_ways()

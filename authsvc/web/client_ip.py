@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from authsvc.web.endpoint import Environ
+from authsvc.web.middleware import Environ
 
 log = logging.getLogger("authsvc.web")
 

@@ -1,52 +1,61 @@
-"""What a Flask view finds of the application that serves it: the service, the sender of the request, the practice."""
+"""What a view finds of the application that serves it: the service, who sends the request, the practice."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, current_app, g, request
 
 from authsvc.errors import NotFound
-from authsvc.model import Practice, RequestContext
+from authsvc.model import Client, Practice, RequestContext
 from authsvc.web.client_ip import ClientIpResolver
-from authsvc.web.endpoint import REQUEST_INFO, Reply, RequestInfo
+from authsvc.web.errors import ErrorHandler
 from authsvc.web.fields import PRACTICE
+from authsvc.web.middleware import REQUEST_INFO, RequestInfo
 
 if TYPE_CHECKING:
-    from authsvc.web.errors import ErrorHandler
     from authsvc.wiring import Service
 
 _PRACTICE = re.compile(PRACTICE, re.ASCII)
 
 
-def install(app: Flask, service: Service, client_ip: ClientIpResolver, errors: ErrorHandler) -> None:
+def install(app: Flask, service: Service) -> ErrorHandler:
     """Give the views of `app` what the functions below return."""
-    app.extensions["authsvc"] = (service, client_ip, errors)
+    errors = ErrorHandler(service)
+    app.extensions["authsvc"] = (service, ClientIpResolver(service.settings.trusted_proxies), errors)
+    return errors
 
 
 def current_service() -> Service:
-    return cast("Service", current_app.extensions["authsvc"][0])
+    service: Service = current_app.extensions["authsvc"][0]
+    return service
 
 
 def request_info() -> RequestInfo:
-    return cast(RequestInfo, request.environ[REQUEST_INFO])
+    info: RequestInfo = request.environ[REQUEST_INFO]
+    return info
 
 
-def request_context(practice: Practice) -> RequestContext:
-    """For one act at this practice, by somebody without a client's credentials."""
-    client_ip = current_app.extensions["authsvc"][1].of(request.environ)
-    return current_service().act(practice, client_ip=client_ip, request_id=request_info().request_id)
+def client_ip() -> str:
+    """The address at the other end of the connection, behind the proxies that are trusted."""
+    resolver: ClientIpResolver = current_app.extensions["authsvc"][1]
+    return resolver.of(request.environ)
 
 
 def count_error(error: Exception) -> None:
     """Count and log an error that a page answers, like every other error."""
-    current_app.extensions["authsvc"][2].told(error, request.environ)
+    current_app.extensions["authsvc"][2].record(error, request.environ)
 
 
-def load_practice(practice_id: str) -> Practice:
-    """The practice of this request, also as `g.practice` for error pages. Raises NotFound, Unavailable."""
-    practice = current_service().practices.get(practice_id) if _PRACTICE.fullmatch(practice_id) else None
+def load_practice(practice_id: str, client: Client | None = None) -> Practice:
+    """The practice of this request, also as `g.practice` for error pages.
+
+    Raises NotFound, the same for one that doesn't exist and one that `client` doesn't serve; Unavailable.
+    """
+    if not _PRACTICE.fullmatch(practice_id) or (client is not None and not client.serves(practice_id)):
+        raise NotFound
+    practice = current_service().practices.get(practice_id)
     if practice is None:
         raise NotFound
     g.practice = practice
@@ -54,8 +63,12 @@ def load_practice(practice_id: str) -> Practice:
     return practice
 
 
-def to_response(reply: Reply) -> Response:
-    return current_app.response_class(reply.body, reply.status, reply.headers)
+def request_context(practice: Practice, client: Client | None = None, **more: Any) -> RequestContext:
+    """For one act at this practice, by a client or by somebody without credentials: only the latter's address is the
+    one at the other end of the connection."""
+    if client is None:
+        more["client_ip"] = client_ip()
+    return current_service().act(practice, client, request_id=request_info().request_id, **more)
 
 
 def see_other(location: str) -> Response:

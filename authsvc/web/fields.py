@@ -7,11 +7,14 @@ Every check is one that OpenAPI can say too, so the description is derived from 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import Any, ClassVar
 
-from marshmallow import ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
+
+from authsvc.errors import Fault
+from authsvc.web.parsing import MAX_FAULTS, pointer
 
 # C0, DEL, C1, line and paragraph separators, bidi overrides (a name could show itself backwards), lone surrogates.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -176,6 +179,61 @@ class Code(fields.String):
         return plain
 
 
-def messages(found: Any) -> Sequence[str]:
-    """marshmallow's messages of one member as a flat list."""
-    return [str(message) for message in found] if isinstance(found, list) else [str(found)]
+# --- members of answers -------------------------------------------------------------------------------------------
+
+
+def string(description: str = "", **more: Any) -> fields.String:
+    return fields.String(required=True, metadata={"description": description, **more} if description else more)
+
+
+def instant(description: str = "") -> fields.String:
+    return string(description, format="date-time")
+
+
+def seconds(description: str) -> fields.Integer:
+    return fields.Integer(required=True, metadata={"description": description, "minimum": 0})
+
+
+def count(description: str = "", **more: Any) -> fields.Integer:
+    return fields.Integer(required=True, metadata={"description": description, "minimum": 0}, **more)
+
+
+# --- whole objects --------------------------------------------------------------------------------------------------
+
+
+class Body(Schema):
+    """A JSON object with no other members than these; of those in `one_of` exactly one."""
+
+    one_of: tuple[str, ...] = ()
+
+    error_messages = words(unknown="is not a member of this call")
+
+
+class NoQuery(Body):
+    """Calls without filters take no query parameters: a misspelt filter must not pass silently."""
+
+    error_messages = words(unknown="is not a parameter of this call")
+
+
+NO_QUERY = NoQuery()
+
+
+def load(schema: Schema, sent: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
+    """What `schema` understands of `sent`, and every fault with its pointer. Costs about 10 µs."""
+    faults = _choice(getattr(schema, "one_of", ()), sent)
+    try:
+        return schema.load(sent), faults
+    except ValidationError as error:
+        for name, found in error.messages_dict.items():
+            where = "" if name == "_schema" else pointer("", name)
+            faults += [Fault(where, str(message)) for message in (found if isinstance(found, list) else [found])]
+        return {}, faults[:MAX_FAULTS]
+
+
+def _choice(names: tuple[str, ...], sent: Mapping[str, Any]) -> list[Fault]:
+    """Judged by what was sent, not by what was understood: a malformed `patient` is still one of the two."""
+    chosen = [name for name in names if name in sent]
+    if not names or len(chosen) == 1:
+        return []
+    required = f"exactly one of {' and '.join(names)} is required"
+    return [Fault(pointer("", name), required) for name in chosen or names]

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from authsvc.errors import Fault, InvalidInput, TooLarge, UnsupportedMediaType
-from authsvc.web.endpoint import Environ
+from authsvc.web.middleware import Environ
 
 MAX_BODY_BYTES = 16 * 1024
 MAX_DEPTH = 8  # no body of ours nests at all; this only bounds the work on one that does

@@ -15,7 +15,8 @@ from authsvc import errors
 from authsvc.config.limits import fields as ratelimit_fields
 from authsvc.errors import AuthsvcError
 from authsvc.web import www_authenticate
-from authsvc.web.endpoint import Headers, Reply, json_bytes
+from authsvc.web.middleware import Headers, Reply
+from authsvc.web.responses import json_bytes
 
 PROBLEM_TYPE = "application/problem+json"
 
@@ -77,21 +78,15 @@ def headers(error: Exception) -> Headers:
     return []
 
 
-class Problems:
-    """Turns errors into answers. `base` is where the pages are: `<public_url>/problems/`."""
-
-    def __init__(self, public_url: str) -> None:
-        self.base = f"{public_url.rstrip('/')}/problems/"
-
-    def reply(self, error: Exception) -> Reply:
-        """The answer to `error`; to anything that isn't ours, the one that reveals nothing."""
-        known = error if isinstance(error, AuthsvcError) and error.slug != "internal" else AuthsvcError()
-        kind = PROBLEM_TYPES[known.slug]
-        document = {
-            "type": self.base + kind.slug,
-            "title": kind.title,
-            "status": known.status,
-            "detail": kind.detail.format_map(vars(known)),
-            **members(known),
-        }
-        return Reply(known.status, [("Content-Type", PROBLEM_TYPE), *headers(known)], json_bytes(document))
+def reply(error: Exception, public_url: str) -> Reply:
+    """The problem document of `error`; of anything that isn't ours, the one that reveals nothing."""
+    known = error if isinstance(error, AuthsvcError) and error.slug != "internal" else AuthsvcError()
+    kind = PROBLEM_TYPES[known.slug]
+    document = {
+        "type": f"{public_url.rstrip('/')}/problems/{kind.slug}",
+        "title": kind.title,
+        "status": known.status,
+        "detail": kind.detail.format_map(vars(known)),
+        **members(known),
+    }
+    return Reply(known.status, [("Content-Type", PROBLEM_TYPE), *headers(known)], json_bytes(document))

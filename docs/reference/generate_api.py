@@ -67,7 +67,7 @@ def table(operations: Sequence[Operation]) -> str:
             if one.permission
             else {"client": "any client", "patient": "bearer"}.get(one.security or "", "public")
         )
-        rows.append(f"| `{one.method} {one.path}` | {one.told} | {permission} | {members(one)} | {answers(one)} |")
+        rows.append(f"| `{one.method} {one.path}` | {one.summary} | {permission} | {members(one)} | {answers(one)} |")
     return "\n".join(rows) + "\n"
 
 

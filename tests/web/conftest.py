@@ -15,9 +15,13 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from authsvc.store.connection import Connection
+from authsvc.web.api import openapi
 from authsvc.web.app import create_admin_app, create_app
 from tests.fakes import FakeClock, SeededEntropy
 from tests.flows.conftest import House
+
+API = [operation for operation in openapi.OPERATIONS if operation.path.startswith("/v1/practices")]
+OAUTH = [operation for operation in openapi.OPERATIONS if operation.path.startswith("/oauth2")]
 
 
 class Web:

@@ -13,7 +13,7 @@ from werkzeug.exceptions import BadRequest
 from authsvc import errors
 from authsvc.errors import AuthsvcError
 from authsvc.web import middleware, problems
-from authsvc.web.oauth import errors as oauth_errors
+from authsvc.web.errors import oauth_error
 from tests.web.conftest import Web, slug
 
 SWEEP = [
@@ -128,6 +128,7 @@ def test_every_error_class_has_a_problem_type_of_its_status_or_never_reaches_a_c
         errors.InvalidRefreshToken,
         errors.InvalidScope,
         errors.UnauthorizedClient,
+        errors.UnsupportedGrantType,
     }
     assert elsewhere - only_at_oauth == {
         errors.SignInNeeded,  # leads to the sign-in page
@@ -146,12 +147,11 @@ def test_every_error_class_has_a_problem_type_of_its_status_or_never_reaches_a_c
 
 
 def test_an_error_that_has_no_row_reveals_nothing() -> None:
-    told = problems.Problems("https://auth.example.org")
-    for error in (errors.AlreadyExists("client billing"), ValueError("secret"), oauth_errors):
-        reply = told.reply(error)  # type: ignore[arg-type]
-        assert reply.status == 500
-        assert b"billing" not in reply.body
-        assert b"secret" not in reply.body
+    for error in (errors.AlreadyExists("client billing"), ValueError("secret"), KeyError("secret")):
+        for reply in (problems.reply(error, "https://auth.example.org"), oauth_error(error)):
+            assert reply.status == 500
+            assert b"billing" not in reply.body
+            assert b"secret" not in reply.body
 
 
 def test_every_problem_type_has_a_page_and_the_index_leads_there(shared: Web) -> None:

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from authsvc.web.api import operations
 from authsvc.web.endpoint import Operation
-from tests.web.conftest import Web, pointers, slug
+from tests.web.conftest import API, Web, pointers, slug
 
 GOOD: dict[str, dict[str, Any]] = {
     "startCode": {"email": "ann@example.org", "locale": "es", "client_ip": "203.0.113.7"},
@@ -32,7 +31,7 @@ GOOD: dict[str, dict[str, Any]] = {
 }
 """For each call with a body, one that is understood."""
 
-TAKING = [operation for operation in operations.OPERATIONS if operation.body is not None]
+TAKING = [operation for operation in API if operation.body is not None]
 MEMBERS = [(operation, name) for operation in TAKING for name in GOOD[operation.id]]
 CONTROL = ["\x00", "\n", "\x1b[31m", "\x7f", "\x85", "\u2028", "\u202e", "\ud800"]
 

@@ -6,11 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from authsvc.web.api import operations
-from authsvc.web.oauth import tokens as oauth_tokens
-from tests.web.conftest import Web, basic, slug
+from authsvc.web.endpoint import Operation
+from tests.web.conftest import API, OAUTH, Web, basic, slug
 
-TEMPLATES = sorted({operation.path for operation in operations.OPERATIONS})
+TEMPLATES = sorted({operation.path for operation in API})
 PATHS = [
     path.format(practice="maple", id="p1", link_id="2aAI5o1ZbOlZWs7K", sid="2aAI5o1ZbOlZWs7K") for path in TEMPLATES
 ]
@@ -76,9 +75,9 @@ def test_unknown_paths_are_404_for_clients_and_never_a_redirect(shared: Web, pat
     assert "Location" not in answer.headers
 
 
-@pytest.mark.parametrize("operation", operations.OPERATIONS, ids=lambda operation: operation.id)
+@pytest.mark.parametrize("operation", API, ids=lambda operation: operation.id)
 def test_a_client_without_the_permission_gets_403_before_its_body_is_looked_at(
-    shared: Web, operation: operations.Operation
+    shared: Web, operation: Operation
 ) -> None:
     path = operation.path.format(practice="maple", id="p1", link_id="x", sid="x")
     answer = shared.call(operation.method, path, headers=shared.client("poor"), data=b"x" * 20_000)
@@ -134,7 +133,7 @@ def test_a_client_of_every_practice_serves_those_that_are_there(shared: Web) -> 
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("path", [*(operation.path for operation in oauth_tokens.OPERATIONS), "/oauth2", "/oauth2/x/y"])
+@pytest.mark.parametrize("path", [*(operation.path for operation in OAUTH), "/oauth2", "/oauth2/x/y"])
 def test_oauth_paths_ask_who_calls_first_in_their_own_words(shared: Web, path: str, method: str) -> None:
     answer = shared.bare(method, path)
     assert answer.status_code == 401

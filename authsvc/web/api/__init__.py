@@ -1,1 +1,11 @@
-"""The calls of practice services, below `/v1/practices`, and their OpenAPI description."""
+"""The calls of practice services, below `/v1/practices`, a file a noun, and their OpenAPI description."""
+
+from flask import Blueprint
+
+from authsvc.web.api import codes, links, patients, sessions
+
+PREFIX = "/v1/practices/<practice>"
+
+blueprint = Blueprint("api", __name__, url_prefix=PREFIX)
+for noun in (codes, links, patients, sessions):
+    blueprint.register_blueprint(noun.blueprint)

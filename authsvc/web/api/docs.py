@@ -6,18 +6,15 @@ nothing else. Without that package there is no `/docs`.
 
 from __future__ import annotations
 
-import functools
 from importlib import resources
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
+from flask import Blueprint, Response, current_app
+from flask.typing import ResponseReturnValue
+
+from authsvc.errors import NotFound
 from authsvc.web.api import openapi
-from authsvc.web.endpoint import Environ, Reply, json_reply
-from authsvc.web.middleware import FastPath
-from authsvc.web.oauth.discovery import readable
-
-if TYPE_CHECKING:
-    from authsvc.config.workflows import Catalogue
+from authsvc.web.context import current_service
 
 PACKAGE = "flask_swagger_ui"
 ASSETS = {
@@ -57,32 +54,31 @@ _START = b"""SwaggerUIBundle({
 """
 
 
-class DocsPage:
-    def __init__(self, public_url: str, catalogue: Catalogue) -> None:
-        self._public_url = public_url
-        self._catalogue = catalogue
-
-    @functools.cached_property
-    def _document(self) -> Reply:
-        return json_reply(200, openapi.document(self._public_url, self._catalogue))
-
-    def openapi(self, environ: Environ) -> Reply:
-        readable(environ)
-        return self._document
-
-    def routes(self) -> dict[str, FastPath]:
-        found: dict[str, FastPath] = {"/openapi.json": self.openapi}
-        if find_spec(PACKAGE) is not None:
-            found["/docs"] = _file(_PAGE, "text/html; charset=utf-8")
-            found["/docs/start.js"] = _file(_START, "text/javascript; charset=utf-8")
-            for name, content_type in ASSETS.items():
-                found[f"/docs/{name}"] = _file((resources.files(PACKAGE) / "dist" / name).read_bytes(), content_type)
-        return found
+blueprint = Blueprint("docs", __name__)
 
 
-def _file(body: bytes, content_type: str) -> FastPath:
-    def send(environ: Environ) -> Reply:
-        readable(environ)
-        return Reply(200, [("Content-Type", content_type), ("Content-Security-Policy", CSP)], body)
+@blueprint.get("/openapi.json")
+def openapi_json() -> ResponseReturnValue:
+    service = current_service()
+    return openapi.document(service.settings.public_url, service.catalogue)
 
-    return send
+
+@blueprint.get("/docs")
+def page() -> Response:
+    return _send(_PAGE, "text/html; charset=utf-8")
+
+
+@blueprint.get("/docs/<name>")
+def asset(name: str) -> Response:
+    if name == "start.js":
+        return _send(_START, "text/javascript; charset=utf-8")
+    if name not in ASSETS or find_spec(PACKAGE) is None:
+        raise NotFound
+    return _send((resources.files(PACKAGE) / "dist" / name).read_bytes(), ASSETS[name])
+
+
+def _send(body: bytes, content_type: str) -> Response:
+    """Raises NotFound where the package isn't installed."""
+    if find_spec(PACKAGE) is None:
+        raise NotFound
+    return current_app.response_class(body, headers=[("Content-Type", content_type), ("Content-Security-Policy", CSP)])

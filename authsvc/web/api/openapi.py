@@ -1,4 +1,4 @@
-"""The API's description (OpenAPI 3.1), derived from the tables of operations and their marshmallow schemas.
+"""The API's description (OpenAPI 3.1), derived from what stands beside the views and from their marshmallow schemas.
 
 Nothing is described twice: a path, a permission, a field or a problem that changes in the code changes here. The
 contract tests call the service as this document says and compare.
@@ -12,27 +12,30 @@ from typing import TYPE_CHECKING, Any
 
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
+from flask import Flask
 
 from authsvc import __version__
-from authsvc.web import health
-from authsvc.web.api import operations
+from authsvc.errors import ALL
+from authsvc.web import api, health
 from authsvc.web.api.openapi_operation import OperationDescription
+from authsvc.web.endpoint import Operation, operations
 from authsvc.web.fields import PATIENT, PRACTICE
-from authsvc.web.oauth import discovery, forward_auth, revocations
-from authsvc.web.oauth import errors as oauth_errors
-from authsvc.web.oauth import tokens as oauth_tokens
+from authsvc.web.oauth import discovery, forward_auth, revocations, tokens
 
 if TYPE_CHECKING:
     from authsvc.config.workflows import Catalogue
 
-OPERATIONS = (
-    *operations.OPERATIONS,
-    *oauth_tokens.OPERATIONS,
-    *discovery.OPERATIONS,
-    *forward_auth.OPERATIONS,
-    *revocations.OPERATIONS,
-    *health.OPERATIONS,
-)
+
+def _operations() -> tuple[Operation, ...]:
+    """Those beside views, and those that are answered before Flask."""
+    app = Flask(__name__, static_folder=None)
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    for blueprint in (api.blueprint, tokens.blueprint, discovery.blueprint, revocations.blueprint):
+        app.register_blueprint(blueprint)
+    return (*operations(app), *discovery.OPERATIONS, *forward_auth.OPERATIONS, *health.OPERATIONS)
+
+
+OPERATIONS = _operations()
 
 _PATHS: Mapping[str, dict[str, Any]] = {
     "practice": {"schema": {"type": "string", "pattern": PRACTICE}, "example": "maple"},
@@ -94,7 +97,7 @@ _OAUTH_ERROR = {
     "type": "object",
     "required": ["error"],
     "properties": {
-        "error": {"enum": sorted({"unsupported_grant_type", *(answer.code for answer in oauth_errors.ANSWERS)})},
+        "error": {"enum": sorted({error.oauth.code for error in ALL})},
         "error_description": {"type": "string"},
     },
 }
@@ -129,10 +132,13 @@ def document(public_url: str, catalogue: Catalogue | None = None) -> dict[str, A
         },
     )
     spec.components.security_scheme("patient", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
-    for path, here in operations.by_path(OPERATIONS).items():
+    by_path: dict[str, dict[str, Any]] = {}
+    for operation in OPERATIONS:
+        described = OperationDescription(plugin, operation).document()
+        by_path.setdefault(operation.path, {})[operation.method.lower()] = described
+    for path, described in by_path.items():
         names = re.findall(r"\{(\w+)\}", path)
         parameters = [{"name": name, "in": "path", "required": True, **_PATHS[name]} for name in names]
-        described = {method.lower(): OperationDescription(plugin, one).document() for method, one in here.items()}
         spec.path(path, operations=described, parameters=parameters)
     whole: dict[str, Any] = spec.to_dict()
     _exactly_one(whole["components"]["schemas"])
@@ -144,7 +150,7 @@ def document(public_url: str, catalogue: Catalogue | None = None) -> dict[str, A
 
 def _exactly_one(schemas: dict[str, Any]) -> None:
     """What marshmallow can't say of two fields together."""
-    for operation in operations.OPERATIONS:
+    for operation in OPERATIONS:
         choice = getattr(operation.body, "one_of", ())
         if choice:
             schemas[type(operation.body).__name__]["oneOf"] = [{"required": [name]} for name in choice]

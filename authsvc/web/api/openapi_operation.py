@@ -8,12 +8,10 @@ from typing import Any
 from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema
 
-from authsvc.web.api import operations
+from authsvc.errors import ALL
 from authsvc.web.client_authentication import JWT_BEARER
 from authsvc.web.endpoint import Operation, Success
-from authsvc.web.oauth import errors as oauth_errors
-from authsvc.web.oauth import forward_auth
-from authsvc.web.oauth import tokens as oauth_tokens
+from authsvc.web.oauth import forward_auth, tokens
 from authsvc.web.parsing import FORM_TYPE, JSON_TYPE
 from authsvc.web.problems import PROBLEM_TYPE, PROBLEM_TYPES
 
@@ -29,9 +27,6 @@ MEDIA = {
     "/keys/{kid}.pem": "application/x-pem-file",
 }
 """Where the answer isn't plain JSON."""
-
-_NEEDED = {oauth_tokens.CODE: ("code", "redirect_uri", "code_verifier"), oauth_tokens.REFRESH: ("refresh_token",)}
-"""What each grant type comes with."""
 
 _WAYS_CONFIDENTIAL = (
     "The client authenticates in the one way that it is registered for: HTTP Basic (`client_secret_basic`), or a "
@@ -53,6 +48,9 @@ _ON_STATUS = {
 }
 
 
+ANSWERS = {error.oauth for error in ALL}
+
+
 class OperationDescription:
     """One operation as OpenAPI."""
 
@@ -62,7 +60,7 @@ class OperationDescription:
 
     @property
     def _at_oauth(self) -> bool:
-        return self._operation.path.startswith(oauth_tokens.GUARDED)
+        return self._operation.path.startswith("/oauth2")
 
     def document(self) -> dict[str, Any]:
         operation = self._operation
@@ -73,8 +71,8 @@ class OperationDescription:
             told.append(f"Needs the permission `{operation.permission}`.")
         said: dict[str, Any] = {
             "operationId": operation.id,
-            "summary": operation.told,
-            "description": " ".join(told) or operation.told,
+            "summary": operation.summary,
+            "description": " ".join(told) or operation.summary,
             "tags": [operation.tag],
             "responses": self._responses(),
             "security": [{operation.security: []}] if operation.security else [],
@@ -130,10 +128,10 @@ class OperationDescription:
             },
         }
         if "grant_type" in form:
-            names["grant_type"]["enum"] = list(oauth_tokens.GRANTS)
+            names["grant_type"]["enum"] = list(tokens.GRANTS)
             schema["oneOf"] = [
                 {"properties": {"grant_type": {"const": grant}}, "required": list(needs)}
-                for grant, needs in _NEEDED.items()
+                for grant, needs in tokens.GRANTS.items()
             ]
         return schema
 
@@ -147,7 +145,7 @@ class OperationDescription:
         for status, successes in by_status.items():
             responses[str(status)] = self._success(status, successes)
         if self._at_oauth:
-            responses |= {str(answer.status): self._oauth_error(answer.status) for answer in oauth_errors.ANSWERS}
+            responses |= {str(answer.status): self._oauth_error(answer.status) for answer in ANSWERS}
         else:
             for status, slugs in self._problems().items():
                 responses[str(status)] = self._problem(status, slugs)
@@ -156,13 +154,13 @@ class OperationDescription:
     def _success(self, status: int, successes: Sequence[Success]) -> dict[str, Any]:
         operation = self._operation
         headers = ["X-Request-Id"]
-        if operation.path.startswith(operations.P):
+        if operation.path.startswith("/v1/practices"):
             headers += ["RateLimit", "RateLimit-Policy"]
         if operation.path == forward_auth.PATH:
             headers += [name for name, _ in forward_auth.HEADERS]
         if operation.tag == "discovery":
             headers.append("ETag")
-        said: dict[str, Any] = {"description": " ".join(success.told for success in successes)}
+        said: dict[str, Any] = {"description": " ".join(success.description for success in successes)}
         said["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
         content = self._content(status, successes)
         if content:
@@ -214,7 +212,7 @@ class OperationDescription:
         return {"description": told, "headers": _on(status), "content": {PROBLEM_TYPE: {"schema": schema}}}
 
     def _oauth_error(self, status: int) -> dict[str, Any]:
-        codes = sorted({answer.code for answer in oauth_errors.ANSWERS if answer.status == status})
+        codes = sorted({answer.code for answer in ANSWERS if answer.status == status})
         told = ", ".join(f"`{code}`" for code in codes)
         schema = {"$ref": "#/components/schemas/OAuthError"}
         return {"description": told, "headers": _on(status), "content": {JSON_TYPE: {"schema": schema}}}

@@ -23,7 +23,7 @@ from authsvc import i18n
 from authsvc.i18n import LANGUAGES, Language
 from authsvc.model import Practice
 from authsvc.web.browser import branding, static_pages
-from authsvc.web.endpoint import Headers
+from authsvc.web.middleware import Headers
 
 DEFAULTS: dict[str, Any] = {
     "address_masked": False,

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, current_app, render_template, url_for
 from markupsafe import Markup, escape
 
 from authsvc.errors import NotFound
-from authsvc.web.endpoint import Headers
+from authsvc.web.middleware import Headers
 from authsvc.web.problems import PROBLEM_TYPES
 
 blueprint = Blueprint("static_pages", __name__)

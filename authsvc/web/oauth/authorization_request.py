@@ -12,13 +12,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from flask import request
+
 from authsvc.errors import AuthorizationError, TooLarge, UnregisteredClient
 from authsvc.flows.forward_auth import ACR_ORDER
 from authsvc.flows.token_issuer import OPENID
 from authsvc.model import AuthorizationRequest, Client
 from authsvc.web import parsing
 from authsvc.web.client_authentication import CLIENT_ID
-from authsvc.web.endpoint import Environ
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service
@@ -44,15 +45,14 @@ _HINT = re.compile(r"alh_[A-Za-z0-9_-]{43}")
 LOCALES = re.compile(r"[A-Za-z0-9-]{1,35}( [A-Za-z0-9-]{1,35}){0,9}")
 
 
-def pairs(environ: Environ) -> list[tuple[str, str]]:
-    """A request's parameters, from the query or the form (OpenID Connect Core §3.1.2.1: both must do).
-
-    Raises UnregisteredClient for what can't be read.
+def parameters() -> list[tuple[str, str]]:
+    """What was sent to an endpoint that a browser is led to, from the query or the form (OpenID Connect Core §3.1.2.1:
+    both must do). Raises UnregisteredClient for what can't be read.
     """
     try:
-        if environ["REQUEST_METHOD"] == "POST":
-            return parsing.parse_pairs(parsing.read(environ).decode("utf-8"))
-        return parsing.parse_pairs(environ.get("QUERY_STRING", ""))
+        if request.method == "POST":
+            return parsing.parse_pairs(parsing.read(request.environ).decode("utf-8"))
+        return parsing.parse_pairs(request.environ.get("QUERY_STRING", ""))
     except (TooLarge, ValueError):
         raise UnregisteredClient("encoding") from None
 

@@ -10,14 +10,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from authsvc.errors import KeysetUnusable, MethodNotAllowed, NotFound
+from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
+
+from authsvc.errors import KeysetUnusable, NotFound
 from authsvc.i18n import LANGUAGES
-from authsvc.web.endpoint import Environ, Headers, Operation, Reply, Success, json_bytes
-from authsvc.web.oauth.tokens import REFRESH
+from authsvc.web.context import current_service
+from authsvc.web.endpoint import Operation, Success, endpoint
+from authsvc.web.middleware import Environ, FastPath, Headers, Reply, read_only
+from authsvc.web.oauth.tokens import GRANTS
+from authsvc.web.responses import conditional, json_bytes, to_response
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service
@@ -27,7 +32,6 @@ OPENID = "/.well-known/openid-configuration"
 JWKS = "/.well-known/jwks.json"
 KID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 METADATA_MAX_AGE_S = 3600
-READS = ("GET", "HEAD")
 
 CONFIDENTIAL = ["client_secret_basic", "private_key_jwt"]
 METHODS = [*CONFIDENTIAL, "none"]
@@ -39,15 +43,20 @@ CLAIMS = ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr",
 OPEN: Headers = [("Access-Control-Allow-Origin", "*"), ("Cross-Origin-Resource-Policy", "cross-origin")]
 
 
+def fast_paths(service: Service) -> dict[str, FastPath]:
+    """path → document."""
+    documents = Discovery(service)
+    return {JWKS: documents.jwks, **dict.fromkeys(metadata_paths(service.settings.public_url), documents.metadata)}
+
+
 class Discovery:
-    """The public documents of one service."""
+    """The public documents of one service that gateways and clients ask for most, without Flask."""
 
     def __init__(self, service: Service) -> None:
         self._keys = service.signing_keys
         self._signing_alg = service.settings.signing_alg
         age = f"public, max-age={service.settings.jwks_max_age_s}"
         self._jwks_headers: Headers = [("Content-Type", "application/jwk-set+json"), ("Cache-Control", age), *OPEN]
-        self._pem_headers: Headers = [("Content-Type", "application/x-pem-file"), ("Cache-Control", age), *OPEN]
         self._metadata = metadata(service)
         self._documents: dict[str, bytes] = {}  # by the ETag of the key set
         self._metadata_headers: Headers = [
@@ -58,12 +67,12 @@ class Discovery:
 
     def jwks(self, environ: Environ) -> Reply:
         """The key set. Raises KeysetUnusable while there is none: an empty set would wipe good caches."""
-        readable(environ)
+        read_only(environ)
         body, etag = self._keys.jwks()
         return conditional(environ, body, etag if etag.startswith('"') else f'"{etag}"', self._jwks_headers)
 
     def metadata(self, environ: Environ) -> Reply:
-        readable(environ)
+        read_only(environ)
         body = self._document()
         return conditional(environ, body, _etag(body), self._metadata_headers)
 
@@ -81,29 +90,28 @@ class Discovery:
             self._documents = {version: body}
         return body
 
-    def pem(self, environ: Environ, path: Mapping[str, str]) -> Reply:
-        """One public key, for gateways that can't read a key set."""
-        pem = self._keys.pem(path["kid"]) if KID.fullmatch(path["kid"]) else None
-        if pem is None:
-            raise NotFound
-        readable(environ)
-        body = pem.encode("ascii")
-        return conditional(environ, body, _etag(body), self._pem_headers)
+
+blueprint = Blueprint("discovery", __name__)
 
 
-def readable(environ: Environ) -> None:
-    """Raises MethodNotAllowed for anything but GET and HEAD."""
-    if environ["REQUEST_METHOD"] not in READS:
-        raise MethodNotAllowed(READS)
-
-
-def conditional(environ: Environ, body: bytes, etag: str, headers: Headers) -> Reply:
-    """304 when the caller has this version (RFC 9110 §13.1.2)."""
-    known = environ.get("HTTP_IF_NONE_MATCH")
-    # An entity tag is quoted and ours is a digest: where it stands in a list, it was meant, weak or strong.
-    if known and (etag in known or known.strip() == "*"):
-        return Reply(304, [("ETag", etag), *headers[1:]])
-    return Reply(200, [("ETag", etag), *headers], body)
+@blueprint.get("/keys/<kid>.pem")
+@endpoint(
+    "getKeyPem",
+    "One public key as PEM",
+    Success(200, "SubjectPublicKeyInfo in PEM."),
+    Success(304, "Unchanged."),
+    security=None,
+    problems=("not-found", "unavailable"),
+)
+def pem(kid: str) -> ResponseReturnValue:
+    """For gateways that can't read a key set."""
+    found = current_service().signing_keys.pem(kid) if KID.fullmatch(kid) else None
+    if found is None:
+        raise NotFound
+    body = found.encode("ascii")
+    age = f"public, max-age={current_service().settings.jwks_max_age_s}"
+    headers: Headers = [("Content-Type", "application/x-pem-file"), ("Cache-Control", age), *OPEN]
+    return to_response(conditional(request.environ, body, _etag(body), headers))
 
 
 def _etag(body: bytes) -> str:
@@ -139,7 +147,7 @@ def metadata(service: Service) -> dict[str, Any]:
         "introspection_endpoint_auth_methods_supported": CONFIDENTIAL,
         "introspection_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGS,
         # Said, since the default would advertise the implicit grant.
-        "grant_types_supported": ["authorization_code", REFRESH],
+        "grant_types_supported": list(GRANTS),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "code_challenge_methods_supported": ["S256"],
@@ -162,27 +170,31 @@ def metadata(service: Service) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value not in ([], "")}
 
 
-OPERATIONS = (
+OPERATIONS = tuple(
     Operation(
-        "getJwks", "GET", JWKS, "The public signing keys", tag="discovery", security=None,
-        run=Discovery.jwks,
-        success=(Success(200, "A JWK set (RFC 7517), with the next key well before it signs."),
-                 Success(304, "Unchanged.")),
-        problems=("unavailable",),
-    ),
-    Operation(
-        "getMetadata", "GET", WELL_KNOWN, "What this authorization server offers", tag="discovery", security=None,
-        run=Discovery.metadata, success=(Success(200, "RFC 8414."), Success(304, "Unchanged.")),
-    ),
-    Operation(
-        "getOpenidConfiguration", "GET", OPENID, "What this OpenID Provider offers", tag="discovery", security=None,
-        run=Discovery.metadata,
-        success=(Success(200, "OpenID Connect Discovery 1.0; the same document."), Success(304, "Unchanged.")),
-    ),
-    Operation(
-        "getKeyPem", "GET", "/keys/{kid}.pem", "One public key as PEM", tag="discovery", security=None,
-        run=Discovery.pem,
-        success=(Success(200, "SubjectPublicKeyInfo in PEM."), Success(304, "Unchanged.")),
-        problems=("not-found", "unavailable"),
-    ),
-)  # fmt: skip
+        operation_id,
+        summary,
+        (Success(200, description), Success(304, "Unchanged.")),
+        path=path,
+        tag="discovery",
+        security=None,
+        problems=problems,
+    )
+    for operation_id, path, summary, description, problems in (
+        (
+            "getJwks",
+            JWKS,
+            "The public signing keys",
+            "A JWK set (RFC 7517), with the next key well before it signs.",
+            ("unavailable",),
+        ),
+        ("getMetadata", WELL_KNOWN, "What this authorization server offers", "RFC 8414.", ()),
+        (
+            "getOpenidConfiguration",
+            OPENID,
+            "What this OpenID Provider offers",
+            "OpenID Connect Discovery 1.0; the same document.",
+            (),
+        ),
+    )
+)

@@ -9,14 +9,14 @@ forwarded header are ignored: nothing is decided from what a client can say.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from authsvc.errors import TokenInsufficient, TokenInvalid, TokenMissing
 from authsvc.flows.forward_auth import ACR_ORDER
 from authsvc.web import parsing
-from authsvc.web.endpoint import REQUEST_INFO, Environ, Operation, Reply, Success
+from authsvc.web.endpoint import Operation, Success
 from authsvc.web.fields import UNPRINTABLE
+from authsvc.web.middleware import REQUEST_INFO, Environ, FastPath, Reply
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service
@@ -37,23 +37,23 @@ HEADERS = (
 )
 
 
-class ForwardAuthEndpoint:
-    """Answers gateways."""
+def forward_auth(service: Service) -> FastPath:
+    """The answer to gateways. It raises TokenMissing and TokenInvalid (401), TokenInsufficient (403; for `acr` 401),
+    Unavailable."""
+    gateway = service.forward_auth
 
-    def __init__(self, service: Service) -> None:
-        self._gateway = service.forward_auth
-
-    def judge(self, environ: Environ) -> Reply:
-        """Raises TokenMissing and TokenInvalid (401), TokenInsufficient (403; for `acr` 401), Unavailable."""
+    def answer(environ: Environ) -> Reply:
         token = bearer(environ.get("HTTP_AUTHORIZATION", ""))
         wanted = requirements(environ.get("QUERY_STRING", ""))
         if wanted is None:
             # Named wrongly: the token is judged all the same, since 401 comes before 403.
-            self._gateway.authorise(token, None, None, None, None)
+            gateway.authorise(token, None, None, None, None)
             raise TokenInsufficient("practice")
-        claims = self._gateway.authorise(token, *wanted)
+        claims = gateway.authorise(token, *wanted)
         environ[REQUEST_INFO].practice = claims["practice"]
         return Reply(200, [(name, str(claims.get(claim, ""))) for name, claim in HEADERS])
+
+    return answer
 
 
 def bearer(header: str) -> str:
@@ -94,18 +94,25 @@ def requirements(query: str) -> tuple[str, str | None, str | None, str | None, s
     return values["practice"], scope, resource, acr, audience
 
 
-_TOLD: Mapping[str, Any] = {
-    "tag": "gateways",
-    "security": "patient",
-    "run": ForwardAuthEndpoint.judge,
-    "success": (Success(200, "The token may pass. What it says is in the X-Auth headers, perhaps empty."),),
-    "problems": ("missing-token", "invalid-token", "insufficient-token", "unavailable"),
-}
-
-OPERATIONS = (
+OPERATIONS = tuple(
     Operation(
-        "forwardAuth", "GET", PATH, "Ask whether a patient's token may pass", **_TOLD,
-        detail="Any method is judged the same way; the method, body and headers of the original request are ignored.",
-    ),
-    Operation("forwardAuthPost", "POST", PATH, "The same, for gateways that keep the method", **_TOLD),
-)  # fmt: skip
+        operation_id,
+        summary,
+        (Success(200, "The token may pass. What it says is in the X-Auth headers, perhaps empty."),),
+        method=method,
+        path=PATH,
+        tag="gateways",
+        security="patient",
+        problems=("missing-token", "invalid-token", "insufficient-token", "unavailable"),
+        detail=detail,
+    )
+    for operation_id, method, summary, detail in (
+        (
+            "forwardAuth",
+            "GET",
+            "Ask whether a patient's token may pass",
+            "Any method is judged the same way; the method, body and headers of the original request are ignored.",
+        ),
+        ("forwardAuthPost", "POST", "The same, for gateways that keep the method", ""),
+    )
+)

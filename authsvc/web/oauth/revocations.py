@@ -5,57 +5,47 @@ It names sessions, links, tokens and keys by ids that mean nothing to anybody wh
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
 
-from authsvc.errors import InvalidInput, NotFound
 from authsvc.flows.revocations import STEP_S
-from authsvc.web import parsing
-from authsvc.web.api import schemas
-from authsvc.web.endpoint import REQUEST_INFO, Environ, Headers, Operation, Reply, Success
-from authsvc.web.fields import PRACTICE
-from authsvc.web.oauth.discovery import OPEN, conditional, readable
+from authsvc.model import RequestContext
+from authsvc.web.context import current_service
+from authsvc.web.endpoint import Success, endpoint
+from authsvc.web.fields import NoQuery, cursor
+from authsvc.web.middleware import Headers
+from authsvc.web.oauth.discovery import OPEN
+from authsvc.web.responses import conditional, to_response
 
-if TYPE_CHECKING:
-    from authsvc.wiring import Service
+blueprint = Blueprint("revocations", __name__)
 
-PATH = "/revocations/{practice}"
-_PRACTICE = re.compile(PRACTICE, re.ASCII)
-
-
-class Revocations:
-    """Answers those who verify offline."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        age = f"public, max-age={STEP_S}"
-        self._headers: Headers = [("Content-Type", "application/jwt"), ("Cache-Control", age), *OPEN]
-
-    def feed(self, environ: Environ, path: Mapping[str, str]) -> Reply:
-        """Raises NotFound, InvalidInput, Unavailable, KeysetUnusable."""
-        name = path["practice"]
-        if not _PRACTICE.fullmatch(name) or self._service.practices.get(name) is None:
-            raise NotFound
-        environ[REQUEST_INFO].practice = name
-        readable(environ)
-        sent, repeated = parsing.parse_query(environ.get("QUERY_STRING", ""))
-        query, wrong = schemas.load(_SINCE, sent)
-        if repeated or wrong:
-            raise InvalidInput(*repeated, *wrong)
-        feed = self._service.revocations.feed(name, int(query.get("since", "0")))
-        return conditional(environ, feed.token.encode("ascii"), f'"{feed.etag}"', self._headers)
+_HEADERS: Headers = [
+    ("Content-Type", "application/jwt"),
+    ("Cache-Control", f"public, max-age={STEP_S}"),
+    *OPEN,
+]
 
 
-_SINCE = schemas.Since()
+class Since(NoQuery):
+    since = cursor()
 
-OPERATIONS = (
-    Operation(
-        "getRevocations", "GET", PATH, "What was revoked of late, for offline verifiers", tag="gateways",
-        security=None, run=Revocations.feed, query=_SINCE,
-        success=(Success(200, "A JWT (typ `revocations+jwt`, aud `revocations`) with the revoked sessions, links, "
-                              "tokens and keys, and a cursor."),
-                 Success(304, "Unchanged.")),
-        problems=("not-found", "invalid-request", "unavailable"),
+
+@blueprint.get("/revocations/<practice>")
+@endpoint(
+    "getRevocations",
+    "What was revoked of late, for offline verifiers",
+    Success(
+        200,
+        "A JWT (typ `revocations+jwt`, aud `revocations`) with the revoked sessions, links, tokens and keys, and a "
+        "cursor.",
     ),
-)  # fmt: skip
+    Success(304, "Unchanged."),
+    tag="gateways",
+    security=None,
+    query=Since(),
+    problems=("not-found", "invalid-request", "unavailable"),
+)
+def revocations(context: RequestContext, query: dict[str, str]) -> ResponseReturnValue:
+    """Raises Unavailable, KeysetUnusable."""
+    feed = current_service().revocations.feed(context.practice.id, int(query.get("since", "0")))
+    return to_response(conditional(request.environ, feed.token.encode("ascii"), f'"{feed.etag}"', _HEADERS))

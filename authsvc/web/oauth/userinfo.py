@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
 
-from authsvc.errors import MethodNotAllowed
-from authsvc.web.endpoint import REQUEST_INFO, Environ, Reply, json_reply
+from authsvc.web.context import current_service, request_info
 from authsvc.web.oauth.forward_auth import bearer
 
-if TYPE_CHECKING:
-    from authsvc.wiring import Service
-
-PATH = "/oauth2/userinfo"
-METHODS = ("GET", "HEAD", "POST")
+blueprint = Blueprint("userinfo", __name__, url_prefix="/oauth2")
 
 
-class UserinfoEndpoint:
-    """Answers relying parties."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    def answer(self, environ: Environ, _: Mapping[str, str]) -> Reply:
-        """Raises MethodNotAllowed, TokenMissing, TokenInvalid, TokenInsufficient, Unavailable. The token comes in the
-        header alone: one in a form or a query would end up in logs (RFC 9700 §4.3.2)."""
-        if environ["REQUEST_METHOD"] not in METHODS:
-            raise MethodNotAllowed(METHODS)
-        token = bearer(environ.get("HTTP_AUTHORIZATION", ""))
-        return json_reply(200, self._service.userinfo.of(token, environ[REQUEST_INFO].request_id))
+@blueprint.route("/userinfo", methods=["GET", "POST"])
+def userinfo() -> ResponseReturnValue:
+    """Raises TokenMissing, TokenInvalid, TokenInsufficient, Unavailable. The token comes in the header alone: one in a
+    form or a query would end up in logs (RFC 9700 §4.3.2)."""
+    token = bearer(request.headers.get("Authorization", ""))
+    return dict(current_service().userinfo.of(token, request_info().request_id))

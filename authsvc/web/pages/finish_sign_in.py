@@ -3,15 +3,14 @@ patient."""
 
 from __future__ import annotations
 
-from flask import Response, current_app, request
+from flask import Response, current_app, url_for
 
 from authsvc.errors import AuthsvcError, LinkGone, LinkUnknown, NotFound
 from authsvc.model import AuthorizationRequest, BrowserSession, NewBrowserSession
 from authsvc.web.browser.cookies import PAGE_ID
 from authsvc.web.browser.render import render_message
-from authsvc.web.context import count_error, current_service, see_other, to_response
-from authsvc.web.oauth import authorize
-from authsvc.web.oauth.authorization_response import Finish
+from authsvc.web.context import count_error, current_service, see_other
+from authsvc.web.oauth import authorization_response
 from authsvc.web.pages import pending_sign_in
 from authsvc.web.pages.page_request import PageRequest
 from authsvc.web.pages.page_response import form_origins, render_form
@@ -38,7 +37,7 @@ def signed_in(page: PageRequest, pending: PendingSignIn, session: NewBrowserSess
 
 def cancel(page: PageRequest, pending: PendingSignIn, authorization: AuthorizationRequest) -> Response:
     failed = pending_sign_in.sign_in_failed(authorization, "The patient went back")
-    response = to_response(Finish(current_service()).declined(failed))
+    response = authorization_response.send_error(failed)
     page.cookies.delete_pending(response, page.practice.id, pending.page_id)
     return response
 
@@ -76,12 +75,11 @@ def not_pending(page: PageRequest) -> Response:
     if page.posted and _is_new(session):
         # What the client wants to be new is: to decide its request again would be to ask for another code.
         return _go_on(page, page.browser.session)
-    return see_other(f"{request.script_root}{authorize.PATH}?{page.query}")
+    return see_other(f"{url_for('authorize.authorize')}?{page.query}")
 
 
 def _go_on(page: PageRequest, cookie: str) -> Response:
-    finish = Finish(current_service())
-    return to_response(finish.after(page.context, page.authorization, cookie, fresh=True))
+    return authorization_response.finish(page.context, page.authorization, cookie, fresh=True)
 
 
 def _start_again(page: PageRequest) -> Response:

@@ -14,8 +14,8 @@ from flask import Response, request
 
 from authsvc.model import Practice
 from authsvc.web.browser.render import render_page, request_language
-from authsvc.web.context import current_service, see_other
-from authsvc.web.oauth.authorization_response import Finish
+from authsvc.web.context import see_other
+from authsvc.web.oauth import authorization_response
 from authsvc.web.pages.page_request import PageRequest
 
 
@@ -99,4 +99,4 @@ def wait_text(practice: Practice, retry_after_s: int, patient_locale: str = "") 
 
 def form_origins(page: PageRequest) -> list[str]:
     """The origins that a form of the sign-in may lead to."""
-    return Finish(current_service()).targets(page.practice, page.authorization)
+    return authorization_response.form_origins(page.practice, page.authorization)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response
+from flask import Blueprint
 
-from authsvc.errors import AuthorizationError
-from authsvc.web.browser import error_pages
-from authsvc.web.context import current_service, to_response
-from authsvc.web.oauth.authorization_response import Finish
+from authsvc.web.oauth import authorization_response
 from authsvc.web.pages.choose_patient import choose_patient
 from authsvc.web.pages.enter_code import enter_code
 from authsvc.web.pages.open_link import open_link
@@ -28,10 +25,4 @@ for path, view in (
 for path, view in (("/sent", sent), ("/contact", contact), ("/signed-out", signed_out)):
     blueprint.add_url_rule(path, view_func=view, methods=["GET"])
 
-error_pages.register(blueprint)
-
-
-@blueprint.errorhandler(AuthorizationError)
-def _to_client(error: AuthorizationError) -> Response:
-    """The client hears what came of its request, at its own address."""
-    return to_response(Finish(current_service()).declined(error))
+authorization_response.register_errors(blueprint)

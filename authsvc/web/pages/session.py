@@ -9,13 +9,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, current_app
 
 from authsvc.i18n import Language
 from authsvc.model import BrowserSession, SessionInfo
 from authsvc.web.browser.render import render_message, request_language
-from authsvc.web.context import current_service, see_other, to_response
-from authsvc.web.endpoint import json_reply
+from authsvc.web.context import current_service, see_other
 from authsvc.web.oauth.logout import SIGNED_OUT
 from authsvc.web.pages.page_request import PageRequest
 from authsvc.web.pages.page_response import render_form
@@ -78,10 +77,10 @@ def session_state(page: PageRequest) -> Response:
     service = current_service()
     current = service.browser_sessions.look(page.context, page.browser.session)
     if current is None:
-        return to_response(json_reply(200, {"signed_in": False}))
+        return current_app.make_response({"signed_in": False})
     now_ms = service.clock.now_ms()
     left = {"idle_in": (current.idle_ends_ms - now_ms) // 1000, "ends_in": (current.ends_ms - now_ms) // 1000}
-    return to_response(json_reply(200, {"signed_in": True, **left}))
+    return current_app.make_response({"signed_in": True, **left})
 
 
 @page_view()
