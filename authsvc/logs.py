@@ -1,12 +1,12 @@
-"""What the processes say: one JSON object a line, nothing secret, nothing that could forge a line.
+"""What the processes log: one JSON object a line, nothing secret, nothing that could forge a line.
 
 Three gates, each enough for what it guards. *Fields*: a record's extras are written only if `FIELDS` names them, so a
 code, an address or a token has no field to travel in. *Patterns*: `scrub` removes what looks like a secret of ours
 from every text, tracebacks and the messages of other libraries included. *Encoding*: a line is pure ASCII JSON, so
 line breaks, escape sequences and U+2028 stay inside their string (ASVS 16.4.1).
 
-The trail of acts (`audit`) goes to stdout and everything else to stderr, so that they can be shipped apart. The trail
-in Redis is the one that counts: a line that can't be written is counted and dropped, and never fails an act.
+The audit goes to stdout and everything else to stderr, so that they can be shipped apart. The audit in Redis is the
+one that counts: a line that can't be written is counted and dropped, and never fails or delays an act.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from authsvc.text import SECRETS
+
 AUDIT = "authsvc.audit"
-"""The logger of the trail of acts."""
+"""The logger of the audit."""
 
 FIELDS = (
     "request_id",
@@ -53,11 +55,38 @@ FIELDS = (
 """The extras that are written, in this order; any other is dropped. `peer` is the calling service's network address,
 `address` a listener's, never a mailbox."""
 
-TRAIL_FIELDS = (
-    *("patient", "sid", "link", "workflow", "resource", "policy", "by", "mail", "cause", "generation", "into"),
-    *("seq", "cost", "current", "purposes"),
+AUDIT_FIELDS = (
+    *(
+        "patient",
+        "sid",
+        "link",
+        "workflow",
+        "resource",
+        "policy",
+        "by",
+        "mail",
+        "cause",
+        "generation",
+        "newest",
+        "into",
+    ),
+    *(
+        "instead_of",
+        "jti",
+        "patients",
+        "kid",
+        "next",
+        "current",
+        "cost",
+        "purposes",
+        "master",
+        "trail",
+        "entries",
+        "seq",
+    ),
 )
-"""What the trail may say besides. Patients are in it by the practice's own id, and in no other log."""
+"""What a line of the audit has besides: every member that an entry can have (docs/reference/events.md; a test compares
+them). Patients are in it by the practice's own id, and in no other log."""
 
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode  # made once: `dumps` would make one a line
 _MAX_TEXT = 2000  # characters of one text: a line stays under 16 KiB, which log shippers take whole
@@ -66,13 +95,20 @@ _MAX_TRACE = 8000
 _OURS = frozenset({"request_id", "route", "method", "client", "practice"})
 """Made or checked by us before they come here: nothing to scrub on the hot path."""
 
-_TOKEN = re.compile(r"\b(ala?|acs|art|ach)_[A-Za-z0-9_\-.]{6,}")
-_JWT = re.compile(r"\beyJ[A-Za-z0-9_\-]{4,}\.[A-Za-z0-9_\-]*(?:\.[A-Za-z0-9_\-]*)*")
-_CREDENTIAL = re.compile(r"\b(Basic|Bearer)\s+[A-Za-z0-9+/=._~\-]{6,}", re.IGNORECASE)
-_URL_LOGIN = re.compile(r"(://)[^/\s@]*:[^/\s]*@")  # redis://user:password@host
-_ADDRESS = re.compile(r"[^\s@<>\"'(),;:=/]+@[^\s@<>\"'(),;:]+\.[^\s@<>\"'(),;:]+")
+# Every pattern is linear over what a stranger sends: an attempt that fails has looked at no more than a few characters,
+# and one that succeeds goes on after its match. So no unbounded repeat is followed by anything that could fail; where
+# the end decides, the pattern takes a whole run of characters and a function judges it.
+_TOKEN = re.compile(
+    rf"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{{2}}))({'|'.join(SECRETS)})[\w\-.+/=]{{6}}[\w\-.+/=]*", re.ASCII
+)
+_JWT_RUN = re.compile(r"[\w\-.]+", re.ASCII)
+_CREDENTIAL = re.compile(r"\b(Basic|Bearer)(?:\s|%20|\+){1,8}[\w+/=.~\-]{6}[\w+/=.~\-]*", re.IGNORECASE | re.ASCII)
+_AUTHORITY = re.compile(r"://[^/\s]+")  # redis://user:password@host
+_QUOTED = re.compile(r"\"[^\"\s]{1,64}\"(?=@|%40)")  # "hanako."@example.org
+_AT = re.compile(r"@|%(?:25){0,4}40")
+_ADDRESS_RUN = re.compile(r"[^\s<>\"'(),;:=/]+")
 _SIX_DIGITS = re.compile(r"[0-9]{6}")
-_CODE = re.compile(r"\b(code|otp|pin)(\W{1,6})[0-9]{6}\b", re.IGNORECASE)
+_CODE = re.compile(r"\b(code|otp|pin)((?:\W|%[0-9A-F]{2}){1,6})[0-9]{6}\b", re.IGNORECASE | re.ASCII)
 
 
 def scrub(text: str) -> str:
@@ -81,16 +117,34 @@ def scrub(text: str) -> str:
     A plain look before each pattern: most texts hold none of it, and this runs several times a request.
     """
     if "_" in text:
-        text = _TOKEN.sub(r"\1_[redacted]", text)
+        text = _TOKEN.sub(r"\1[redacted]", text)
     if "eyJ" in text:
-        text = _JWT.sub("[redacted JWT]", text)
-    if " " in text or "\t" in text:
+        text = _JWT_RUN.sub(_without_jwt, text)
+    if " " in text or "\t" in text or "%20" in text or "+" in text:
         text = _CREDENTIAL.sub(r"\1 [redacted]", text)
-    if "@" in text:
-        text = _ADDRESS.sub("[redacted address]", _URL_LOGIN.sub(r"\1[redacted]@", text))
+    if _AT.search(text):
+        text = _AUTHORITY.sub(_without_login, _QUOTED.sub("[redacted]", text))
+        text = _ADDRESS_RUN.sub(_without_address, text)
     if _SIX_DIGITS.search(text):
         text = _CODE.sub(r"\1\2[redacted]", text)
     return text
+
+
+def _without_jwt(run: re.Match[str]) -> str:
+    """`eyJ` begins a JSON object in base64url; with a dot behind it, it is the header of a JWT or JWE."""
+    at = run[0].find("eyJ")
+    return run[0] if at < 0 or "." not in run[0][at:] else f"{run[0][:at]}[redacted JWT]"
+
+
+def _without_login(authority: re.Match[str]) -> str:
+    _, at, host = authority[0].rpartition("@")
+    return f"://[redacted]@{host}" if at else authority[0]
+
+
+def _without_address(run: re.Match[str]) -> str:
+    local, *others = _AT.split(run[0])
+    is_address = local and any("." in domain.strip(".") for domain in others)
+    return "[redacted address]" if is_address else run[0]
 
 
 class JsonLines(logging.Formatter):
@@ -113,7 +167,8 @@ class JsonLines(logging.Formatter):
                 line[name] = extras[name] if name in _OURS else _plain(extras[name])
         if record.exc_info and record.exc_info[0] is not None:
             line["error"] = record.exc_info[0].__name__
-            line["trace"] = scrub(self.formatException(record.exc_info)[-_MAX_TRACE:])
+            # Cut after scrubbing: a cut through a secret would leave what no pattern knows any more.
+            line["trace"] = scrub(self.formatException(record.exc_info)[-2 * _MAX_TRACE :])[-_MAX_TRACE:]
         return _ENCODE(line)
 
 
@@ -141,18 +196,18 @@ def configure(
     audit_stream: TextIO | None = None,
     lost: Callable[[], None] | None = None,
 ) -> None:
-    """Sends every logger of this process through the gates above: to stderr, and the trail to `audit_stream` if given
-    (else nowhere). `level` is a logging level's name. For whole processes: serve, worker, a command."""
+    """Sends every logger of this process through the gates above: to stderr, and the audit to `audit_stream` if there
+    is one (else nowhere). `level` is a logging level's name. For whole processes: serve, worker, a command."""
     root = logging.getLogger()
     _replace(root, LineHandler(stream or sys.stderr, lost), JsonLines())
     root.setLevel(level.upper())
-    trail = logging.getLogger(AUDIT)
+    audit = logging.getLogger(AUDIT)
     if audit_stream is None:
-        _replace(trail, logging.NullHandler(), None)
+        _replace(audit, logging.NullHandler(), None)
     else:
-        _replace(trail, LineHandler(audit_stream, lost), JsonLines(FIELDS + TRAIL_FIELDS))
-    trail.propagate = False
-    trail.setLevel(logging.INFO)
+        _replace(audit, LineHandler(audit_stream, lost), JsonLines(FIELDS + AUDIT_FIELDS))
+    audit.propagate = False
+    audit.setLevel(logging.INFO)
     # The logging package's own advice for hot paths: don't collect what the lines above don't show.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.raiseExceptions = False

@@ -18,7 +18,6 @@ ROOT = Path(__file__).parents[1]
 LONGEST = 250
 LONGER_FOR_A_REASON = {
     "authsvc/errors.py": "the whole vocabulary of failure, a few lines a word; split, no one would find the word",
-    "authsvc/config/value_types.py": "one function a type of setting, side by side, to compare their strictness",
     "authsvc/wiring.py": "every object of the service meets here, in the order in which they build on each other",
     "authsvc/model.py": "every value that goes from ring to ring, a few lines each, in one place to look it up",
     "authsvc/verifier.py": "one file on purpose, so that other services can read or vendor it whole",

@@ -5,11 +5,18 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from authsvc import logs
+from authsvc.crypto import mint
+from authsvc.text import SECRETS as PREFIXES
+from tests.fakes import SeededEntropy
 
 JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJtYXBsZTpwXzEifQ.c2lnbmF0dXJl"
 SECRETS = [
@@ -20,6 +27,9 @@ SECRETS = [
     "ach_" + "7" * 27,
     JWT,
     JWT + ".extra",
+    "aac_maple." + "B5e6" * 10 + "xyz",
+    "alh_" + "D7f8" * 10 + "xyz",
+    "whsec_" + "Ab+/" * 10 + "Ab==",
 ]
 
 
@@ -91,10 +101,70 @@ def test_a_secret_is_scrubbed_from_message_field_and_traceback(
         ("OTP=654321 for you", "654321"),
         ("to <anna.o'neil@example.org> refused", "neil@example.org"),
         ("to jörg@bücher.example", "jörg@bücher.example"),
+        ("/p/maple/sign-in?login_hint=anna%40example.org&x=1", "anna%40example"),
+        ("next=%2Fsign-in%3Flogin_hint%3Danna%2540example.org", "anna%2540example"),
+        ('to "hanako."@ezweb.example', "hanako"),
+        ("next=%2Fp%2Fmaple%2Fl%2Fal_SzVq1xTgzfg3YLUK", "SzVq1xTgzfg3YLUK"),
+        ("Authorization=Basic%20bWFwbGU6c2VjcmV0", "bWFwbGU6c2VjcmV0"),
+        ("code%3D123456", "123456"),
+        ("https://token-only@redis.example/0", "token-only"),
     ],
 )
 def test_credentials_codes_and_addresses_are_scrubbed(text: str, gone: str) -> None:
     assert gone not in logs.scrub(text)
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_every_kind_of_secret_that_is_minted_is_known_to_the_log(prefix: str) -> None:
+    secret = mint.token(SeededEntropy(), prefix)
+    assert logs.scrub(f"refused ({secret})") == f"refused ({prefix}[redacted])"
+
+
+def test_a_cut_through_a_secret_leaves_no_half_of_it(streams: tuple[io.StringIO, io.StringIO]) -> None:
+    secret = "al_" + "S" * 43
+    for before in range(7_900, 8_050, 7):
+        try:
+            raise ValueError(f"{secret} {'x' * before}")
+        except ValueError:
+            logging.getLogger("authsvc").exception("failed")
+    assert "SSSSSSSS" not in streams[0].getvalue()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "-eyJ",
+            "eyJa",
+            "eyJa-",
+            "a@",
+            "al_a",
+            "://a:",
+            "://@",
+            "Basic ",
+            "Bearer\t",
+            "code ",
+            "code%3D",
+            "%40",
+            "%2540",
+        ),
+        *('"a', "a.", "_", "é@", "+", "Basic+", "1"),
+    ],
+)
+def test_attack_no_text_makes_scrubbing_take_more_than_its_length(text: str) -> None:
+    """Growth, not speed: eight times the text may cost twenty times as much (64 times, were it quadratic)."""
+
+    def cost_s(chars: int) -> float:
+        evil = (text * chars)[:chars]
+        return min(_seconds(lambda: logs.scrub(evil)) for _ in range(3))
+
+    assert cost_s(64_000) < 20 * max(cost_s(8_000), 0.0005)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.thread_time()
+    work()
+    return time.thread_time() - began
 
 
 @pytest.mark.parametrize("text", ["code_spent", "decode error", "authsvc:{@keys}:ring", "ring 123456 of 7", "basic"])
@@ -129,6 +199,21 @@ def test_the_trail_goes_to_its_own_stream_and_nowhere_else(streams: tuple[io.Str
     assert (line["practice"], line["patient"], line["seq"]) == ("maple", "p_1", 7)
     assert "x" * 43 not in line["reason"]
     assert "email" not in line
+
+
+def _members_of_entries() -> set[str]:
+    page = (Path(__file__).parents[1] / "docs/reference/events.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `[a-z]+[`.][^|\n]*\|[^|\n]*\|([^|\n]*)\|$", page, re.MULTILINE)
+    # Behind a colon stand the values of a member; after a semicolon comes the next one.
+    return {name for row in rows for part in row.split(";") for name in re.findall(r"`(\w+)`", part.partition(":")[0])}
+
+
+def test_every_fact_of_an_audit_entry_reaches_the_log_line(streams: tuple[io.StringIO, io.StringIO]) -> None:
+    members = _members_of_entries()
+    assert members > {"patient", "jti", "newest", "instead_of", "master", "cost", "cause", "entries"}
+    logging.getLogger(logs.AUDIT).info("any.event", extra=dict.fromkeys(members, "x"))
+    (line,) = _lines(streams[1])
+    assert members <= line.keys()
 
 
 def test_a_patient_is_named_in_the_trail_only(streams: tuple[io.StringIO, io.StringIO]) -> None:

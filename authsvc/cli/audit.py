@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from authsvc import text
 from authsvc.cli import parameters
 from authsvc.cli.base import (
     CommandGroup,
@@ -23,7 +24,7 @@ from authsvc.cli.base import (
 from authsvc.cli.errors import FAILED, instant
 
 SITE = ("@site", "@keys", "@clients")
-TRAIL = parameters.ParameterType("name", rf"{'|'.join(SITE)}|{parameters.ID}", f"a practice's id, {', '.join(SITE)}")
+TRAIL = parameters.ParameterType("name", rf"{'|'.join(SITE)}|{text.PRACTICE_ID}", f"a practice's id, {', '.join(SITE)}")
 HEAD = ("n", "at", "event", "actor", "patient", "reason")
 
 

@@ -153,7 +153,7 @@ def _named(given: dict[str, Any]) -> dict[str, Any]:
         if name in named:
             named[name] = tuple(dict.fromkeys(filter(None, named[name])))
     if "jwks" in named:
-        named["jwks"] = named["jwks"].read_text(encoding="utf-8", errors="replace")
+        named["jwks"] = named["jwks"].read_text(encoding="utf-8-sig", errors="replace")
     return named
 
 

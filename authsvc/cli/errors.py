@@ -7,11 +7,11 @@ failed and nothing was done. Exit 2: the command line was wrong. Exit 3: refused
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import click
 
 from authsvc import errors
+from authsvc.text import rfc3339, rfc3339_not_before
 
 FAILED, USAGE, UNSAFE = 1, 2, 3
 
@@ -39,10 +39,13 @@ class Failure:
 
 
 def instant(ms: int | None) -> str | None:
-    """Milliseconds since the epoch as RFC 3339 in UTC, rounded up to the second: never earlier than it is."""
-    if ms is None:
-        return None
-    return datetime.fromtimestamp(-(-ms // 1000), UTC).isoformat().replace("+00:00", "Z")
+    """Milliseconds since the epoch as RFC 3339, as the API shows it."""
+    return None if ms is None else rfc3339(ms)
+
+
+def safe_from(ms: int | None) -> str | None:
+    """The same for an instant from which on a step is safe."""
+    return None if ms is None else rfc3339_not_before(ms)
 
 
 def explain(error: Exception) -> Failure:
@@ -118,7 +121,7 @@ def _settings(error: errors.SettingsInvalid) -> Failure:
 
 
 def _unsafe(error: errors.UnsafeStep) -> Failure:
-    safe_at = instant(error.safe_at_ms)
+    safe_at = safe_from(error.safe_at_ms)
     when = f"It is safe from {safe_at} on" if safe_at else "Waiting doesn't make it safe"
     sentence = f"Refused as unsafe: {error.breaks}. {when}; --force does it now, at that price."
     return Failure(UNSAFE, "unsafe", sentence, {"breaks": error.breaks, "safe_at": safe_at})

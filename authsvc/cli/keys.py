@@ -21,7 +21,7 @@ from authsvc.cli.base import (
     table,
     yes_option,
 )
-from authsvc.cli.errors import instant
+from authsvc.cli.errors import instant, safe_from
 
 if TYPE_CHECKING:
     from authsvc.flows.key_rotation import KeyStep
@@ -41,7 +41,7 @@ def list_() -> None:
             "alg": key.alg,
             "state": key.state,
             "created_at": instant(key.created_ms),
-            "signs_from": instant(key.signs_from_ms),
+            "signs_from": safe_from(key.signs_from_ms),
             "gone_at": instant(key.gone_at_ms),
         }
         for key in open_service().signing_keys.list()
@@ -80,7 +80,7 @@ def revoke(kid: str, reason: str, yes: bool) -> None:
 
 
 @keys.command("import")
-@click.argument("file", type=click.File("r", encoding="utf-8"))
+@click.argument("file", type=click.File("r", encoding="utf-8-sig"))
 @reason_option
 def import_(file: TextIO, reason: str) -> None:
     """Take the private key in FILE (PEM; - for stdin) as the next key."""
@@ -112,7 +112,7 @@ def rewrap(reason: str) -> None:
     shown = {
         "moved": list(done.moved),
         "master_id": done.master_id,
-        "keep_old_until": instant(done.keep_old_until_ms),
+        "keep_old_until": safe_from(done.keep_old_until_ms),
     }
     print_result(shown, lambda: pairs({**shown, "moved": " ".join(done.moved) or "nothing: all were there already"}))
     if not output_mode().json:
@@ -126,7 +126,7 @@ def _show(what: str, step: KeyStep, value: str | bool) -> None:
         what: value,
         "current": step.current,
         "next": step.next,
-        "next_safe_at": instant(step.next_safe_at_ms),
+        "next_safe_at": safe_from(step.next_safe_at_ms),
         "cost": step.cost,
     }
     said = value if isinstance(value, str) else ("yes" if value else "no: not due yet")

@@ -158,5 +158,5 @@ def _checked(service: Service, fields: dict[str, str]) -> dict[str, str]:
     if "portal_url" in fields:
         parameters.web_address(fields["portal_url"], production=production, option="--portal-url")
     if "link_url" in fields:
-        parameters.link_template(fields["link_url"], production=production)
+        parameters.link_template(fields["link_url"], production=production, option="--link-url")
     return fields

@@ -7,6 +7,7 @@ from importlib import resources
 
 import click
 
+from authsvc import text
 from authsvc.cli.base import Command, print_result
 from authsvc.cli.parameters import ParameterType
 
@@ -32,7 +33,7 @@ a line that names it, and the library takes a refusal for an answer."""
 
 CLUSTER = ("cluster|slots", "cluster|shards", "cluster|nodes", "command", "readonly", "readwrite", "asking")
 
-USER = ParameterType("name", r"[A-Za-z0-9_-]{1,64}", "a user's name")
+USER = ParameterType("name", text.PUBLIC_ID, "a user's name")
 
 _CALL = re.compile(r"\bcall\('([A-Z]+)'")
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from authsvc import verifier
+from authsvc.text import SECRETS
 
 OURS = "authsvc verifier"
 FORWARD = "forward-auth (nginx auth_request, Traefik, Caddy, Envoy ext_authz)"
@@ -23,13 +24,6 @@ OPENIDC = "Apache mod_auth_openidc"
 OAUTH2 = "Apache mod_oauth2"
 EVERYBODY = (OURS, FORWARD, HAPROXY, ENVOY, OPENIDC, OAUTH2)
 
-_PREFIXES = {
-    "al_": "a link token: exchange it at …/links/exchange",
-    "ala_": "an access link's token: exchange it at …/links/exchange, and a code is mailed",
-    "acs_": "a client secret; it should not be here, rotate it",
-    "art_": "a refresh token: opaque, only /oauth2/token reads it",
-    "ach_": "a challenge handle: it names a started sign-in",
-}
 
 Find = Callable[[str], tuple[str, Callable[[bytes, bytes], bool]]]
 
@@ -57,7 +51,7 @@ class TokenInspection:
 
 def other_kind(token: str) -> str | None:
     """What this is, if it is one of our secrets that isn't an access token."""
-    return next((said for prefix, said in _PREFIXES.items() if token.startswith(prefix)), None)
+    return next((what for prefix, what in SECRETS.items() if token.startswith(prefix)), None)
 
 
 def inspect(token: str, expected: Expected) -> TokenInspection:

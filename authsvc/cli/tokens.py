@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 import time
 from pathlib import Path
@@ -69,7 +70,7 @@ def _key_set(where: str) -> bytes:
     from authsvc import verifier
 
     if "://" not in where:
-        return Path(where).read_bytes()
+        return Path(where).read_bytes().removeprefix(codecs.BOM_UTF8)
     try:
         verifier.Verifier("inspect", "inspect", verifier.ANY_PRACTICE, where)  # refuses an unsafe address
         return verifier.fetch_jwks(where)

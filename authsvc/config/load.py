@@ -1,6 +1,6 @@
 """Settings: read, checked, and refused with every fault at once.
 
-Three places are asked, the later wins: the default in code, the TOML file that AUTHSVC_CONFIG names, and the
+There are three places, the later wins: the default in code, the TOML file that AUTHSVC_CONFIG names, and the
 environment as `AUTHSVC_<NAME>` or, for secrets, `AUTHSVC_<NAME>_FILE` (a file that holds the value). `load` raises
 `errors.SettingsInvalid` before anything is opened; no fault repeats a value. There is no switch that turns a
 protection off: what development may do that production may not is decided by `env` alone.
@@ -20,8 +20,14 @@ from authsvc.errors import Fault, SettingsInvalid
 
 __all__ = ["Settings", "load", "named_file"]
 
-_KUBERNETES = re.compile(r"AUTHSVC_(?:SERVICE_(?:HOST|PORT\w*)|PORT|PORT_[0-9]+_(?:TCP|UDP|SCTP)\w*)", re.ASCII)
-"""What Kubernetes puts into the environment of every pod beside a Service called `authsvc`: not ours, so let be."""
+_SERVICE_LINK = re.compile(r"AUTHSVC_(?:\w+_)?(?:SERVICE_(?:HOST|PORT\w*)|PORT_[0-9]+_(?:TCP|UDP|SCTP)\w*)", re.ASCII)
+_SERVICE_PORT = re.compile(r"(?:tcp|udp|sctp)://\S+")
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    """Whether this is one of the variables that Kubernetes puts into every pod beside a Service, here one called
+    `authsvc` or `authsvc-…` (as Docker's links did before it). They are no settings of ours."""
+    return bool(_SERVICE_LINK.fullmatch(name) or (name.endswith("_PORT") and _SERVICE_PORT.fullmatch(value)))
 
 
 def load(environ: Mapping[str, str]) -> Settings:
@@ -39,11 +45,11 @@ def load(environ: Mapping[str, str]) -> Settings:
     for name, known in KNOWN.items():
         if name in raw:
             try:
-                values[name] = known.kind.parse(raw[name], production)
+                values[name] = known.type.parse(raw[name], production)
             except ValueError as problem:
                 faults.append(Fault(known.variable, str(problem)))
         elif known.required and not any(fault.pointer == f"{known.variable}_FILE" for fault in faults):
-            faults.append(Fault(known.variable, f"is required ({known.kind.says}): {known.why}"))
+            faults.append(Fault(known.variable, f"is required ({known.type.label}): {known.why}"))
     if production:
         faults += _readable_by_others(secret_files)
     faults += _combinations(values)
@@ -53,9 +59,10 @@ def load(environ: Mapping[str, str]) -> Settings:
 
 
 def named_file(environ: Mapping[str, str], name: str) -> str | None:
-    """Which file of the site `workflows_file` or `limits_file` names, asked where `load` asks; None: the packaged one.
+    """Which file of the site `workflows_file` or `limits_file` names, read where `load`
+    reads it; None: the packaged one.
 
-    Whatever else is wrong is `load`'s to tell: this one lets the faults of all files be told together.
+    Other faults are reported by `load`: with this function the faults of all files can be reported together.
     """
     config_file = environ.get("AUTHSVC_CONFIG")
     in_file = _of_toml(config_file, []).get(name) if config_file is not None else None
@@ -78,32 +85,38 @@ def _of_environment(environ: Mapping[str, str], faults: list[Fault], secret_file
     raw: dict[str, object] = {}
     plain = {known.variable: name for name, known in KNOWN.items()}
     by_file = {f"{known.variable}_FILE": known for name, known in KNOWN.items() if not name.endswith("_file")}
-    for given in sorted(environ):
-        if given in plain:
-            raw[plain[given]] = environ[given]
-        elif given in by_file and by_file[given].variable in environ:
-            faults.append(Fault(given, f"is set and so is {by_file[given].variable}: only one of them can be meant"))
-        elif given in by_file:
-            text = _file_text(environ[given], given)
+    for variable in sorted(environ):
+        if variable in plain:
+            raw[plain[variable]] = environ[variable]
+        elif variable in by_file and by_file[variable].variable in environ:
+            faults.append(
+                Fault(variable, f"is set and so is {by_file[variable].variable}: only one of them can be meant")
+            )
+        elif variable in by_file:
+            text = _file_text(environ[variable], variable)
             if isinstance(text, Fault):
                 faults.append(text)
                 continue
-            raw[by_file[given].name] = text
-            if by_file[given].secret:
-                secret_files[given] = environ[given]
-        elif given.startswith("AUTHSVC_") and given != "AUTHSVC_CONFIG" and not _KUBERNETES.fullmatch(given):
-            faults.append(Fault(given, f"is not a setting{hint(given, [*plain, *by_file, 'AUTHSVC_CONFIG'])}"))
+            raw[by_file[variable].name] = text
+            if by_file[variable].secret:
+                secret_files[variable] = environ[variable]
+        elif (
+            variable.startswith("AUTHSVC_")
+            and variable != "AUTHSVC_CONFIG"
+            and not _is_service_link(variable, environ[variable])
+        ):
+            faults.append(Fault(variable, f"is not a setting{hint(variable, [*plain, *by_file, 'AUTHSVC_CONFIG'])}"))
     return raw
 
 
-def _file_text(path: str, given: str) -> str | Fault:
-    found = read_bytes(path, given)
+def _file_text(path: str, variable: str) -> str | Fault:
+    found = read_bytes(path, variable)
     if isinstance(found, Fault):
         return found
     try:
-        return found.decode("utf-8").strip()
+        return found.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
-        return Fault(given, "the file is not UTF-8")
+        return Fault(variable, "the file is not UTF-8")
 
 
 def _holds_secret(table: Mapping[str, object]) -> bool:
@@ -113,9 +126,13 @@ def _holds_secret(table: Mapping[str, object]) -> bool:
 
 def _readable_by_others(paths: Mapping[str, str]) -> Iterator[Fault]:
     """Files with secrets that every user of the machine may read or write (ASVS 13.3.2). They were just read."""
-    for given, path in paths.items():
+    for variable, path in paths.items():
         if Path(path).stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
-            yield Fault(given, "the file holds a secret and others may read or write it: chmod 0640 or 0600")
+            yield Fault(
+                variable,
+                "the file holds a secret and others may read or write it: chmod 0640 or 0600; for a mounted one"
+                " defaultMode 0440 and fsGroup (Kubernetes), or mode 0440 and gid (Compose, Swarm)",
+            )
 
 
 def _combinations(values: Mapping[str, Any]) -> Iterator[Fault]:

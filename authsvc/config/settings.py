@@ -1,4 +1,4 @@
-"""What can be set: every setting with its type, its kind (unit and range), the reason for it, and its default.
+"""What can be set: every setting with its type (unit and range), the reason for it, and its default.
 
 The reference and `config/authsvc.toml` are made from this class, so what is written here is what operators read.
 """
@@ -10,8 +10,10 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Annotated, Any, get_type_hints
 from urllib.parse import urlsplit
 
+from authsvc.config.redis_url import RedisUrl
 from authsvc.config.value_types import (
     AUDIENCE,
+    BIND,
     HOST_PORT,
     MAIL_FROM,
     MAIL_OAUTH_URL,
@@ -88,7 +90,9 @@ class Settings:
     trusted_proxies: Annotated[
         tuple[Network, ...], NETWORKS, "Whose X-Forwarded-For is believed, walked from the right. Empty: nobody's."
     ] = ()
-    bind: Annotated[str, HOST_PORT, "Where `serve` listens."] = "127.0.0.1:8000"
+    bind: Annotated[str, BIND, "Where `serve` listens: HOST:PORT, or a unix socket for a proxy beside it."] = (
+        "127.0.0.1:8000"
+    )
     admin_bind: Annotated[
         str, HOST_PORT, "Where `serve` shows /metrics, /docs and /openapi.json; not for the public."
     ] = "127.0.0.1:9000"
@@ -193,6 +197,11 @@ class Settings:
         return self.env != "development"
 
     @property
+    def redis(self) -> RedisUrl:
+        """The parts of `redis_url`."""
+        return RedisUrl.parse(self.redis_url)
+
+    @property
     def origin(self) -> str:
         """Scheme, host and port of `public_url`, as browsers send it in `Origin` (RFC 6454 §6.2)."""
         parts = urlsplit(self.public_url)
@@ -201,10 +210,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of one setting: its kind, the reason for it, and its default (MISSING: it must be given)."""
+    """What is known of one setting: its type, the reason for it, and its default (MISSING: it is required)."""
 
     name: str
-    kind: ValueType
+    type: ValueType
     why: str
     default: Any
 
@@ -227,8 +236,8 @@ def _known() -> dict[str, Known]:
     hints = get_type_hints(Settings, include_extras=True)
     found = {}
     for each in fields(Settings):
-        kind, why = hints[each.name].__metadata__
-        found[each.name] = Known(each.name, kind, why, each.default)
+        value_type, why = hints[each.name].__metadata__
+        found[each.name] = Known(each.name, value_type, why, each.default)
     return found
 
 

@@ -83,7 +83,7 @@ def read_toml(path: str, of: str) -> dict[str, Any] | Fault:
     if isinstance(found, Fault):
         return found
     try:
-        return tomllib.loads(found.decode("utf-8"))
+        return tomllib.loads(found.decode("utf-8-sig"))
     except UnicodeDecodeError:
         return Fault(of, "the file is not UTF-8")
     except tomllib.TOMLDecodeError as problem:

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 
 from authsvc.config.units import hint, read_toml, say_span, span_s
 from authsvc.errors import Fault, SettingsInvalid
+from authsvc.text import RESOURCE_TYPE, WORKFLOW
 
 DEFAULT = Path(__file__).parent / "defaults" / "workflows.toml"
 
@@ -27,9 +28,9 @@ MIN_LIFE_S = 60
 MAX_USES_CEILING = 1_000
 
 _KEYS = ("security", "resource", "scopes", "link_life", "max_uses")
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
-_RESOURCE = re.compile(r"[a-z][a-z0-9_]{0,31}")
-_SCOPE = re.compile(r"[a-z][a-z0-9_]{0,31}:[a-z][a-z0-9_]{0,31}")  # well within a scope-token of RFC 6749 §3.3
+_NAME = re.compile(WORKFLOW)
+_RESOURCE = re.compile(RESOURCE_TYPE)
+_SCOPE = re.compile(rf"{RESOURCE_TYPE}:{RESOURCE_TYPE}")  # well within a scope-token of RFC 6749 §3.3
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,6 @@ from typing import Final
 
 from authsvc.ports import Entropy
 
-# A typed prefix lets secret scanners and people tell what leaked.
-LINK: Final = "al_"
-CLIENT_SECRET: Final = "acs_"
-REFRESH: Final = "art_"
-HANDLE: Final = "ach_"
-
 TOKEN_BYTES: Final = 32  # 256 bits, 43 characters
 SHORT_ID_BYTES: Final = 16  # 128 bits, 22 characters
 CODE_SPACE: Final = 10**6  # six decimal digits
@@ -43,7 +37,7 @@ def unb64u(text: str) -> bytes:
 
 
 def token(entropy: Entropy, prefix: str) -> str:
-    """A new secret: the prefix and 43 characters of 256 random bits."""
+    """A new secret: a prefix of `text.SECRETS` and 43 characters of 256 random bits."""
     return prefix + b64u(entropy.token_bytes(TOKEN_BYTES))
 
 

@@ -16,9 +16,10 @@ from typing import Any, Final
 
 from authsvc import verifier
 from authsvc.crypto.keys import SigningKey
-from authsvc.crypto.mint import REFRESH, b64u, unb64u
+from authsvc.crypto.mint import b64u, unb64u
 from authsvc.crypto.sealing import raw_mac
 from authsvc.errors import TokenInvalid
+from authsvc.text import REFRESH_TOKEN
 
 TOKEN_TYPE: Final = "at+jwt"
 
@@ -152,14 +153,14 @@ def build_refresh(key: bytes, *, practice: str, sid: str, generation: int, nonce
         + practice_bytes
         + sid.encode("ascii")
     )
-    return REFRESH + b64u(body + _refresh_mac(key, client, body))
+    return REFRESH_TOKEN + b64u(body + _refresh_mac(key, client, body))
 
 
 def parse_refresh(key: bytes, token: str, client: str) -> Refresh:
     """What a refresh token of this client says. Raises ValueError for junk, a forged one, and another client's."""
-    if not token.startswith(REFRESH) or len(token) > REFRESH_CHARS_MAX:
+    if not token.startswith(REFRESH_TOKEN) or len(token) > REFRESH_CHARS_MAX:
         raise ValueError("not a refresh token")
-    data = unb64u(token[len(REFRESH) :])
+    data = unb64u(token[len(REFRESH_TOKEN) :])
     body, tag = data[:-MAC_BYTES], data[-MAC_BYTES:]
     if not hmac.compare_digest(_refresh_mac(key, client, body), tag):
         raise ValueError("not a refresh token of this client")

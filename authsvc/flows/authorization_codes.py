@@ -22,11 +22,10 @@ from authsvc.flows.token_issuer import TokenIssuer
 from authsvc.model import AuthorizationRequest, Client, IdTokenHint, PendingLink, RequestContext, TokenGrant
 from authsvc.store.authorization_codes import AuthorizationCodeStore, NewAuthorizationCode
 from authsvc.store.values import NO_COOKIE, BrowserCookie, NewSession, PendingLinkName
+from authsvc.text import AUTHORIZATION_CODE, LOGIN_HINT
 
-CODE = "aac_"  # prefix of authorization codes
 CODE_LIFE_MS = 60_000  # ASVS 10.4.3 allows a minute where the assurance is high
 PENDING_LINK_LIFE_MS = 600_000  # the patient's browser goes to the practice's page at once; a slow one gets ten minutes
-HINT = "alh_"  # prefix of the hints that travel as login_hint
 
 
 class AuthorizationCodes:
@@ -76,7 +75,7 @@ class AuthorizationCodes:
 
         Raises LinkUnknown, LinkGone, RateLimited, IdempotencyConflict.
         """
-        hint = mint.token(self._deps.entropy, HINT)
+        hint = mint.token(self._deps.entropy, LOGIN_HINT)
         until_ms = self._deps.clock.now_ms() + PENDING_LINK_LIFE_MS
         answer = {"hint": hint, "target": client}
         redeemed = self._links.redeem(context, token, _pending(hint, browser), client, until_ms, answer)
@@ -84,7 +83,7 @@ class AuthorizationCodes:
 
     def landing(self, context: RequestContext, login_hint: str, browser: str) -> PendingLink | None:
         """What a redeemed link waits for, to this browser; None when there is nothing. Changes nothing."""
-        if not login_hint.startswith(HINT):
+        if not login_hint.startswith(LOGIN_HINT):
             return None
         found = self._store.pending_link(context, _pending(login_hint, browser))
         if found is None:
@@ -120,7 +119,7 @@ class AuthorizationCodes:
         cookie: BrowserCookie = NO_COOKIE,
         pending: PendingLinkName | None = None,
     ) -> str:
-        code = mint.token(self._deps.entropy, CODE + context.practice.id + ".")
+        code = mint.token(self._deps.entropy, AUTHORIZATION_CODE + context.practice.id + ".")
         new = NewAuthorizationCode(
             digest=mint.digest(code),
             redirect_uri=request.redirect_uri,
@@ -140,8 +139,8 @@ class AuthorizationCodes:
 
         Raises InvalidAuthorizationCode, RateLimited.
         """
-        practice_id = code.removeprefix(CODE).partition(".")[0]
-        practice = self._practices.get(practice_id) if code.startswith(CODE) else None
+        practice_id = code.removeprefix(AUTHORIZATION_CODE).partition(".")[0]
+        practice = self._practices.get(practice_id) if code.startswith(AUTHORIZATION_CODE) else None
         if practice is None or not client.serves(practice.id):
             raise InvalidAuthorizationCode("unknown")
         context = RequestContext.of_client(self._deps.new_id(), client, practice, request_id)

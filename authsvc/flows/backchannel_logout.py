@@ -12,12 +12,12 @@ from __future__ import annotations
 from authsvc.config.load import Settings
 from authsvc.crypto import id_tokens, tokens
 from authsvc.errors import DeliveryDeferred, DeliveryRefused, KeysetUnusable
-from authsvc.flows import client_metadata
 from authsvc.flows.clients import Clients
 from authsvc.flows.signing_keys import SigningKeys
 from authsvc.model import Message, Practice
 from authsvc.ports import Clock
 from authsvc.store.outbox import Entry, Recipient
+from authsvc.text import check_url
 
 
 class BackchannelLogout:
@@ -54,8 +54,10 @@ class BackchannelLogout:
         if client is None or not client.serves(practice.id) or not client.backchannel_logout_uri:
             raise DeliveryRefused("the client has no address for this any more")
         # As at registration; asked again, because a registration made in development may have come to production.
-        if client_metadata.address(client.backchannel_logout_uri, production=self._settings.production):
-            raise DeliveryRefused("the client's address may not be used here")
+        try:
+            check_url(client.backchannel_logout_uri, production=self._settings.production)
+        except ValueError:
+            raise DeliveryRefused("the client's address may not be used here") from None
         return client.backchannel_logout_uri
 
     def _token(self, practice: Practice, entry: Entry, recipient: Recipient) -> str:

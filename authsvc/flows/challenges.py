@@ -13,9 +13,9 @@ from authsvc.flows.dependencies import Dependencies
 from authsvc.model import RequestContext
 from authsvc.store.codes import CodeStore
 from authsvc.store.values import AccessLink, NewChallenge, NewCode
+from authsvc.text import ACCESS_LINK_TOKEN, CHALLENGE
 
 SALT_BYTES = 16
-ACCESS = "ala_"  # prefix of access-link tokens; instant links have mint.LINK
 CHALLENGE_ID_CHARS = 22  # 128 bits of the digest: a challenge has 256 random bits
 
 
@@ -44,7 +44,7 @@ class Challenges:
         """A fresh challenge with its first code. Raises Unavailable when the hashing queue is full: nothing has been
         charged by then."""
         settings = self._deps.settings
-        challenge = mint.token(self._deps.entropy, mint.HANDLE)
+        challenge = mint.token(self._deps.entropy, CHALLENGE)
         salt = self._deps.entropy.token_bytes(SALT_BYTES)
         profile, pepper = settings.code_hash_profile, self._deps.data_keys.pepper_id
         code, new_code = self._code(context, challenge, salt, profile, pepper)
@@ -80,7 +80,7 @@ class Challenges:
             tag = hashing.code_tag(key, context.practice.id, challenge, code, salt, profile)
         now_ms, settings = self._deps.clock.now_ms(), self._deps.settings
         until_ms = now_ms + settings.code_life_s * 1000
-        token = mint.token(self._deps.entropy, ACCESS)
+        token = mint.token(self._deps.entropy, ACCESS_LINK_TOKEN)
         access_link = AccessLink(
             id=mint.link_id(token),
             digest=mint.digest(token),

@@ -1,26 +1,19 @@
 """The rules of registration, in one place: which addresses a client may have, and what excludes what.
 
-The addresses decide where codes and browsers are sent, so they are compared as text later on and must be plain here
-(RFC 9700 §2.1): a pattern, a path that climbs or a second reading of one address is how codes get stolen.
 A fault's pointer is the name of the option that it is about.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from ipaddress import ip_address
+from collections.abc import Iterable, Iterator
 from typing import TypedDict
-from urllib.parse import unquote, urlsplit
 
 from authsvc.errors import Fault
 from authsvc.flows.revocations import AUDIENCE as REVOCATIONS
 from authsvc.model import EVERY_PRACTICE, Client
+from authsvc.text import check_url
 
-ADDRESS_CHARS_MAX = 500
 ADDRESSES_MAX = 20  # of a kind: each is one more place that codes may go to
-_PLAIN = re.compile(r"[!-~]+")
-_ODD = re.compile(r"""[\\"<>^`{|}*#]""")
 
 
 class ClientUris(TypedDict, total=False):
@@ -41,14 +34,14 @@ class ClientMetadata(ClientUris, total=False):
 
 def faults(client: Client, *, production: bool) -> list[Fault]:
     """Everything that is wrong with how this client would be registered."""
-    found = []
+    found: list[Fault] = []
     beside = {
         "post-logout-uri": client.post_logout_uris,
         "initiate-login-uri": tuple(filter(None, [client.initiate_login_uri])),
         "backchannel-logout-uri": tuple(filter(None, [client.backchannel_logout_uri])),
     }
     for option, addresses in {"redirect-uri": client.redirect_uris, **beside}.items():
-        found += [Fault(f"/{option}", wrong) for each in addresses if (wrong := address(each, production=production))]
+        found += _url_faults(option, addresses, production)
         if len(addresses) > ADDRESSES_MAX:
             found.append(Fault(f"/{option}", f"at most {ADDRESSES_MAX} addresses"))
     if client.redirect_uris:
@@ -64,26 +57,12 @@ def faults(client: Client, *, production: bool) -> list[Fault]:
     return found
 
 
-def address(text: str, *, production: bool) -> str:
-    """What is wrong with an address that browsers or we are to be sent to; empty if nothing is."""
-    if not 0 < len(text) <= ADDRESS_CHARS_MAX or not _PLAIN.fullmatch(text):
-        return f"must be 1 to {ADDRESS_CHARS_MAX} visible ASCII characters"
-    if _ODD.search(text) or ".." in unquote(text):
-        return "must be one plain address: no fragment, no wildcard, no backslash and no '..'"
-    try:
-        parts = urlsplit(text)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return "is not an address"
-    if not host or port == 0 or parts.netloc.endswith(":"):
-        return "is not an absolute address such as https://portal.example.org/callback"
-    if "@" in parts.netloc:
-        return "must not hold a user's name or password"
-    if text.startswith("https://"):
-        return ""
-    if production or not text.startswith("http://") or not _loopback(host):
-        return "must be https (in development also http to this machine)"
-    return ""
+def _url_faults(option: str, urls: Iterable[str], production: bool) -> Iterator[Fault]:
+    for url in urls:
+        try:
+            check_url(url, production=production)
+        except ValueError as problem:
+            yield Fault(f"/{option}", str(problem))
 
 
 def clashes(client: Client, others: Iterable[Client], default_audience: str) -> list[Fault]:
@@ -99,10 +78,3 @@ def clashes(client: Client, others: Iterable[Client], default_audience: str) -> 
     if any(client.audience == other.id for other in others):
         found.append(Fault("/audience", f"{client.audience!r} is the id of a client; its id_tokens would do for it"))
     return found
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -25,6 +25,7 @@ from authsvc.flows.site_audit import SiteAudit
 from authsvc.model import Bucket, Client, ClientSecret
 from authsvc.store.clients import ClientStore
 from authsvc.store.documents import DocumentStore
+from authsvc.text import CLIENT_SECRET
 
 LIVE_SECRETS = 2
 NOBODY = mint.digest("no client has this secret")
@@ -212,7 +213,7 @@ class Clients:
         return client
 
     def _new_secret(self) -> tuple[str, ClientSecret]:
-        secret = mint.token(self._deps.entropy, mint.CLIENT_SECRET)
+        secret = mint.token(self._deps.entropy, CLIENT_SECRET)
         now_ms = self._deps.clock.now_ms()
         ends_ms = now_ms + self._deps.settings.client_secret_life_s * 1000
         return secret, ClientSecret(mint.digest(secret), now_ms, ends_ms)

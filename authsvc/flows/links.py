@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from authsvc.config.workflows import Workflow
 from authsvc.crypto import mint
 from authsvc.errors import Fault, InvalidInput, LinkGone, NotFound
-from authsvc.flows.challenges import ACCESS, Challenges
+from authsvc.flows.challenges import Challenges
 from authsvc.flows.dependencies import Dependencies
 from authsvc.flows.token_issuer import TokenIssuer
 from authsvc.model import Bucket, IssuedLink, LinkInfo, LinkView, RequestContext, Started, TokenGrant
 from authsvc.store.authorization_codes import RedeemedLink
 from authsvc.store.links import LinkStore
 from authsvc.store.values import NO_ANSWER, LinkName, Mail, NewLink, PendingLinkName
+from authsvc.text import ACCESS_LINK_TOKEN, LINK_TOKEN
 
 
 class Links:
@@ -52,7 +53,7 @@ class Links:
         life_s = expires_in if expires_in is not None else known.link_life_s or 0
         uses = max_uses if max_uses is not None else known.max_uses
         access = known.security == "access"
-        token = mint.token(self._deps.entropy, ACCESS if access else mint.LINK)
+        token = mint.token(self._deps.entropy, ACCESS_LINK_TOKEN if access else LINK_TOKEN)
         expires_ms = self._deps.clock.now_ms() + life_s * 1000
         answer = IssuedLink(
             mint.link_id(token), self._deps.messages.link_url(context.practice, token), expires_ms, uses
@@ -82,7 +83,7 @@ class Links:
 
         Raises LinkUnknown, LinkGone, RateLimited, IdempotencyConflict.
         """
-        if token.startswith(ACCESS):
+        if token.startswith(ACCESS_LINK_TOKEN):
             return self._start_challenge(context, token)
         client = context.client
         if client is None:
@@ -152,11 +153,11 @@ class Links:
         hint = ""
         if found.address:
             hint = self._deps.personal_data.email_hint(context.practice.id, found.address, found.patient)
-        return LinkView(found.workflow, token.startswith(ACCESS), found.locale, found.client, hint)
+        return LinkView(found.workflow, token.startswith(ACCESS_LINK_TOKEN), found.locale, found.client, hint)
 
     def resend(self, context: RequestContext, token: str) -> None:
         """Send a new link in the place of an expired or used-up one; says nothing about it. Raises RateLimited."""
-        fresh = mint.token(self._deps.entropy, ACCESS if token.startswith(ACCESS) else mint.LINK)
+        fresh = mint.token(self._deps.entropy, ACCESS_LINK_TOKEN if token.startswith(ACCESS_LINK_TOKEN) else LINK_TOKEN)
         mail = self._mail(context, "", {"url": self._deps.messages.link_url(context.practice, fresh)})
         buckets = self._buckets(context, "exchange-network")
         self._store.resend(context, name_of(token), name_of(fresh), mail, buckets)
@@ -208,7 +209,7 @@ class Links:
 
 def name_of(token: str) -> LinkName:
     """How the link of a token is found."""
-    return LinkName(mint.link_id(token), mint.digest(token), _kind(token.startswith(ACCESS)))
+    return LinkName(mint.link_id(token), mint.digest(token), _kind(token.startswith(ACCESS_LINK_TOKEN)))
 
 
 def _kind(access: bool) -> str:

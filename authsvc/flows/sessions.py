@@ -19,6 +19,7 @@ from authsvc.flows.token_issuer import TokenIssuer
 from authsvc.model import Bucket, Client, Practice, RequestContext, SessionInfo, TokenGrant
 from authsvc.store.clients import ClientStore
 from authsvc.store.sessions import SessionStore, TokenState
+from authsvc.text import REFRESH_TOKEN
 
 INACTIVE: dict[str, Any] = {"active": False}
 INTROSPECTED = (
@@ -78,7 +79,7 @@ class Sessions:
 
         Unknown, expired and another client's tokens are passed over in silence. Raises RateLimited, Unavailable.
         """
-        if token.startswith(mint.REFRESH):
+        if token.startswith(REFRESH_TOKEN):
             try:
                 parsed, context = self._parsed(client, token, request_id)
             except InvalidRefreshToken:
@@ -100,7 +101,7 @@ class Sessions:
     def introspect(self, client: Client, token: str, request_id: str) -> dict[str, Any]:
         """The claims of a token while it is active, for a client of its practice and audience; else exactly
         inactive. Raises RateLimited, Unavailable."""
-        if token.startswith(mint.REFRESH):
+        if token.startswith(REFRESH_TOKEN):
             return self._introspect_refresh(client, token, request_id)
         try:
             claims = self._introspection.claims(token)

@@ -16,8 +16,8 @@ from marshmallow import Schema, ValidationError, fields, validate
 from authsvc.errors import Fault
 from authsvc.web.parsing import MAX_FAULTS, pointer
 
-# C0, DEL, C1, line and paragraph separators, bidi overrides (a name could show itself backwards), lone surrogates.
-UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+from authsvc import text as rules
+
 CONTROL = "holds a control character"
 
 
@@ -33,7 +33,7 @@ class Text(fields.String):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
-        if UNPRINTABLE.search(text):
+        if rules.CONTROL.search(text):
             raise self.make_error("control")
         return text
 
@@ -86,17 +86,15 @@ def _text(pattern: str, told: str, example: str, description: str = "") -> Calla
     return make
 
 
-PATIENT = r"^[A-Za-z0-9._-]{1,64}$"
-PRACTICE = r"^[a-z0-9][a-z0-9-]{1,40}$"
-RESOURCE = r"^[a-z][a-z0-9_-]{0,31}:[A-Za-z0-9._-]{1,64}$"
-SECRET = r"^[!-~]{1,200}$"
+PATIENT = rf"^{rules.PATIENT_ID}$"
+PRACTICE = rf"^{rules.PRACTICE_ID}$"
+RESOURCE = rf"^{rules.RESOURCE}$"
+SECRET = rf"^{rules.SECRET}$"
 
 patient_id = _text(PATIENT, "must be 1 to 64 of A-Z a-z 0-9 . _ -", "pat_1", "The practice's own id of the patient.")
 resource = _text(RESOURCE, 'must look like "invoice:inv_1"', "invoice:inv_1", "Type and identifier of one resource.")
-workflow = _text(r"^[a-z][a-z0-9-]{0,63}$", "must be the name of a workflow", "pay-invoice")
-locale = _text(
-    r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$", 'must be a language tag such as "en" or "es-MX"', "es", "BCP 47."
-)
+workflow = _text(rf"^{rules.WORKFLOW}$", "must be the name of a workflow", "pay-invoice")
+locale = _text(rf"^{rules.LOCALE}$", 'must be a language tag such as "en" or "es-MX"', "es", "BCP 47.")
 cursor = _text(r"^[0-9]{1,15}$", "must be the cursor of an earlier feed", "1795336886035", "Only what came later.")
 challenge = _text(
     SECRET, "must be the handle of a challenge", "ach_0OXdhY0tnl0rCxzp4Lx2NjS1Sx1oTq4WyKb0bD6SBJQ",

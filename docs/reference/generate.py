@@ -50,7 +50,7 @@ def authsvc_toml() -> str:
     parts = [HEAD]
     for known in KNOWN.values():
         why = textwrap.fill(known.why, 118, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
-        kind = f"# ({known.kind.says}{'; required' if known.required else ''})"
+        kind = f"# ({known.type.label}{'; required' if known.required else ''})"
         parts.append(f"{why}\n{kind}\n#{known.name} = {shown(known)}\n")
     return "\n".join(parts)
 
@@ -59,7 +59,7 @@ def settings_table() -> str:
     lines = ["| setting | kind | default | why |", "| --- | --- | --- | --- |"]
     for known in KNOWN.values():
         default = "required" if known.required else f"`{shown(known)}`"
-        lines.append(f"| `{known.variable}` | {known.kind.says} | {default} | {known.why} |")
+        lines.append(f"| `{known.variable}` | {known.type.label} | {default} | {known.why} |")
     return "\n".join(lines)
 
 

@@ -196,6 +196,13 @@ def test_an_unknown_name_is_a_fault_wherever_it_stands(tmp_path: Path) -> None:
 
 def test_what_kubernetes_adds_beside_a_service_of_our_name_is_passed_over() -> None:
     added = {
+        "AUTHSVC_REDIS_SERVICE_HOST": "10.1.2.4",
+        "AUTHSVC_REDIS_SERVICE_PORT": "6379",
+        "AUTHSVC_REDIS_SERVICE_PORT_TCP_REDIS": "6379",
+        "AUTHSVC_REDIS_PORT": "tcp://10.1.2.4:6379",
+        "AUTHSVC_REDIS_PORT_6379_TCP": "tcp://10.1.2.4:6379",
+        "AUTHSVC_REDIS_PORT_6379_TCP_PROTO": "tcp",
+        "AUTHSVC_MAIL_RELAY_PORT_53_UDP_ADDR": "10.1.2.5",
         "AUTHSVC_SERVICE_HOST": "10.1.2.3",
         "AUTHSVC_SERVICE_PORT": "80",
         "AUTHSVC_SERVICE_PORT_HTTP": "80",
@@ -204,6 +211,29 @@ def test_what_kubernetes_adds_beside_a_service_of_our_name_is_passed_over() -> N
         "AUTHSVC_PORT_80_TCP_ADDR": "10.1.2.3",
     }
     assert load(production() | added | {"PATH": "/bin"}).production
+    assert refused(production() | {"AUTHSVC_PORT": "8000"}).keys() == {"AUTHSVC_PORT"}  # somebody's wish, and in vain
+
+
+def test_a_byte_order_mark_at_the_start_of_a_file_is_no_part_of_it(tmp_path: Path) -> None:
+    secret, site = tmp_path / "secret", tmp_path / "authsvc.toml"
+    secret.write_text(key(), encoding="utf-8-sig")
+    secret.chmod(0o600)
+    site.write_text("workers = 3\r\n", encoding="utf-8-sig")
+    environ = production() | {"AUTHSVC_SECRET_KEYS_FILE": str(secret), "AUTHSVC_CONFIG": str(site)}
+    del environ["AUTHSVC_SECRET_KEYS"]
+    settings = load(environ)
+    assert (settings.workers, len(settings.secret_keys)) == (3, 1)
+
+
+def test_a_mounted_secret_that_all_may_read_is_refused_in_words_that_its_cluster_knows(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text(key())
+    path.chmod(0o644)
+    environ = production() | {"AUTHSVC_SECRET_KEYS_FILE": str(path)}
+    del environ["AUTHSVC_SECRET_KEYS"]
+    told = refused(environ)["AUTHSVC_SECRET_KEYS_FILE"]
+    assert "defaultMode" in told
+    assert "fsGroup" in told
 
 
 @pytest.mark.parametrize(
@@ -423,12 +453,36 @@ def test_a_store_on_this_machine_or_behind_tls_is_fine_in_production(url: str) -
     assert load(production(redis_url=url)).redis_url == url
 
 
+def test_every_part_of_a_store_url_can_be_had_by_its_name() -> None:
+    plain = load(development(redis_url="redis://:p%40ss@localhost/3")).redis
+    assert (plain.scheme, plain.hosts, plain.db) == ("redis", (("localhost", 6379),), 3)
+    assert (plain.username, plain.password, plain.tls) == ("", "p@ss", False)
+    assert "p@ss" not in repr(plain)
+    socket = load(development(redis_url="unix://u:p@/run/redis.sock?db=1")).redis
+    assert (socket.path, socket.hosts, socket.db, socket.username) == ("/run/redis.sock", (), 1, "u")
+    tls = load(development(redis_url="rediss://h.example?db=2&ssl_ca_certs=/ca&ssl_certfile=/c&ssl_keyfile=/k")).redis
+    assert (tls.tls, tls.db, tls.ssl_ca_certs, tls.ssl_certfile, tls.ssl_keyfile) == (True, 2, "/ca", "/c", "/k")
+    cluster = load(development(redis_url="redis+cluster://u:p@a.example:7000,b.example?tls=true")).redis
+    assert (cluster.hosts, cluster.tls) == ((("a.example", 7000), ("b.example", 6379)), True)
+
+
+def test_sentinels_have_the_user_and_password_of_redis_unless_the_url_gives_them_their_own() -> None:
+    same = load(development(redis_url="redis+sentinel://u:p@a.example,b.example:26380/maple?db=4&tls=true")).redis
+    assert (same.hosts, same.primary, same.db) == ((("a.example", 26379), ("b.example", 26380)), "maple", 4)
+    assert (same.sentinel_username, same.sentinel_password, same.tls) == ("u", "p", True)
+    url = "redis+sentinel://u:p@a.example?sentinel_username=watcher&sentinel_password=s%20s"
+    other = load(development(redis_url=url)).redis
+    assert (other.primary, other.username, other.password) == ("mymaster", "u", "p")
+    assert (other.sentinel_username, other.sentinel_password) == ("watcher", "s s")
+    none = load(development(redis_url="redis+sentinel://:p@a.example?sentinel_password=")).redis
+    assert (none.password, none.sentinel_password) == ("p", "")
+
+
 @pytest.mark.parametrize(
     "bad",
     [
         "redis://redis.maple.example",
         "redis://10.0.0.7:6379",
-        "redis://redis.maple.example?tls=true",
         "redis+sentinel://127.0.0.1,b.example/mymaster",
         "redis+cluster://a.example",
         "rediss://u:changeme@redis.maple.example",
@@ -450,6 +504,19 @@ def test_a_store_that_sends_secrets_in_the_clear_or_has_no_real_password_is_for_
         "rediss://localhost?ssl_cert_reqs=none",
         "rediss://localhost?ssl_check_hostname=false",
         "redis+cluster://localhost?tls=false",
+        "redis://localhost?tls=true",
+        "redis+cluster://localhost?db=1",
+        "redis+cluster://localhost/1",
+        "redis://localhost/first",
+        "redis://localhost/1/2",
+        "redis://localhost/1?db=2",
+        "redis://localhost?db=one",
+        "redis://localhost?db=1&db=1",
+        "redis://localhost?sentinel_password=x",
+        "redis+cluster://localhost?ssl_ca_certs=/ca.pem",
+        "redis://user@localhost",
+        "redis://user:%FF@localhost",
+        "redis://user:a%0Ab@localhost",
         "redis+sentinel://localhost/my/master",
         "unix://",
         "unix://tmp/redis.sock",
@@ -542,10 +609,27 @@ def test_a_proxy_list_that_trusts_everyone_or_is_unclear_is_refused(bad: str) ->
 
 
 @pytest.mark.parametrize(
-    "bad", ["8000", "localhost", ":8000", "127.0.0.1:", "127.0.0.1:70000", "unix:/run/x", "::1:80", "[:1:]:80"]
+    "bad",
+    [
+        "8000",
+        "localhost",
+        ":8000",
+        "127.0.0.1:",
+        "127.0.0.1:70000",
+        "unix:run/x",
+        "unix:",
+        "unix:/run/a b",
+        "::1:80",
+        "[:1:]:80",
+    ],
 )
-def test_an_address_to_listen_on_is_host_and_port(bad: str) -> None:
+def test_an_address_to_listen_on_is_host_and_port_or_a_unix_socket(bad: str) -> None:
     assert "AUTHSVC_BIND" in refused(production(bind=bad))
+
+
+def test_only_the_public_address_may_be_a_unix_socket() -> None:
+    assert load(production(bind="unix:/run/authsvc/http.sock")).bind == "unix:/run/authsvc/http.sock"
+    assert "AUTHSVC_ADMIN_BIND" in refused(production(admin_bind="unix:/run/authsvc/admin.sock"))
 
 
 # --- numbers, and what must fit together --------------------------------------------------------------------------
@@ -711,6 +795,6 @@ def test_the_sample_files_secrets_are_refused(tmp_path: Path, generate: ModuleTy
 
 
 def test_every_setting_has_a_reason_and_a_kind() -> None:
-    assert all(known.why.endswith(".") and known.kind.says for known in KNOWN.values())
+    assert all(known.why.endswith(".") and known.type.label for known in KNOWN.values())
     assert config.Settings is Settings
     assert value_types.MIN_KEY_BYTES == 32

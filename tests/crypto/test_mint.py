@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from authsvc.crypto import mint
+from authsvc.text import LINK_TOKEN, SECRETS
 from tests.fakes import SeededEntropy
 
 seeded = settings(derandomize=True, deadline=None, max_examples=200)
 
 
-@pytest.mark.parametrize("prefix", [mint.LINK, mint.CLIENT_SECRET, mint.REFRESH, mint.HANDLE])
+@pytest.mark.parametrize("prefix", SECRETS)
 def test_a_token_is_a_typed_prefix_and_256_bits(entropy: SeededEntropy, prefix: str) -> None:
     made = mint.token(entropy, prefix)
     assert re.fullmatch(prefix + r"[A-Za-z0-9_-]{43}", made)
@@ -23,7 +24,7 @@ def test_a_token_is_a_typed_prefix_and_256_bits(entropy: SeededEntropy, prefix: 
 
 
 def test_ten_thousand_tokens_and_ids_are_all_different(entropy: SeededEntropy) -> None:
-    assert len({mint.token(entropy, mint.LINK) for _ in range(10_000)}) == 10_000
+    assert len({mint.token(entropy, LINK_TOKEN) for _ in range(10_000)}) == 10_000
     assert len({mint.short_id(entropy) for _ in range(10_000)}) == 10_000
 
 
@@ -50,7 +51,7 @@ def test_a_digest_is_plain_sha_256_so_that_other_programs_can_make_it() -> None:
 
 
 def test_the_public_id_of_a_link_is_not_the_beginning_of_its_stored_digest(entropy: SeededEntropy) -> None:
-    token = mint.token(entropy, mint.LINK)
+    token = mint.token(entropy, LINK_TOKEN)
     assert len(mint.link_id(token)) == 16
     assert mint.link_id(token) == mint.link_id(token)
     assert not mint.digest(token).startswith(mint.link_id(token)[:4])

@@ -6,18 +6,13 @@ compare what is really sent with the schemas.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from marshmallow import Schema, fields
 
 from authsvc.model import DeliveryInfo, IssuedLink, LinkInfo, Patient, SessionInfo, Started
+from authsvc.text import rfc3339
 from authsvc.web.fields import count, instant, seconds, string
-
-
-def at(ms: int) -> str:
-    """An instant as RFC 3339 in UTC, to the second."""
-    return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def started(value: Started) -> dict[str, Any]:
@@ -34,7 +29,7 @@ def started(value: Started) -> dict[str, Any]:
 
 
 def issued(value: IssuedLink) -> dict[str, Any]:
-    return {"id": value.id, "url": value.url, "expires_at": at(value.expires_at_ms), "max_uses": value.max_uses}
+    return {"id": value.id, "url": value.url, "expires_at": rfc3339(value.expires_at_ms), "max_uses": value.max_uses}
 
 
 def link(value: LinkInfo) -> dict[str, Any]:
@@ -44,8 +39,8 @@ def link(value: LinkInfo) -> dict[str, Any]:
         "workflow": value.workflow,
         "resource": value.resource,
         "state": value.state,
-        "created_at": at(value.created_at_ms),
-        "expires_at": at(value.expires_at_ms),
+        "created_at": rfc3339(value.created_at_ms),
+        "expires_at": rfc3339(value.expires_at_ms),
         "uses": value.uses,
         "max_uses": value.max_uses,
     }
@@ -66,9 +61,9 @@ def session(value: SessionInfo) -> dict[str, Any]:
         "id": value.id,
         "patient": value.patient,
         "client": value.client,
-        "created_at": at(value.created_at_ms),
-        "last_used_at": at(value.last_used_at_ms),
-        "expires_at": at(value.expires_at_ms),
+        "created_at": rfc3339(value.created_at_ms),
+        "last_used_at": rfc3339(value.last_used_at_ms),
+        "expires_at": rfc3339(value.expires_at_ms),
     }
 
 
@@ -78,8 +73,8 @@ def delivery(value: DeliveryInfo) -> dict[str, Any]:
         "kind": value.kind,
         "channel": value.channel,
         "state": value.state,
-        "queued_at": at(value.queued_at_ms),
-        "updated_at": at(value.updated_at_ms),
+        "queued_at": rfc3339(value.queued_at_ms),
+        "updated_at": rfc3339(value.updated_at_ms),
         "attempts": value.attempts,
         "detail": value.detail,
     }

@@ -96,7 +96,7 @@ class LinkFilter(NoQuery):
 
 # --- in paths -----------------------------------------------------------------------------------------------------
 
-_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_ID = re.compile(PUBLIC_ID)
 
 
 def known_id(public_id: str) -> str:

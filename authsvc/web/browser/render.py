@@ -22,6 +22,7 @@ from werkzeug.http import parse_accept_header
 from authsvc import i18n
 from authsvc.i18n import LANGUAGES, Language
 from authsvc.model import Practice
+from authsvc.text import tel
 from authsvc.web.browser import branding, static_pages
 from authsvc.web.middleware import Headers
 
@@ -50,7 +51,6 @@ DEFAULTS: dict[str, Any] = {
 """Values that a view may leave out. To leave out any other is a fault (StrictUndefined)."""
 
 MAX_LANGUAGES_CHARS = 200  # of `ui_locales` and of Accept-Language: no browser sends more, the rest isn't read
-DIALLED_DIGITS = 5  # anything shorter is no number to dial
 
 _HEADERS: Headers = [
     ("Content-Type", "text/html; charset=utf-8"),
@@ -150,12 +150,6 @@ def phone(text: str) -> Markup:
 def initial(text: str) -> str:
     """The first letter or digit of a name; empty where there is none."""
     return next((character.upper() for character in text if character.isalnum()), "")
-
-
-def tel(text: str) -> str:
-    """`tel:` and what to dial (RFC 3966), up to an extension; empty if it is no number."""
-    digits = re.sub(r"[^0-9+]", "", re.split(r"[A-Za-z]", text, maxsplit=1)[0])
-    return f"tel:{digits}" if len(digits) >= DIALLED_DIGITS else ""
 
 
 def mailto(email: str) -> str:

@@ -18,6 +18,7 @@ from authsvc.errors import AuthorizationError, TooLarge, UnregisteredClient
 from authsvc.flows.forward_auth import ACR_ORDER
 from authsvc.flows.token_issuer import OPENID
 from authsvc.model import AuthorizationRequest, Client
+from authsvc.text import LOGIN_HINT
 from authsvc.web import parsing
 from authsvc.web.client_authentication import CLIENT_ID
 
@@ -41,7 +42,7 @@ _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # 256 bits in base64url: no other
 _STATE = re.compile(r"[ -~]{0,512}")
 _NONCE = re.compile(r"[ -~]{0,256}")
 _MAX_AGE = re.compile(r"[0-9]{1,9}")
-_HINT = re.compile(r"alh_[A-Za-z0-9_-]{43}")
+_HINT = re.compile(LOGIN_HINT + "[A-Za-z0-9_-]{43}")
 LOCALES = re.compile(r"[A-Za-z0-9-]{1,35}( [A-Za-z0-9-]{1,35}){0,9}")
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from authsvc.errors import TokenInsufficient, TokenInvalid, TokenMissing
 from authsvc.flows.forward_auth import ACR_ORDER
+from authsvc.text import CONTROL
 from authsvc.web import parsing
 from authsvc.web.endpoint import Operation, Success
-from authsvc.web.fields import UNPRINTABLE
 from authsvc.web.middleware import REQUEST_INFO, Environ, FastPath, Reply
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def requirements(query: str) -> tuple[str, str | None, str | None, str | None, s
     except ValueError:
         return None
     for name, value in pairs:
-        if name not in PARAMETERS or name in values or not value.strip() or UNPRINTABLE.search(value):
+        if name not in PARAMETERS or name in values or not value.strip() or CONTROL.search(value):
             return None
         values[name] = value
     if "practice" not in values:
