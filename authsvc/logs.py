@@ -13,44 +13,26 @@ from __future__ import annotations
 
 import json
 import logging
-import re
+import os
+import select
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import TextIO
 
-from authsvc.text import SECRETS
+from authsvc.redaction import scrub
+
+__all__ = ["AUDIT", "AUDIT_FIELDS", "FIELDS", "JsonLines", "LineHandler", "configure", "instant", "scrub"]
 
 AUDIT = "authsvc.audit"
 """The logger of the audit."""
 
 FIELDS = (
-    "request_id",
-    "inbound_request_id",
-    "route",
-    "method",
-    "status",
-    "ms",
-    "peer",
-    "client",
-    "practice",
-    "actor",
-    "act",
-    "reason",
-    "policy",
-    "retry_after_s",
-    "kind",
-    "channel",
-    "state",
-    "attempts",
-    "message_id",
-    "kid",
-    "entries",
-    "setting",
-    "listener",
-    "address",
-    "workers",
-    "backlog",
+    *("request_id", "inbound_request_id", "route", "method", "status", "ms", "peer", "client", "practice"),
+    *("actor", "act", "reason", "policy", "retry_after_s", "kind", "channel", "state", "attempts", "message_id"),
+    *("kid", "entries", "setting", "listener", "address", "workers", "backlog"),
 )
 """The extras that are written, in this order; any other is dropped. `peer` is the calling service's network address,
 `address` a listener's, never a mailbox."""
@@ -91,60 +73,11 @@ them). Patients are in it by the practice's own id, and in no other log."""
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode  # made once: `dumps` would make one a line
 _MAX_TEXT = 2000  # characters of one text: a line stays under 16 KiB, which log shippers take whole
 _MAX_TRACE = 8000
+_MAX_BACKLOG = 1_000  # lines, of 300 bytes as a rule
+_FLUSH_S = 1.0
 
 _OURS = frozenset({"request_id", "route", "method", "client", "practice"})
 """Made or checked by us before they come here: nothing to scrub on the hot path."""
-
-# Every pattern is linear over what a stranger sends: an attempt that fails has looked at no more than a few characters,
-# and one that succeeds goes on after its match. So no unbounded repeat is followed by anything that could fail; where
-# the end decides, the pattern takes a whole run of characters and a function judges it.
-_TOKEN = re.compile(
-    rf"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{{2}}))({'|'.join(SECRETS)})[\w\-.+/=]{{6}}[\w\-.+/=]*", re.ASCII
-)
-_JWT_RUN = re.compile(r"[\w\-.]+", re.ASCII)
-_CREDENTIAL = re.compile(r"\b(Basic|Bearer)(?:\s|%20|\+){1,8}[\w+/=.~\-]{6}[\w+/=.~\-]*", re.IGNORECASE | re.ASCII)
-_AUTHORITY = re.compile(r"://[^/\s]+")  # redis://user:password@host
-_QUOTED = re.compile(r"\"[^\"\s]{1,64}\"(?=@|%40)")  # "hanako."@example.org
-_AT = re.compile(r"@|%(?:25){0,4}40")
-_ADDRESS_RUN = re.compile(r"[^\s<>\"'(),;:=/]+")
-_SIX_DIGITS = re.compile(r"[0-9]{6}")
-_CODE = re.compile(r"\b(code|otp|pin)((?:\W|%[0-9A-F]{2}){1,6})[0-9]{6}\b", re.IGNORECASE | re.ASCII)
-
-
-def scrub(text: str) -> str:
-    """`text` without what looks like a secret of ours, a credential in a URL, or a mail address.
-
-    A plain look before each pattern: most texts hold none of it, and this runs several times a request.
-    """
-    if "_" in text:
-        text = _TOKEN.sub(r"\1[redacted]", text)
-    if "eyJ" in text:
-        text = _JWT_RUN.sub(_without_jwt, text)
-    if " " in text or "\t" in text or "%20" in text or "+" in text:
-        text = _CREDENTIAL.sub(r"\1 [redacted]", text)
-    if _AT.search(text):
-        text = _AUTHORITY.sub(_without_login, _QUOTED.sub("[redacted]", text))
-        text = _ADDRESS_RUN.sub(_without_address, text)
-    if _SIX_DIGITS.search(text):
-        text = _CODE.sub(r"\1\2[redacted]", text)
-    return text
-
-
-def _without_jwt(run: re.Match[str]) -> str:
-    """`eyJ` begins a JSON object in base64url; with a dot behind it, it is the header of a JWT or JWE."""
-    at = run[0].find("eyJ")
-    return run[0] if at < 0 or "." not in run[0][at:] else f"{run[0][:at]}[redacted JWT]"
-
-
-def _without_login(authority: re.Match[str]) -> str:
-    _, at, host = authority[0].rpartition("@")
-    return f"://[redacted]@{host}" if at else authority[0]
-
-
-def _without_address(run: re.Match[str]) -> str:
-    local, *others = _AT.split(run[0])
-    is_address = local and any("." in domain.strip(".") for domain in others)
-    return "[redacted address]" if is_address else run[0]
 
 
 class JsonLines(logging.Formatter):
@@ -173,20 +106,80 @@ class JsonLines(logging.Formatter):
 
 
 class LineHandler(logging.Handler):
-    """Writes each line with one write, so that lines of several workers never mix (up to the pipe's atomic size)."""
+    """Writes each line with one write, so that lines of several workers never mix (up to the pipe's atomic size).
+
+    A reader that stands still never stops an act: what can't be written at once goes into a backlog of `_MAX_BACKLOG`
+    lines, which a thread writes as soon as there is room; beyond that lines are dropped and counted (`lost`).
+    """
 
     def __init__(self, stream: TextIO, lost: Callable[[], None] | None = None) -> None:
         super().__init__()
         self._stream = stream
         self._lost = lost
+        self._backlog: deque[bytes] = deque()
+        self._writer: threading.Thread | None = None
+        self._pid = os.getpid()
+        try:
+            self._descriptor: int | None = stream.fileno()
+        except (OSError, ValueError):  # a stream in memory
+            self._descriptor = None
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._stream.write(self.format(record) + "\n")
-            self._stream.flush()
-        except (OSError, ValueError):  # a full disk, a reader that went away: never fails the act that is told of
-            if self._lost is not None:
-                self._lost()
+            line = self.format(record) + "\n"
+            if self._descriptor is None:
+                self._stream.write(line)
+                self._stream.flush()
+            else:
+                self._write(self._descriptor, line.encode("ascii"))
+        except (OSError, ValueError):  # a full disk, a reader that went away: never fails the act
+            self._drop()
+
+    def flush(self) -> None:
+        """Waits a moment for the backlog, when the process ends."""
+        if self._writer is not None and self._pid == os.getpid():
+            self._writer.join(_FLUSH_S)
+
+    def _write(self, descriptor: int, line: bytes) -> None:
+        """Under the handler's lock. The kernel takes `PIPE_BUF` bytes at once or says that it has no room for them."""
+        if self._pid != os.getpid():  # a fork takes no thread along, and what waited is the parent's to write
+            self._pid, self._writer = os.getpid(), None
+            self._backlog.clear()
+        if self._writer is None or not self._writer.is_alive():
+            if len(line) <= select.PIPE_BUF and _has_room(descriptor, 0):
+                os.write(descriptor, line)
+                return
+            self._backlog.append(line)
+            self._writer = threading.Thread(target=self._write_backlog, args=(descriptor,), daemon=True)
+            self._writer.start()
+        elif len(self._backlog) < _MAX_BACKLOG:
+            self._backlog.append(line)
+        else:
+            self._drop()
+
+    def _write_backlog(self, descriptor: int) -> None:
+        while True:
+            with self.lock:  # type: ignore[union-attr]  # a handler has one from its beginning on
+                if not self._backlog:
+                    self._writer = None
+                    return
+                line = self._backlog.popleft()
+            try:
+                while line:
+                    _has_room(descriptor, None)
+                    line = line[os.write(descriptor, line[: select.PIPE_BUF]) :]
+            except OSError:
+                self._drop()
+
+    def _drop(self) -> None:
+        if self._lost is not None:
+            self._lost()
+
+
+def _has_room(descriptor: int, timeout_ms: int | None) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return bool(poll.poll(timeout_ms))
 
 
 def configure(

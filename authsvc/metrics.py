@@ -68,6 +68,11 @@ EVENTS: Mapping[str, Event] = {
     },
     "limiter_refusals": _event("Refusals by a limiter, by its policy.", policy=_POLICIES),
     "logs_lost": _event("Log lines that could not be written."),
+    "requests_refused": _event(
+        "Requests that never reached the application: not HTTP, too slow, more than can be answered in time; and"
+        " connections that gave way to newer ones.",
+        reason=("malformed", "too_slow", "overload", "too_many_connections"),
+    ),
 }
 """Every counter there is; `authsvc_<name>_total` on `/metrics`. What went well is in `events`: asked (`code.started`),
 exchanged, verified, refreshed, ended. What was refused is counted by its reason in the others."""
@@ -76,6 +81,9 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """The store's deadline is 2 s, so nothing of use lies beyond 2.5."""
+
+WAIT_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
+"""The queue before the threads is short: who would wait for longer is refused."""
 
 
 class _Series:
@@ -98,6 +106,12 @@ class _Series:
             ("route",),
             registry=self.registry,
             buckets=REQUEST_BUCKETS_S,
+        )
+        self.thread_wait = Histogram(
+            "authsvc_thread_wait_seconds",
+            "Seconds that a whole request waited for a thread.",
+            registry=self.registry,
+            buckets=WAIT_BUCKETS_S,
         )
 
 
@@ -149,6 +163,13 @@ class Metrics:
             children[0].inc()
             children[1].observe(seconds)
         except OSError:  # as above; an answer that is on its way would be lost for it
+            return
+
+    def thread_wait(self, seconds: float) -> None:
+        """How long a request waited for a thread."""
+        try:
+            self._series().thread_wait.observe(seconds)
+        except OSError:  # as above
             return
 
     def render(self) -> tuple[bytes, str]:

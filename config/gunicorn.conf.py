@@ -9,17 +9,17 @@ admin address in `bind` too if you want /metrics, and point PROMETHEUS_MULTIPROC
 
 import os
 
-from authsvc.server.gunicorn import gone, started, stopped
+from authsvc.server.gunicorn import gone, started, starting, stopped
 
 bind = [os.environ.get("AUTHSVC_BIND", "127.0.0.1:8000")]
 workers = int(os.environ.get("AUTHSVC_WORKERS", "2"))  # about one a core
 threads = int(os.environ.get("AUTHSVC_THREADS", "8"))
 
-worker_class = "authsvc.server.gunicorn.Worker"  # gthread; silent clients hold no thread, a stopping worker refuses
+worker_class = "authsvc.server.http_worker.Worker"  # threads get whole requests only; when all are busy: 503 at once
 logger_class = (
     "authsvc.server.gunicorn.Log"  # gunicorn's lines through our log's gates; no access log, it would hold tokens
 )
-reuse_port = True  # every worker has a listener of its own: connections are dealt out evenly
+reuse_port = True  # every worker has a listener of its own, unless it is a unix socket or one of systemd's
 preload_app = True  # loaded once, then forked: memory is shared, the start is quick
 
 keepalive = 75  # seconds; longer than the 60 s that proxies keep idle upstream connections
@@ -39,6 +39,7 @@ control_socket_disable = True
 proc_name = "authsvc"
 
 # Threads start after the fork; figures of dead workers are cleared away.
+on_starting = starting
 post_worker_init = started
 worker_exit = stopped
 child_exit = gone

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import re
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
@@ -252,6 +254,53 @@ def test_a_full_disk_is_counted_and_fails_nothing(loggers: None) -> None:
     logs.configure("info", stream=_FullDisk())
     logging.getLogger("authsvc").info("request")
     assert lost == [1]
+
+
+def _log_to_a_pipe(loggers: None, lost: list[int]) -> tuple[int, TextIO]:
+    """What reads and what writes; nothing is read yet."""
+    reading, writing = os.pipe()
+    stream = os.fdopen(writing, "w")
+    logs.configure("info", stream=stream, lost=lambda: lost.append(1))
+    return reading, stream
+
+
+def test_fault_a_reader_that_stands_still_stops_no_act_and_costs_counted_lines(loggers: None) -> None:
+    lost: list[int] = []
+    reading, stream = _log_to_a_pipe(loggers, lost)
+    log = logging.getLogger("authsvc")
+    for number in range(3_000):  # far more than a pipe and the backlog hold; on a blocking stream this never ends
+        log.info("request", extra={"entries": number, "reason": "x" * 200})
+    assert lost
+    threading.Thread(target=lambda: (logging.getLogger().handlers[0].flush(), stream.close())).start()
+    with os.fdopen(reading, encoding="ascii") as reader:
+        lines = [json.loads(line) for line in reader]
+    assert len(lines) + len(lost) == 3_000
+    assert [line["entries"] for line in lines] == sorted(line["entries"] for line in lines)
+
+
+def test_a_reader_that_was_slow_for_a_moment_loses_nothing_and_a_long_line_stays_whole(loggers: None) -> None:
+    lost: list[int] = []
+    reading, stream = _log_to_a_pipe(loggers, lost)
+    for number in range(600):
+        logging.getLogger("authsvc").info("request", extra={"entries": number, "reason": "y" * (2_000 * (number % 2))})
+    try:
+        raise ValueError("z" * 7_900)
+    except ValueError:
+        logging.getLogger("authsvc").exception("last")
+    threading.Thread(target=lambda: (logging.getLogger().handlers[0].flush(), stream.close())).start()
+    with os.fdopen(reading, encoding="ascii") as reader:
+        lines = [json.loads(line) for line in reader]
+    assert lost == []
+    assert [line.get("entries") for line in lines] == [*range(600), None]
+
+
+def test_fault_a_reader_that_went_away_costs_counted_lines(loggers: None) -> None:
+    lost: list[int] = []
+    reading, stream = _log_to_a_pipe(loggers, lost)
+    os.close(reading)
+    logging.getLogger("authsvc").info("request")
+    assert lost == [1]
+    stream.close()
 
 
 def test_a_value_of_another_type_is_written_as_its_text(streams: tuple[io.StringIO, io.StringIO]) -> None:

@@ -21,10 +21,10 @@ log = logging.getLogger("authsvc.serve")
 
 
 @click.command(cls=Command)
-@click.option("--bind", metavar="HOST:PORT", help="Where to listen, instead of AUTHSVC_BIND.")
+@click.option("--bind", metavar="HOST:PORT", help="Where to listen, or unix:/path, instead of AUTHSVC_BIND.")
 @click.option("--workers", type=click.IntRange(1, 64), metavar="N", help="Processes, instead of AUTHSVC_WORKERS.")
 def serve(bind: str | None, workers: int | None) -> None:
-    """Serve HTTP until SIGTERM. Logs go to stderr, the trail of acts to stdout."""
+    """Serve HTTP until SIGTERM. Logs go to stderr, the audit to stdout. Sockets that systemd opens are taken over."""
     from authsvc import logs, wiring
     from authsvc.server import gunicorn as server
     from authsvc.server import metrics_dir, preflight, sockets
@@ -41,17 +41,18 @@ def serve(bind: str | None, workers: int | None) -> None:
             lost=lambda: service.metrics.count("logs_lost"),
         )
         try:
-            public = sockets.reserve(settings.bind)
+            public = sockets.Public("systemd") if server.inherited() else sockets.reserve(settings.bind)
             admin = _admin(settings)
         except sockets.AddressTaken as taken:
             raise click.ClickException(f"{taken}.") from None
         from authsvc.wsgi import App
 
         admin_address = None if admin is None else admin.getsockname()[:2]
-        where = {"address": _host_port(public.address), "admin_address": admin_address and _host_port(admin_address)}
+        where = {"address": public.address, "admin_address": admin_address and sockets.host_port(*admin_address)}
+        bind = settings.bind if public.placeholder is None else public.address
         server.run(
             App(service, admin_address),
-            {"bind": [where["address"]], "workers": settings.workers, "threads": settings.threads},
+            {"bind": [bind], "workers": settings.workers, "threads": settings.threads},
             admin,
             lambda: _ready(where, settings.workers),
         )
@@ -87,8 +88,3 @@ def _ready(where: dict[str, str | None], workers: int) -> None:
     if output_mode().json:
         print_result({**where, "workers": workers, "pid": os.getpid()}, "")
         sys.stdout.flush()
-
-
-def _host_port(address: tuple[str, int]) -> str:
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

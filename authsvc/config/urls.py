@@ -9,12 +9,12 @@ import re
 from ipaddress import ip_address
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
+from authsvc import mailbox
 from authsvc.text import CONTROL
 
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}(?:\.[a-z0-9-]{1,63})*)?", re.ASCII)
 _PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)*", re.ASCII)
 _MAILBOX = re.compile(r"(?P<name>[^<>\"@,;:\\]*|\"[^<>\"@\\]*\") ?<(?P<address>[^<>]*)>|(?P<bare>[^<>]*)")
-_ADDRESS = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", re.ASCII)
 _SOCKET = re.compile(r"unix:(/[!-~]{1,100})")  # sockaddr_un has room for 107 bytes of path
 
 
@@ -123,7 +123,12 @@ def mail_from(raw: object, _production: bool) -> str:
     """One address, perhaps with a name before it."""
     text = plain(raw)
     found = _MAILBOX.fullmatch(text)
-    if found is None or not _ADDRESS.fullmatch(found["address"] if found["bare"] is None else found["bare"]):
+    address = found["address"] or found["bare"] or "" if found else ""
+    try:
+        mailbox.parse(address)
+    except ValueError:
+        address = ""
+    if not address or not address.isascii():  # beyond ASCII, each mail would need a host that speaks SMTPUTF8
         raise ValueError('must be one address, "no-reply@example.org" or "Maple Clinic <no-reply@example.org>"')
     return text
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import binascii
 import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,13 +24,12 @@ from authsvc.delivery import headers, texts
 from authsvc.errors import DeliveryRefused
 from authsvc.mailbox import Mailbox
 from authsvc.model import Message
+from authsvc.text import CONTROL, PUBLIC_ID
 
 HARD_LINE_BYTES: Final = 998  # RFC 5322 §2.1.1
 
 _NEEDS_CODE: Final = frozenset({"code"})
 _NEEDS_URL: Final = frozenset({"access-link", "link", "new-link"})
-_UNSAFE: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters (CR, LF, NUL, NEL, …), U+2028, U+2029
-_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _CODE: Final = re.compile(r"[0-9]{6}", re.ASCII)
 
 
@@ -115,12 +113,11 @@ def _check(message: Message) -> None:
         ("url", message.url),
         ("code", message.code),
     ):
-        # What can be printed is in none of those categories; asking for that first spares a look at each character.
-        if not value.isprintable() and any(unicodedata.category(character) in _UNSAFE for character in value):
+        if CONTROL.search(value):
             raise DeliveryRefused(f"unsafe character in {field}")
     if "=?" in practice.name + practice.sender_name:  # read back as an encoded word (RFC 2047), line breaks and all
         raise DeliveryRefused("encoded word in a name")
-    if message.kind not in texts.KINDS or not _ID.fullmatch(message.id):
+    if message.kind not in texts.KINDS or not re.fullmatch(PUBLIC_ID, message.id, re.ASCII):
         raise DeliveryRefused("unknown kind or malformed id")
     if message.kind in _NEEDS_CODE and not _CODE.fullmatch(message.code):
         raise DeliveryRefused("no code to send")

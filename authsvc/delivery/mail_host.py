@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from authsvc.config.value_types import is_loopback
 from authsvc.errors import DeliveryDeferred, DeliveryRefused
+from authsvc.text import is_loopback
 
 SUBMISSION_PORT: Final = 587  # RFC 6409
 SUBMISSIONS_PORT: Final = 465  # RFC 8314 §3.3

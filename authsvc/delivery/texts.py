@@ -21,13 +21,13 @@ from authsvc import i18n, mailbox
 from authsvc.contrast import LIGHT, readable
 from authsvc.errors import DeliveryRefused
 from authsvc.model import Message, Practice
+from authsvc.text import tel
 
 KINDS: Final = ("code", "access-link", "link", "new-link", "address-changed", "test")
 """The kinds of message that there are templates for."""
 
 LINE_CHARS: Final = 76  # text is wrapped here; a URL or code stands on a line of its own and is never broken
 COLOUR: Final = "#0b4a7d"  # of a practice that has none
-DIALLED_DIGITS: Final = 5  # anything shorter is no number to dial, and might be found inside other words
 
 _HOUR: Final = re.compile(r"\d{1,2}:\d\d(?: [AP]M)? (?:UTC\S*|[A-Z]{2,5}\b)")  # "8:41 AM MST" stays on one line
 _TIE: Final = "\x1f"  # stands for a space while text is wrapped; can't be in it, being a control character
@@ -116,10 +116,8 @@ def _linked(paragraph: str, practice: Practice, colour: str) -> Markup:
 
 def _with_phone(paragraph: str, phone: str, colour: str) -> Markup:
     """The paragraph as HTML, with the practice's phone number as a link that dials it."""
-    safe = escape(paragraph)
-    digits = re.sub(r"[^0-9+]", "", re.split(r"[A-Za-z]", phone)[0])  # up to an extension
-    if len(digits) < DIALLED_DIGITS:
+    safe, shown = escape(paragraph), escape(phone)
+    if not (number := tel(phone)):
         return safe
-    shown = escape(phone)
-    link = Markup('<a href="tel:{}" style="color:{}; white-space:nowrap">{}</a>').format(digits, colour, shown)
+    link = Markup('<a href="{}" style="color:{}; white-space:nowrap">{}</a>').format(number, colour, shown)
     return safe.replace(shown, link)

@@ -2,8 +2,9 @@
 
 The public one is opened once by every worker process (SO_REUSEPORT), so that the kernel deals connections out evenly:
 a listener shared by all lets one worker take most of them. That also means that a second service of the same user could
-silently open the same port and take half of the patients; so the port is first asked for alone, then held by a socket
-that never listens. The admin address is one ordinary listener for all workers: nobody else can open it.
+silently open the same port and take half of the patients; so the port is first opened alone, then held by a socket
+that never listens. The admin address is one ordinary listener for all workers: nobody else can open it. A unix socket
+is one for all workers too, opened by gunicorn.
 """
 
 from __future__ import annotations
@@ -22,18 +23,22 @@ class AddressTaken(Exception):
 
 @dataclass(frozen=True)
 class Public:
-    """The public address. `held` keeps the port for this process and its workers."""
+    """The public address. `placeholder` keeps the port for this process and its workers; a unix socket has none."""
 
-    address: tuple[str, int]
-    held: socket.socket
+    address: str
+    placeholder: socket.socket | None = None
 
 
 def reserve(where: str) -> Public:
-    """Hold HOST:PORT for our own workers; port 0 picks a free one. Raises AddressTaken."""
+    """Keep HOST:PORT for our own workers; port 0 picks a free one. Of `unix:/path` only that nobody listens there is
+    checked. Raises AddressTaken."""
+    if where.startswith("unix:"):
+        _refuse_live_socket(where.removeprefix("unix:"))
+        return Public(where)
     host, port = split(where)
-    with _bound(host, port, alone=True) as asked:
-        port = int(asked.getsockname()[1])
-    return Public((host, port), _bound(host, port, alone=False))
+    with _bound(host, port, alone=True) as probe:
+        port = int(probe.getsockname()[1])
+    return Public(host_port(host, port), _bound(host, port, alone=False))
 
 
 def listen(where: str) -> socket.socket:
@@ -50,6 +55,22 @@ def split(where: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
+def host_port(host: str, port: int) -> str:
+    """`127.0.0.1:8000`, `[::1]:8000`."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _refuse_live_socket(path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except (FileNotFoundError, ConnectionRefusedError):  # free, or left behind by a run that was killed
+            return
+        except OSError as error:
+            raise AddressTaken(f"unix:{path} can't be opened here: {error.strerror}") from None
+    raise AddressTaken(f"unix:{path} is in use by another process")
+
+
 def _bound(host: str, port: int, *, alone: bool) -> socket.socket:
     opened = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
@@ -64,7 +85,7 @@ def _bound(host: str, port: int, *, alone: bool) -> socket.socket:
 
 
 def _why(host: str, port: int, error: OSError) -> str:
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    where = host_port(host, port)
     match error.errno:
         case errno.EADDRINUSE:
             return f"{where} is in use by another process"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from authsvc.errors import InvalidInput, Unauthenticated, UnknownName
-from authsvc.flows import client_metadata
+from authsvc.text import check_url
 from tests.flows.conftest import House
 from tests.flows.signers import Signer
 
@@ -44,13 +44,14 @@ def wrong(house: House, name: str = "web", **how: Any) -> list[str]:
     ],
 )
 def test_a_plain_https_address_is_good(text: str) -> None:
-    assert client_metadata.address(text, production=True) == ""
+    check_url(text, production=True)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8001", "localhost", "[::1]:3000"])
 def test_plain_http_is_for_this_machine_while_developing(host: str) -> None:
-    assert client_metadata.address(f"http://{host}/in", production=False) == ""
-    assert "https" in client_metadata.address(f"http://{host}/in", production=True)
+    check_url(f"http://{host}/in", production=False)
+    with pytest.raises(ValueError, match="https"):
+        check_url(f"http://{host}/in", production=True)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,8 @@ def test_plain_http_is_for_this_machine_while_developing(host: str) -> None:
     ],
 )
 def test_attack_addresses_that_lead_elsewhere_or_can_be_read_in_two_ways(text: str) -> None:
-    assert client_metadata.address(text, production=False)
+    with pytest.raises(ValueError, match=r"^(must|is)"):
+        check_url(text, production=False)
 
 
 @pytest.mark.parametrize(
