@@ -77,14 +77,24 @@ class RootGroup(CommandGroup):
         **extra: Any,
     ) -> NoReturn:
         """Run one command and exit as DESIGN's table says. Errors of the house become one clear sentence."""
-        said = list(sys.argv[1:] if args is None else args)
-        as_json = "--json" in said
+        words = list(sys.argv[1:] if args is None else args)
+        as_json = "--json" in words
         extra.pop("standalone_mode", None)
         try:
-            code = super().main(said, prog_name, standalone_mode=False, obj=OutputMode(as_json), **extra)
+            _refuse_other_encodings(words)
+            code = super().main(words, prog_name, standalone_mode=False, obj=OutputMode(as_json), **extra)
         except Exception as error:  # noqa: BLE001 - the one place where an error becomes an exit code
             _fail(error, as_json)
         sys.exit(code if isinstance(code, int) else 0)  # an int: --help, or a command that ended by ctx.exit
+
+
+def _refuse_other_encodings(words: Sequence[str]) -> None:
+    """Bytes that are not UTF-8 come in as lone surrogates, and would break whatever they are written into."""
+    for number, word in enumerate(words, start=1):
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise click.UsageError(f"Argument {number} is not UTF-8; which encoding does this terminal use?") from None
 
 
 def _fail(error: Exception, as_json: bool) -> NoReturn:

@@ -1,7 +1,7 @@
 """What an operator reads when something fails: one sentence that says what happened, and the cure.
 
-The table is from the errors of the house to a short code (for scripts), the exit code and the sentence. Exit 1: it
-failed and nothing was done. Exit 2: the command line was wrong. Exit 3: refused, because it would break something.
+The table is from the errors to a short code (for scripts) and the sentence; the exit code hangs on the error's class
+(1: it failed and nothing was done; 2: the command line was wrong; 3: refused, because it would break something).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import click
 from authsvc import errors
 from authsvc.text import rfc3339, rfc3339_not_before
 
-FAILED, USAGE, UNSAFE = 1, 2, 3
+FAILED = 1
 
 _MASTER_SECRET = "The master secret that sealed them must be among AUTHSVC_SECRET_KEYS."
 _KEYSET_CURES = {
@@ -50,43 +50,52 @@ def safe_from(ms: int | None) -> str | None:
 
 def explain(error: Exception) -> Failure:
     """The failure that `error` is to an operator. Anything unforeseen is an internal error, named by its class only."""
+    code, sentence, more = _words(error)
+    exit_code: int = getattr(error, "exit_code", FAILED)  # click's errors have one as ours do
+    return Failure(exit_code, code, sentence, more)
+
+
+def _words(error: Exception) -> tuple[str, str, dict[str, object]]:
     match error:
         case click.UsageError():
-            return Failure(USAGE, "usage", error.format_message())
+            return "usage", error.format_message(), {}
         case click.ClickException():
-            return Failure(FAILED, "failed", error.format_message())
+            return "failed", error.format_message(), {}
         case click.Abort() if isinstance(error.__cause__, KeyboardInterrupt):
-            return Failure(FAILED, "interrupted", "Interrupted.")
+            return "interrupted", "Interrupted.", {}
         case click.Abort():
-            return Failure(FAILED, "not-confirmed", "Not confirmed: nothing was done.")
+            return "not-confirmed", "Not confirmed: nothing was done.", {}
         case errors.SettingsInvalid():
             return _settings(error)
         case errors.UnsafeStep():
-            return _unsafe(error)
+            safe_at = safe_from(error.safe_at_ms)
+            when = f"It is safe from {safe_at} on" if safe_at else "Waiting doesn't make it safe"
+            sentence = f"Refused as unsafe: {error.breaks}. {when}; --force does it now, at that price."
+            return "unsafe", sentence, {"breaks": error.breaks, "safe_at": safe_at}
         case errors.InvalidInput():
             faults = [{"pointer": fault.pointer, "detail": fault.detail} for fault in error.faults]
-            said = "; ".join(f"{fault.pointer.lstrip('/') or 'input'}: {fault.detail}" for fault in error.faults)
-            return Failure(FAILED, "invalid", f"Not accepted: {said}.", {"errors": faults})
+            listed = "; ".join(f"{fault.pointer.lstrip('/') or 'input'}: {fault.detail}" for fault in error.faults)
+            return "invalid", f"Not accepted: {listed}.", {"errors": faults}
         case errors.Unavailable():
-            return Failure(
-                FAILED,
-                "unavailable",
+            sentence = (
                 f"The store doesn't answer ({error.reason}): nothing was decided."
-                " Look whether Redis is up and AUTHSVC_REDIS_URL names it, then try again.",
-                {"reason": error.reason},
+                " Look whether Redis is up and AUTHSVC_REDIS_URL names it, then try again."
             )
+            return "unavailable", sentence, {"reason": error.reason}
         case errors.KeysetUnusable():
-            cure = _KEYSET_CURES.get(
-                error.reason, f"The signing keys can't be opened ({error.reason}). {_MASTER_SECRET}"
-            )
-            return Failure(FAILED, "key-ring-unusable", cure, {"reason": error.reason})
+            unopened = f"The signing keys can't be opened ({error.reason}). {_MASTER_SECRET}"
+            return "key-ring-unusable", _KEYSET_CURES.get(error.reason, unopened), {"reason": error.reason}
         case errors.AlreadyExists():
-            return Failure(FAILED, "exists", f"{_name(error)} exists already; choose another id, or change that one.")
+            name = " ".join(str(part) for part in error.args) or "It"
+            return "exists", f"{name} exists already; choose another id, or change that one.", {}
         case errors.UnknownName():
-            listed = f"; `authsvc {error.kind}s list` shows those there are" if error.kind in _LISTED else ""
-            more: dict[str, object] = {"kind": error.kind, "name": error.name}
-            return Failure(FAILED, "unknown", f"There is no {error.kind} {error.name!r}{listed}.", more)
-    return _by_class(error)
+            hint = f"; `authsvc {error.kind}s list` shows those there are" if error.kind in _LISTED else ""
+            return (
+                "unknown",
+                f"There is no {error.kind} {error.name!r}{hint}.",
+                {"kind": error.kind, "name": error.name},
+            )
+    return *_by_class(error), {}
 
 
 _SENTENCES: dict[type[Exception], tuple[str, str]] = {
@@ -100,32 +109,18 @@ _SENTENCES: dict[type[Exception], tuple[str, str]] = {
 }
 
 
-def _by_class(error: Exception) -> Failure:
+def _by_class(error: Exception) -> tuple[str, str]:
     for known, (code, sentence) in _SENTENCES.items():
         if isinstance(error, known):
             detail = getattr(error, "detail", None) or (error.strerror if isinstance(error, OSError) else None)
             about = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
-            return Failure(FAILED, code, f"{sentence}: {detail}{about}." if detail else sentence)
-    return Failure(
-        FAILED,
-        "internal",
-        f"Internal error: {type(error).__name__}. AUTHSVC_LOG_LEVEL=debug shows where; please report it.",
-    )
+            return code, f"{sentence}: {detail}{about}." if detail else sentence
+    where = "AUTHSVC_LOG_LEVEL=debug shows where; please report it."
+    return "internal", f"Internal error: {type(error).__name__}. {where}"
 
 
-def _settings(error: errors.SettingsInvalid) -> Failure:
+def _settings(error: errors.SettingsInvalid) -> tuple[str, str, dict[str, object]]:
     faults = [{"setting": fault.pointer, "detail": fault.detail} for fault in error.faults]
     lines = "\n".join(f"  {fault.pointer}: {fault.detail}" for fault in error.faults)
     several = f"{len(faults)} settings have" if len(faults) > 1 else "One setting has"
-    return Failure(FAILED, "settings", f"{several} to be mended:\n{lines}", {"faults": faults})
-
-
-def _unsafe(error: errors.UnsafeStep) -> Failure:
-    safe_at = safe_from(error.safe_at_ms)
-    when = f"It is safe from {safe_at} on" if safe_at else "Waiting doesn't make it safe"
-    sentence = f"Refused as unsafe: {error.breaks}. {when}; --force does it now, at that price."
-    return Failure(UNSAFE, "unsafe", sentence, {"breaks": error.breaks, "safe_at": safe_at})
-
-
-def _name(error: errors.AlreadyExists) -> str:
-    return " ".join(str(part) for part in error.args) or "It"
+    return "settings", f"{several} to be mended:\n{lines}", {"faults": faults}

@@ -47,7 +47,11 @@ def worker(metrics: str | None) -> None:
 
 
 def run(service: Service) -> None:
-    """Work until SIGTERM or SIGINT, then end within GRACE_S, cutting off what hangs."""
+    """Work until SIGTERM or SIGINT, then end within GRACE_S, cutting off what hangs.
+
+    SIGHUP ends a worker on a terminal that is closed. Everywhere else it, SIGUSR1 and SIGUSR2 are what some supervisors
+    send for "reload" or "reopen your log": there is nothing to reload, and mail must not stop for it.
+    """
     from authsvc import worker
 
     stop = threading.Event()
@@ -64,7 +68,15 @@ def run(service: Service) -> None:
         log.info("stopping", extra={"reason": signal.Signals(number).name})
         stop.set()
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    def go_on(number: int, _frame: FrameType | None) -> None:
+        log.info(
+            "signal ignored: restart the worker to change its settings", extra={"reason": signal.Signals(number).name}
+        )
+
+    on_terminal = sys.stdin is not None and sys.stdin.isatty()
+    handlers = {signal.SIGTERM: end, signal.SIGINT: end, signal.SIGHUP: end if on_terminal else go_on}
+    handlers |= {signal.SIGUSR1: go_on, signal.SIGUSR2: go_on}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     thread = threading.Thread(target=work, name="authsvc-worker", daemon=True)
     thread.start()
     log.info("working")

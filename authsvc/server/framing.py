@@ -64,7 +64,7 @@ class RequestBuffer:
             self._step = self._read_chunk
             return True
         length = fields.get(b"content-length", b"0")
-        if not re.fullmatch(rb"[0-9]{1,9}", length):
+        if not re.fullmatch(rb"[0-9]{1,20}", length):
             self.whole = True
             return False
         self._body_bytes = int(length)

@@ -93,6 +93,10 @@ def test_the_worker_sends_seals_shows_figures_and_ends_on_sigterm(
             assert answer.status == status
             assert held in answer.read()
             line.close()
+        for ignored in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            process.send_signal(ignored)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(0.7)
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=ENDS_WITHIN_S)
@@ -100,6 +104,7 @@ def test_the_worker_sends_seals_shows_figures_and_ends_on_sigterm(
         assert time.monotonic() - began < ENDS_WITHIN_S
     told = [json.loads(line)["event"] for line in err.splitlines()]
     assert told[0] == "working"
+    assert sum(event.startswith("signal ignored") for event in told) == 3
     assert {"mail_sent", "stopping"} <= set(told)
     assert "anna@example.org" not in err
 

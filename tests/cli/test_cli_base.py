@@ -209,6 +209,8 @@ def _every_error() -> list[errors.AuthsvcError]:
                 made.append(known("practice", "oak"))
             case "TooLarge" | "InvalidCode":
                 made.append(known(1))
+            case "AuthorizationError":
+                made.append(known("https://portal.example/in", "state", "invalid_request", "no code_challenge"))
             case "RateLimited":
                 made.append(known(9, ("client-calls",)))
             case "MethodNotAllowed":
@@ -253,6 +255,15 @@ def test_a_ring_that_never_was_one_that_is_lost_and_one_that_is_locked_have_cure
     reason: str, cure: str
 ) -> None:
     assert cure in cli_errors.explain(errors.KeysetUnusable(reason)).sentence
+
+
+@pytest.mark.parametrize(
+    "words", [("practices", "list", "M\udce4ple"), ("practices", "add", "maple", "--name", "\udcfc")]
+)
+def test_attack_an_argument_that_is_not_utf_8_is_wrong_usage_before_anything_is_done(words: tuple[str, ...]) -> None:
+    ran = run_in({}, *words, "--json")
+    assert (ran.code, ran.document["error"]["code"]) == (2, "usage")
+    assert "not UTF-8" in ran.err
 
 
 def test_a_table_is_aligned_and_says_when_it_is_empty() -> None:
