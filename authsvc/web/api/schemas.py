@@ -7,6 +7,7 @@ import re
 from marshmallow import validate
 
 from authsvc.errors import NotFound
+from authsvc.text import PUBLIC_ID
 from authsvc.web import fields
 from authsvc.web.fields import Body, NoQuery
 
