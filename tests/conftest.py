@@ -11,7 +11,6 @@ Sockets lead to this machine only (setup.cfg). With NO_SKIPPED_TESTS=1, as in CI
 from __future__ import annotations
 
 import functools
-import logging
 import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from redis.retry import Retry
 
 from tests.fakes import FakeClock, SeededEntropy
 from tests.harness import machine
+from tests.harness.cli import restored_loggers
 
 # The package itself is imported where it is used: this file is read before coverage is measured.
 if TYPE_CHECKING:
@@ -185,24 +185,8 @@ def store(redis_client: redis.Redis) -> Connection:
     return Connection(redis_client, deadline_s=30, waiting_limit=256)
 
 
-LOGGING_FLAGS = ("logThreads", "logProcesses", "logMultiprocessing", "raiseExceptions", "_srcfile")
-"""What `logs.configure` turns off for a whole process."""
-
-
 @pytest.fixture
 def loggers() -> Iterator[None]:
-    """The root logger and the trail's, put back as they were."""
-    from authsvc import logs
-
-    kept = [
-        (logger, list(logger.handlers), logger.level, logger.propagate)
-        for logger in (logging.getLogger(), logging.getLogger(logs.AUDIT))
-    ]
-    flags = {name: getattr(logging, name) for name in LOGGING_FLAGS}
-    yield
-    for logger, handlers, level, propagate in kept:
-        logger.handlers[:] = handlers
-        logger.setLevel(level)
-        logger.propagate = propagate
-    for name, value in flags.items():
-        setattr(logging, name, value)
+    """The root logger and the audit log's, put back as they were."""
+    with restored_loggers():
+        yield

@@ -26,6 +26,7 @@ from typing import NoReturn
 import click
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from authsvc import wiring
 from authsvc.config.load import load
 from authsvc.demo import provision
 from authsvc.demo.embedded import EmbeddedStore, StoreDidNotStart
@@ -33,7 +34,7 @@ from authsvc.demo.inbox import ReadMails
 from authsvc.demo.processes import Child, DemoFailed, PortTaken, end_all
 from authsvc.demo.sample import api, clinic, records
 from authsvc.demo.tour import demo_site
-from authsvc.errors import SettingsInvalid, Unavailable
+from authsvc.errors import AuthsvcError
 from authsvc.store.connection import Connection, site_prefix
 from authsvc.store.inbox import Inbox
 from authsvc.store.redis_client import connect
@@ -59,7 +60,7 @@ def run(port: int | None = None) -> int:
                 _serve(stack, 0)
         except KeyboardInterrupt:
             click.echo("\nThe demo has ended.")
-        except (DemoFailed, SettingsInvalid, Unavailable, StoreDidNotStart) as error:
+        except (DemoFailed, AuthsvcError, StoreDidNotStart) as error:
             click.echo(f"authsvc demo: {error}", err=True)
             return 1
     return 0
@@ -73,8 +74,7 @@ def _serve(stack: ExitStack, port: int) -> NoReturn:
     site_url = f"http://{HOST}:{site_socket.getsockname()[1]}"
     service_url = f"http://{HOST}:{service_port}"
     environ = _environment(store.url, service_url, service_port, admin_port)
-    settings_of_service = load({name: value for name, value in environ.items() if name.startswith("AUTHSVC_")})
-    store_client = Connection(connect(settings_of_service))
+    store_client = Connection(connect(load(_authsvc_variables(environ))))
     environ["AUTHSVC_SECRET_KEYS"] = _secret_keys(store_client, environ["AUTHSVC_SECRET_KEYS"])
 
     program = [sys.executable, "-m", "authsvc"]
@@ -83,8 +83,9 @@ def _serve(stack: ExitStack, port: int) -> NoReturn:
         Child("worker", [*program, "worker"], environ, folder),
     ]
     stack.callback(end_all, children)
-    settings = provision.practice_and_client(environ, service_url, site_url)
-    by_hand = provision.by_hand(environ, settings.practice)
+    service = wiring.bootstrap(*wiring.load(_authsvc_variables(environ)))
+    settings = provision.practice_and_client(service, service_url, site_url)
+    by_hand = provision.by_hand(service, settings.practice)
     _wait_until_ready(service_port, children)
     maple = records.maple_clinic()
     try:
@@ -99,6 +100,11 @@ def _serve(stack: ExitStack, port: int) -> NoReturn:
         for child in children:
             child.check()
         time.sleep(POLL_INTERVAL_S)
+
+
+def _authsvc_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """authsvc's own among these."""
+    return {name: value for name, value in environ.items() if name.startswith("AUTHSVC_")}
 
 
 def _environment(store_url: str, service_url: str, service_port: int, admin_port: int) -> dict[str, str]:
@@ -189,7 +195,7 @@ def _free_ports(*wanted: int) -> list[int]:
 
 def _write_env(path: Path, environ: Mapping[str, str], service_url: str, credentials: str) -> None:
     """For a second terminal: the service's settings for the command line, a client's credentials for curl."""
-    lines = [f"export {name}='{value}'" for name, value in environ.items() if name.startswith("AUTHSVC_")]
+    lines = [f"export {name}='{value}'" for name, value in _authsvc_variables(environ).items()]
     lines += [f"export URL='{service_url}'", f"export CLIENT='{credentials}'"]
     path.touch(mode=0o600)
     path.write_text("\n".join([*lines, ""]))

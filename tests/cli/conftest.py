@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 import redis
-from click.testing import CliRunner
 
-from authsvc.cli import main
 from tests.conftest import Backends, any_server
 from tests.fakes import environ
+from tests.harness.cli import CommandResult, run_command
 
-
-@dataclass(frozen=True)
-class Ran:
-    """One command that has ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        return json.loads(self.out)
-
-
-Authsvc = Callable[..., Ran]
-
-
-@pytest.fixture(autouse=True)
-def _quiet_again(loggers: None) -> None:
-    """Commands set up the logs of their whole process; those of this one are put back."""
+Authsvc = Callable[..., CommandResult]
 
 
 def store_address(servers: Backends) -> str:
@@ -52,21 +28,10 @@ def settings(servers: Backends) -> dict[str, str]:
     return environ(url)
 
 
-def run_in(settings: Mapping[str, str], *words: str, **more: Any) -> Ran:
-    """One command in this process, its environment exactly `settings`."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("AUTHSVC_")]:
-            patch.delenv(name)
-        result = CliRunner().invoke(main, list(words), env=dict(settings), **more)
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return Ran(result.exit_code, result.stdout, result.stderr)
-
-
 @pytest.fixture
 def authsvc(settings: dict[str, str]) -> Authsvc:
     """Runs one command: `authsvc("keys", "list", "--json")`."""
-    return lambda *words, **more: run_in(settings, *words, **more)
+    return lambda *words, **more: run_command(settings, *words, **more)
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ import pytest
 from authsvc import wiring
 from authsvc.config import load as config
 from authsvc.server import preflight
-from tests.cli.conftest import Authsvc, run_in
+from tests.cli.conftest import Authsvc
 from tests.delivery.mail_hosts import serving
 from tests.fakes import SECRET_KEY, environ
+from tests.harness.cli import run_command
 
 
 def _verdicts(document: Any) -> dict[str, list[str]]:
@@ -22,22 +23,22 @@ def _verdicts(document: Any) -> dict[str, list[str]]:
 
 
 def test_every_setting_has_its_verdict_and_no_secret_is_shown(settings: dict[str, str]) -> None:
-    ran = run_in(settings, "check", "--json")
+    ran = run_command(settings, "check", "--json")
     assert (ran.code, ran.document["ok"]) == (0, True)
     told = _verdicts(ran.document)
     assert {f"AUTHSVC_{name.upper()}" for name in vars(config.load(settings))} <= told.keys()
     assert told["AUTHSVC_SECRET_KEYS"] == ["ok: (set; not shown)"]
     assert SECRET_KEY not in ran.out
     assert settings["AUTHSVC_REDIS_URL"] not in ran.out
-    assert "AUTHSVC_WORKERS" in run_in(settings, "check").out
+    assert "AUTHSVC_WORKERS" in run_command(settings, "check").out
 
 
 def test_the_chance_of_guessing_is_computed_and_printed(settings: dict[str, str]) -> None:
-    assert "0.0009 a day (300 misses × 3 live codes / 10^6), bound 0.001" in run_in(settings, "check").out
+    assert "0.0009 a day (300 misses × 3 live codes / 10^6), bound 0.001" in run_command(settings, "check").out
 
 
 def test_limits_above_the_guess_bound_are_refused(settings: dict[str, str]) -> None:
-    ran = run_in({**settings, "AUTHSVC_GUESS_BOUND": "0.0001"}, "check", "--json")
+    ran = run_command({**settings, "AUTHSVC_GUESS_BOUND": "0.0001"}, "check", "--json")
     assert ran.code == 1
     assert ran.document["error"]["faults"]
 
@@ -55,7 +56,7 @@ def test_live_looks_at_store_keys_and_mail(authsvc: Authsvc, settings: dict[str,
 
 
 def test_live_without_a_store_is_a_fault_and_says_so() -> None:
-    ran = run_in(environ(), "check", "--live", "--json")
+    ran = run_command(environ(), "check", "--live", "--json")
     assert (ran.code, ran.document["ok"]) == (1, False)
     told = _verdicts(ran.document)
     assert told["redis"][0].startswith("fault: doesn't answer")
@@ -63,7 +64,7 @@ def test_live_without_a_store_is_a_fault_and_says_so() -> None:
 
 
 def test_a_mail_host_that_is_away_is_a_warning_since_mail_waits(settings: dict[str, str]) -> None:
-    ran = run_in({**settings, "AUTHSVC_MAIL_URL": "smtp://127.0.0.1:1"}, "check", "--live", "--json")
+    ran = run_command({**settings, "AUTHSVC_MAIL_URL": "smtp://127.0.0.1:1"}, "check", "--live", "--json")
     assert ran.code == 0
     assert _verdicts(ran.document)["mail"][0].startswith("warning: the mail host can't be used now")
 
@@ -71,7 +72,7 @@ def test_a_mail_host_that_is_away_is_a_warning_since_mail_waits(settings: dict[s
 def test_a_mail_host_that_takes_our_log_in_is_fine(settings: dict[str, str]) -> None:
     with serving() as host:
         there = {**settings, "AUTHSVC_MAIL_URL": f"smtp://127.0.0.1:{host.port}"}
-        ran = run_in(there, "check", "--live", "--json")
+        ran = run_command(there, "check", "--live", "--json")
     assert _verdicts(ran.document)["mail"] == ["ok: the mail host answers and takes our log-in"]
     assert host.mails == []
 
@@ -79,7 +80,7 @@ def test_a_mail_host_that_takes_our_log_in_is_fine(settings: dict[str, str]) -> 
 def test_keys_that_cannot_be_opened_are_a_fault(authsvc: Authsvc, settings: dict[str, str]) -> None:
     wiring.bootstrap(config.load(settings)).signing_keys.ensure()
     other = {**settings, "AUTHSVC_SECRET_KEYS": "A" * 22 + "BCDEFGHIJKLMNOPQRSTUV"}
-    ran = run_in(other, "check", "--live", "--json")
+    ran = run_command(other, "check", "--live", "--json")
     assert ran.code == 1
     assert _verdicts(ran.document)["keys"][0].startswith("fault: can't be opened")
 
@@ -91,7 +92,7 @@ def test_attack_a_client_called_like_an_audience_that_was_set_later_is_a_fault(
     assert authsvc("practices", "add", "maple", "--name", "Maple").code == 0
     assert authsvc("clients", "add", "portal", "--practice", "maple", "--allow", "codes:issue").code == 0
     assert _verdicts(authsvc("check", "--live", "--json").document)["clients"] == ["ok: 1 registered"]
-    ran = run_in({**settings, "AUTHSVC_DEFAULT_AUDIENCE": "portal"}, "check", "--live", "--json")
+    ran = run_command({**settings, "AUTHSVC_DEFAULT_AUDIENCE": "portal"}, "check", "--live", "--json")
     assert ran.code == 1
     assert _verdicts(ran.document)["clients"][0].startswith("fault: portal: 'portal' is the audience of a service")
 

@@ -16,8 +16,9 @@ from authsvc import errors
 from authsvc.cli import base, main
 from authsvc.cli import errors as cli_errors
 from authsvc.errors import Fault
-from tests.cli.conftest import Authsvc, run_in
+from tests.cli.conftest import Authsvc
 from tests.fakes import environ
+from tests.harness.cli import run_command
 
 
 def commands(root: click.Command, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -54,27 +55,27 @@ def test_every_command_takes_json_and_says_what_it_does(words: tuple[str, ...], 
 
 
 def test_without_a_command_the_help_is_shown_and_nothing_succeeds() -> None:
-    ran = run_in({})
+    ran = run_command({})
     assert (ran.code, ran.out) == (2, "")
     assert "Usage: authsvc" in ran.err
-    assert "Usage: authsvc keys" in run_in({}, "keys").err
+    assert "Usage: authsvc keys" in run_command({}, "keys").err
 
 
 def test_help_is_a_success() -> None:
-    ran = run_in({}, "keys", "rotate", "--help")
+    ran = run_command({}, "keys", "rotate", "--help")
     assert ran.code == 0
     assert "--if-older-than" in ran.out
 
 
 def test_an_unknown_command_is_wrong_usage() -> None:
-    ran = run_in({}, "doors", "open", "--json")
+    ran = run_command({}, "doors", "open", "--json")
     assert ran.code == 2
     assert ran.document["error"]["code"] == "usage"
     assert "No such command 'doors'" in ran.err
 
 
 def test_wrong_settings_are_told_all_at_once_without_their_values() -> None:
-    ran = run_in({"AUTHSVC_REDIS_URL": "http://hunter2", "AUTHSVC_WROKERS": "4"}, "practices", "list", "--json")
+    ran = run_command({"AUTHSVC_REDIS_URL": "http://hunter2", "AUTHSVC_WROKERS": "4"}, "practices", "list", "--json")
     assert ran.code == 1
     named = {fault["setting"] for fault in ran.document["error"]["faults"]}
     assert {"AUTHSVC_PUBLIC_URL", "AUTHSVC_REDIS_URL", "AUTHSVC_SECRET_KEYS", "AUTHSVC_WROKERS"} <= named
@@ -84,13 +85,13 @@ def test_wrong_settings_are_told_all_at_once_without_their_values() -> None:
 
 
 def test_one_wrong_setting_is_told_in_the_singular() -> None:
-    ran = run_in(environ(AUTHSVC_WORKERS="many"), "check")
+    ran = run_command(environ(AUTHSVC_WORKERS="many"), "check")
     assert ran.code == 1
     assert "One setting has to be mended" in ran.err
 
 
 def test_a_store_that_is_away_fails_with_the_cure() -> None:
-    ran = run_in(environ(), "practices", "list", "--json")
+    ran = run_command(environ(), "practices", "list", "--json")
     assert ran.code == 1
     assert ran.document["error"]["code"] == "unavailable"
     assert "AUTHSVC_REDIS_URL" in ran.err
@@ -122,7 +123,7 @@ def test_a_fault_of_ours_is_named_by_its_class_and_shown_at_debug_without_secret
     assert ran.code == 1
     assert "RuntimeError" in ran.document["error"]["detail"]
     assert "cannot use" not in ran.err
-    debugging = run_in({**settings, "AUTHSVC_LOG_LEVEL": "debug"}, "practices", "list")
+    debugging = run_command({**settings, "AUTHSVC_LOG_LEVEL": "debug"}, "practices", "list")
     assert "Traceback" in debugging.err
     assert secret not in debugging.err
 

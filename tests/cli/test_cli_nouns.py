@@ -11,7 +11,7 @@ from authsvc import wiring
 from authsvc.config import load as config
 from authsvc.crypto import keys as signing
 from authsvc.model import PERMISSIONS
-from tests.cli.conftest import Authsvc, Ran, run_in
+from tests.cli.conftest import Authsvc, Ran, run_command
 from tests.fakes import SECRET_KEY, FakeClock
 
 ALL = [word for permission in sorted(PERMISSIONS) for word in ("--allow", permission)]
@@ -350,12 +350,12 @@ def test_data_keys_move_to_a_new_master_secret(authsvc: Authsvc, settings: dict[
     _made(authsvc, settings)
     assert "nothing: all were there already" in authsvc("keys", "rewrap").out
     newer = {**settings, "AUTHSVC_SECRET_KEYS": "A" * 22 + "BCDEFGHIJKLMNOPQRSTUV" + "," + SECRET_KEY}
-    moved = run_in(newer, "keys", "rewrap", "--json")
+    moved = run_command(newer, "keys", "rewrap", "--json")
     assert moved.code == 0
     assert "signing" in " ".join(moved.document["moved"]) or moved.document["moved"]
     assert moved.document["keep_old_until"].endswith("Z")
     alone = {**settings, "AUTHSVC_SECRET_KEYS": newer["AUTHSVC_SECRET_KEYS"].partition(",")[0]}
-    assert run_in(alone, "keys", "list").code == 0
+    assert run_command(alone, "keys", "list").code == 0
     locked_out = authsvc("keys", "list", "--json")
     assert (locked_out.code, locked_out.document["error"]["code"]) == (1, "key-ring-unusable")
 
@@ -416,16 +416,16 @@ def test_staff_can_ask_what_happened_to_the_mail(maple: Authsvc, settings: dict[
 
 def test_a_test_mail_goes_out_at_once(maple: Authsvc, settings: dict[str, str], tmp_path: Path) -> None:
     there = {**settings, "AUTHSVC_MAIL_URL": f"file://{tmp_path}/mail"}
-    ran = run_in(there, "mail", "test", "maple", "ops@example.org", "--json")
+    ran = run_command(there, "mail", "test", "maple", "ops@example.org", "--json")
     assert (ran.code, ran.document["answer"]) == (0, "written")
     (mail,) = (tmp_path / "mail").glob("*.eml")
     assert "ops@example.org" in mail.read_text()
-    wrong = run_in(there, "mail", "test", "maple", "ops", "--json")
+    wrong = run_command(there, "mail", "test", "maple", "ops", "--json")
     assert (wrong.code, wrong.document["error"]["errors"][0]["pointer"]) == (1, "/address")
 
 
 def test_a_mail_host_that_is_away_fails_the_test_mail(maple: Authsvc, settings: dict[str, str]) -> None:
-    ran = run_in(
+    ran = run_command(
         {**settings, "AUTHSVC_MAIL_URL": "smtp://127.0.0.1:1"}, "mail", "test", "maple", "a@example.org", "--json"
     )
     assert (ran.code, ran.document["error"]["code"]) == (1, "deferred")

@@ -16,7 +16,7 @@ import pytest
 from authsvc.server import gunicorn as server
 from authsvc.server import metrics_dir, sockets
 from authsvc.server.sockets import AddressTaken
-from tests.cli.conftest import run_in
+from tests.harness.cli import run_command
 
 
 def test_the_public_port_is_held_for_our_workers_and_nobody_elses() -> None:
@@ -168,12 +168,12 @@ def test_a_client_that_was_silent_is_no_error_and_anything_else_is(caplog: pytes
 
 
 def test_the_description_needs_no_settings_and_no_store(settings: dict[str, str]) -> None:
-    bare = run_in({}, "openapi", "--json")
+    bare = run_command({}, "openapi", "--json")
     assert bare.code == 0
     assert bare.document["openapi"].startswith("3.1")
     assert bare.document["servers"] == [{"url": "https://auth.example.org"}]
     assert "no settings" in bare.err
-    here = run_in(settings, "openapi")
+    here = run_command(settings, "openapi")
     assert (here.code, here.err) == (0, "")
     assert '"http://127.0.0.1:8000"' in here.out
 
@@ -188,6 +188,6 @@ def test_the_demo_command_hands_over_and_ends_as_the_demo_does(monkeypatch: pyte
         return 1 if port is None else 0
 
     monkeypatch.setattr(launcher, "run", run)
-    assert run_in({}, "demo").code == 1
-    assert run_in({}, "demo", "--port", "8099").code == 0
+    assert run_command({}, "demo").code == 1
+    assert run_command({}, "demo", "--port", "8099").code == 0
     assert asked == [None, 8099]

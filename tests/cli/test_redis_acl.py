@@ -14,8 +14,8 @@ from authsvc.cli import redis_acl
 from authsvc.config import load as config
 from authsvc.errors import AuthsvcError
 from authsvc.model import TokenGrant
-from tests.cli.conftest import run_in
 from tests.fakes import environ
+from tests.harness.cli import run_command
 
 STORE = Path(next(iter(authsvc.store.__path__)))
 PASSWORD = "a-password-of-the-test"
@@ -33,18 +33,20 @@ def test_every_command_that_the_source_sends_is_on_the_list() -> None:
 
 
 def test_the_line_is_for_our_keys_only_and_names_commands_one_by_one() -> None:
-    line = run_in({}, "redis-acl").out.strip()
+    line = run_command({}, "redis-acl").out.strip()
     assert "~authsvc:*" in line
     assert "+@" not in line
     assert "allkeys" not in line
     assert "+cluster|slots" not in line
-    assert run_in({}, "redis-acl", "--user", "svc", "--cluster", "--json").document["line"].startswith("user svc on ")
-    assert "+cluster|slots" in run_in({}, "redis-acl", "--cluster").out
-    assert run_in({}, "redis-acl", "--user", "a b").code == 2
+    assert (
+        run_command({}, "redis-acl", "--user", "svc", "--cluster", "--json").document["line"].startswith("user svc on ")
+    )
+    assert "+cluster|slots" in run_command({}, "redis-acl", "--cluster").out
+    assert run_command({}, "redis-acl", "--user", "a b").code == 2
 
 
 def test_the_line_loads_as_it_is_and_lets_nobody_in_until_it_has_a_password(settings: dict[str, str]) -> None:
-    _, name, *rules = run_in({}, "redis-acl", "--user", "unsaid").out.split()
+    _, name, *rules = run_command({}, "redis-acl", "--user", "unsaid").out.split()
     url = settings["AUTHSVC_REDIS_URL"]
     with redis.Redis.from_url(url) as client:
         client.execute_command("ACL", "SETUSER", name, *rules)
@@ -56,7 +58,7 @@ def test_the_line_loads_as_it_is_and_lets_nobody_in_until_it_has_a_password(sett
 @pytest.fixture
 def fenced(settings: dict[str, str]) -> dict[str, str]:
     """The settings of a service that may do no more than the printed line says."""
-    rules = run_in({}, "redis-acl", "--json").document["rules"]
+    rules = run_command({}, "redis-acl", "--json").document["rules"]
     url = settings["AUTHSVC_REDIS_URL"]
     with redis.Redis.from_url(url) as client:
         client.execute_command("ACL", "SETUSER", "fenced", "reset", "on", f">{PASSWORD}", *rules)
@@ -74,7 +76,7 @@ def test_the_whole_service_runs_under_the_line_that_is_printed(
     finally:
         service.stop()
     for words in (("keys", "list"), ("check", "--live"), ("audit", "verify"), ("audit", "export", "maple", "--trim")):
-        assert run_in(fenced, *words).code == 0, words
+        assert run_command(fenced, *words).code == 0, words
     with redis.Redis.from_url(settings["AUTHSVC_REDIS_URL"]) as client:
         refused = {str(entry["object"]) for entry in client.acl_log()}
     assert refused <= {"client|setinfo"}

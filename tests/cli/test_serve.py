@@ -21,9 +21,10 @@ import redis
 
 from authsvc.demo.embedded import StoreServer
 from authsvc.server import gunicorn as server
-from tests.cli.conftest import Authsvc, run_in
+from tests.cli.conftest import Authsvc
 from tests.conftest import any_server, server_binary
 from tests.fakes import environ
+from tests.harness.cli import run_command
 from tests.server.serving import STARTS_WITHIN_S, STOPS_WITHIN_S, Serving, select_nothing
 
 ROOT = Path(__file__).parents[2]
@@ -72,7 +73,7 @@ def test_wrong_settings_end_the_start_before_a_socket_opens(start: Start) -> Non
 
 @pytest.mark.parametrize("bind", ["nowhere", "127.0.0.1:0", "127.0.0.1:9000000"])
 def test_an_address_that_is_none_is_a_wrong_setting(bind: str) -> None:
-    ran = run_in(environ(), "serve", "--bind", bind, "--json")
+    ran = run_command(environ(), "serve", "--bind", bind, "--json")
     assert (ran.code, ran.document["error"]["faults"][0]["setting"]) == (1, "AUTHSVC_BIND")
 
 

@@ -15,7 +15,8 @@ from authsvc.cli import token_inspection
 from authsvc.config import load as config
 from authsvc.crypto import keys as signing
 from authsvc.model import Practice
-from tests.cli.conftest import Authsvc, run_in
+from tests.cli.conftest import Authsvc
+from tests.harness.cli import run_command
 
 KEY = signing.generate("ES256")
 NOW = 1_795_334_400
@@ -124,7 +125,7 @@ def test_a_forged_signature_is_refused_by_everybody() -> None:
     ],
 )
 def test_what_is_no_jwt_is_told_so(text: str, why: str) -> None:
-    ran = run_in({}, "token", "inspect", text)
+    ran = run_command({}, "token", "inspect", text)
     assert ran.code == 1
     assert why in ran.err
 
@@ -133,7 +134,7 @@ def test_what_is_no_jwt_is_told_so(text: str, why: str) -> None:
     "prefix, what", [("al_", "link"), ("acs_", "rotate it"), ("art_", "refresh"), ("ach_", "challenge")]
 )
 def test_another_of_our_secrets_is_told_by_its_kind_and_not_repeated(prefix: str, what: str) -> None:
-    ran = run_in({}, "token", "inspect", input=prefix + "x" * 43 + "\n")
+    ran = run_command({}, "token", "inspect", input=prefix + "x" * 43 + "\n")
     assert ran.code == 1
     assert what in ran.err
     assert "x" * 43 not in ran.err
@@ -169,7 +170,9 @@ def test_a_token_of_this_service_is_checked_with_the_keys_of_its_store(authsvc: 
 def test_a_key_set_from_a_file_will_do(authsvc: Authsvc, issued: str, tmp_path: Path) -> None:
     file = tmp_path / "jwks.json"
     file.write_text(authsvc("keys", "export").out)
-    ran = run_in({}, "token", "inspect", issued, "--jwks", str(file), "--issuer", "http://127.0.0.1:8000", "--json")
+    ran = run_command(
+        {}, "token", "inspect", issued, "--jwks", str(file), "--issuer", "http://127.0.0.1:8000", "--json"
+    )
     assert ran.document["signature"] == "good"
     assert authsvc("token", "inspect", issued, "--jwks", str(tmp_path / "none")).code == 1
     file.write_text("[]")
@@ -184,7 +187,7 @@ def test_a_key_set_from_an_address_is_fetched_carefully(authsvc: Authsvc, issued
 
 
 def test_without_settings_the_rest_is_still_said(issued: str) -> None:
-    ran = run_in({}, "token", "inspect", issued)
+    ran = run_command({}, "token", "inspect", issued)
     assert ran.code == 0
     assert "Signature: unchecked" in ran.out
     assert "signature is not checked" in ran.err

@@ -22,8 +22,9 @@ from authsvc import wiring, worker
 from authsvc.cli import worker as command
 from authsvc.config import load as config
 from authsvc.errors import InvalidInput, Unavailable
-from tests.cli.conftest import Authsvc, run_in
+from tests.cli.conftest import Authsvc
 from tests.fakes import environ
+from tests.harness.cli import run_command
 
 PRODUCTION = {
     "AUTHSVC_ENV": "production",
@@ -59,7 +60,7 @@ def test_in_production_a_store_that_forgets_stops_the_worker_too(settings: dict[
     with redis.Redis.from_url(settings["AUTHSVC_REDIS_URL"]) as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
         try:
-            ran = run_in({**settings, **PRODUCTION}, "worker", "--json")
+            ran = run_command({**settings, **PRODUCTION}, "worker", "--json")
         finally:
             client.config_set("maxmemory-policy", "noeviction")
     assert ran.code == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from authsvc.demo import launcher, provision
+from authsvc.demo import launcher
 from authsvc.demo.processes import Child, DemoFailed, PortTaken, end_all
 
 
@@ -61,7 +61,10 @@ def test_ports_beyond_the_last_are_replaced() -> None:
     assert all(0 < port <= launcher.LAST_PORT for port in ports)
 
 
-def test_a_command_that_fails_is_named(tmp_path: Path) -> None:
-    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2]), "AUTHSVC_ENV": "nowhere"}
-    with pytest.raises(DemoFailed, match="authsvc practices add maple failed"):
-        provision.practice_and_client(environ, "http://127.0.0.1:1", "http://127.0.0.1:2")
+def test_settings_that_are_refused_are_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AUTHSVC_REDIS_URL", "http://127.0.0.1:1")
+    assert launcher.run(0) == 1
+    assert "authsvc demo: " in (said := capsys.readouterr().err)
+    assert "AUTHSVC_REDIS_URL" in said

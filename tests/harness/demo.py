@@ -35,22 +35,26 @@ class Demo:
         )
         watch = threading.Timer(STARTS_WITHIN_S, self.process.kill)
         watch.start()
-        self.said = ""
+        self.output = ""
         for line in self.process.stdout or ():
-            self.said += line
+            self.output += line
             if "Ctrl-C" in line:
                 break
         watch.cancel()
-        found = re.search(r"Open this page: +(http://\S+)", self.said)
-        assert found, self.said
+        found = re.search(r"Open this page: +(http://\S+)", self.output)
+        assert found, self.output
         self.url = found.group(1)
-        self.service_url = re.findall(r"the service +(http://\S+)", self.said)[0]
+        self.service_url = re.findall(r"the service +(http://\S+)", self.output)[0]
         self.env = next(folder.glob("authsvc-demo-*/env"))
 
     def browser(self) -> Browser:
         browser = Browser(http_transport())
         browser.open(self.url)
         return browser
+
+    def inbox(self) -> str:
+        """The HTML of the inbox page."""
+        return Page(self.url, http_transport()("GET", f"{self.url}inbox?still", {}, b"")).html
 
     def family(self) -> set[int]:
         """The demo's process and all that descend from it, supervisors' children too."""
@@ -87,8 +91,7 @@ def arrived(demo: Demo, pattern: str, seen: set[str]) -> str:
     """What the inbox page shows for this pattern and didn't before."""
     waiting = threading.Event()
     for _ in range(ARRIVES_WITHIN_S * 10):
-        page = Page(demo.url, http_transport()("GET", f"{demo.url}inbox", {}, b""))
-        fresh = [found for found in re.findall(pattern, page.html) if found not in seen]
+        fresh = [found for found in re.findall(pattern, demo.inbox()) if found not in seen]
         if fresh:
             seen.update(fresh)
             return str(fresh[0])

@@ -1,4 +1,4 @@
-"""The whole deployment: every part a process of its own, and nothing that stands in for another.
+"""authsvc as it is deployed: every part a process of its own, and nothing that stands in for another.
 
     store      a Redis server whose file is written at every command, so that a power cut loses nothing
     mail host  SMTP submission that demands STARTTLS and a log-in, under an authority of its own
@@ -16,7 +16,6 @@ import json
 import os
 import re
 import secrets
-import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -32,7 +31,8 @@ from urllib.parse import quote, urlencode
 from authsvc.demo.embedded import StoreServer
 from tests.conftest import any_server, server_binary
 from tests.delivery.mail_hosts import PASSWORD, USER, Authority, MailHost, authenticator, serving
-from tests.harness.processes import ROOT, Answer, Process, answering, ask, children, free_port, reachable, until
+from tests.harness.cli import CommandResult, run_command
+from tests.harness.processes import Answer, Process, answering, ask, children, free_port, reachable, until
 
 EVERYTHING = (
     "codes:issue",
@@ -46,19 +46,6 @@ EVERYTHING = (
     "sessions:revoke",
     "tokens:introspect",
 )
-
-
-@dataclass(frozen=True)
-class CommandResult:
-    """One command that has ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        return json.loads(self.out)
 
 
 class Deployment:
@@ -170,17 +157,8 @@ class Deployment:
     # --- the command line ---------------------------------------------------------------------------------------------
 
     def cli(self, *words: str, code: int = 0) -> CommandResult:
-        """One `authsvc` command with --json, in a process of its own."""
-        done = subprocess.run(
-            [sys.executable, "-m", "authsvc", *words, "--json"],
-            env=self.environ,
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        ran = CommandResult(done.returncode, done.stdout, done.stderr)
+        """One `authsvc` command with --json, in this process."""
+        ran = run_command(self.environ, *words, "--json")
         self.commands.append(ran)
         assert ran.code == code, ran
         return ran

