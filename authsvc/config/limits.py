@@ -7,6 +7,7 @@ differs from the packaged one.
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,18 +27,8 @@ LIVE_CODES = 3
 """Codes of one challenge that are valid together, the newest. No setting: the store has a place for each of three
 (`t1` to `t3` of a challenge), and a number that could differ from it would make the guess bound a lie."""
 
-POLICIES = (
-    "issue-address",
-    "issue-patient",
-    "issue-network",
-    "verify-network",
-    "exchange-network",
-    "client-calls",
-    "auth-failures",
-    "mails-practice",
-    "mails-all",
-    "link-resend",
-)
+POLICIES = tuple(tomllib.loads(DEFAULT.read_text(encoding="utf-8"))["policies"])
+"""The name of every rate; the packaged file is where one is added."""
 
 
 @dataclass(frozen=True)

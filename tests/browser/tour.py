@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import redis
 
+from tests import records
 from tests.browser.clinic import Clinic, Mailbox
 from tests.browser.window import BrowserWindow
 from tests.harness.deployment import wrong
@@ -178,12 +179,15 @@ def _trouble(person: BrowserWindow, clinic: Clinic, practice: str) -> Iterator[S
 def _age_link(clinic: Clinic, practice: str, patient: Mailbox) -> None:
     """The patient's one link has ended a minute ago."""
     with redis.Redis.from_url(clinic.store.url, decode_responses=True) as store:
-        (link,) = store.smembers(f"authsvc:{{{practice}}}:links-of:{patient.patient}")
-        store.hset(f"authsvc:{{{practice}}}:link:{link}", "e", str(int(time.time() * 1000) - 60_000))
+        ids = [name.rpartition(":")[2] for name in store.scan_iter(f"authsvc:{{{practice}}}:link:*")]
+        (link,) = [id for id in ids if records.read(store, "link", id, practice)["patient"] == patient.patient]
+        records.change(store, "link", link, practice, expires=int(time.time() * 1000) - 60_000)
 
 
 def _age_challenges(clinic: Clinic, practice: str) -> None:
     """All codes were sent a minute ago."""
     with redis.Redis.from_url(clinic.store.url, decode_responses=True) as store:
         for name in store.scan_iter(f"authsvc:{{{practice}}}:challenge:*"):
-            store.hset(name, "r", str(int(store.hget(name, "r") or 0) - 60_000))
+            challenge = name.rpartition(":")[2]
+            sent = int(records.read(store, "challenge", challenge, practice)["sent"])
+            records.change(store, "challenge", challenge, practice, sent=sent - 60_000)
