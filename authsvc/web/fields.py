@@ -13,10 +13,9 @@ from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validate
 
+from authsvc import text as rules
 from authsvc.errors import Fault
 from authsvc.web.parsing import MAX_FAULTS, pointer
-
-from authsvc import text as rules
 
 CONTROL = "holds a control character"
 

@@ -180,7 +180,7 @@ def _age_link(clinic: Clinic, practice: str, patient: Mailbox) -> None:
     """The patient's one link has ended a minute ago."""
     with redis.Redis.from_url(clinic.store.url, decode_responses=True) as store:
         ids = [name.rpartition(":")[2] for name in store.scan_iter(f"authsvc:{{{practice}}}:link:*")]
-        (link,) = [id for id in ids if records.read(store, "link", id, practice)["patient"] == patient.patient]
+        (link,) = [one for one in ids if records.read(store, "link", one, practice)["patient"] == patient.patient]
         records.change(store, "link", link, practice, expires=int(time.time() * 1000) - 60_000)
 
 

@@ -262,7 +262,7 @@ def test_a_ring_that_never_was_one_that_is_lost_and_one_that_is_locked_have_cure
     "words", [("practices", "list", "M\udce4ple"), ("practices", "add", "maple", "--name", "\udcfc")]
 )
 def test_attack_an_argument_that_is_not_utf_8_is_wrong_usage_before_anything_is_done(words: tuple[str, ...]) -> None:
-    ran = run_in({}, *words, "--json")
+    ran = run_command({}, *words, "--json")
     assert (ran.code, ran.document["error"]["code"]) == (2, "usage")
     assert "not UTF-8" in ran.err
 
