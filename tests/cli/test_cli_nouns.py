@@ -11,8 +11,9 @@ from authsvc import wiring
 from authsvc.config import load as config
 from authsvc.crypto import keys as signing
 from authsvc.model import PERMISSIONS
-from tests.cli.conftest import Authsvc, Ran, run_command
+from tests.cli.conftest import Authsvc
 from tests.fakes import SECRET_KEY, FakeClock
+from tests.harness.cli import CommandResult, run_command
 
 ALL = [word for permission in sorted(PERMISSIONS) for word in ("--allow", permission)]
 
@@ -251,7 +252,7 @@ def test_links_are_revoked_by_exactly_one_name(maple: Authsvc, named: tuple[str,
 # --- keys ---------------------------------------------------------------------------------------------------------
 
 
-def _made(authsvc: Authsvc, settings: dict[str, str]) -> Ran:
+def _made(authsvc: Authsvc, settings: dict[str, str]) -> CommandResult:
     wiring.bootstrap(config.load(settings)).signing_keys.ensure()
     return authsvc("keys", "list", "--json")
 
