@@ -297,8 +297,8 @@ class AuthorizationRequest:
     """A checked authorization request (RFC 6749 §4.1.1, RFC 7636, OpenID Connect Core §3.1.2.1).
 
     `scopes` are those we know of what was asked, `challenge` is PKCE's (S256), `acr` is `instant`, `extra` or empty,
-    `hinted` the patient whom an id_token_hint of ours names. `query` is the request as a query string again, for the
-    pages that carry it along.
+    `expected_patient` the patient whom an id_token_hint of ours names. `query` is the request as a query string again,
+    for the pages that carry it along.
     """
 
     client: Client
@@ -313,7 +313,7 @@ class AuthorizationRequest:
     acr: str = ""
     login_hint: str = ""
     ui_locales: str = ""
-    hinted: str = ""
+    expected_patient: str = ""
     query: str = ""
 
 

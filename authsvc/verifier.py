@@ -545,7 +545,7 @@ class _Key(NamedTuple):
     verifies: Callable[[bytes, bytes], bool]  # (what was signed, signature)
 
 
-class _Ring(NamedTuple):
+class _CachedKeys(NamedTuple):
     """A key set and when it was asked for: replaced as a whole, so readers need no lock."""
 
     keys: Mapping[str, _Key]
@@ -558,15 +558,15 @@ class _KeySet:
 
     def __init__(self, url: str, now: Callable[[], float], fetch: Fetch) -> None:
         self._url, self._now, self._fetch = url, now, fetch
-        self._ring = _Ring({}, -math.inf)
+        self._cached = _CachedKeys({}, -math.inf)
         self._tried_at = -math.inf
         self._strangers: dict[str, float] = {}  # kid → when a fresh set didn't have it; oldest first
         self._lock = threading.Lock()
 
     def find(self, kid: str) -> _Key:
         """Raises InvalidToken for a kid that a current set doesn't have, KeysUnavailable without a current set."""
-        ring = self._ring
-        known, current = kid in ring.keys, self._within(KEYS_MAX_AGE_S, ring.at)
+        cached = self._cached
+        known, current = kid in cached.keys, self._within(KEYS_MAX_AGE_S, cached.at)
         # A stranger waits for a fetch under way, for it may bring the key. When the set is old, whoever comes first
         # refreshes it, and the others go on with what they know.
         if not (known and current) and self._lock.acquire(blocking=not known):
@@ -574,17 +574,17 @@ class _KeySet:
                 self._refresh(kid)
             finally:
                 self._lock.release()
-        ring = self._ring
-        if kid in ring.keys:
-            return ring.keys[kid]
-        if self._within(KEYS_MAX_AGE_S, ring.at):
+        cached = self._cached
+        if kid in cached.keys:
+            return cached.keys[kid]
+        if self._within(KEYS_MAX_AGE_S, cached.at):
             raise InvalidToken("unknown_kid")
         raise KeysUnavailable(retry_after_s=max(1, math.ceil(self._tried_at + REFETCH_EVERY_S - self._now())))
 
     def _refresh(self, kid: str) -> None:
         if self._within(REFETCH_EVERY_S, self._tried_at):
             return
-        if self._within(KEYS_MAX_AGE_S, self._ring.at) and self._within(
+        if self._within(KEYS_MAX_AGE_S, self._cached.at) and self._within(
             KEYS_MAX_AGE_S, self._strangers.get(kid, -math.inf)
         ):
             return
@@ -594,8 +594,8 @@ class _KeySet:
         except (OSError, ValueError, http.client.HTTPException) as error:
             _log.warning("the key set could not be fetched, keeping the last good one: %r", error)
             return
-        first = not self._ring.keys
-        self._ring = _Ring(keys, now)
+        first = not self._cached.keys
+        self._cached = _CachedKeys(keys, now)
         if kid not in keys:
             self._strangers[kid] = now
             if len(self._strangers) > STRANGERS_MAX:

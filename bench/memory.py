@@ -132,7 +132,7 @@ class Day:
         )
         for _ in range(sessions):
             authorization_codes.redeem(
-                portal, authorization_codes.for_sign_in(self.page(), asked, entered.cookie), where, verifier, ""
+                portal, authorization_codes.for_browser_session(self.page(), asked, entered.cookie), where, verifier, ""
             )
         return entered
 
@@ -193,8 +193,8 @@ def the_rest(day: Day) -> None:
     day.browse("dan@example.org", 1)
     service.browser_sessions.sign_out(day.page(), day.browse("dan@example.org", 100).cookie)
     link = day.mail_link("ann")
-    service.links.peek(day.page(), link)
-    service.authorization_codes.press(day.page(), link, "B" * 22, day.portal.id)
+    service.links.describe(day.page(), link)
+    service.authorization_codes.redeem_link(day.page(), link, "B" * 22, day.portal.id)
     for queue in (CODES, MAILS, LOGOUTS):
         for entry in service.outbox.take("maple", queue, "0123456789abcdef01234567", 30_000, 10).entries:
             service.outbox.begin("maple", entry, "0123456789abcdef01234567", 30_000)

@@ -119,19 +119,6 @@ NAMES_WITH_A_REASON = {
     "authsvc/flows/patients.py:grant": "what that command does: a practice grants access to its portal",
 }
 
-NOT_YET_CONVERTED = (
-    "authsvc/delivery/",
-    "authsvc/demo/",
-    "authsvc/store/",
-    "authsvc/verifier.py",
-    "authsvc/web/",
-    "authsvc/flows/audit_log.py",
-    "authsvc/flows/authorization_codes.py",
-    "authsvc/flows/browser_sessions.py",
-    "authsvc/flows/codes.py",
-)
-"""Rooms whose old names are still to go; nothing may be added."""
-
 SOURCES = {name: ast.parse(text) for name, text in TEXTS.items() if re.fullmatch(r"authsvc/.*\.py", name)}
 
 
@@ -150,19 +137,10 @@ def _private(name: str) -> bool:
 def test_modules_classes_and_functions_have_names_that_a_stranger_would_look_for() -> None:
     found = {f"{path}:{name}" for path, tree in SOURCES.items() for name in _names(path, tree) if _private(name)}
     assert found >= NAMES_WITH_A_REASON.keys(), "an exception that is not needed any more"
-    assert [each for each in sorted(found - NAMES_WITH_A_REASON.keys()) if not each.startswith(NOT_YET_CONVERTED)] == []
+    assert sorted(found - NAMES_WITH_A_REASON.keys()) == []
 
 
 # --- walls ---------------------------------------------------------------------------------------------------------
-
-STORE_WORDS_STILL_IN = frozenset(
-    f"authsvc/flows/{name}.py"
-    for name in (  # noqa: SIM905 - a list to be read
-        "assertions audit_log authorization_codes backchannel_logout browser_sessions challenges codes forward_auth"
-        " introspection links mail_throttle patients revocations script_runner sessions site_audit token_issuer"
-    ).split()
-)
-"""Use cases that still speak to scripts; each goes from this list when its noun in the store is there."""
 
 SCRIPTS = frozenset(Path(name).stem for name in TEXTS if name.endswith(".lua"))
 
@@ -188,7 +166,7 @@ def _store_words(tree: ast.Module) -> Iterator[str]:
 
 def test_no_use_case_names_a_script_a_redis_key_or_a_field_of_one_letter() -> None:
     found = {path: [*_store_words(tree)] for path, tree in SOURCES.items() if path.startswith("authsvc/flows/")}
-    assert {path: words for path, words in found.items() if words and path not in STORE_WORDS_STILL_IN} == {}
+    assert {path: words for path, words in found.items() if words} == {}
 
 
 # --- what the documents promise ------------------------------------------------------------------------------------

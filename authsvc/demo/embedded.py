@@ -74,13 +74,13 @@ class StoreServer:
         pid, _, _ = (supervisor.stdout.readline() if supervisor.stdout else b"").partition(b"\n")
         self.pid = int(pid or 0)
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not self.answers():
+        while not self.is_up():
             if supervisor.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise StoreDidNotStart(log.read_text(errors="replace")[-2000:])
             time.sleep(0.01)
 
-    def answers(self) -> bool:
+    def is_up(self) -> bool:
         """Whether a PING brings a PONG, or the demand for a password: a server that still loads says LOADING."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(1)

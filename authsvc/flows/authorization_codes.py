@@ -49,7 +49,7 @@ class AuthorizationCodes:
 
     # --- a hint at an earlier sign-in ---------------------------------------------------------------------------------
 
-    def hinted(self, id_token: str) -> IdTokenHint | None:
+    def read_id_token_hint(self, id_token: str) -> IdTokenHint | None:
         """Whom an ID token of ours names, and for which client; its time may have passed. None for anything else."""
         try:
             claims = id_tokens.read_hint(id_token, self._keys.verification_keys(), self._deps.settings.public_url)
@@ -58,18 +58,20 @@ class AuthorizationCodes:
         practice, _, patient = claims["sub"].partition(":")
         return IdTokenHint(claims["aud"], practice, patient, claims.get("sid", ""))
 
-    def unproven(self, id_token: str) -> str:
+    def unverified_audience(self, id_token: str) -> str:
         """The client that such a token names, ours or not: worth no more than an id that somebody typed."""
         return id_tokens.claimed_audience(id_token)
 
-    def outlived(self, id_token: str, client: Client) -> bool:
+    def is_of_retired_key(self, id_token: str, client: Client) -> bool:
         """Whether it may be an ID token of this client whose key is no longer among ours. It proves nothing."""
         kid = id_tokens.claimed_kid(id_token)
-        return bool(kid) and kid not in self._keys.verification_keys() and self.unproven(id_token) == client.id
+        return (
+            bool(kid) and kid not in self._keys.verification_keys() and self.unverified_audience(id_token) == client.id
+        )
 
     # --- a redeemed link ----------------------------------------------------------------------------------------------
 
-    def press(self, context: RequestContext, token: str, browser: str, client: str) -> tuple[str, str]:
+    def redeem_link(self, context: RequestContext, token: str, browser: str, client: str) -> tuple[str, str]:
         """Spend one use of an instant link: the hint with which `client` may fetch it through this browser, and that
         client. Under the same Idempotency-Key both are those of the first time, and nothing more is spent.
 
@@ -81,7 +83,7 @@ class AuthorizationCodes:
         redeemed = self._links.redeem(context, token, _pending(hint, browser), client, until_ms, answer)
         return redeemed["hint"], redeemed["target"]
 
-    def landing(self, context: RequestContext, login_hint: str, browser: str) -> PendingLink | None:
+    def pending_link(self, context: RequestContext, login_hint: str, browser: str) -> PendingLink | None:
         """What a redeemed link waits for, to this browser; None when there is nothing. Changes nothing."""
         if not login_hint.startswith(LOGIN_HINT):
             return None
@@ -97,7 +99,7 @@ class AuthorizationCodes:
 
     # --- codes --------------------------------------------------------------------------------------------------------
 
-    def for_sign_in(
+    def for_browser_session(
         self, context: RequestContext, request: AuthorizationRequest, cookie: str, *, fresh: bool = False
     ) -> str:
         """A code for the browser's session. `fresh`: the patient proved it just now, so no age is too old.
@@ -106,7 +108,7 @@ class AuthorizationCodes:
         """
         return self._issue(context, request, None if fresh else _max_age_ms(request), cookie=parse_cookie(cookie))
 
-    def for_landing(self, context: RequestContext, request: AuthorizationRequest, browser: str) -> str:
+    def for_pending_link(self, context: RequestContext, request: AuthorizationRequest, browser: str) -> str:
         """A code for the link that was redeemed in this browser. Raises SignInNeeded, LinkGone, RateLimited."""
         return self._issue(context, request, _max_age_ms(request), pending=_pending(request.login_hint, browser))
 
@@ -127,7 +129,7 @@ class AuthorizationCodes:
             nonce=request.nonce,
             scope=" ".join(request.scopes),
             expires_ms=self._deps.clock.now_ms() + CODE_LIFE_MS,
-            patient=request.hinted,
+            patient=request.expected_patient,
             max_age_ms=max_age_ms,
         )
         buckets = self._deps.rate_limits.of_caller(context, "exchange-network")

@@ -53,18 +53,18 @@ class BrowserSessions:
     # --- sign in ----------------------------------------------------------------------------------------------------
 
     def verify(
-        self, context: RequestContext, challenge: str, code: str, before: str = ""
+        self, context: RequestContext, challenge: str, code: str, former: str = ""
     ) -> NewBrowserSession | Choice:
-        """Sign in with a code. `before` is the cookie that the browser held: that session is replaced.
+        """Sign in with a code. `former` is the cookie that the browser held: that session is replaced.
 
         Raises InvalidCode, ChallengeGone, RateLimited, Unavailable.
         """
-        opened = self._codes.open_session(context, challenge, code, former=parse_cookie(before))
+        opened = self._codes.open_session(context, challenge, code, former=parse_cookie(former))
         return opened if isinstance(opened, Choice) else self._opened(context, challenge, opened)
 
-    def choose(self, context: RequestContext, challenge: str, patient: str, before: str = "") -> NewBrowserSession:
+    def choose(self, context: RequestContext, challenge: str, patient: str, former: str = "") -> NewBrowserSession:
         """Sign in as one of the proven mailbox's patients. Raises InvalidInput, ChallengeGone, RateLimited."""
-        session = self._codes.choose_session(context, challenge, patient, parse_cookie(before))
+        session = self._codes.choose_session(context, challenge, patient, parse_cookie(former))
         return self._opened(context, challenge, session)
 
     def _opened(self, context: RequestContext, challenge: str, session: Session) -> NewBrowserSession:
@@ -73,7 +73,7 @@ class BrowserSessions:
 
     # --- signed in --------------------------------------------------------------------------------------------------
 
-    def look(self, context: RequestContext, cookie: str) -> BrowserSession | None:
+    def get(self, context: RequestContext, cookie: str) -> BrowserSession | None:
         """The session that this cookie names; None for an old, ended or foreign one. Changes nothing."""
         name = parse_cookie(cookie)
         found = self._store.of_browser(context, name) if name != NO_COOKIE else None
@@ -93,7 +93,7 @@ class BrowserSessions:
             ends_ms=session.expires_ms,
         )
 
-    def reach(self, context: RequestContext, patient: str) -> tuple[str, str] | None:
+    def contact(self, context: RequestContext, patient: str) -> tuple[str, str] | None:
         """The masked address that a patient's code would go to, and the patient's language; None where none could."""
         found = self._patients.contact(context, patient)
         if not found.address:
@@ -130,7 +130,7 @@ class BrowserSessions:
 
     def sign_out(self, context: RequestContext, cookie: str) -> bool:
         """End this browser's session, and with it what its clients have. False when there was none."""
-        here = self.look(context, cookie)
+        here = self.get(context, cookie)
         if here is None:
             return False
         self.end(context, here, here.sid)

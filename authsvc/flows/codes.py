@@ -92,7 +92,7 @@ class Codes:
         Raises InvalidCode, ChallengeGone, RateLimited, Unavailable (a full hashing queue charges nothing).
         """
         opened = self.open_session(context, challenge, code, patient)
-        return opened if isinstance(opened, Choice) else self._grant(context, challenge, opened)
+        return opened if isinstance(opened, Choice) else self._issue_tokens(context, challenge, opened)
 
     def open_session(
         self,
@@ -121,7 +121,7 @@ class Codes:
     def choose(self, context: RequestContext, challenge: str, patient: str) -> TokenGrant:
         """Open the session of one of the proven mailbox's patients; once. Raises InvalidInput, ChallengeGone,
         RateLimited."""
-        return self._grant(context, challenge, self.choose_session(context, challenge, patient))
+        return self._issue_tokens(context, challenge, self.choose_session(context, challenge, patient))
 
     def choose_session(
         self, context: RequestContext, challenge: str, patient: str, former: BrowserCookie = NO_COOKIE
@@ -167,6 +167,6 @@ class Codes:
             expires_ms=self._deps.clock.now_ms() + self._deps.settings.session_absolute_s * 1000,
         )
 
-    def _grant(self, context: RequestContext, challenge: str, session: Session) -> TokenGrant:
+    def _issue_tokens(self, context: RequestContext, challenge: str, session: Session) -> TokenGrant:
         nonce = self._token_issuer.nonce(context.practice.id, challenge, session.id)
         return self._token_issuer.for_session(context.practice.id, session, nonce)

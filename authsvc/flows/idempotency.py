@@ -16,7 +16,7 @@ from authsvc.crypto import sealing
 from authsvc.flows.data_keys import DataKeys
 from authsvc.model import RequestContext
 from authsvc.ports import Entropy
-from authsvc.store.values import NO_ANSWER, KeptAnswer
+from authsvc.store.values import NO_ANSWER, StoredAnswer
 
 
 class IdempotentAnswers:
@@ -27,12 +27,12 @@ class IdempotentAnswers:
         self._entropy = entropy
         self._life_ms = life_s * 1000
 
-    def keep(self, context: RequestContext, answer: Mapping[str, Any]) -> KeptAnswer:
+    def keep(self, context: RequestContext, answer: Mapping[str, Any]) -> StoredAnswer:
         """What the store keeps, so that the same key and body get `answer` again."""
         if context.idempotency_key is None:
             return NO_ANSWER
         key = self._key(context)
-        return KeptAnswer(
+        return StoredAnswer(
             id=sealing.mac(key, "id", b""),
             body=sealing.mac(key, "body", context.fingerprint),
             answer=sealing.seal(key, "answer", json.dumps(answer).encode(), context.practice.id, self._entropy),

@@ -147,7 +147,7 @@ class Links:
             return self._deps.answers.open(context, used.earlier_answer)
         return dict(answer)
 
-    def peek(self, context: RequestContext, token: str) -> LinkView:
+    def describe(self, context: RequestContext, token: str) -> LinkView:
         """What a link leads to; spends nothing, however often it is asked. Raises LinkUnknown, LinkGone."""
         found = self._store.describe(context, name_of(token))
         hint = ""

@@ -16,7 +16,7 @@ from authsvc.flows.dependencies import Dependencies
 from authsvc.flows.practices import Practices
 from authsvc.flows.signing_keys import SigningKeys
 from authsvc.model import RequestContext
-from authsvc.store.sessions import SessionStore
+from authsvc.store.sessions import REVOKED, Revocation, SessionStore
 
 TYPE = "revocations+jwt"
 AUDIENCE = "revocations"
@@ -25,8 +25,6 @@ LIFE_S = 60  # a feed older than this says nothing any more
 KEPT_S = 0.5  # one look at the store serves all who ask within this time
 
 LISTED = 20_000  # the newest revocations; a verifier reads no more of them
-
-KINDS = {"s": "sessions", "l": "links", "t": "tokens"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class Revocations:
         self._store = store
         self._keys = keys
         self._practices = practices
-        self._recent: Cache[list[tuple[str, int]]] = Cache(self._read, fresh_s=KEPT_S)
+        self._recent: Cache[list[Revocation]] = Cache(self._read, fresh_s=KEPT_S)
 
     def feed(self, practice_id: str, since_ms: int = 0) -> Feed:
         """What was revoked after the cursor `since_ms` (0: everything that still matters).
@@ -54,7 +52,6 @@ class Revocations:
         """
         now_s = self._deps.clock.now_ms() // 1000
         found = self._recent.get(practice_id) or []
-        later = [(name, at_ms) for name, at_ms in found if at_ms > since_ms]
         issued_s = now_s - now_s % STEP_S
         claims: dict[str, Any] = {
             "iss": self._deps.settings.public_url,
@@ -62,16 +59,16 @@ class Revocations:
             "practice": practice_id,
             "iat": issued_s,
             "exp": issued_s + LIFE_S,
-            "cursor": max((at_ms for _, at_ms in found), default=since_ms),
+            "cursor": max((revocation.at_ms for revocation in found), default=since_ms),
             "keys": list(self._keys.revoked()),
-            **{word: [] for word in KINDS.values()},
+            **{kind: [] for kind in REVOKED.values()},
         }
-        for name, _ in later:
-            kind, _, ident = name.partition(":")
-            claims[KINDS[kind]].append(ident)
+        for revocation in found:
+            if revocation.at_ms > since_ms:
+                claims[revocation.kind].append(revocation.id)
         token = tokens.sign(self._keys.signer(), claims, TYPE)
         return Feed(token, mint.digest(token.rpartition(".")[0]))
 
-    def _read(self, practice_id: str) -> list[tuple[str, int]]:
+    def _read(self, practice_id: str) -> list[Revocation]:
         practice = self._practices.get(practice_id)
         return self._store.revocations(RequestContext("", "verifier", practice), LISTED) if practice else []

@@ -11,7 +11,7 @@ from authsvc.model import Bucket, Choices, RequestContext, Session
 from authsvc.store import records
 from authsvc.store.mailing import Mailing, idempotency_args
 from authsvc.store.scripts import Reply, ScriptRunner
-from authsvc.store.values import BrowserCookie, Charged, KeptAnswer, NewChallenge, NewCode, NewSession
+from authsvc.store.values import BrowserCookie, Charged, NewChallenge, NewCode, NewSession, StoredAnswer
 
 
 class CodeStore:
@@ -34,7 +34,7 @@ class CodeStore:
         context: RequestContext,
         challenge: NewChallenge,
         buckets: Sequence[Bucket],
-        kept: KeptAnswer,
+        kept: StoredAnswer,
         *,
         mailbox: str = "",
         patient: str = "",
@@ -59,7 +59,7 @@ class CodeStore:
         context: RequestContext,
         code: NewCode,
         buckets: Sequence[Bucket],
-        kept: KeptAnswer,
+        kept: StoredAnswer,
     ) -> tuple[int, str | None]:
         """Send another code: until when it is good, and the earlier answer of the Idempotency-Key.
 
@@ -187,7 +187,7 @@ class CodeStore:
         )
         return records.session(reply["session"])
 
-    def _mailed(self, script: str, context: RequestContext, kept: KeptAnswer, **args: Any) -> Reply:
+    def _mailed(self, script: str, context: RequestContext, kept: StoredAnswer, **args: Any) -> Reply:
         """Run a script that queues a mail."""
         reply = self._runner.run(script, context, **args, **self._mailing.args(), **idempotency_args(kept))
         self._mailing.wake(context.practice.id)

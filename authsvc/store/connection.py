@@ -24,7 +24,7 @@ from redis.cluster import RedisCluster
 from redis.exceptions import ClusterDownError
 
 from authsvc.errors import Unavailable
-from authsvc.store.failures import AWAY, Outage, outage
+from authsvc.store.outages import AWAY, Outage, outage
 
 BREAKER_OPENS_AFTER_S = 1.0
 BACKOFF_S = (0.02, 0.25)  # first and largest pause of the retry loop, jittered
@@ -111,7 +111,7 @@ class Connection:
         """Write a key: a store that answers reads alone is not ready. Raises Unavailable."""
         self.call(lambda client: client.set(site_prefix("site") + "probe", "1", px=PROBE_MS))
 
-    def trouble(self) -> str:
+    def outage_sentence(self) -> str:
         """Why the store can't be used, as last seen; empty when it can."""
         failing = [breaker.why.sentence for breaker in self._breakers.values() if breaker.failing_since is not None]
         return failing[0] if failing else ""

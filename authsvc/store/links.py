@@ -11,7 +11,7 @@ from authsvc.model import Bucket, LinkInfo, RequestContext
 from authsvc.store.codes import challenge_args
 from authsvc.store.mailing import Mailing, idempotency_args
 from authsvc.store.scripts import ScriptRunner
-from authsvc.store.values import KeptAnswer, LinkName, Mail, NewChallenge, NewLink, PendingLinkName
+from authsvc.store.values import LinkName, Mail, NewChallenge, NewLink, PendingLinkName, StoredAnswer
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class LinkStore:
         mail: Mail | None,
         locale: str,
         buckets: Sequence[Bucket],
-        kept: KeptAnswer,
+        kept: StoredAnswer,
     ) -> str | None:
         """Keep a link and queue its mail, if there is one. The earlier answer of the Idempotency-Key, if any.
 
@@ -97,7 +97,7 @@ class LinkStore:
         context: RequestContext,
         name: LinkName,
         buckets: Sequence[Bucket],
-        kept: KeptAnswer,
+        kept: StoredAnswer,
         pending: PendingLinkName | None = None,
         pending_client: str = "",
         pending_until_ms: int = 0,
@@ -127,7 +127,7 @@ class LinkStore:
         name: LinkName,
         challenge: NewChallenge,
         buckets: Sequence[Bucket],
-        kept: KeptAnswer,
+        kept: StoredAnswer,
     ) -> StartedByLink:
         """Start a challenge from an access link. Raises LinkUnknown, LinkGone, IdempotencyConflict."""
         patient = self._limits.policies["issue-patient"]

@@ -8,7 +8,7 @@ from authsvc.config.limits import Limits
 from authsvc.config.settings import Settings
 from authsvc.store.mail_throttle import MailThrottle
 from authsvc.store.outbox_wakeup import OutboxWakeup
-from authsvc.store.values import KeptAnswer
+from authsvc.store.values import StoredAnswer
 
 
 class Mailing:
@@ -37,7 +37,7 @@ class Mailing:
         self._wakeup.notify(practice_id)
 
 
-def idempotency_args(kept: KeptAnswer) -> dict[str, Any]:
+def idempotency_args(kept: StoredAnswer) -> dict[str, Any]:
     return {
         "idempotency_id": kept.id,
         "idempotency_body": kept.body,

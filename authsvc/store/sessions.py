@@ -35,6 +35,19 @@ class TokenState:
     client: str = ""
 
 
+REVOKED = {"s": "sessions", "l": "links", "t": "tokens"}
+"""What the scripts call the kinds of revocations, and what the feed calls them."""
+
+
+@dataclass(frozen=True)
+class Revocation:
+    """What was revoked: `kind` is sessions, links or tokens, `id` a sid, a link's id or a `jti`."""
+
+    kind: str
+    id: str
+    at_ms: int
+
+
 class SessionStore:
     """Every method may raise RateLimited and Unavailable."""
 
@@ -145,8 +158,11 @@ class SessionStore:
         """Make one access token inactive."""
         self._runner.run("token_revoke", context, durable=True, jti=jti, expires=expires_ms, limits=buckets)
 
-    def revocations(self, context: RequestContext, most: int) -> builtins.list[tuple[str, int]]:
-        """The newest revocations as ("<kind>:<id>", ms), oldest of them first."""
+    def revocations(self, context: RequestContext, most: int) -> builtins.list[Revocation]:
+        """The newest revocations, oldest of them first."""
         flat = self._runner.run("revocations", context, most=most)["found"]
-        found = [(flat[at], int(flat[at + 1])) for at in range(0, len(flat), 2)]
+        found = []
+        for at in range(0, len(flat), 2):
+            kind, _, ident = flat[at].partition(":")
+            found.append(Revocation(REVOKED[kind], ident, int(flat[at + 1])))
         return found[::-1]

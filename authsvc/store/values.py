@@ -109,7 +109,7 @@ class PendingLinkName:
 
 
 @dataclass(frozen=True)
-class KeptAnswer:
+class StoredAnswer:
     """What is kept for an Idempotency-Key: its id, a MAC of the request's body, the sealed answer."""
 
     id: str = ""
@@ -118,7 +118,7 @@ class KeptAnswer:
     life_ms: int = 0
 
 
-NO_ANSWER = KeptAnswer()
+NO_ANSWER = StoredAnswer()
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from authsvc.demo.provision import COLOUR, PERMISSIONS
 from authsvc.demo.sample import oidc
 from authsvc.demo.sample.clinic import Clinic, Settings
 from authsvc.demo.sample.records import maple_clinic
-from authsvc.demo.sample.sessions import Grant, current_session
+from authsvc.demo.sample.sessions import TokenSet, current_session
 from authsvc.demo.tour import demo_site
 from authsvc.store.inbox import Inbox
 from authsvc.web.app import create_app
@@ -81,13 +81,13 @@ class Maple:
         browser.open(f"{self.site_url}/")
         return browser
 
-    def kept(self, browser: Browser) -> Grant | None:
+    def kept(self, browser: Browser) -> TokenSet | None:
         """What the clinic's server keeps of the portal for this browser."""
         with self.site.test_request_context("/", headers={"Cookie": f"visit={browser.cookies['visit']}"}):
             self.site.preprocess_request()
             return current_session().portal_grant
 
-    def held(self, browser: Browser) -> Grant:
+    def held(self, browser: Browser) -> TokenSet:
         grant = self.kept(browser)
         assert grant
         return grant

@@ -109,7 +109,7 @@ def test_what_was_written_survives_a_power_cut(server: StoreServer) -> None:
     with _client(server.url) as client:
         client.set("written", "down")
     server.kill()
-    assert not server.answers()
+    assert not server.is_up()
     server.start()
     with _client(server.url) as client:
         assert client.get("written") == "down"

@@ -21,7 +21,7 @@ def test_a_page_may_ask_what_a_link_is_for_and_spends_nothing(house: House) -> N
     token = house.link(max_uses=1)
     before = {key: house.redis.dump(key) for key in house.redis.scan_iter("authsvc:{maple}:link*")}
     for _ in range(20):
-        assert house.links.peek(house.act(), token).workflow == "pay-invoice"
+        assert house.links.describe(house.act(), token).workflow == "pay-invoice"
     assert {key: house.redis.dump(key) for key in house.redis.scan_iter("authsvc:{maple}:link*")} == before
     assert isinstance(house.links.exchange(house.act(), token), TokenGrant)
 

@@ -35,7 +35,7 @@ def codes_and_sign_ins(house: House) -> None:
     web, entered = Portal(house, "fays"), enter(house, "fay@example.org")
     assert house.service.browser_sessions.extend(page(house), entered.cookie)
     token = house.link(patient="fay")
-    house.links.peek(page(house), token)
+    house.links.describe(page(house), token)
     pressed = web.landed(press(house, web, token))
     signed_in, revoked, ended = web.code(entered.cookie), web.landed(press(house, web, token)), web.code(entered.cookie)
     web.refused("aac_maple.A")

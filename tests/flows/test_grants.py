@@ -237,17 +237,17 @@ def test_a_client_that_hints_at_another_patient_gets_no_code_for_this_one(
     house: House, portal: Portal, entered: NewBrowserSession
 ) -> None:
     house.patient("p2", "bob@example.org")
-    assert needed(portal, entered.cookie, hinted="p2") == "other_patient"
-    assert needed(portal, entered.cookie, hinted="p2", fresh=True) == "other_patient"
-    portal.code(entered.cookie, hinted="p1")
+    assert needed(portal, entered.cookie, expected_patient="p2") == "other_patient"
+    assert needed(portal, entered.cookie, expected_patient="p2", fresh=True) == "other_patient"
+    portal.code(entered.cookie, expected_patient="p1")
     house.patients.merge(house.act(), "p2", "p1")
-    portal.code(entered.cookie, hinted="p2")  # who is p1 now
+    portal.code(entered.cookie, expected_patient="p2")  # who is p1 now
 
 
 def test_codes_are_limited_by_the_browsers_network(house: House, portal: Portal, entered: NewBrowserSession) -> None:
     with pytest.raises(RateLimited):
         for _ in range(1000):
-            house.service.authorization_codes.for_sign_in(
+            house.service.authorization_codes.for_browser_session(
                 page(house, client_ip="192.0.2.7"), portal.asked(), entered.cookie
             )
 
@@ -369,7 +369,7 @@ def test_an_id_token_of_any_age_names_its_client_and_patient(
     grant = portal.tokens(entered.cookie)
     house.service.browser_sessions.sign_out(page(house), entered.cookie)
     house.clock.advance_s(86_400 * 365)
-    assert house.service.authorization_codes.hinted(grant.id_token or "") == IdTokenHint(
+    assert house.service.authorization_codes.read_id_token_hint(grant.id_token or "") == IdTokenHint(
         "web", "maple", "p1", grant.session or ""
     )
 
@@ -378,8 +378,8 @@ def test_a_token_that_is_no_hint_any_more_still_says_which_client_it_was_for(
     house: House, portal: Portal, entered: NewBrowserSession
 ) -> None:
     grant = portal.tokens(entered.cookie)
-    assert house.service.authorization_codes.unproven(grant.id_token or "") == "web"
-    assert house.service.authorization_codes.unproven("junk") == ""
+    assert house.service.authorization_codes.unverified_audience(grant.id_token or "") == "web"
+    assert house.service.authorization_codes.unverified_audience("junk") == ""
 
 
 def test_attack_nothing_else_of_ours_is_a_hint(house: House, portal: Portal, entered: NewBrowserSession) -> None:
@@ -397,7 +397,7 @@ def test_attack_nothing_else_of_ours_is_a_hint(house: House, portal: Portal, ent
         entered.cookie,
         "",
     ):
-        assert house.service.authorization_codes.hinted(token) is None
+        assert house.service.authorization_codes.read_id_token_hint(token) is None
 
 
 def test_attack_an_id_token_of_a_revoked_key_is_no_hint(
@@ -406,7 +406,7 @@ def test_attack_an_id_token_of_a_revoked_key_is_no_hint(
     grant = portal.tokens(entered.cookie)
     house.service.signing_keys.revoke(house.service.signing_keys.signer().kid, actor="cli:test")
     house.service.signing_keys.refresh()
-    assert house.service.authorization_codes.hinted(grant.id_token or "") is None
+    assert house.service.authorization_codes.read_id_token_hint(grant.id_token or "") is None
 
 
 def test_another_installations_id_token_is_no_hint(house: House, portal: Portal, entered: NewBrowserSession) -> None:
@@ -414,7 +414,7 @@ def test_another_installations_id_token_is_no_hint(house: House, portal: Portal,
     grant = portal.tokens(entered.cookie)
     codes = house.service.authorization_codes
     codes._deps = dataclasses.replace(house.service.deps, settings=settings)
-    assert house.service.authorization_codes.hinted(grant.id_token or "") is None
+    assert house.service.authorization_codes.read_id_token_hint(grant.id_token or "") is None
 
 
 def test_an_id_token_that_has_outlived_its_key_still_says_whose_it_was_and_no_more(house: House) -> None:
@@ -422,9 +422,9 @@ def test_an_id_token_that_has_outlived_its_key_still_says_whose_it_was_and_no_mo
     portal = Portal(house)
     token = portal.tokens(enter(house).cookie).id_token or ""
     authorization_codes, other = house.service.authorization_codes, house.client
-    assert not authorization_codes.outlived(token, portal.client)  # its key is there
+    assert not authorization_codes.is_of_retired_key(token, portal.client)  # its key is there
     house.service.signing_keys.revoke(house.service.signing_keys.signer().kid, actor="cli:test")
-    assert authorization_codes.hinted(token) is None
-    assert authorization_codes.outlived(token, portal.client)
-    assert not authorization_codes.outlived(token, other)
-    assert not authorization_codes.outlived("junk", portal.client)
+    assert authorization_codes.read_id_token_hint(token) is None
+    assert authorization_codes.is_of_retired_key(token, portal.client)
+    assert not authorization_codes.is_of_retired_key(token, other)
+    assert not authorization_codes.is_of_retired_key("junk", portal.client)

@@ -204,7 +204,7 @@ def test_a_logout_token_opens_nothing(maple: Maple) -> None:
     maple.tell()
     for token in maple.heard.tokens:
         assert maple.house.introspected(token) == {"active": False}
-        assert maple.house.service.authorization_codes.hinted(token) is None
+        assert maple.house.service.authorization_codes.read_id_token_hint(token) is None
 
 
 def test_a_second_try_is_a_fresh_token_of_the_key_that_signs_now_with_the_same_jti(maple: Maple) -> None:

@@ -27,7 +27,7 @@ def portal(house: House) -> Portal:
 
 
 def landing(house: House, hint: str, browser: str = BROWSER) -> PendingLink | None:
-    return house.service.authorization_codes.landing(page(house), hint, browser)
+    return house.service.authorization_codes.pending_link(page(house), hint, browser)
 
 
 def refused(portal: Portal, hint: str, browser: str = BROWSER, **asked: Any) -> str:
@@ -57,7 +57,7 @@ def test_a_pressed_link_waits_for_its_client(house: House, portal: Portal) -> No
 def test_looking_at_what_waits_changes_nothing(house: House, portal: Portal) -> None:
     hint, act = press(house, portal, house.link()), page(house)
     before = everything(house)
-    assert house.service.authorization_codes.landing(act, hint, BROWSER)
+    assert house.service.authorization_codes.pending_link(act, hint, BROWSER)
     assert (everything(house), act.limits) == (before, [])
 
 
@@ -100,7 +100,7 @@ def test_attack_pressing_is_limited_by_network(house: House, portal: Portal) -> 
     with pytest.raises(RateLimited):
         for _ in range(1000):
             with pytest.raises(LinkUnknown):
-                house.service.authorization_codes.press(
+                house.service.authorization_codes.redeem_link(
                     page(house, client_ip="192.0.2.7"), "al_" + "A" * 43, BROWSER, portal.client.id
                 )
 
@@ -111,7 +111,7 @@ def test_a_double_click_spends_one_use_and_gets_the_same_hint(house: House, port
 
     def click(fingerprint: bytes = b"form") -> tuple[str, str]:
         act = page(house, idempotency_key="browser.form", fingerprint=fingerprint)
-        return house.service.authorization_codes.press(act, token, BROWSER, portal.client.id)
+        return house.service.authorization_codes.redeem_link(act, token, BROWSER, portal.client.id)
 
     first = click()
     assert first[1] == portal.client.id
@@ -191,10 +191,10 @@ def test_a_press_older_than_the_client_allows_does_not_do(house: House, portal: 
 def test_a_client_that_hints_at_another_patient_gets_nothing_for_this_one(house: House, portal: Portal) -> None:
     house.patient("p2", "bob@example.org")
     first, second = press(house, portal, house.link()), press(house, portal, house.link())
-    assert refused(portal, first, hinted="p2") == "SignInNeeded other_patient"
-    portal.landed(first, hinted="p1")
+    assert refused(portal, first, expected_patient="p2") == "SignInNeeded other_patient"
+    portal.landed(first, expected_patient="p1")
     house.patients.merge(house.act(), "p1", "p2")
-    portal.landed(second, hinted="p1")  # who is p2 now, as the link's patient is
+    portal.landed(second, expected_patient="p1")  # who is p2 now, as the link's patient is
 
 
 def test_what_is_asked_for_narrows_it(house: House, portal: Portal) -> None:

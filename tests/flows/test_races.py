@@ -251,7 +251,7 @@ def test_attack_a_landing_is_fetched_once_however_many_ask(wide: House) -> None:
     wide.patient()
     portal = Portal(wide)
     hint = press(wide, portal, wide.link())
-    look_at = wide.service.authorization_codes.landing
+    look_at = wide.service.authorization_codes.pending_link
     results = together(50, lambda n: portal.landed(hint) if n % 2 else look_at(page(wide), hint, BROWSER))
     codes = [result for result in results if isinstance(result, str)]
     assert len(codes) == 1
@@ -305,7 +305,7 @@ def test_attack_nothing_of_a_sign_in_outlives_a_sign_out_that_runs_beside_it(wid
 
 def test_a_link_that_is_opened_often_at_once_is_noted_once(wide: House) -> None:
     token = wide.link()
-    together(30, lambda _: wide.links.peek(page(wide), token))
+    together(30, lambda _: wide.links.describe(page(wide), token))
     assert wide.events().count("link.opened") == 1
 
 

@@ -94,7 +94,7 @@ def hosted_pages(house: House) -> None:
         web.tokens(entered.cookie)
     house.service.browser_sessions.sign_out(page(house), entered.cookie)
     token = house.link(patient="ann", resource="invoice:inv_2")
-    house.links.peek(page(house), token)
+    house.links.describe(page(house), token)
     press(house, web, token)
 
 

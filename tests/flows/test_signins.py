@@ -163,7 +163,7 @@ def test_looking_changes_nothing_and_keeps_nobody_signed_in(house: House, portal
     entered, act = enter(house), page(house)
     before = everything(house)
     for _ in range(3):
-        assert house.service.browser_sessions.look(act, entered.cookie)
+        assert house.service.browser_sessions.get(act, entered.cookie)
     assert everything(house) == before
     assert act.limits == []
     house.clock.advance_ms(IDLE_MS)
@@ -211,10 +211,10 @@ def test_attack_no_other_cookie_is_a_sign_in(house: House, portal: Portal) -> No
     entered = enter(house)
     oak = house.service.practices.add("oak", name="Oak", actor="cli:test")
     for cookie in [*forged(entered), f"{'A' * 22}.{entered.cookie[23:]}", "x" * 10_000, "ä" * 22 + "." + "ä" * 22]:
-        assert house.service.browser_sessions.look(page(house), cookie) is None
+        assert house.service.browser_sessions.get(page(house), cookie) is None
         assert not house.service.browser_sessions.extend(page(house), cookie)
         assert not house.service.browser_sessions.sign_out(page(house), cookie)
-    assert house.service.browser_sessions.look(house.service.act(oak), entered.cookie) is None
+    assert house.service.browser_sessions.get(house.service.act(oak), entered.cookie) is None
     assert look(house, entered)
 
 
@@ -223,7 +223,7 @@ def test_attack_a_clients_session_is_no_sign_in_though_the_client_knows_its_nonc
     key = house.service.data_keys.key("refresh")
     for grant, client in ((house.sign_in(), "portal"), (portal.tokens(enter(house).cookie), "web")):
         said = tokens.parse_refresh(key, grant.refresh_token or "", client)
-        assert house.service.browser_sessions.look(page(house), f"{said.sid}.{b64u(said.nonce)}") is None
+        assert house.service.browser_sessions.get(page(house), f"{said.sid}.{b64u(said.nonce)}") is None
         assert not house.service.browser_sessions.extend(page(house), f"{said.sid}.{b64u(said.nonce)}")
 
 
@@ -511,7 +511,7 @@ def test_where_a_patients_code_would_go_is_told_masked_and_only_for_who_may_sign
     house.patient("p1")
     house.patient("p2", "ben@example.org", access=False)
     before = everything(house)
-    assert house.service.browser_sessions.reach(page(house), "p1") == ("a•••@e•••.org", "")
-    assert house.service.browser_sessions.reach(page(house), "p2") is None
-    assert house.service.browser_sessions.reach(page(house), "nobody") is None
+    assert house.service.browser_sessions.contact(page(house), "p1") == ("a•••@e•••.org", "")
+    assert house.service.browser_sessions.contact(page(house), "p2") is None
+    assert house.service.browser_sessions.contact(page(house), "nobody") is None
     assert everything(house) == before

@@ -37,13 +37,13 @@ class Portal:
         return AuthorizationRequest(**{**given, **changed})
 
     def code(self, cookie: str, *, fresh: bool = False, **asked: Any) -> str:
-        return self.house.service.authorization_codes.for_sign_in(
+        return self.house.service.authorization_codes.for_browser_session(
             page(self.house), self.asked(**asked), cookie, fresh=fresh
         )
 
     def landed(self, hint: str, browser: str = BROWSER, **asked: Any) -> str:
         """A code for a pressed link."""
-        return self.house.service.authorization_codes.for_landing(
+        return self.house.service.authorization_codes.for_pending_link(
             page(self.house), self.asked(login_hint=hint, **asked), browser
         )
 
@@ -88,7 +88,7 @@ def enter(house: House, email: str = "ann@example.org", before: str = "") -> New
 
 
 def look(house: House, entered: NewBrowserSession) -> BrowserSession | None:
-    return house.service.browser_sessions.look(page(house), entered.cookie)
+    return house.service.browser_sessions.get(page(house), entered.cookie)
 
 
 def here(house: House, entered: NewBrowserSession) -> BrowserSession:
@@ -100,7 +100,7 @@ def here(house: House, entered: NewBrowserSession) -> BrowserSession:
 
 def press(house: House, portal: Portal, token: str, browser: str = BROWSER) -> str:
     """Press an instant link; the hint that comes of it."""
-    return house.service.authorization_codes.press(page(house), token, browser, portal.client.id)[0]
+    return house.service.authorization_codes.redeem_link(page(house), token, browser, portal.client.id)[0]
 
 
 def everything(house: House) -> dict[str, bytes]:

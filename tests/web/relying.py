@@ -97,7 +97,7 @@ def press(web: Web, browser: str = "B" * 22, **link: Any) -> str:
     """A pressed instant link; the hint that its client is given."""
     web.public.set_cookie(BROWSER, browser)
     act = web.service.act(web.house.practice)
-    return web.service.authorization_codes.press(act, web.link(**link), browser, "app")[0]
+    return web.service.authorization_codes.redeem_link(act, web.link(**link), browser, "app")[0]
 
 
 def sent_to(answer: TestResponse) -> tuple[str, dict[str, str]]:

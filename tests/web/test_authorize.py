@@ -134,7 +134,7 @@ def test_a_hint_whose_key_has_gone_since_names_nobody(web: Web, app: Party) -> N
     for _ in range(4):
         web.clock.advance_s(600)
         assert code_of(app.authorize(prompt="none"))
-    assert web.service.authorization_codes.hinted(hint) is None
+    assert web.service.authorization_codes.read_id_token_hint(hint) is None
     assert code_of(app.authorize(id_token_hint=hint))
     assert sent_to(app.authorize(id_token_hint=hint, prompt="none"))[1]["error"] == "login_required"
     other = party(web, "other", callback="https://other.example/cb")

@@ -75,7 +75,7 @@ def test_an_id_token_whose_key_is_gone_still_leads_out_but_asks(web: Web, app: P
     for _ in range(4):
         web.clock.advance_s(600)
         assert signed_in(web, app)
-    assert web.service.authorization_codes.hinted(hint) is None
+    assert web.service.authorization_codes.read_id_token_hint(hint) is None
     page = leave(web, id_token_hint=hint, client_id=named, post_logout_redirect_uri=GOODBYE)
     assert page.status_code == 200
     assert signed_in(web, app)

@@ -27,7 +27,7 @@ RejectedForm = tuple[Mapping[str, Any], Mapping[str, Any]]
 
 
 @dataclass
-class Grant:
+class TokenSet:
     """Tokens from authsvc. `began` and `ends`: when they came and when they end, in seconds of `time.monotonic`."""
 
     access_token: str
@@ -53,8 +53,8 @@ class Message:
 class PatientSession:
     """Everything we know of one browser."""
 
-    link_grants: dict[str, Grant] = field(default_factory=dict)  # by resource, or by workflow where there is none
-    portal_grant: Grant | None = None
+    link_grants: dict[str, TokenSet] = field(default_factory=dict)  # by resource, or by workflow where there is none
+    portal_grant: TokenSet | None = None
     rejected_forms: dict[str, RejectedForm] = field(default_factory=dict)  # by the path of the page that shows it once
     message: Message | None = None  # the last answer to a form that had no page of its own
     lock: threading.Lock = field(default_factory=threading.Lock)

@@ -14,7 +14,7 @@ from typing import Any
 from authsvc.demo.sample.api import Unavailable
 from authsvc.demo.sample.clinic import clinic
 from authsvc.demo.sample.oidc import SignInRefused
-from authsvc.demo.sample.sessions import Grant, PatientSession, current_session
+from authsvc.demo.sample.sessions import PatientSession, TokenSet, current_session
 from authsvc.verifier import InvalidToken, KeysUnavailable
 
 RENEW_AFTER_S = 120
@@ -30,10 +30,10 @@ class LinkExpired(Exception):
     """The link's token has ended, as it does after ten minutes; the link in the mail opens it again."""
 
 
-def grant_from(token: Mapping[str, Any]) -> Grant:
+def grant_from(token: Mapping[str, Any]) -> TokenSet:
     """What to keep of a token response."""
     now = time.monotonic()
-    return Grant(
+    return TokenSet(
         access_token=token["access_token"],
         began=now,
         ends=now + token["expires_in"],
@@ -61,7 +61,7 @@ def require_portal(scope: str) -> str:
     return str(_required(grant, scope, acr="extra")["patient"])
 
 
-def portal_grant() -> Grant | None:
+def portal_grant() -> TokenSet | None:
     """The portal's token, for a click of the patient's: renewed if it isn't fresh, which keeps the session awake. The
     lock lets two tabs share one renewal."""
     current = current_session()
@@ -92,12 +92,12 @@ def idle_in_s() -> int | None:
     return int(left_s) if left_s > 0 else None
 
 
-def newest_link_grant() -> Grant | None:
+def newest_link_grant() -> TokenSet | None:
     alive = [grant for grant in current_session().link_grants.values() if _alive(grant)]
     return max(alive, key=lambda grant: grant.ends, default=None)
 
 
-def _renew(current: PatientSession, grant: Grant) -> None:
+def _renew(current: PatientSession, grant: TokenSet) -> None:
     try:
         current.portal_grant = grant_from(clinic().oidc.refresh(grant.refresh_token))
     except SignInRefused as refused:
@@ -106,17 +106,17 @@ def _renew(current: PatientSession, grant: Grant) -> None:
         current.portal_grant = None  # idle too long, signed out elsewhere, or access withdrawn
 
 
-def _alive(grant: Grant) -> bool:
+def _alive(grant: TokenSet) -> bool:
     return grant.ends > time.monotonic()
 
 
-def _required(grant: Grant, scope: str, *, resource: str | None = None, acr: str | None = None) -> dict[str, Any]:
+def _required(grant: TokenSet, scope: str, *, resource: str | None = None, acr: str | None = None) -> dict[str, Any]:
     claims = _verified(grant)
     clinic().verifier.require(claims, scope, resource=resource, acr=acr)
     return claims
 
 
-def _verified(grant: Grant) -> dict[str, Any]:
+def _verified(grant: TokenSet) -> dict[str, Any]:
     try:
         return clinic().verifier.verify(grant.access_token)
     except KeysUnavailable as error:  # undecided, so nobody is sent to sign in for it

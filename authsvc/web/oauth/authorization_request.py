@@ -71,19 +71,19 @@ def parse(service: Service, sent_pairs: Iterable[tuple[str, str]]) -> Authorizat
     state = sent.first("state")
     echoed = state if _STATE.fullmatch(state) and not sent.repeated("state") else ""
 
-    def declined(error: str, description: str) -> AuthorizationError:
+    def refuse(error: str, description: str) -> AuthorizationError:
         return AuthorizationError(redirect_uri, echoed, error, description)
 
     if echoed != state:
-        raise declined("invalid_request", "state is at most 512 printable ASCII characters, once")
+        raise refuse("invalid_request", "state is at most 512 printable ASCII characters, once")
     try:
         _check_shape(sent)
         scopes = _scopes(service, sent)
         prompt = _prompt(sent)
         acr = _acr(sent)
-        hinted = _hinted(service, sent, client, silent="none" in prompt)
+        expected_patient = _expected_patient(service, sent, client, silent="none" in prompt)
     except _Wrong as wrong:
-        raise declined(wrong.error, wrong.description) from None
+        raise refuse(wrong.error, wrong.description) from None
     login_hint, locales = sent.first("login_hint"), sent.first("ui_locales")
     asked = {
         "client_id": client.id,
@@ -115,7 +115,7 @@ def parse(service: Service, sent_pairs: Iterable[tuple[str, str]]) -> Authorizat
         acr=acr,
         login_hint=asked["login_hint"],
         ui_locales=asked["ui_locales"],
-        hinted=hinted,
+        expected_patient=expected_patient,
         query=urlencode({name: value for name, value in asked.items() if value}),
     )
 
@@ -204,17 +204,17 @@ def _acr(sent: _Sent) -> str:
     return known[0] if known else ""
 
 
-def _hinted(service: Service, sent: _Sent, client: Client, *, silent: bool) -> str:
+def _expected_patient(service: Service, sent: _Sent, client: Client, *, silent: bool) -> str:
     """The patient whom the hint names. One whose key has gone since, as keys do after a rotation, names nobody: then
     somebody has to be asked, and where nobody may be, the answer is that."""
     token = sent.first("id_token_hint")
     if not token:
         return ""
-    hinted = service.authorization_codes.hinted(token)
-    if hinted is None and service.authorization_codes.outlived(token, client):
+    hint = service.authorization_codes.read_id_token_hint(token)
+    if hint is None and service.authorization_codes.is_of_retired_key(token, client):
         if silent:
             raise _Wrong("login_required", "The key of id_token_hint has gone: somebody has to sign in")
         return ""
-    if hinted is None or hinted.client != client.id:
+    if hint is None or hint.client != client.id:
         raise _Wrong("invalid_request", "id_token_hint is not an ID token that this client was given")
-    return hinted.patient
+    return hint.patient

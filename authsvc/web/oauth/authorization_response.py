@@ -29,7 +29,7 @@ def finish(
     if authorization is None:
         return see_other(practice.portal_url or url_for("pages.session", practice=practice.id))
     try:
-        code = current_service().authorization_codes.for_sign_in(context, authorization, cookie, fresh=fresh)
+        code = current_service().authorization_codes.for_browser_session(context, authorization, cookie, fresh=fresh)
     except SignInNeeded as needed:
         if not fresh:
             raise

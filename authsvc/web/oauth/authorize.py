@@ -46,7 +46,7 @@ def _decide(authorization: AuthorizationRequest) -> Response:
     again = bool(authorization.prompt & AGAIN) or authorization.max_age_s == 0
     if authorization.login_hint and authorization.acr != "extra" and not again:
         try:
-            code = codes.for_landing(context, authorization, browser.id)
+            code = codes.for_pending_link(context, authorization, browser.id)
             return authorization_response.send_code(authorization, code)
         except (SignInNeeded, LinkGone) as error:
             if error.reason != "max_age":
@@ -68,7 +68,7 @@ def _for_patient_of_link(
     context: RequestContext, authorization: AuthorizationRequest, browser: Browser
 ) -> AuthorizationRequest:
     """A link that was opened but isn't enough is for its own patient, not for who happens to be signed in here."""
-    link = current_service().authorization_codes.landing(context, authorization.login_hint, browser.id)
-    if link is None or link.target != authorization.client.id or authorization.hinted:
+    link = current_service().authorization_codes.pending_link(context, authorization.login_hint, browser.id)
+    if link is None or link.target != authorization.client.id or authorization.expected_patient:
         return authorization
-    return replace(authorization, hinted=link.patient)
+    return replace(authorization, expected_patient=link.patient)

@@ -52,7 +52,7 @@ def logout() -> Response:
     info.practice, info.client = practice.id, asked.client.id
     cookies, sessions = BrowserCookies(current_service()), current_service().browser_sessions
     browser, context = cookies.browser(practice.id), request_context(practice)
-    session = sessions.look(context, browser.session)
+    session = sessions.get(context, browser.session)
     if request.method == "POST" and not cookies.is_own_form(practice.id, form):
         # From another site it comes without our cookies (SameSite=Lax): as a GET they are there.
         return see_other(f"{url_for('logout.logout')}?{urlencode(asked.parameters)}")
@@ -96,8 +96,8 @@ def _check(form: Mapping[str, str]) -> LogoutRequest:
     """
     service = current_service()
     token, client_id = form.get("id_token_hint", ""), form.get("client_id", "")
-    hint = service.authorization_codes.hinted(token) if token else None
-    client_id = client_id or (hint.client if hint else service.authorization_codes.unproven(token))
+    hint = service.authorization_codes.read_id_token_hint(token) if token else None
+    client_id = client_id or (hint.client if hint else service.authorization_codes.unverified_audience(token))
     client = service.clients.get(client_id) if CLIENT_ID.fullmatch(client_id) else None
     if client is None or not client.redirect_uris or (hint and hint.client != client.id):
         raise UnregisteredClient("client_id")

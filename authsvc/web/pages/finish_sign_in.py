@@ -67,7 +67,7 @@ def render_ended(page: PageRequest, pending: PendingSignIn) -> Response:
 def not_pending(page: PageRequest) -> Response:
     """Nothing waits here any more, or never did in this browser. A second click on what has just succeeded goes where
     the first one went."""
-    session = current_service().browser_sessions.look(page.context, page.browser.session)
+    session = current_service().browser_sessions.get(page.context, page.browser.session)
     if session is None:
         return _start_again(page)
     if page.authorization is None:

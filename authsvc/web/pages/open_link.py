@@ -41,7 +41,7 @@ def open_link(page: PageRequest, token: str) -> Response:
             return see_other(page.url("sent"))
         if page.posted:
             return _redeem(page, token)
-        return _render(page, service.links.peek(page.context, token))
+        return _render(page, service.links.describe(page.context, token))
     except LinkUnknown:
         service.metrics.count("links_opened", state="unknown")
         return _render_dead(page, 404, "unknown")
@@ -75,18 +75,18 @@ def _redeem(page: PageRequest, token: str) -> Response:
     service = current_service()
     set_idempotency_key(page, "press", token)
     try:
-        link = service.links.peek(page.context, token)
+        link = service.links.describe(page.context, token)
     except LinkGone as error:
         if error.reason != "used_up":
             raise
         # The other half of a double click may have used it up just now: then it goes where that one went.
-        return _to_client(page, *service.authorization_codes.press(page.context, token, page.browser.id, ""))
+        return _to_client(page, *service.authorization_codes.redeem_link(page.context, token, page.browser.id, ""))
     if link.access:
         return begin(page, SignInStart("link", token, link.email_hint, link.locale))
     client = _client(page, link)
     if client is None:
         return see_other(page.url("contact"))
-    return _to_client(page, *service.authorization_codes.press(page.context, token, page.browser.id, client.id))
+    return _to_client(page, *service.authorization_codes.redeem_link(page.context, token, page.browser.id, client.id))
 
 
 def _to_client(page: PageRequest, login_hint: str, client_id: str) -> Response:

@@ -26,7 +26,7 @@ def page_view(*, takes_authorization: bool = False, session_bound: bool = True) 
 
     def decorate(view: View) -> View:
         @wraps(view)
-        def handle(practice: str, **values: str) -> Response:
+        def respond(practice: str, **values: str) -> Response:
             page = read(load_practice(practice), takes_authorization=takes_authorization)
             # Who isn't signed in has nothing to lose on the pages of those who are.
             protected = page.form is not None and (not session_bound or page.browser.session)
@@ -35,6 +35,6 @@ def page_view(*, takes_authorization: bool = False, session_bound: bool = True) 
                 return render_message("stale", 403, page.practice, next_url=this_page())
             return show_flash(page) or view(page, **values)
 
-        return handle
+        return respond
 
     return decorate

@@ -29,7 +29,7 @@ _SID = re.compile(r"[A-Za-z0-9_-]{22}")
 @page_view()
 def session(page: PageRequest) -> Response:
     sessions = current_service().browser_sessions
-    current = sessions.look(page.context, page.browser.session)
+    current = sessions.get(page.context, page.browser.session)
     if current is None:
         return see_other(page.url("sign_in"))
     if not page.posted:
@@ -75,7 +75,7 @@ def _row(info: SessionInfo, current: BrowserSession, language: Language, time_zo
 def session_state(page: PageRequest) -> Response:
     """How long the session lasts, for the warning. Raises Unavailable, which isn't "signed out"."""
     service = current_service()
-    current = service.browser_sessions.look(page.context, page.browser.session)
+    current = service.browser_sessions.get(page.context, page.browser.session)
     if current is None:
         return current_app.make_response({"signed_in": False})
     now_ms = service.clock.now_ms()
@@ -97,7 +97,7 @@ def sign_out(page: PageRequest) -> Response:
         page.cookies.delete_session(response, page.practice.id)
         response.headers.extend(SIGNED_OUT)
         return response
-    current = sessions.look(page.context, page.browser.session)
+    current = sessions.get(page.context, page.browser.session)
     if current is None:
         return see_other(signed_out_url)
     return render_form(page, 200, "sign_out.html", patient_locale=current.locale, cancel_url=page.url("session"))

@@ -28,7 +28,7 @@ FRESH_SIGN_IN = frozenset({"login", "consent"})
 @page_view(takes_authorization=True, session_bound=False)
 def sign_in(page: PageRequest) -> Response:
     authorization = page.authorization
-    if authorization is None and current_service().browser_sessions.look(page.context, page.browser.session):
+    if authorization is None and current_service().browser_sessions.get(page.context, page.browser.session):
         return see_other(page.url("session", query=""))
     if page.field("act") == "cancel" and authorization:
         raise sign_in_failed(authorization, "The patient went back")
@@ -53,18 +53,18 @@ def _known_patient(page: PageRequest, authorization: AuthorizationRequest) -> Si
         return None
     service, found = current_service(), []
     if authorization.login_hint:
-        link = service.authorization_codes.landing(page.context, authorization.login_hint, page.browser.id)
+        link = service.authorization_codes.pending_link(page.context, authorization.login_hint, page.browser.id)
         if link and link.email_hint and link.target == authorization.client.id:
             found.append(SignInStart("patient", link.patient, link.email_hint, link.locale))
     if authorization.max_age_s is not None or authorization.prompt & FRESH_SIGN_IN:
-        session = service.browser_sessions.look(page.context, page.browser.session)
+        session = service.browser_sessions.get(page.context, page.browser.session)
         if session:
             found.append(SignInStart("patient", session.patient, session.hint, session.locale))
-    if authorization.hinted:
-        reached = service.browser_sessions.reach(page.context, authorization.hinted)
+    if authorization.expected_patient:
+        reached = service.browser_sessions.contact(page.context, authorization.expected_patient)
         if reached:
-            found.append(SignInStart("patient", authorization.hinted, *reached))
-    return next((start for start in found if authorization.hinted in ("", start.subject)), None)
+            found.append(SignInStart("patient", authorization.expected_patient, *reached))
+    return next((start for start in found if authorization.expected_patient in ("", start.subject)), None)
 
 
 def _render(
@@ -98,7 +98,7 @@ def other_address_url(page: PageRequest) -> str:
     """The sign-in page with its field, for somebody else's address; empty where the client wants a certain patient."""
     if page.authorization is None:
         return page.url("sign_in")
-    if page.authorization.hinted:
+    if page.authorization.expected_patient:
         return ""
     others = [pair for pair in parsing.parse_pairs(page.query) if pair[0] not in ("login_hint", "prompt")]
     return page.url("sign_in", urlencode([*others, ("prompt", "select_account")]))

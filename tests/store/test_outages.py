@@ -13,7 +13,7 @@ from redis import exceptions
 
 from authsvc.errors import Unavailable
 from authsvc.store.connection import Connection
-from authsvc.store.failures import REASONS, REPLIES, outage
+from authsvc.store.outages import REASONS, REPLIES, outage
 
 OURS = {
     "DataError",
@@ -137,7 +137,7 @@ def test_the_cause_is_logged_once_and_so_is_the_recovery(caplog: pytest.LogCaptu
     for _ in range(3):
         with pytest.raises(Unavailable):
             connection.call(raising(exceptions.ResponseError("OOM no")))
-    assert "full" in connection.trouble()
+    assert "full" in connection.outage_sentence()
     assert connection.call(lambda client: 1) == 1
-    assert connection.trouble() == ""
+    assert connection.outage_sentence() == ""
     assert [record.message for record in caplog.records] == ["the store can't be used", "the store can be used again"]
