@@ -48,6 +48,12 @@ def count_error(error: Exception) -> None:
     current_app.extensions["authsvc"][2].record(error, request.environ)
 
 
+def error_response(error: Exception) -> Response:
+    """What an error is answered with where no page is."""
+    response: Response = current_app.extensions["authsvc"][2](error)
+    return response
+
+
 def load_practice(practice_id: str, client: Client | None = None) -> Practice:
     """The practice of this request, also as `g.practice` for error pages.
 

@@ -38,6 +38,7 @@ DEFAULTS: dict[str, Any] = {
     "fields": {},
     "form_id": "",
     "known_address": "",
+    "lookalike": "",
     "needs_code": False,
     "next_url": "",
     "notice": "",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
 
 from flask import Response
 
@@ -14,6 +17,7 @@ from authsvc.web.pages.page_request import PageRequest
 from authsvc.web.pages.page_response import form_origins, render_form
 from authsvc.web.pages.page_view import page_view
 from authsvc.web.pages.pending_sign_in import PendingSignIn
+from authsvc.web.pages.typed import visible
 
 _PATIENT = re.compile(PATIENT, re.ASCII)
 
@@ -54,6 +58,21 @@ def _choose(page: PageRequest, pending: PendingSignIn) -> Response:
         patient_locale=pending.start.locale,
         session_bound=False,
         form_origins=form_origins(page),
-        patients=choice.patients,
+        patients=distinct(choice.patients),
         error="not_chosen" if page.posted else "",
     )
+
+
+def distinct(patients: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """(id, label) each, such that no two labels look the same: where two would, or one is blank, the practice's own id
+    of the patient tells them apart."""
+    labels = {patient: " ".join(visible(label).split()) or patient for patient, label in patients}
+    count = Counter(_look(label) for label in labels.values())
+    return [
+        (patient, f"{label} ({patient})" if label != patient and count[_look(label)] > 1 else label)
+        for patient, label in labels.items()
+    ]
+
+
+def _look(label: str) -> str:
+    return unicodedata.normalize("NFKC", label).casefold()

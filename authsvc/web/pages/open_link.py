@@ -18,7 +18,6 @@ from flask import Response
 from authsvc.errors import LinkGone, LinkUnknown
 from authsvc.model import Client, LinkView
 from authsvc.web.context import current_service, see_other
-from authsvc.web.fields import SECRET
 from authsvc.web.oauth.authorization_response import origin, with_query
 from authsvc.web.pages.page_request import PageRequest
 from authsvc.web.pages.page_response import render_form
@@ -27,15 +26,17 @@ from authsvc.web.pages.pending_sign_in import SignInStart, begin, set_idempotenc
 
 RESENDABLE = ("expired", "used_up")
 
-_TOKEN = re.compile(SECRET)
+_TOKEN = re.compile(r"ala?_[A-Za-z0-9_-]{43}")
 
 
 @page_view(session_bound=False)
 def open_link(page: PageRequest, token: str) -> Response:
-    service = current_service()
+    """`token` may have more around it: mail programs take the full stop or bracket beside a link for a part of it."""
+    service, found = current_service(), _TOKEN.search(token)
     try:
-        if not _TOKEN.fullmatch(token):
+        if found is None:
             raise LinkUnknown
+        token = found[0]
         if page.field("act") == "resend":
             service.links.resend(page.context, token)
             return see_other(page.url("sent"))

@@ -27,10 +27,12 @@ def page_view(*, takes_authorization: bool = False, session_bound: bool = True) 
     def decorate(view: View) -> View:
         @wraps(view)
         def respond(practice: str, **values: str) -> Response:
-            page = read(load_practice(practice), takes_authorization=takes_authorization)
+            page = read(load_practice(practice.lower()), takes_authorization=takes_authorization)
             # Who isn't signed in has nothing to lose on the pages of those who are.
             protected = page.form is not None and (not session_bound or page.browser.session)
-            if protected and not page.cookies.is_own_form(practice, page.form or {}, session_bound=session_bound):
+            if protected and not page.cookies.is_own_form(
+                page.practice.id, page.form or {}, session_bound=session_bound
+            ):
                 current_service().metrics.count("forms_refused")
                 return render_message("stale", 403, page.practice, next_url=this_page())
             return show_flash(page) or view(page, **values)

@@ -1,28 +1,87 @@
-"""The hosted pages: which view is at which address."""
+"""The hosted pages: which view is at which address, and what somebody finds who typed another one."""
 
 from __future__ import annotations
 
-from flask import Blueprint
+import re
+from urllib.parse import quote
 
+from flask import Blueprint, Response, current_app, request
+from flask.blueprints import BlueprintSetupState
+from werkzeug.routing import PathConverter
+
+from authsvc.errors import AuthsvcError, NotFound
+from authsvc.web.browser import error_pages
+from authsvc.web.context import error_response, load_practice, see_other
 from authsvc.web.oauth import authorization_response
 from authsvc.web.pages.choose_patient import choose_patient
 from authsvc.web.pages.enter_code import enter_code
 from authsvc.web.pages.open_link import open_link
+from authsvc.web.pages.page_request import PageRequest
+from authsvc.web.pages.page_view import page_view
 from authsvc.web.pages.session import contact, sent, session, sign_out, signed_out
 from authsvc.web.pages.sign_in import sign_in
 
 blueprint = Blueprint("pages", __name__, url_prefix="/p/<practice>")
 
+_TYPED = re.compile(r"/(?:p(?:/(?P<practice>[^/]*).*)?)?", re.IGNORECASE | re.DOTALL)
+"""The paths that people type, or find in a mail: `/`, `/p` and all below it."""
+
+
+class AnyText(PathConverter):
+    """The rest of the path, whatever is in it: `path` takes no line breaks, and mail programs add even those."""
+
+    regex = r"(?s:.+)"
+    part_isolating = False  # it may hold slashes
+
+
+@blueprint.record_once
+def _add_converter(state: BlueprintSetupState) -> None:
+    state.app.url_map.converters["any_text"] = AnyText
+
+
+@page_view()
+def home(page: PageRequest) -> Response:
+    return see_other(page.url("sign_in"))
+
+
 for path, view in (
     ("/sign-in", sign_in),
     ("/code/<page_id>", enter_code),
     ("/who/<page_id>", choose_patient),
-    ("/l/<token>", open_link),
+    ("/l/<any_text:token>", open_link),
     ("/session", session),
     ("/sign-out", sign_out),
 ):
     blueprint.add_url_rule(path, view_func=view, methods=["GET", "POST"])
-for path, view in (("/sent", sent), ("/contact", contact), ("/signed-out", signed_out)):
+for path, view in (("", home), ("/sent", sent), ("/contact", contact), ("/signed-out", signed_out)):
     blueprint.add_url_rule(path, view_func=view, methods=["GET"])
 
 authorization_response.register_errors(blueprint)
+
+
+@blueprint.before_request
+def without_slash() -> Response | None:
+    """`/session/` is `/session`, for good (308). Nothing of the address comes from the Host header."""
+    if not request.path.endswith("/"):
+        return None
+    query = request.query_string.decode("latin-1")
+    location = request.script_root + quote(request.path.rstrip("/")) + (f"?{query}" if query else "")
+    return current_app.response_class(status=308, headers={"Location": location})
+
+
+@blueprint.app_errorhandler(NotFound)
+def not_found(error: NotFound) -> Response:
+    """Somebody who typed a path gets it without its last slash, or a page that says whom to ask; a program, and
+    whoever is elsewhere, a problem document."""
+    typed = _TYPED.fullmatch(request.path)
+    if typed is None:
+        return error_response(error)
+    if request.path != "/" and request.routing_exception and (response := without_slash()):
+        return response
+    if request.accept_mimetypes.best_match(["application/problem+json", "text/html"]) != "text/html":
+        return error_response(error)
+    try:
+        load_practice((typed["practice"] or "").lower())
+    except AuthsvcError as failed:
+        return error_pages.reply(failed)
+    return error_pages.not_found(error)

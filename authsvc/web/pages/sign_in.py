@@ -18,6 +18,8 @@ from authsvc.web.pages.page_request import PageRequest
 from authsvc.web.pages.page_response import form_origins, render_form, wait_text
 from authsvc.web.pages.page_view import page_view
 from authsvc.web.pages.pending_sign_in import SignInStart, begin, sign_in_failed
+from authsvc.web.pages.typed import address as typed_address
+from authsvc.web.pages.typed import lookalike
 
 MAX_TYPED_CHARS = 254  # of what was typed, to show it again: no address is longer
 
@@ -35,11 +37,11 @@ def sign_in(page: PageRequest) -> Response:
     known = _known_patient(page, authorization) if authorization else None
     if not page.posted:
         return _render(page, 200, known)
-    typed = page.field("email").strip(" \t\r\n")
+    typed = typed_address(page.field("email"))
     try:
         return begin(page, known if known and not typed else SignInStart("email", typed))
     except InvalidInput:
-        return _render(page, 400, known, typed, error="email")
+        return _render(page, 400, known, typed, error="email", lookalike=lookalike(typed))
     except RateLimited as error:
         count_error(error)
         return _render(page, 429, known, typed, error="busy", retry_after_s=error.retry_after_s)
@@ -74,6 +76,7 @@ def _render(
     typed: str = "",
     *,
     error: str = "",
+    lookalike: str = "",
     retry_after_s: int = 0,
 ) -> Response:
     locale = known.locale if known else ""
@@ -87,6 +90,7 @@ def _render(
         retry_after_s=retry_after_s,
         email=typed[:MAX_TYPED_CHARS],
         error=error,
+        lookalike=lookalike,
         wait=wait_text(page.practice, retry_after_s, locale),
         known_address=known.address if known else "",
         other_address_url=other_address_url(page) if known else "",
