@@ -273,7 +273,7 @@ def test_too_many_codes_from_one_network_are_refused_with_a_time(build: Any) -> 
 # --- an address ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("typed", ["", "ann", "ann@", "@example.org", "ann@localhost", "a b@example.org", "ﬁona@x.org"])
+@pytest.mark.parametrize("typed", ["", "ann", "ann@", "@example.org", "ann@localhost", "a b@example.org"])
 def test_what_is_no_address_is_shown_again_beside_its_fault(ann: Visitor, typed: str) -> None:
     mails = len(ann.web.house.outbox())
     sheet = Sheet(ann.press(SIGN_IN, email=typed))
