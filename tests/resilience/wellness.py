@@ -8,7 +8,7 @@ import time
 from tests.resilience.deployment import Deployment
 from tests.resilience.http_caller import Client, call
 
-WELL_WITHIN_S = 40.0
+WELL_WITHIN_S = 25.0
 
 
 def await_well(deployment: Deployment, *, mail: bool = True, within_s: float = WELL_WITHIN_S) -> tuple[float, str]:

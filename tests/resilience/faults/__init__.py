@@ -6,6 +6,15 @@ from importlib import import_module
 
 AREAS = (
     "redis_process",
+    "redis_network",
+    "redis_data",
+    "redis_replies",
+    "smtp",
+    "processes_of_ours",
+    "http_clients",
+    "clocks",
+    "sentinel",
+    "cluster",
 )
 
 for _area in AREAS:
