@@ -14,7 +14,7 @@ PYTHON ?= $(shell for candidate in python3 python3.14 python3.13 python3.12 pyth
 	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$candidate && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test bare check bench bench-scale gateways lock clean
+.PHONY: help demo quick test bare check bench bench-scale faults attacks gateways lock clean
 
 help: ## list these targets
 	@echo "authsvc: passwordless sign-in and emailed links for patients of medical practices"
@@ -44,6 +44,12 @@ bench: $(VENV)/.test ## measure every act on this machine, under ten minutes; wr
 
 bench-scale: $(VENV)/.test ## measure whether acts cost more with more records or shards
 	@$(VENV)/bin/python -m bench.scale
+
+faults: $(VENV)/.test ## break Redis, mail, processes, clients and clocks on purpose (ONLY=name,name)
+	@$(VENV)/bin/python -m tests.resilience.faults
+
+attacks: $(VENV)/.test ## attack the service from outside (ONLY=name,name)
+	@$(VENV)/bin/python -m tests.resilience.attacks
 
 gateways: $(VENV)/.gateways ## install the gateways that pip can bring, for tests/gateways (350 MB)
 

@@ -47,7 +47,7 @@ def check(
     until: float | None = None,
     practices: tuple[str, ...] = (),
 ) -> Faults:
-    """`copies`: how many of one mail are allowed; `until`: only what was acknowledged before; `practices`: only these."""
+    """`copies` of one mail that are allowed; `until`: only what was acknowledged before; `practices`: only these."""
     entries = [
         entry
         for entry in book.entries()
@@ -99,9 +99,7 @@ def _check_sign_in(subject: Subject, found: Faults) -> None:
         return
     if challenge and not verified and not subject.entries["verified?"]:
         facts = challenge.facts
-        answer = _asked(
-            lambda: client.post("check", "codes/verify", challenge=facts["challenge"], code=facts["code"])
-        )
+        answer = _asked(lambda: client.post("check", "codes/verify", challenge=facts["challenge"], code=facts["code"]))
         if answer.status != 200:
             found.lost.append(f"challenge ({answer.seen})")
     if verified and not revoked:

@@ -1,6 +1,6 @@
-"""A TCP forwarder between the service and its Redis that can misbehave: delay, cut, stall, drip, lie, or lead elsewhere.
+"""A TCP forwarder between the service and its Redis that can delay, cut, stall, drip, lie, or lead elsewhere.
 
-`mode` is one of the methods' doings; `well` ends it. It runs in a thread of its own, on one event loop.
+`misbehave` says how, `well` ends it. It runs in a thread of its own, on one event loop.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ class Forwarder:
 
 
 def parse(data: bytes) -> tuple[list[bytes], int]:
-    """The first whole command in `data` and its length; length 0 while it isn't whole. (RESP: arrays of bulk strings)"""
+    """The first whole command in `data` (RESP: an array of bulk strings) and its length; 0 while it isn't whole."""
     if not data.startswith(b"*"):
         return [data], len(data)
     head, found, _ = data.partition(b"\r\n")

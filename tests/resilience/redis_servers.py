@@ -237,5 +237,3 @@ class Cluster:
     def discard(self) -> None:
         for server in self.servers:
             server.discard()
-
-

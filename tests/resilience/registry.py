@@ -20,7 +20,7 @@ class Run:
     failures: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     checked_until: float | None = None  # only what was acknowledged before counts (an old snapshot was restored)
-    refused_mail: bool = False  # the host refused a mail for good: it must not arrive
+    in_flight_counts: bool = True  # False: journeys under way saw a past come back, which is the operator's doing
 
     def expect(self, right: bool, otherwise: str) -> None:
         if not right:
@@ -50,6 +50,7 @@ class Fault:
     probing: bool = True
     prepared: Callable[[Deployment], None] | None = None  # in the place of `start`
     timeout_s: int = 120
+    keys_always: bool = True  # False: the key ring can't be known yet, so its document is 503 (a start without Redis)
     server_errors: bool = True  # whether a 500 counts; False only where the stored record itself was broken by hand
 
 

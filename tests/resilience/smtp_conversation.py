@@ -1,4 +1,4 @@
-"""One conversation with a mail client, by the plan of its host: RFC 5321 with STARTTLS and AUTH, as far as it is needed."""
+"""One conversation with a mail client, by the plan of its host: RFC 5321 with STARTTLS and AUTH."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class Conversation:
         mechanism, _, given = rest.partition(" ")
         if mechanism.upper() == "LOGIN":
             self._say("334 VXNlcm5hbWU6")
-            user = self._line() if not given else given
+            user = given or self._line()
             self._say("334 UGFzc3dvcmQ6")
             right = (_decoded(user), _decoded(self._line())) == (LOGIN, SECRET)
         else:

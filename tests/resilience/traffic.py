@@ -139,7 +139,9 @@ class Traffic:
     def _exchange(self, client: Client, subject: str, token: str) -> None:
         history: list[Answer] = []
         try:
-            answer = self._step(lambda: client.post("exchange", "links/exchange", token=token), (200, 410, 404), history)
+            answer = self._step(
+                lambda: client.post("exchange", "links/exchange", token=token), (200, 410, 404), history
+            )
         except Stopped:
             self._book.unknown(book_of.EXCHANGED, client.practice, subject)
             raise
@@ -168,7 +170,8 @@ class Traffic:
             if self._stop.is_set() or time.monotonic() > deadline:
                 raise Stopped
             if answer.status not in (0, 429, 500, 502, 503):
-                self._book.wrong(f"{answer.status} where {wanted} was due: {answer.body[:120]!r}")
+                slug = str(answer.json.get("type", "")).rpartition("/")[2] or answer.json.get("error", "")
+                self._book.wrong(f"{answer.status} {slug} where {wanted[0]} was due")
                 raise Stopped
             self._stop.wait(0.2)
 

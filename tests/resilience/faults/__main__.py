@@ -1,4 +1,4 @@
-"""`make faults`: every fault, one table, exit 1 when a row fails. `ONLY=name,name` picks some, by name, prefix or area."""
+"""`make faults`: every fault, one table, exit 1 when a row fails. `ONLY=name,name` picks by name, prefix or area."""
 
 from __future__ import annotations
 

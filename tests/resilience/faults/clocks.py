@@ -6,6 +6,7 @@ libfaketime shifts what a process believes (Debian package libfaketime); without
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,19 +15,7 @@ from typing import Any
 from tests.resilience.deployment import Deployment
 from tests.resilience.processes import Program, authsvc, free_port
 from tests.resilience.registry import Doing, Run, fault
-
-LIBRARIES = ("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1", "/usr/lib/faketime/libfaketimeMT.so.1")
-
-
-def shifted(run: Run, offset: str, file: Path | None = None) -> dict[str, str]:
-    """The environment of a process whose clock is off; with `file` the offset is read from there again and again."""
-    library = next((path for path in LIBRARIES if os.path.exists(path)), "")
-    run.need(library, "libfaketime is not installed (apt-get install libfaketime)")
-    made = {"LD_PRELOAD": library, "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}
-    if file is None:
-        return made | {"FAKETIME": offset}
-    file.write_text(offset)
-    return made | {"FAKETIME_TIMESTAMP_FILE": str(file), "FAKETIME_NO_CACHE": "1", "FAKETIME_UPDATE_TIMESTAMP_FILE": "0"}
+from tests.resilience.shifted_clock import shifted
 
 
 def second_instance(deployment: Deployment, environ: dict[str, str]) -> tuple[Program, str]:
@@ -45,8 +34,6 @@ def _both(deployment: Deployment, url: str) -> None:
 
 def _calls(run: Run, number: int = 120) -> dict[str, int]:
     """Far below every limit: 20 calls/s over both instances, of the 100 a second that a client may make."""
-    import time
-
     client, found = run.deployment.clients["maple"], {}
     for place in range(number):
         url = client.urls[place % len(client.urls)]
@@ -60,7 +47,7 @@ def _skewed(offset: str) -> Doing:
     def act(run: Run) -> Iterator[float]:
         deployment = run.deployment
         alone = deployment.clients["maple"]
-        second, url = second_instance(deployment, shifted(run, offset))
+        second, url = second_instance(deployment, shifted(offset))
         _both(deployment, url)
         seen = _calls(run)
         run.expect(not seen.get("429"), f"{seen.get('429')} of 120 honest calls were refused (429)")
@@ -80,7 +67,7 @@ def _stepped(offset: str) -> Doing:
     def act(run: Run) -> Iterator[float]:
         deployment = run.deployment
         file = deployment.folder / "offset"
-        environ = shifted(run, "+0s", file)
+        environ = shifted("+0s", file)
         deployment.serve_program.stop()
         deployment.start_serve(environ=environ)
         deployment.await_ready()
@@ -91,14 +78,14 @@ def _stepped(offset: str) -> Doing:
 
 
 def _step(run: Run, file: Path, offset: str) -> Iterator[float]:
-    import time
-
     time.sleep(1)
     file.write_text(offset)
     time.sleep(4)
     file.write_text("+0s")
     seen: dict[str, Any] = _calls(run, 60)
-    run.expect(not seen.get("429"), f"{seen.get('429')} of 60 honest calls were refused (429) after the clock came back")
+    run.expect(
+        not seen.get("429"), f"{seen.get('429')} of 60 honest calls were refused (429) after the clock came back"
+    )
     yield 0.1
 
 
@@ -109,7 +96,7 @@ fault("clock-stepped-back", "serve's clock steps an hour back and 4 s later forw
 def _worker(offset: str) -> Doing:
     def act(run: Run) -> Iterator[float]:
         deployment = run.deployment
-        environ = shifted(run, offset)
+        environ = shifted(offset)
         deployment.worker_program.stop()
         deployment.start_worker(environ=environ)
         yield 5
@@ -127,7 +114,7 @@ fault("clock-worker-2min-behind", "the worker's clock is 2 min behind", own=True
 def _redis(offset: str) -> Doing:
     def act(run: Run) -> Iterator[float]:
         deployment = run.deployment
-        environ = dict(os.environ) | shifted(run, offset)
+        environ = dict(os.environ) | shifted(offset)
         deployment.redis.running.stop()
         deployment.redis.start(environ=environ)
         seen = _calls(run, 60)

@@ -81,12 +81,18 @@ def forced(run: Run) -> Iterator[float]:
     run.notes.append("writes of the last milliseconds are lost by design of TAKEOVER")
 
 
-@cluster("cluster-shard-dead", "maple's primary and its replica are gone for 6 s; birch is on another shard", spared=("birch",))
+@cluster(
+    "cluster-shard-dead",
+    "maple's primary and its replica are gone for 6 s; birch is on another shard",
+    spared=("birch",),
+)
 def shard_dead(run: Run) -> Iterator[float]:
     owner, replica = _shard(run)
     run.need(run.deployment.cluster.owner("authsvc:{birch}:") is not owner, "both practices are on one shard")
     site = {name: run.deployment.cluster.owner(f"authsvc:{{@{name}}}:") for name in ("keys", "clients", "practices")}
-    run.notes.append(f"the shard also holds {[name for name, server in site.items() if server is owner] or 'no site records'}")
+    run.notes.append(
+        f"the shard also holds {[name for name, server in site.items() if server is owner] or 'no site records'}"
+    )
     replica.running.kill()
     owner.running.kill()
     yield 6
@@ -112,7 +118,7 @@ def down(run: Run) -> Iterator[float]:
 
 
 def _moved(nodes: Cluster, slot: int, old: RedisServer, new: RedisServer, pause_s: float) -> int:
-    """As `redis-cli --cluster reshard` does it: key by key, so that half of a practice's keys are here and half there."""
+    """Key by key, as `redis-cli --cluster reshard` does: half of a practice's keys are here, half there."""
     new.admin.execute_command(f"CLUSTER SETSLOT {slot} IMPORTING {nodes.id_of(old)}")
     old.admin.execute_command(f"CLUSTER SETSLOT {slot} MIGRATING {nodes.id_of(new)}")
     moved = 0
@@ -175,7 +181,7 @@ def nodes_paused(run: Run) -> Iterator[float]:
     _well(run)
 
 
-@cluster("cluster-nobody-at-start", "serve and worker are started before the cluster is", own=True)
+@cluster("cluster-nobody-at-start", "serve and worker are started before the cluster is", own=True, keys_always=False)
 def nobody_at_start(run: Run) -> Iterator[float]:
     deployment = run.deployment
     for program in (deployment.serve_program, deployment.worker_program):

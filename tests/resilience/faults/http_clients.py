@@ -50,9 +50,17 @@ def _held(number: int, first: bytes, hold_s: float = 5.0) -> Doing:
 
 HELD = {
     "http-half-requests": (200, HEAD, "200 requests that end after the first headers, for 5 s"),
-    "http-half-bodies": (200, HEAD + b'Content-Length: 400\r\n\r\n{"pat', "200 requests without the rest of their body"),
+    "http-half-bodies": (
+        200,
+        HEAD + b'Content-Length: 400\r\n\r\n{"pat',
+        "200 requests without the rest of their body",
+    ),
     "http-idle-connections": (1000, b"", "1,000 connections that say nothing, for 5 s"),
-    "http-kept-alive": (300, b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n", "300 kept-alive connections after a request, 5 s"),
+    "http-kept-alive": (
+        300,
+        b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n",
+        "300 kept-alive connections after a request, 5 s",
+    ),
     "http-continue-expected": (
         64,
         HEAD + b"Expect: 100-continue\r\nContent-Length: 30\r\n\r\n",
@@ -134,7 +142,9 @@ def status_of(port: int, data: bytes) -> int:
     return int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
 
 
-@fault("http-malformed", f"{len(MALFORMED)} requests that are none: 400 or the end, nothing of it in the log", spared=BOTH)
+@fault(
+    "http-malformed", f"{len(MALFORMED)} requests that are none: 400 or the end, nothing of it in the log", spared=BOTH
+)
 def malformed(run: Run) -> Iterator[float]:
     deployment = run.deployment
     before = len(deployment.logs())
@@ -172,7 +182,9 @@ fault("http-connect-and-close", "2,000 connections that are closed at once", spa
 )
 
 
-@fault("http-answers-unread", "100 pipelined requests on each of 40 connections, no answer is read for 6 s", spared=BOTH)
+@fault(
+    "http-answers-unread", "100 pipelined requests on each of 40 connections, no answer is read for 6 s", spared=BOTH
+)
 def unread(run: Run) -> Iterator[float]:
     request = b"GET /p/maple/sign-in HTTP/1.1\r\nHost: a\r\n\r\n" * 100
     lines = []

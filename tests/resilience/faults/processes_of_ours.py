@@ -1,4 +1,4 @@
-"""Our own processes: killed in the middle of something, told by a signal, without readers of their output, without files."""
+"""Our own processes: killed in the middle of something, told by a signal, without readers, without descriptors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from tests.resilience.deployment import Deployment
-from tests.resilience.processes import Program, children, until
+from tests.resilience.processes import children, until
 from tests.resilience.registry import Doing, Run, fault
 from tests.resilience.smtp_conversation import Step
 
@@ -50,9 +50,9 @@ def _killed_at(step: str, what: Step) -> Doing:
 fault("worker-killed-before-the-dot", "SIGKILL while the host thinks about DATA", own=True)(
     _killed_at("data", Step(delay_s=5))
 )
-fault("worker-killed-after-the-dot", "SIGKILL between the dot and its answer: in doubt, twice at most", copies=2, own=True)(
-    _killed_at("dot", Step(delay_s=5))
-)
+fault(
+    "worker-killed-after-the-dot", "SIGKILL between the dot and its answer: in doubt, twice at most", copies=2, own=True
+)(_killed_at("dot", Step(delay_s=5)))
 
 
 @fault("worker-restarted", "SIGTERM, started again after 1 s")
@@ -84,7 +84,9 @@ def worker_paused(run: Run) -> Iterator[float]:
     run.deployment.worker_program.resume()
 
 
-@fault("worker-paused-beyond-its-lease", "SIGSTOP in the middle of a mail for 36 s, a second worker runs", timeout_s=150)
+@fault(
+    "worker-paused-beyond-its-lease", "SIGSTOP in the middle of a mail for 36 s, a second worker runs", timeout_s=150
+)
 def worker_paused_long(run: Run) -> Iterator[float]:
     host = run.deployment.smtp
     host.plan["data"] = Step(delay_s=3, times=1)
@@ -213,7 +215,7 @@ def full_disk(run: Run) -> Iterator[float]:
 
 @fault("serve-few-descriptors", "64 descriptors a process, 100 connections held open for 5 s", own=True)
 def few_descriptors(run: Run) -> Iterator[float]:
-    serve: Program = run.deployment.serve_program
+    serve = run.deployment.serve_program
     before = children(serve.pid)
     for pid in [serve.pid, *before]:
         subprocess.run(["prlimit", "--pid", str(pid), "--nofile=64:64"], check=True)
@@ -235,7 +237,7 @@ def _held(deployment: Deployment, number: int) -> list[socket.socket]:
     return held
 
 
-@fault("redis-away-at-start", "serve and worker are started before Redis is", own=True)
+@fault("redis-away-at-start", "serve and worker are started before Redis is", own=True, keys_always=False)
 def away_at_start(run: Run) -> Iterator[float]:
     deployment = run.deployment
     deployment.redis.running.stop()

@@ -210,7 +210,9 @@ def read_only(run: Run) -> Iterator[float]:
     server.admin.replicaof("NO", "ONE")
 
 
-@fault("redis-read-only-after-repoint", "the address leads to a promoted replica, old connections stay: READONLY", own=True)
+@fault(
+    "redis-read-only-after-repoint", "the address leads to a promoted replica, old connections stay: READONLY", own=True
+)
 def read_only_after_repoint(run: Run) -> Iterator[float]:
     old = run.deployment.redis
     new = run.deployment.add_server("redis-new")

@@ -43,7 +43,9 @@ REPLIES = {
 
 def _told(text: str) -> Doing:
     def act(run: Run) -> Iterator[float]:
-        run.deployment.wire.misbehave(replies=error_to("EVAL", "EVALSHA", "GET", "HGETALL", "HGET", "SMEMBERS", text=text))
+        run.deployment.wire.misbehave(
+            replies=error_to("EVAL", "EVALSHA", "GET", "HGETALL", "HGET", "SMEMBERS", text=text)
+        )
         yield 2
         run.deployment.wire.well()
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from tests.resilience.acknowledged import Book
+from tests.resilience.acknowledged import Book, Faults
 from tests.resilience.audit import check
 from tests.resilience.deployment import Deployment
 from tests.resilience.http_caller import Seen
@@ -107,6 +107,8 @@ class Runner:
         else:
             run.failures.append(f"not well within {WELL_WITHIN_S:g} s: {reason}")
             reason = self._restarted(deployment, run)
+        if not run.in_flight_counts:
+            book.seen = Faults()
         found = book.seen
         if not reason:
             found = check(deployment, book, copies=fault.copies, mail=fault.check_mail, until=run.checked_until)
@@ -119,7 +121,6 @@ class Runner:
         run.failures += judged(fault, deployment.observed.all, window)
         row.failures, row.notes = run.failures, run.notes
         return not run.failures
-
 
     @staticmethod
     def _restarted(deployment: Deployment, run: Run) -> str:
@@ -149,11 +150,13 @@ def judged(fault: Fault, seen: list[Seen], window: tuple[float, float]) -> list[
         acts = [each.act for each in seen if each.seen.startswith(word)]
         if acts and (word == "hang" or fault.server_errors):
             failures.append(f"{word}: {counted(sorted(acts))}")
-    failures += [f"{each} to a browser" for each in {each.seen for each in seen if "JSON" in each.seen}]
+    if fault.server_errors:
+        failures += [f"{each} to a browser" for each in {each.seen for each in seen if "JSON" in each.seen}]
     odd = {each.seen for each in seen if each.act == "forward-auth" and each.seen.isdigit()} - FORWARD_AUTH
     if odd - {"500"}:
         failures.append(f"forward-auth answered {', '.join(sorted(odd))}")
-    if odd := {each.seen for each in seen if each.act in ("jwks", "livez") and each.seen.isdigit()} - {"200"}:
+    always = ("jwks", "livez") if fault.keys_always else ("livez",)
+    if odd := {each.seen for each in seen if each.act in always and each.seen.isdigit()} - {"200"}:
         failures.append(f"keys or /livez answered {', '.join(sorted(odd))}")
     inside = [each for each in seen if window[0] + 1.5 < each.at < window[1]]
     failures += _readiness(inside)

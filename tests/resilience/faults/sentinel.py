@@ -1,4 +1,4 @@
-"""Redis Sentinel: a primary with two replicas, three sentinels; fail-overs forced and planned. min-replicas-to-write 1."""
+"""Redis Sentinel: a primary with two replicas, three sentinels; fail-overs forced and planned."""
 
 from __future__ import annotations
 
@@ -131,14 +131,21 @@ def one_sentinel(run: Run) -> Iterator[float]:
     _sentinels_back(run, range(1))
 
 
-@sentinel("sentinel-all-sentinels-killed", "SIGKILL of all sentinels for 6 s; Redis itself is well", spared=("maple", "birch"))
+@sentinel(
+    "sentinel-all-sentinels-killed", "SIGKILL of all sentinels for 6 s; Redis itself is well", spared=("maple", "birch")
+)
 def all_sentinels(run: Run) -> Iterator[float]:
     _sentinels_gone(run, range(3))
     yield 6
     _sentinels_back(run, range(3))
 
 
-@sentinel("sentinel-nobody-at-start", "serve and worker are started before sentinels and Redis are", own=True)
+@sentinel(
+    "sentinel-nobody-at-start",
+    "serve and worker are started before sentinels and Redis are",
+    own=True,
+    keys_always=False,
+)
 def nobody_at_start(run: Run) -> Iterator[float]:
     deployment = run.deployment
     primary = deployment.sentinels.primary().port
@@ -175,7 +182,9 @@ def sentinel_password(run: Run) -> Iterator[float]:
     for port in deployment.sentinels.ports:
         client = redis.Redis(port=port, decode_responses=True)
         client.execute_command("ACL", "SETUSER", USER, "on", f">{PASSWORD}", "~*", "&*", "+@all")
-        client.execute_command("ACL", "SETUSER", "default", "-@all", "+ping", "+hello", "+auth", "+publish", "+subscribe")
+        client.execute_command(
+            "ACL", "SETUSER", "default", "-@all", "+ping", "+hello", "+auth", "+publish", "+subscribe"
+        )
         client.execute_command("CLIENT", "NO-EVICT", "OFF") if False else None
     for program in (deployment.serve_program, deployment.worker_program):
         program.stop()
