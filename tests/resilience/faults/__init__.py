@@ -13,6 +13,7 @@ AREAS = (
     "processes_of_ours",
     "http_clients",
     "clocks",
+    "addresses",
     "sentinel",
     "cluster",
 )

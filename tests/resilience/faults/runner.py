@@ -120,7 +120,7 @@ class Runner:
                 run.failures.append(f"{name}: {counted(sorted(texts))}")
         run.failures += judged(fault, deployment.observed.all, window)
         row.failures, row.notes = run.failures, run.notes
-        return not run.failures
+        return row.well_s is not None and not found.lost and not found.doubled
 
     @staticmethod
     def _restarted(deployment: Deployment, run: Run) -> str:
