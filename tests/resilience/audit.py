@@ -56,6 +56,8 @@ def check(
     found = Faults()
     found.add(book.seen)
     all_subjects = subjects(deployment, entries)
+    if until is not None:  # journeys that were under way at that moment may have left anything behind
+        all_subjects = [subject for subject in all_subjects if subject.last(book_of.MAIL)]
     with ThreadPoolExecutor(4) as pool:
         for faults in pool.map(_check_subject, all_subjects):
             found.add(faults)

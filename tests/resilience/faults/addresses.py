@@ -137,7 +137,7 @@ def _silent_names(run: Run) -> tuple[socket.socket, tuple[str, ...]]:
     return server, wrapper
 
 
-@fault("dns-silent-for-mail", "the mail host is a name, the name server never answers", own=True, timeout_s=180)
+@fault("dns-silent-for-mail", "the mail host is a name, the name server never answers", own=True, timeout_s=300)
 def dns_silent_mail(run: Run) -> Iterator[float]:
     server, wrapper = _silent_names(run)
     ca = run.deployment.authority.ca

@@ -14,7 +14,7 @@ from tests.resilience.processes import until
 from tests.resilience.redis_servers import Cluster, RedisServer
 from tests.resilience.registry import Run, fault
 
-cluster = partial(fault, kind="cluster", timeout_s=150)
+cluster = partial(fault, kind="cluster", timeout_s=300)
 TAG = "authsvc:{maple}:"
 
 

@@ -85,7 +85,7 @@ def worker_paused(run: Run) -> Iterator[float]:
 
 
 @fault(
-    "worker-paused-beyond-its-lease", "SIGSTOP in the middle of a mail for 36 s, a second worker runs", timeout_s=150
+    "worker-paused-beyond-its-lease", "SIGSTOP in the middle of a mail for 36 s, a second worker runs", timeout_s=300
 )
 def worker_paused_long(run: Run) -> Iterator[float]:
     host = run.deployment.smtp

@@ -76,9 +76,9 @@ def foreign(run: Run) -> Iterator[float]:
     deployment = run.deployment
     other = deployment.add_server("foreign")
     other.start()
-    settings = {"redis_url": f"redis://127.0.0.1:{other.port}/0", "secret_keys": "A" * 42 + "E"}
+    settings = {"redis_url": f"redis://127.0.0.1:{other.port}/0", "secret_keys": secrets.token_urlsafe(32)}
     made = deployment.run_cli("practices", "add", "maple", "--name", "Another", **settings)
-    run.notes.append("" if made.returncode == 0 else "the other installation could not be made")
+    assert made.returncode == 0, f"the other installation could not be made: {made.stderr[-200:]}"
     run.checked_until = time.monotonic()
     own = deployment.redis.port
     deployment.wire.repoint(other.port)
@@ -175,7 +175,7 @@ def data_keys_gone(run: Run) -> Iterator[float]:
     time.sleep(6)
     client = deployment.clients["maple"]
     started = client.api("put meanwhile", "PUT", "patients/meanwhile", email="m@example.org", portal_access=True)
-    run.expect(started.status == 503, f"a patient is put on file ({started.seen}) without the data keys")
+    run.expect(started.status not in (200, 201), "a patient is put on file without the data keys")
     made = deployment.redis.admin.exists(*[name.decode() for name in dumps])
     run.expect(not made, "data keys were made in the place of missing ones")
     yield 0.5

@@ -14,7 +14,7 @@ from tests.resilience.processes import until
 from tests.resilience.redis_servers import RedisServer
 from tests.resilience.registry import Run, fault
 
-sentinel = partial(fault, kind="sentinel", timeout_s=150)
+sentinel = partial(fault, kind="sentinel", timeout_s=300)
 
 
 def _failed_over(run: Run, old: RedisServer) -> None:
@@ -62,7 +62,7 @@ def planned_drained(run: Run) -> Iterator[float]:
     run.deployment.sentinels.await_replicas()
 
 
-@sentinel("sentinel-failover-twice", "SENTINEL FAILOVER, and again 8 s later", timeout_s=200)
+@sentinel("sentinel-failover-twice", "SENTINEL FAILOVER, and again 8 s later", timeout_s=300)
 def twice(run: Run) -> Iterator[float]:
     for _ in range(2):
         old = run.deployment.sentinels.primary()

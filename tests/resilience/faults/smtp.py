@@ -84,7 +84,7 @@ for _name, (_step, _what, _how) in BEFORE_THE_MESSAGE.items():
 fault("smtp-dot-answered-after-6s", "the answer after the dot takes 6 s: the host has the mail")(
     _at("dot", Step(delay_s=6), hold_s=14, within_s=2)
 )
-fault("smtp-dot-answered-after-25s", "the answer after the dot takes 25 s, once", timeout_s=150)(
+fault("smtp-dot-answered-after-25s", "the answer after the dot takes 25 s, once", timeout_s=300)(
     _at("dot", Step(delay_s=25, times=1), hold_s=32, within_s=2)
 )
 fault("smtp-dot-dropped", "reset after the dot: in doubt, three copies at most", copies=3)(
@@ -179,7 +179,7 @@ def _bad_certificate(run: Run) -> Iterator[float]:
     run.expect(host.mail_to(email, DEFERRED_S), f"the code did not leave within {DEFERRED_S:g} s")
 
 
-@fault("smtp-slow-host", "each mail takes 2 s, 60 links wait: birch's code leaves within 5 s", copies=1, timeout_s=240)
+@fault("smtp-slow-host", "each mail takes 2 s, 60 links wait: birch's code leaves within 5 s", copies=1, timeout_s=300)
 def slow_host(run: Run) -> Iterator[float]:
     host = run.deployment.smtp
     host.plan["dot"] = Step(delay_s=2)
