@@ -166,9 +166,9 @@ class Sentinels:
 
 
 class Cluster:
-    """Three primaries, and one replica for each of the first `replicas` of them."""
+    """Three primaries and a replica for each of the first `replicas` of them. The first serves maple and no other."""
 
-    SLOTS = ((0, 5460), (5461, 10922), (10923, 16383))
+    SLOTS = ((15300, 16383), (0, 8191), (8192, 15299))
 
     def __init__(self, folder: Path, replicas: int = 3) -> None:
         acl = acl_line(cluster=True)
