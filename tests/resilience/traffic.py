@@ -20,7 +20,7 @@ from tests.resilience.deployment import Deployment
 from tests.resilience.http_caller import Answer, Client
 
 TRIES_AGAIN_S = 45.0  # how long a journey tries one step
-PACE_S = 0.03
+PACE_S = 0.05
 UNDECIDED = re.compile(rb"may have|perhaps|not known whether|unknown whether", re.IGNORECASE)
 
 
