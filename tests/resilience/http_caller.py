@@ -51,6 +51,10 @@ class Seen:
     seen: str
     took_s: float
 
+    @property
+    def began(self) -> float:
+        return self.at - self.took_s
+
 
 class Observations:
     """Everything that callers saw. Thread-safe."""

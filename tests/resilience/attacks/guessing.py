@@ -25,7 +25,8 @@ exchange-network = "5000 per min"
 client-calls = "500 per s"
 """
 BOUND = 0.001
-MISSES_A_DAY = 333  # x 3 codes that are valid at once / 10^6 = 0.001
+BY_THREE = 340  # misses, x 3 codes that are valid at once / 10^6 = 0.001
+BY_ONE = 1005  # misses, where one code is valid
 
 
 def wrong(client: Client, challenge: str, not_this: str = "") -> Answer:
@@ -35,7 +36,8 @@ def wrong(client: Client, challenge: str, not_this: str = "") -> Answer:
 
 def five_misses(client: Client, challenge: str, found: Found) -> int:
     """How many of five were looked at at all."""
-    answers = [wrong(client, challenge) for _ in range(5)]
+    with ThreadPoolExecutor(5) as pool:
+        answers = list(pool.map(lambda _: wrong(client, challenge), range(5)))
     found.effort += 5
     found.expect(all(answer.status != 200 for answer in answers), "a guess was right by chance")
     return sum(answer.status == 400 for answer in answers)
@@ -79,12 +81,14 @@ def _misses(found: Found, begin: list[object], client: Client, wanted: int) -> i
     return misses
 
 
-def _judge(found: Found, misses: int, opened: bool, live_codes: int, mailboxes: int = 1) -> None:
+def _judge(found: Found, misses: int, opened: bool, live_codes: int) -> None:
+    """A day's guesses are bounded when the right code has stopped working before `guess_bound` was reached."""
     chance = misses * live_codes / 10**6
-    words = f"{misses} misses, the right code {'still opens' if opened else 'no longer opens'} it"
-    found.figures.append(f"{words}: at least {chance:.4f} a day" if opened else words)
+    words = f"after {misses} misses the right code {'still opens' if opened else 'no longer opens'} the mailbox"
+    found.figures.append(words)
     found.expect(
-        not (opened and misses >= MISSES_A_DAY * mailboxes), f"guesses at {chance:.4f} a day and no end in sight"
+        not (opened and chance >= BOUND),
+        f"a chance of {chance:.4f} and no end (the bound is {BOUND} a day and mailbox)",
     )
 
 
@@ -92,7 +96,7 @@ def _mailed(deployment: Deployment, email: str, number: int) -> Mail | None:
     return deployment.smtp.mail_to(email, 25, number)
 
 
-@attack("guess-typed-starts", "350 misses on challenges by typed address", limits=LOOSE)
+@attack("guess-typed-starts", "340 misses on challenges by typed address", limits=LOOSE)
 def typed_starts(deployment: Deployment, found: Found) -> None:
     client = deployment.clients["maple"]
     email = f"{patient(client)}@example.org"
@@ -100,7 +104,7 @@ def typed_starts(deployment: Deployment, found: Found) -> None:
     def start() -> str | None:
         return client.post("codes", "codes", email=email).json.get("challenge")
 
-    misses = _misses(found, [start], client, 350)
+    misses = _misses(found, [start], client, BY_THREE)
     number = deployment.smtp.copies(email)
     challenge = start()
     mail = _mailed(deployment, email, number + 1)
@@ -112,7 +116,7 @@ def typed_starts(deployment: Deployment, found: Found) -> None:
     found.expect(opened or link, "the patient has neither a code nor a link")
 
 
-@attack("guess-started-by-patient", "350 misses on challenges that a client starts by patient id", limits=LOOSE)
+@attack("guess-started-by-patient", "340 misses on challenges that a client starts by patient id", limits=LOOSE)
 def started_by_patient(deployment: Deployment, found: Found) -> None:
     client = deployment.clients["maple"]
     name = patient(client)
@@ -120,7 +124,7 @@ def started_by_patient(deployment: Deployment, found: Found) -> None:
     def start() -> str | None:
         return client.post("codes", "codes", patient=name).json.get("challenge")
 
-    misses = _misses(found, [start], client, 350)
+    misses = _misses(found, [start], client, BY_THREE)
     opened = _opens(deployment, client, name, start())
     _judge(found, misses, opened, 3)
 
@@ -146,22 +150,22 @@ def link_born(client: Client, name: str) -> str | None:
 
 @attack(
     "guess-link-born",
-    "350 misses on challenges of ever new access links, by a client with links and codes:verify",
+    "1,005 misses on challenges of ever new access links, by a client with links and codes:verify",
     limits=LOOSE,
 )
 def link_born_guesses(deployment: Deployment, found: Found) -> None:
     client = deployment.clients["maple"]
     name = patient(client)
-    misses = _misses(found, [lambda: link_born(client, name)], client, 350)
+    misses = _misses(found, [lambda: link_born(client, name)], client, BY_ONE)
     _judge(found, misses, _opens(deployment, client, name, link_born(client, name)), 1)
 
 
-@attack("guess-mailbox-mates", "the same over four patients of one mailbox, 350 misses in all", limits=LOOSE)
+@attack("guess-mailbox-mates", "the same over four patients of one mailbox, 1,005 misses in all", limits=LOOSE)
 def mailbox_mates(deployment: Deployment, found: Found) -> None:
     client = deployment.clients["maple"]
     email = f"family-{secrets.token_hex(4)}@example.org"
     names = [patient(client, email) for _ in range(4)]
-    misses = _misses(found, [lambda name=name: link_born(client, name) for name in names], client, 350)
+    misses = _misses(found, [lambda name=name: link_born(client, name) for name in names], client, BY_ONE)
     challenge = link_born(client, names[0])
     time.sleep(3)
     codes = [mail.code for mail in deployment.smtp.taken if mail.recipient == email and mail.code][-3:]

@@ -158,10 +158,10 @@ def judged(fault: Fault, seen: list[Seen], window: tuple[float, float]) -> list[
     always = ("jwks", "livez") if fault.keys_always else ("livez",)
     if odd := {each.seen for each in seen if each.act in always and each.seen.isdigit()} - {"200"}:
         failures.append(f"keys or /livez answered {', '.join(sorted(odd))}")
-    inside = [each for each in seen if window[0] + 1.5 < each.at < window[1]]
+    inside = [each for each in seen if window[0] + 1.5 < each.began < window[1]]
     failures += _readiness(inside)
     for practice in fault.spared:
-        failures += spared([each for each in seen if each.practice == practice and window[0] < each.at < window[1]])
+        failures += spared([each for each in seen if each.practice == practice and window[0] < each.began < window[1]])
     return failures
 
 
