@@ -201,7 +201,7 @@ class Deployment:
             self.working = program
         return program
 
-    def await_ready(self, within_s: float = 60.0, url: str = "") -> None:
+    def await_ready(self, within_s: float = 150.0, url: str = "") -> None:
         until(lambda: call("GET", f"{url or self.url}/readyz").status == 200, within_s, "/readyz is 200", 0.1)
 
     def run_cli(self, *words: str, within_s: float = 120.0, **settings: str) -> subprocess.CompletedProcess[str]:
