@@ -24,6 +24,7 @@ from typing import Any
 from tests.resilience.certificates import Authority
 from tests.resilience.forwarder import Forwarder
 from tests.resilience.http_caller import Client, Observations, call
+from tests.resilience.patience import stretched
 from tests.resilience.processes import ROOT, Program, authsvc, free_port, until
 from tests.resilience.redis_servers import PASSWORD, USER, Cluster, RedisServer, Sentinels, acl_line
 from tests.resilience.smtp_conversation import LOGIN, SECRET
@@ -201,10 +202,10 @@ class Deployment:
             self.working = program
         return program
 
-    def await_ready(self, within_s: float = 150.0, url: str = "") -> None:
+    def await_ready(self, within_s: float = 40.0, url: str = "") -> None:
         until(lambda: call("GET", f"{url or self.url}/readyz").status == 200, within_s, "/readyz is 200", 0.1)
 
-    def run_cli(self, *words: str, within_s: float = 120.0, **settings: str) -> subprocess.CompletedProcess[str]:
+    def run_cli(self, *words: str, within_s: float = 40.0, **settings: str) -> subprocess.CompletedProcess[str]:
         added = {f"AUTHSVC_{name.upper()}": value for name, value in settings.items()}
         return subprocess.run(
             authsvc(*words),
@@ -213,7 +214,7 @@ class Deployment:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=within_s,
+            timeout=stretched(within_s),
         )
 
     def cli(self, *words: str) -> Any:

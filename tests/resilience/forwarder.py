@@ -43,7 +43,8 @@ class Forwarder:
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ready = threading.Event()
-        threading.Thread(target=self._run, daemon=True, name="forwarder").start()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="forwarder")
+        self._thread.start()
         self._ready.wait(5)
 
     # --- what a fault says --------------------------------------------------------------------------------------------
@@ -77,6 +78,7 @@ class Forwarder:
         with suppress(RuntimeError, TimeoutError):
             asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(5)
             self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
 
     # --- the wire -----------------------------------------------------------------------------------------------------
 
@@ -86,6 +88,7 @@ class Forwarder:
         self._server = self._loop.run_until_complete(asyncio.start_server(self._serve, sock=self._listener))
         self._ready.set()
         self._loop.run_forever()
+        self._loop.close()
 
     def _cut(self) -> None:
         for writer in list(self._open):

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from tests.resilience.patience import stretched
+
 HANG_S = 12.0  # no answer for this long is a hang
 
 
@@ -81,12 +83,12 @@ def call(
     url: str,
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
-    timeout_s: float = HANG_S,
+    timeout_s: float | None = None,
 ) -> Answer:
     """One request over a connection of its own. Never raises for what the network does."""
     parts = urlsplit(url)
     started = time.monotonic()
-    line = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+    line = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s or stretched(HANG_S))
     word = ""
     try:
         target = parts.path + (f"?{parts.query}" if parts.query else "")

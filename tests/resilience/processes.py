@@ -18,6 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TypeVar
 
+from tests.resilience.patience import stretched
+
 ROOT = Path(__file__).parents[2]
 PORTS = range(20_000, 32_000)  # below those that the kernel gives to clients
 ENDS_WITHIN_S = 15.0  # what `serve` and `worker` promise after SIGTERM
@@ -35,10 +37,10 @@ class NotWithin(AssertionError):
 
 def until(look: Callable[[], T], within_s: float, what: str, every_s: float = 0.05) -> T:
     """What `look` returns as soon as that is true."""
-    deadline = time.monotonic() + within_s
+    deadline = time.monotonic() + stretched(within_s)
     while not (found := look()):
         if time.monotonic() > deadline:
-            raise NotWithin(f"not within {within_s:g} s: {what}")
+            raise NotWithin(f"not within {stretched(within_s):g} s: {what}")
         time.sleep(every_s)
     return found
 
@@ -106,7 +108,7 @@ class Program:
 
     def kill(self) -> None:
         self.signal(signal.SIGKILL)
-        self.popen.wait(ENDS_WITHIN_S)
+        self.popen.wait(stretched(ENDS_WITHIN_S))
 
     def stop(self, within_s: float = ENDS_WITHIN_S) -> float:
         """SIGTERM, then SIGKILL when it stays. How long it took, in seconds."""

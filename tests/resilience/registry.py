@@ -49,7 +49,7 @@ class Fault:
     check_mail: bool = True
     probing: bool = True
     prepared: Callable[[Deployment], None] | None = None  # in the place of `start`
-    timeout_s: int = 300
+    timeout_s: int = 120
     keys_always: bool = True  # False: the key ring can't be known yet, so its document is 503 (a start without Redis)
     server_errors: bool = True  # whether a 500 counts; False only where the stored record itself was broken by hand
 

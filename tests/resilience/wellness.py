@@ -7,13 +7,14 @@ import time
 
 from tests.resilience.deployment import Deployment
 from tests.resilience.http_caller import Client, call
+from tests.resilience.patience import stretched
 
 WELL_WITHIN_S = 25.0
 
 
 def await_well(deployment: Deployment, *, mail: bool = True, within_s: float = WELL_WITHIN_S) -> tuple[float, str]:
     """When it was well (monotonic), or the reason why it is not by the end of the time."""
-    deadline = time.monotonic() + within_s
+    deadline = time.monotonic() + stretched(within_s)
     waiting: dict[str, str] = {}
     reason = ""
     while time.monotonic() < deadline:

@@ -12,6 +12,7 @@ from tests.resilience.attacks import AREAS
 from tests.resilience.attacks.registry import ATTACKS, NEIGHBOUR_SHARE, Attack, Found, Neighbour
 from tests.resilience.deployment import Deployment
 from tests.resilience.faults.runner import TimedOut, time_limit
+from tests.resilience.patience import measure
 from tests.resilience.processes import Skipped
 from tests.resilience.table import table
 
@@ -51,14 +52,14 @@ class Runner:
         self._key: object = None
 
     def run(self, attack: Attack) -> Row:
-        row = Row(attack)
+        row, busy = Row(attack), measure()
         try:
-            with time_limit(attack.timeout_s):
+            with time_limit(int(attack.timeout_s * busy)):
                 self._run(attack, row)
         except Skipped as skipped:
             row.skipped = str(skipped)
         except TimedOut:
-            row.failures.append(f"not over after {attack.timeout_s} s")
+            row.failures.append(f"not over after {attack.timeout_s * busy:.0f} s")
             self.discard()
         except Exception as error:  # noqa: BLE001 - a row that breaks must not end the table
             row.failures.append(f"harness: {type(error).__name__}: {str(error)[:200]}")

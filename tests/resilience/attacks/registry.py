@@ -41,7 +41,7 @@ class Attack:
     own: bool = False
     settings: dict[str, str] = field(default_factory=dict)
     prepared: Callable[[Deployment], None] | None = None  # in the place of `start`
-    timeout_s: int = 300
+    timeout_s: int = 180
 
 
 ATTACKS: dict[str, Attack] = {}

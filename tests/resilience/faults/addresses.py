@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.resilience.http_caller import call
+from tests.resilience.patience import stretched
 from tests.resilience.processes import free_port
 from tests.resilience.redis_servers import PASSWORD, USER
 from tests.resilience.registry import Doing, Run, fault
@@ -43,8 +44,8 @@ def _worker_with(run: Run, mail_url: str, wrapper: tuple[str, ...] = (), lasts_s
     email = _code(run)
     time.sleep(lasts_s)
     run.expect(worker.runs, f"the worker ended: {worker.said()[-200:]}")
-    took_s = worker.stop(20)
-    run.expect(took_s < ENDS_WITHIN_S, f"the worker took {took_s:.0f} s to end")
+    took_s = worker.stop(stretched(20))
+    run.expect(took_s < stretched(ENDS_WITHIN_S), f"the worker took {took_s:.0f} s to end")
     run.expect(not deployment.smtp.copies(email), "the mail went where it should not")
     deployment.start_worker()
     run.expect(deployment.smtp.mail_to(email, 40), "the code did not leave within 40 s")
@@ -62,9 +63,9 @@ def _serve_with(run: Run, redis_url: str, wrapper: tuple[str, ...] = ()) -> None
         run.expect(answer.status == wanted, f"{path} is {answer.seen}")
     started = deployment.clients["maple"].post("start meanwhile", "codes", email="a@example.org")
     run.expect(started.status == 503, f"a start is {started.seen}")
-    run.expect(started.took_s < 5, f"the 503 took {started.took_s:.1f} s")
-    took_s = serve.stop(20)
-    run.expect(took_s < ENDS_WITHIN_S, f"serve took {took_s:.0f} s to end")
+    run.expect(started.took_s < stretched(5), f"the 503 took {started.took_s:.1f} s")
+    took_s = serve.stop(stretched(20))
+    run.expect(took_s < stretched(ENDS_WITHIN_S), f"serve took {took_s:.0f} s to end")
     deployment.start_serve()
 
 

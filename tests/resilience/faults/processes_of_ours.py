@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from tests.resilience.deployment import Deployment
+from tests.resilience.patience import stretched
 from tests.resilience.processes import children, until
 from tests.resilience.registry import Doing, Run, fault
 from tests.resilience.smtp_conversation import Step
@@ -58,7 +59,7 @@ fault(
 @fault("worker-restarted", "SIGTERM, started again after 1 s")
 def worker_restarted(run: Run) -> Iterator[float]:
     took_s = run.deployment.worker_program.stop()
-    run.expect(took_s < 15, f"the worker took {took_s:.0f} s to end")
+    run.expect(took_s < stretched(15), f"the worker took {took_s:.0f} s to end")
     yield 1
     run.deployment.start_worker()
 
@@ -70,8 +71,8 @@ def worker_restarted_sending(run: Run) -> Iterator[float]:
     before = host.seen.get("dot", 0)
     _code(run)
     until(lambda: host.seen.get("dot", 0) > before, 10, "the worker sends")
-    took_s = run.deployment.worker_program.stop(20)
-    run.expect(took_s < 15, f"the worker took {took_s:.0f} s to end")
+    took_s = run.deployment.worker_program.stop(stretched(20))
+    run.expect(took_s < stretched(15), f"the worker took {took_s:.0f} s to end")
     host.well()
     run.deployment.start_worker()
     yield 0.1
@@ -152,7 +153,7 @@ def serve_killed(run: Run) -> Iterator[float]:
 @fault("serve-restarted", "SIGTERM, started again at once")
 def serve_restarted(run: Run) -> Iterator[float]:
     took_s = run.deployment.serve_program.stop()
-    run.expect(took_s < 15, f"serve took {took_s:.0f} s to end")
+    run.expect(took_s < stretched(15), f"serve took {took_s:.0f} s to end")
     run.deployment.start_serve()
     yield 0
 
