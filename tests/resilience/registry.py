@@ -20,6 +20,7 @@ class Run:
     failures: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     checked_until: float | None = None  # only what was acknowledged before counts (an old snapshot was restored)
+    spared_from: float = 0.0  # when the fault really began, where something had to be restarted for it
     in_flight_counts: bool = True  # False: journeys under way saw a past come back, which is the operator's doing
 
     def expect(self, right: bool, otherwise: str) -> None:

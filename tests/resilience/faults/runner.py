@@ -121,7 +121,7 @@ class Runner:
         for name, texts in (("lost", found.lost), ("doubled", found.doubled), ("wrong", found.wrong)):
             if texts:
                 run.failures.append(f"{name}: {counted(sorted(texts))}")
-        run.failures += judged(fault, deployment.observed.all, window)
+        run.failures += judged(fault, deployment.observed.all, window, max(injected, run.spared_from))
         row.failures, row.notes = run.failures, run.notes
         return row.well_s is not None and not found.lost and not found.doubled
 
@@ -146,7 +146,7 @@ def summary(counts: Counter[str]) -> str:
     return " ".join(f"{name}×{number}" for name, number in sorted(classes.items()))
 
 
-def judged(fault: Fault, seen: list[Seen], window: tuple[float, float]) -> list[str]:
+def judged(fault: Fault, seen: list[Seen], window: tuple[float, float], began: float) -> list[str]:
     """What callers saw that nobody should see."""
     failures = []
     for word in ("500", "hang"):
@@ -164,7 +164,7 @@ def judged(fault: Fault, seen: list[Seen], window: tuple[float, float]) -> list[
     inside = [each for each in seen if window[0] + 1.5 < each.began < window[1]]
     failures += _readiness(inside)
     for practice in fault.spared:
-        failures += spared([each for each in seen if each.practice == practice and window[0] < each.began < window[1]])
+        failures += spared([each for each in seen if each.practice == practice and began < each.began < window[1]])
     return failures
 
 
