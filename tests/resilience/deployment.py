@@ -203,7 +203,11 @@ class Deployment:
         return program
 
     def await_ready(self, within_s: float = 40.0, url: str = "") -> None:
-        until(lambda: call("GET", f"{url or self.url}/readyz").status == 200, within_s, "/readyz is 200", 0.1)
+        def ready() -> bool:
+            assert url or self.serve_program.runs, f"serve ended: {self.serve_program.said()}"
+            return call("GET", f"{url or self.url}/readyz").status == 200
+
+        until(ready, within_s, "/readyz is 200", 0.1)
 
     def run_cli(self, *words: str, within_s: float = 40.0, **settings: str) -> subprocess.CompletedProcess[str]:
         added = {f"AUTHSVC_{name.upper()}": value for name, value in settings.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-MOST = 30.0
+MOST = 10.0
 SPIN_S = 0.05  # of processor time
 
 _factor = 1.0

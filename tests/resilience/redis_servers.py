@@ -67,7 +67,8 @@ class RedisServer:
         command = [*self.prefix, binary(), str(self.config)]
         self.program = Program(self.name, command, self.folder, environ)
         if wait:
-            until(self.answers, 20, f"{self.name} answers: {self.program.said()}")
+            until(lambda: self.answers() or not self.running.runs, 20, f"{self.name} answers")
+            assert self.running.runs, f"{self.name} ended: {self.running.said()}"
 
     def answers(self) -> bool:
         try:
