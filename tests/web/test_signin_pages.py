@@ -614,7 +614,7 @@ def test_signing_in_anew_ends_the_sign_in_before(ann: Visitor, app: Party) -> No
 
 
 def test_a_page_that_we_never_named_is_not_found(ann: Visitor) -> None:
-    for path in ("/p/maple/code/x", "/p/maple/who/AAAAAAAAA", "/p/elm/sign-in", "/p/MAPLE/sign-in", "/p/-/session"):
+    for path in ("/p/maple/code/x", "/p/maple/who/AAAAAAAAA", "/p/elm/sign-in", "/p/-/session"):
         sheet = ann.look(path)
         assert sheet.status == 404
         assert "There is no such page" in sheet.text
@@ -740,7 +740,7 @@ def test_a_sign_in_whose_end_fails_still_reaches_the_browser(
         raise Unavailable("store_away")
 
     with monkeypatch.context() as broken:
-        broken.setattr(AuthorizationCodes, "for_sign_in", away)
+        broken.setattr(AuthorizationCodes, "for_browser_session", away)
         answer = ann.press(where, code=CODE)
     assert answer.status_code == 503
     assert ann.signed_in

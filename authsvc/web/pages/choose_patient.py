@@ -67,12 +67,12 @@ def distinct(patients: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """(id, label) each, such that no two labels look the same: where two would, or one is blank, the practice's own id
     of the patient tells them apart."""
     labels = {patient: " ".join(visible(label).split()) or patient for patient, label in patients}
-    count = Counter(_look(label) for label in labels.values())
+    count = Counter(_folded(label) for label in labels.values())
     return [
-        (patient, f"{label} ({patient})" if label != patient and count[_look(label)] > 1 else label)
+        (patient, f"{label} ({patient})" if label != patient and count[_folded(label)] > 1 else label)
         for patient, label in labels.items()
     ]
 
 
-def _look(label: str) -> str:
+def _folded(label: str) -> str:
     return unicodedata.normalize("NFKC", label).casefold()
