@@ -64,8 +64,10 @@ def test_secrets_come_as_files() -> None:
         for known in KNOWN.values():
             if known.secret:
                 assert known.variable not in environment
-                path = environment[f"{known.variable}_FILE"]
-                assert Path(path).name in SERVICES[name]["secrets"]
+                path = environment.get(f"{known.variable}_FILE")
+                if path is None and not known.required:
+                    continue  # a secret that only some mail hosts want
+                assert Path(str(path)).name in SERVICES[name]["secrets"]
     for secret in COMPOSE["secrets"].values():
         assert secret["file"].startswith("./secrets/")
     assert "secrets/" in (ROOT / ".gitignore").read_text().splitlines()
