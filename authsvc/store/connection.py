@@ -154,9 +154,9 @@ class Connection:
                 raise
             except Exception as error:
                 found = self._failed(error, breaker)
-                now, since = self._monotonic(), breaker.failing_since or 0.0
-                too_late = now + step - started >= self._deadline_s or now - since >= BREAKER_OPENS_AFTER_S
-                if not found.passing or too_late:
+                now, since = self._monotonic(), breaker.failing_since  # None: another thread's call has just succeeded
+                open_now = since is not None and now - since >= BREAKER_OPENS_AFTER_S
+                if not found.passing or open_now or now + step - started >= self._deadline_s:
                     raise Unavailable(found.reason) from error
                 self._pause(random.uniform(step / 2, step))  # noqa: S311 - jitter, not a secret
                 step = min(step * 2, BACKOFF_S[1])
@@ -181,8 +181,8 @@ class Connection:
         return found
 
     def _recovered(self, breaker: _Breaker) -> None:
-        if breaker.failing_since is not None:
-            breaker.failing_since = None
+        since, breaker.failing_since = breaker.failing_since, None
+        if since is not None:
             log.warning("the store can be used again", extra={"reason": breaker.why.reason})
 
     def _evaluate(
