@@ -12,7 +12,7 @@ local last = call('XDEL', stream, entry) == 1
 call('ZREM', stream .. ':due', entry)
 call('HDEL', stream .. ':held', entry)
 call('HDEL', stream .. ':tries', entry)
-local k = key('deliveries', patient)
+local k = deliveries_key(patient, message_id)
 if state == 'void' then
   call('HDEL', k, message_id)
 elseif last then

@@ -32,9 +32,14 @@ local function forget_oldest_delivery(k)
   call('HDEL', k, oldest)
 end
 
+-- A message to nobody has a key of its own, so that it costs the same however many wait.
+local function deliveries_key(patient, message_id)
+  return key('deliveries', patient ~= '' and patient or ':' .. message_id)
+end
+
 local function enqueue_mail(queue, message)
   enqueue(queue, message)
-  local k = key('deliveries', message.patient)
+  local k = deliveries_key(message.patient, message.id)
   if call('HLEN', k) >= DELIVERIES_MAX then forget_oldest_delivery(k) end
   call('HSET', k, message.id, pack_record(DELIVERY, {kind = message.kind, channel = message.channel, state = 'queued',
     queued = now, updated = now, attempts = 0}))
