@@ -55,7 +55,12 @@ EVENTS: Mapping[str, Event] = {
     "mails": _event(
         "Messages by what happened to them.",
         kind=_KINDS,
-        state=("queued", "sent", "deferred", "refused", "too_late", "void"),
+        state=("queued", "sent", "deferred", "refused", "too_late", "cancelled", "void"),
+    ),
+    "mails_deferred": _event(
+        "Failed tries to send a mail, by whose trouble it is. `login` and `sender` are worth an alarm: the mail host "
+        "refuses us, and no mail leaves.",
+        cause=("host", "unreachable", "login", "sender", "in_doubt", "ours"),
     ),
     "logouts": _event(
         "Clients told that a session has ended, by how it went.", state=("sent", "deferred", "refused", "too_late")

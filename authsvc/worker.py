@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from authsvc.config.limits import Limits
 from authsvc.crypto import addresses
 from authsvc.delivery.backchannel import BackchannelSender
+from authsvc.delivery.mail_counts import MailCounts
+from authsvc.delivery.mail_host import ADVICE
 from authsvc.delivery.outbox_worker import Worker, run_workers
 from authsvc.delivery.senders import sender_for
 from authsvc.delivery.smtp import EmailSender
-from authsvc.errors import Fault, InvalidInput
+from authsvc.errors import DeliveryDeferred, Fault, InvalidInput
 from authsvc.flows.backchannel_logout import BackchannelLogout
 from authsvc.flows.polling import Poller
 from authsvc.model import Message, Practice
@@ -25,7 +28,7 @@ from authsvc.store.inbox import Inbox
 from authsvc.store.outbox import LOGOUTS, MailCap
 from authsvc.wiring import Service
 
-SENDERS: Final = 2  # mails under way at once: each has a connection of its own; more processes give more
+LOGOUT_CALLS: Final = 4  # under way at once
 SEAL_EVERY_S: Final = 2.0  # the trail promises 5 s
 TEST_LIFE_MS: Final = 60_000
 
@@ -38,19 +41,24 @@ def work(service: Service, stop: threading.Event) -> bool:
     for poller in (audit_sealer, key_poller):
         poller.start()
     try:
-        return run_workers([*(_worker(service) for _ in range(SENDERS)), _teller(service)], stop)
+        return run_workers([_mail_worker(service), logout_worker(service)], stop)
     finally:
         for poller in (audit_sealer, key_poller):
             poller.stop()
 
 
 def probe(service: Service) -> str:
-    """Connect to the mail host and log in; what was found. Raises DeliveryDeferred, whose detail says what failed."""
+    """Connect to the mail host, log in and ask whether we may send as our sender; what was found.
+
+    Raises DeliveryDeferred, whose detail says what failed and what to do.
+    """
     found = sender(service)
     if not isinstance(found, EmailSender):
         return f"{service.settings.mail_url.partition(':')[0]}: a sink for development, nothing leaves the machine"
-    found.probe()
-    found.close()
+    try:
+        found.probe()
+    except DeliveryDeferred as problem:
+        raise DeliveryDeferred(f"{problem.detail} ({ADVICE[problem.cause]})", cause=problem.cause) from None
     return "the mail host answers and takes our log-in"
 
 
@@ -81,22 +89,29 @@ def sender(service: Service) -> Sender:
     return sender_for(service.settings, service.clock, inbox=Inbox(service.store).append)
 
 
-def _worker(service: Service) -> Worker:
+def _mail_worker(service: Service) -> Worker:
+    email = sender(service)
+    smtp = email if isinstance(email, EmailSender) else None
     return Worker(
         service.outbox,
-        {"email": sender(service)},
+        {"email": email},
         service.deps.messages.open,
         service.practices.get,
         service.clock,
         service.entropy,
-        practice_cap=_cap(service.limits, "mails-practice"),
-        site_cap=_cap(service.limits, "mails-all"),
-        on_event=lambda name, facts: _count(service, name, facts),
+        threads=service.settings.mail_connections if smtp else 1,
+        counts=MailCounts(
+            service.outbox,
+            practice_cap=_cap(service.limits, "mails-practice"),
+            site_cap=_cap(service.limits, "mails-all"),
+        ),
+        on_event=partial(_count_mail, service),
+        cut=smtp.cut if smtp else lambda: None,
     )
 
 
-def _teller(service: Service) -> Worker:
-    """The worker of the logouts. One is enough for all clients: one that doesn't answer is left alone for a while."""
+def logout_worker(service: Service, threads: int = LOGOUT_CALLS) -> Worker:
+    """The worker of the queue of logouts. `threads` 0 calls clients in the thread of the caller."""
     logouts = BackchannelLogout(service.clients, service.signing_keys, service.clock, service.settings)
     return Worker(
         service.outbox,
@@ -105,6 +120,7 @@ def _teller(service: Service) -> Worker:
         service.practices.get,
         service.clock,
         service.entropy,
+        threads=threads,
         on_event=lambda name, _: service.metrics.count("logouts", state=name.removeprefix("logout_")),
         carries="logout",
         queues=(LOGOUTS,),
@@ -116,5 +132,7 @@ def _cap(limits: Limits, policy: str) -> MailCap:
     return MailCap(known.quota, known.window_s, limits.typed_share)
 
 
-def _count(service: Service, name: str, facts: Mapping[str, str | int]) -> None:
+def _count_mail(service: Service, name: str, facts: Mapping[str, str | int]) -> None:
     service.metrics.count("mails", kind=str(facts["kind"]), state=name.removeprefix("mail_"))
+    if "cause" in facts:
+        service.metrics.count("mails_deferred", cause=str(facts["cause"]))

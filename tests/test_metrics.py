@@ -106,7 +106,7 @@ def test_an_error_that_says_nothing_about_the_way_in_counts_nothing() -> None:
 
 def test_no_label_can_name_a_person_a_practice_or_a_client() -> None:
     names = {name for event in EVENTS.values() for name in event.labels}
-    assert names == {"event", "kind", "state", "reason", "policy"}
+    assert names == {"event", "kind", "state", "reason", "policy", "cause"}
 
 
 def test_processes_that_share_a_directory_are_summed(tmp_path: Path) -> None:

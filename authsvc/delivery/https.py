@@ -122,7 +122,7 @@ class _Connection(HTTPConnection):
                     read = response.read(BODY_BYTES + 1)
                 except (OSError, HTTPException):
                     read = b""
-                if not response.isclosed():
+                if not response.isclosed() or fields.get("Connection") == "close":
                     self.close()
         return Answer(response.status, read if len(read) <= BODY_BYTES else b"")
 

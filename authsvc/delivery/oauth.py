@@ -61,6 +61,7 @@ class AccessToken:
             "Authorization": f"Basic {self._basic}",
             "Content-Type": "application/x-www-form-urlencoded",
             "Accept": "application/json",
+            "Connection": "close",  # the next call is an hour away
         }
         try:
             answer = self._poster.post(self._url, self._form, fields)

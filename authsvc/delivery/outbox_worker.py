@@ -1,18 +1,14 @@
-"""The outbox worker: takes what issuing has queued, hands it to a sender, and notes how it went.
+"""The outbox worker: takes what was queued, has it sent, and notes how it went.
 
-Where to look: the doorbell says at once, a sweep over all practices every two seconds finds what it missed, what was
-deferred, and what a vanished worker left. Each practice gets a short turn, so one that mails thousands doesn't keep
-the others' codes waiting. Any number of workers may run; the leases of the outbox keep them apart.
+Where to look: a wake-up says at once, a sweep over all practices every two seconds finds what it missed, what was
+deferred, and what a vanished worker left. Each practice gets a short turn, so one that mails thousands doesn't keep the
+others' codes waiting; a turn that fails ends for itself alone. Queues are emptied in the order that they are given in,
+and only the first may use every thread: codes don't wait behind bulk mail, however slow the mail host is. Any number of
+workers may run; the leases of the outbox keep them apart.
 
-A message is tried until it is taken, refused, or of no use: never after the end of the code or link that it carries,
-and never for longer than a weekend. The pauses between tries grow, with full jitter, so that a mail host that comes
-back isn't met by everything at once.
-
-Logouts, which clients are told, have a queue and a worker of their own (`backchannel.py`); all of this holds for them,
-but they aren't mails: nothing counts or brakes them.
-
-When the store is away the worker waits; what it had sent but could not note is kept in memory and noted later, so that
-a patient doesn't get the mail twice for that.
+The thread that runs a worker talks to the store, `Threads` of its own talk to the hosts. When the store is away the
+worker waits; what it had sent but could not note is kept in memory and noted later, so that a patient doesn't get the
+mail twice for that.
 """
 
 from __future__ import annotations
@@ -21,41 +17,30 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from authsvc.errors import DeliveryDeferred, DeliveryRefused, Unavailable
+from authsvc.delivery.attempts import Attempts
+from authsvc.delivery.jobs import Event, Job, Jobs
+from authsvc.delivery.mail_counts import MailCounts
+from authsvc.delivery.practice_pauses import PracticePauses
+from authsvc.delivery.threads import Threads
+from authsvc.errors import Unavailable
 from authsvc.model import Message, Practice
 from authsvc.ports import Clock, Entropy, Sender
-from authsvc.store.outbox import CODES, MAILS, Entry, MailCap, Outbox, Recipient
+from authsvc.store.outbox import CODES, MAILS, Entry, Outbox, Recipient
 
 SWEEP_MS: Final = 2_000
-LISTEN_S: Final = 0.1  # between two looks at the doorbell: the most that an idle worker adds to a mail's way
+LISTEN_S: Final = 0.1  # between two looks for wake-ups: the most that an idle worker adds to a mail's way
+BUSY_LISTEN_S: Final = 0.05  # and at least that, while results come in faster
 STORE_AWAY_S: Final = 1.0  # pause when the store is away
-LEASE_MS: Final = 30_000  # above the longest send (email.SEND_S and one hand-shake); what a crash delays a mail by
+HELD_MS: Final = 5_000  # what was taken and hasn't begun by then is given back, for another worker
 TURN: Final = 10  # messages of one practice before the next practice's turn
 
-FIRST_PAUSE_MS: Final = 2_000  # doubled at each try, with full jitter
-LONGEST_PAUSE_MS: Final = 900_000
-PAUSE_PER_LIFE: Final = 20  # no pause above a twentieth of the message's life: 30 s for a code of 10 minutes
-LONGEST_LIFE_MS: Final = 72 * 3_600_000  # a weekend and a holiday; staff sees `too_late` and knows
-
-GRACE_S: Final = 12.0  # to finish what is in hand at SIGTERM; `worker` must have ended after 15 s
+GRACE_S: Final = 10.0  # to finish what is under way at SIGTERM; `authsvc worker` must have ended after 15 s
+CUT_S: Final = 1.5  # and to note what was cut off then
 
 LOG: Final = logging.getLogger("authsvc.delivery")
-
-Event = Callable[[str, Mapping[str, str | int]], None]
-"""Told `mail_sent`, `mail_deferred`, `mail_refused`, `mail_too_late` (or `logout_…`) with practice, patient, kind,
-channel, message_id, attempts and waited_ms. It must not raise."""
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """How a try ended. `at_ms` is the next try of a deferred message."""
-
-    state: str
-    detail: str = ""
-    at_ms: int = 0
 
 
 class Worker:
@@ -70,180 +55,192 @@ class Worker:
         clock: Clock,
         entropy: Entropy,
         *,
-        practice_cap: MailCap | None = None,
-        site_cap: MailCap | None = None,
+        threads: int = 0,
+        counts: MailCounts | None = None,
         on_event: Event | None = None,
+        cut: Callable[[], None] = lambda: None,
         carries: str = "mail",
         queues: tuple[str, ...] = (CODES, MAILS),
     ) -> None:
-        """`senders` by channel; `open_entry` unseals (ValueError when it can't); `practice` looks one up by id. Without
-        caps nothing is counted. What it `carries` begins the names of its events."""
-        self._outbox = outbox
-        self._senders = senders
-        self._open_entry = open_entry
+        """`queues` are emptied in this order; `senders` by channel; `open_entry` unseals (ValueError when it
+        can't); `practice` looks one up by id; `cut` ends every send that is under way. `threads` 0 sends in the thread
+        of the caller."""
+        consumer = entropy.token_bytes(12).hex()
+        self._jobs = Jobs(outbox, clock, consumer, counts=counts, on_event=on_event, carries=carries)
+        self._attempts = Attempts(senders, open_entry, self._jobs.last_detail, clock, entropy)
         self._practice = practice
         self._clock = clock
-        self._entropy = entropy
-        self._practice_cap = practice_cap
-        self._site_cap = site_cap
-        self._on_event = on_event
-        self._carries = carries
-        self._queues = queues
-        self._consumer = entropy.token_bytes(12).hex()
+        self._threads: Threads[Job] = Threads(threads)
+        self._counts = counts
+        self._cut = cut
+        self._wakeups = CODES in queues  # nobody is woken for logouts: no patient waits, and the sweep finds them
+        self._looked_s = 0.0
         self._swept_ms: int | None = None
-        self._waiting: set[str] = set()  # practices that may have more
-        self._braked: set[str | None] = set()  # whose brake this worker must loosen again; None is the site
-        self._unnoted: dict[tuple[str, str], _Outcome] = {}
+        self._waiting: dict[str, dict[str, None]] = {queue: {} for queue in queues}  # practices, in their order
+        self._held: dict[str, list[Job]] = {queue: [] for queue in queues}  # taken, not begun
+        self._running: dict[tuple[str, str], Job] = {}
+        self._unnoted: list[Job] = []
+        self._pauses = PracticePauses(clock)
 
-    def run(self, stop: threading.Event) -> None:
-        """Work until `stop`; then end after the message in hand, and give back the rest."""
+    def run(self, stop: threading.Event, grace_s: float = GRACE_S) -> bool:
+        """Work until `stop`; then finish what is under way and give back the rest. True when that could be done."""
+        away = ""
         while not stop.is_set():
             try:
-                if not self.step(stop):
-                    stop.wait(LISTEN_S)
+                begun = self.step(stop)
             except Unavailable as error:
-                LOG.warning("the store is away, the outbox waits", extra={"reason": error.reason})
+                if away != error.reason:
+                    LOG.warning("the store is away, the outbox waits", extra={"reason": error.reason})
+                away = error.reason
                 stop.wait(STORE_AWAY_S)
-            except Exception as error:  # noqa: BLE001 - one bad practice must not end all mail; the words may hold secrets
-                LOG.error("the worker stumbled", extra={"reason": type(error).__name__})
+            except Exception as error:  # noqa: BLE001 - the words of an unknown fault may hold secrets
+                LOG.error("the worker failed, and goes on", extra={"reason": type(error).__name__})
                 stop.wait(STORE_AWAY_S)
+            else:
+                away = ""
+                if self._running:
+                    self._unnoted += self._threads.results(LISTEN_S)
+                elif not begun:
+                    stop.wait(LISTEN_S)
+        return self._end(grace_s)
 
     def step(self, stop: threading.Event | None = None) -> int:
-        """One look around; how many messages were seen to. Raises `Unavailable`."""
-        now_ms = self._clock.now_ms()
-        self._waiting |= self._outbox.woken()
-        if self._swept_ms is None or not 0 <= now_ms - self._swept_ms < SWEEP_MS:
-            self._waiting |= self._outbox.practices()
+        """One look around; how many messages were begun. Raises `Unavailable` when not even that could be done."""
+        self._note_and_renew()
+        self._poll_outbox()
+        begun = 0
+        for number, queue in enumerate(self._waiting):
+            begun += self._serve(queue, self._threads.count // 3 if number else 0, stop)
+        self._note_and_renew()
+        if self._counts is not None:
+            self._counts.publish(now=not self._threads.count)
+        return begun
+
+    def _poll_outbox(self) -> None:
+        now_ms, now_s = self._clock.now_ms(), time.monotonic()
+        sweep = self._swept_ms is None or not 0 <= now_ms - self._swept_ms < SWEEP_MS
+        if self._threads.count and not sweep and now_s - self._looked_s < BUSY_LISTEN_S:
+            return
+        found = self._jobs.practices_to_look_at(wakeups=self._wakeups, sweep=sweep)
+        self._looked_s = now_s
+        for waiting in self._waiting.values():
+            waiting.update(dict.fromkeys(found))
+        if sweep:
             self._swept_ms = now_ms
-            for braked in tuple(self._braked):
-                self._count(braked, 0)
-        handled = 0
-        for practice_id in sorted(self._waiting):
-            if stop is not None and stop.is_set():
+            if self._counts is not None:
+                self._counts.look_again()
+
+    def _serve(self, queue: str, reserve: int, stop: threading.Event | None) -> int:
+        """Begin what there is room for; `reserve` threads are kept for more urgent queues."""
+        begun = 0
+        for practice_id in dict.fromkeys([*(job.practice.id for job in self._held[queue]), *self._waiting[queue]]):
+            if (stop is not None and stop.is_set()) or self._room(reserve) < 1:
                 break
-            self._waiting.discard(practice_id)
-            handled += self._turn(practice_id, stop)
-        return handled
-
-    def _turn(self, practice_id: str, stop: threading.Event | None) -> int:
-        practice = self._practice(practice_id)
-        if practice is None:  # just made, and not known here yet, or just removed: the sweep comes by again
-            return 0
-        return sum(self._drain(practice, queue, stop) for queue in self._queues)
-
-    def _drain(self, practice: Practice, queue: str, stop: threading.Event | None) -> int:
-        batch = self._outbox.take(practice.id, queue, self._consumer, LEASE_MS, TURN)
-        if batch.full:
-            self._waiting.add(practice.id)
-        if batch.fresh:
-            self._count(practice.id, batch.fresh)
-            self._count(None, batch.fresh)
-        for number, entry in enumerate(batch.entries):
-            if stop is not None and stop.is_set():
-                for untried in batch.entries[number:]:
-                    self._outbox.release(practice.id, untried, self._consumer)
-                return number
-            self._see_to(practice, entry)
-        return len(batch.entries)
-
-    def _count(self, practice_id: str | None, mails: int) -> None:
-        cap = self._site_cap if practice_id is None else self._practice_cap
-        if cap is None:
-            return
-        brake = self._outbox.count(practice_id, mails, cap)
-        if not brake:
-            self._braked.discard(practice_id)
-        elif practice_id not in self._braked:
-            self._braked.add(practice_id)
-            policy = "mails-all" if practice_id is None else "mails-practice"
-            LOG.warning("mails are being braked", extra={"policy": policy, "practice": practice_id or ""})
-
-    def _see_to(self, practice: Practice, entry: Entry) -> None:
-        """One message, from lease to note."""
-        if entry.nobody:
-            self._outbox.finish(practice.id, entry, "void", "")
-            return
-        key = (practice.id, entry.id)
-        outcome = self._unnoted.get(key)
-        if outcome is None:
-            recipient = self._outbox.begin(practice.id, entry, self._consumer, LEASE_MS)
-            if recipient == "lost":
-                return
-            if isinstance(recipient, Recipient):
-                outcome = self._try(practice, entry, recipient)
+            if self._pauses.must_wait(practice_id):
+                self._waiting[queue].pop(practice_id, None)  # the sweep comes by again
+                continue
+            try:
+                begun += self._turn(queue, practice_id, reserve, stop)
+            except Exception as error:  # noqa: BLE001 - a practice's failure must not end the others' mail
+                self._pauses.failed(practice_id, error)
             else:
-                outcome = _Outcome("cancelled")
-            self._unnoted[key] = outcome
-        now_ms = self._clock.now_ms()
-        if outcome.state == "deferred":
-            noted = self._outbox.defer(practice.id, entry, self._consumer, outcome.at_ms, outcome.detail)
-        else:
-            noted = self._outbox.finish(practice.id, entry, outcome.state, outcome.detail)
-        del self._unnoted[key]
-        if noted:
-            self._tell(practice, entry, outcome, now_ms)
+                self._pauses.recovered(practice_id)
+        return begun
 
-    def _try(self, practice: Practice, entry: Entry, recipient: Recipient) -> _Outcome:
-        deadline_ms = min(entry.until_ms, entry.queued_ms + LONGEST_LIFE_MS)
-        if self._clock.now_ms() >= deadline_ms:
-            return _Outcome("too_late")
-        retry_after_s: int | None = None
+    def _room(self, reserve: int) -> int:
+        return self._threads.count - reserve - len(self._running) if self._threads.count else TURN
+
+    def _turn(self, queue: str, practice_id: str, reserve: int, stop: threading.Event | None) -> int:
+        self._waiting[queue].pop(practice_id, None)
+        held = self._held[queue]
+        if not any(job.practice.id == practice_id for job in held):
+            practice = self._practice(practice_id)
+            if practice is None:  # just made, and not known here yet, or just removed: the sweep comes by again
+                return 0
+            jobs, more = self._jobs.take(queue, practice, min(TURN, self._room(reserve)))
+            held += jobs
+            if more:
+                self._waiting[queue][practice_id] = None
+        begun, problem = 0, None
+        for job in [job for job in held if job.practice.id == practice_id]:
+            if (stop is not None and stop.is_set()) or self._room(reserve) < 1:
+                break
+            held.remove(job)
+            try:
+                if self._clock.now_ms() - job.lease_ms >= HELD_MS:
+                    self._jobs.release(job)
+                elif self._jobs.begin(job):
+                    self._running[practice_id, job.entry.id] = job
+                    self._threads.submit(partial(self._tried, job))
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - nor may one message that can't be read end its practice's
+                problem = error
+            begun += 1
+        if problem is not None:
+            raise problem
+        return begun
+
+    def _tried(self, job: Job) -> Job:
+        if job.recipient is not None:
+            job.outcome = self._attempts.make(job.practice, job.entry, job.recipient)
+        return job
+
+    def _note_and_renew(self) -> None:
+        jobs, self._unnoted = [*self._unnoted, *self._threads.results()], []
+        for job in jobs:
+            self._running.pop((job.practice.id, job.entry.id), None)
+            if not self._for_practice(self._jobs.note, job) and job.outcome.state != "untried":
+                self._unnoted.append(job)
+        for job in self._running.values():
+            self._for_practice(self._jobs.renew, job)
+
+    def _for_practice(self, act: Callable[[Job], None], job: Job) -> bool:
+        """Whether this was done; not while the practice's mail has to wait."""
+        if self._pauses.must_wait(job.practice.id):
+            return False
         try:
-            message = self._open_entry(practice, entry, recipient)
-            sender = self._senders.get(message.channel)
-            if sender is None:
-                return _Outcome("refused", "no sender for this channel")
-            return _Outcome("sent", sender.send(message))
-        except DeliveryRefused as refusal:
-            return _Outcome("refused", refusal.detail)
-        except DeliveryDeferred as deferral:
-            detail, retry_after_s = deferral.detail, deferral.retry_after_s
-        except Unavailable:
-            raise
-        except ValueError:
-            # Perhaps a master secret that this worker hasn't been given yet: giving up would lose the mail for that.
-            detail = "can't be opened with the secrets of this worker"
-        except Exception as error:  # noqa: BLE001 - a fault of ours; deferred, since the next version may have mended it
-            detail = f"fault: {type(error).__name__}"
-        now_ms = self._clock.now_ms()
-        if now_ms >= deadline_ms:
-            return _Outcome("too_late", detail)
-        return _Outcome("deferred", detail, self._next_try_ms(entry, now_ms, deadline_ms, retry_after_s))
+            act(job)
+        except Exception as error:  # noqa: BLE001 - as for a turn
+            self._pauses.failed(job.practice.id, error)
+            return False
+        return True
 
-    def _next_try_ms(self, entry: Entry, now_ms: int, deadline_ms: int, retry_after_s: int | None) -> int:
-        """Exponential backoff with full jitter. The last try is a moment before the end, not after it."""
-        life_ms = deadline_ms - entry.queued_ms
-        highest_ms = min(FIRST_PAUSE_MS << min(entry.tries, 16), LONGEST_PAUSE_MS, max(life_ms // PAUSE_PER_LIFE, 1))
-        pause_ms = max(self._entropy.below(highest_ms) + 1, (retry_after_s or 0) * 1000)
-        return min(now_ms + pause_ms, max(deadline_ms - SWEEP_MS, now_ms + SWEEP_MS))
+    # --- the end ------------------------------------------------------------------------------------------------------
 
-    def _tell(self, practice: Practice, entry: Entry, outcome: _Outcome, now_ms: int) -> None:
-        """To the log and to whoever counts. Never an address, a code or a URL."""
-        facts: dict[str, str | int] = {
-            "practice": practice.id,
-            "kind": entry.kind,
-            "channel": entry.channel,
-            "message_id": entry.message_id,
-            "attempts": entry.tries + 1,
-        }
-        name = f"{self._carries}_{outcome.state}"
-        level = logging.INFO if outcome.state == "sent" else logging.WARNING
-        LOG.log(level, name, extra={**facts, "state": outcome.state, "reason": outcome.detail})
-        if self._on_event is not None:
-            self._on_event(name, {**facts, "patient": entry.patient, "waited_ms": now_ms - entry.queued_ms})
+    def _end(self, grace_s: float) -> bool:
+        """Give back what hasn't begun, finish what has. What is still under way when the time is over is cut off, and
+        noted: what a host perhaps has isn't sent again at once."""
+        for held in self._held.values():
+            while held:
+                self._for_practice(self._jobs.release, held.pop())
+        if self._await_running(grace_s):
+            return True
+        self._cut()
+        return self._await_running(CUT_S)
+
+    def _await_running(self, span_s: float) -> bool:
+        ends_s = time.monotonic() + span_s
+        while True:
+            self._note_and_renew()
+            left_s = ends_s - time.monotonic()
+            if not self._running or left_s <= 0:
+                return not self._running
+            self._unnoted += self._threads.results(min(left_s, 1.0))
 
 
 def run_workers(workers: Iterable[Worker], stop: threading.Event, grace_s: float = GRACE_S) -> bool:
-    """Run workers side by side until `stop`; True when all had finished what they had in hand within `grace_s`.
+    """Run workers side by side until `stop`; True when all had finished what they had in hand within `grace_s`."""
+    finished: list[bool] = []
 
-    Their threads are daemons: one that still hangs in a look-up when the time is over doesn't hold up the process, and
-    its message is taken up by another worker.
-    """
-    threads = [threading.Thread(target=worker.run, args=(stop,), name="outbox", daemon=True) for worker in workers]
+    def work(worker: Worker) -> None:
+        finished.append(worker.run(stop, grace_s))
+
+    threads = [threading.Thread(target=work, args=(worker,), name="outbox", daemon=True) for worker in workers]
     for thread in threads:
         thread.start()
     stop.wait()
-    end_s = time.monotonic() + grace_s
+    end_s = time.monotonic() + grace_s + CUT_S
     for thread in threads:
         thread.join(max(0.0, end_s - time.monotonic()))
-    return not any(thread.is_alive() for thread in threads)
+    return len(finished) == len(threads) and all(finished)

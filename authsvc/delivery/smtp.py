@@ -66,10 +66,12 @@ class EmailSender:
         self._tls = ssl.create_default_context(cafile=host.ca)
         self._changed = threading.Condition()  # guards what follows
         self._idle: list[Submission] = []
+        self._busy: set[Submission] = set()
         self._live = 0  # connections that are open, idle ones included
         self._limit = Limit(None, 0)
         self._pause_until_ms = 0
         self._reached = False
+        self._ending = False
         self._first = threading.Lock()  # while it isn't known whether the host can be reached, one thread tries for all
 
     def send(self, message: Message) -> str:
@@ -78,6 +80,7 @@ class EmailSender:
         recipient, content = mail.to.addr_spec, mail.as_bytes(self._host.untracked)
         while True:
             connection, reused = self._take()
+            self._busy.add(connection)
             try:
                 reply = connection.transmit(
                     self._composer.sender.addr_spec,
@@ -88,12 +91,15 @@ class EmailSender:
                 )
             except (OSError, smtplib.SMTPException) as error:
                 connection.hang_up()
-                if reused:  # the host had closed it, most likely; the mail hasn't left, so a new one may carry it
+                if (
+                    reused and not self._ending
+                ):  # the host had closed it, most likely; the mail hasn't left, so a new one may carry it
                     continue
                 raise DeliveryDeferred(
                     f"connection lost: {connection.what_happened(error)}", cause="unreachable"
                 ) from None
             finally:
+                self._busy.discard(connection)
                 self._give_back(connection)
             if reply.positive:
                 return "250"
@@ -120,6 +126,12 @@ class EmailSender:
             while self._idle:
                 self._drop(self._idle.pop())
 
+    def cut(self) -> None:
+        """End every send that is under way; each raises `DeliveryDeferred`."""
+        self._ending = True
+        for connection in tuple(self._busy):
+            connection.cut_off()
+
     def _take(self) -> tuple[Submission, bool]:
         """A connection for one mail, and whether it was used before. Raises `DeliveryDeferred`."""
         with self._changed:
@@ -143,7 +155,7 @@ class EmailSender:
             return self._opened(), False
 
     def _opened(self) -> Submission:
-        if self._clock.now_ms() < self._pause_until_ms:
+        if self._ending or self._clock.now_ms() < self._pause_until_ms:
             raise DeliveryDeferred(
                 "mail host not reachable a moment ago", retry_after_s=PAUSE_MS // 1000, cause="unreachable"
             )
@@ -174,6 +186,7 @@ class EmailSender:
                 patience_s=self._patience_s,
             )
             try:
+                self._busy.add(connection)
                 connection.open(self._token)
             except DeliveryDeferred as problem:
                 # A token may have been withdrawn before its time: a new one is worth a try.
@@ -181,6 +194,8 @@ class EmailSender:
                     raise
             else:
                 break
+            finally:
+                self._busy.discard(connection)
         return connection
 
     def _give_back(self, connection: Submission) -> None:

@@ -45,7 +45,7 @@ class Submission(smtplib.SMTP):
         self._plain_allowed = plain_allowed
         self._answer_s = answer_s
         self._patience_s = patience_s
-        self._cut_off = False
+        self._is_cut_off = False
 
     def open(self, token: Token | None) -> None:
         """Connect, encrypt, log in. `token` gives an OAuth access token. Raises `DeliveryDeferred`."""
@@ -150,7 +150,12 @@ class Submission(smtplib.SMTP):
         """In a word, why an exchange ended early."""
         if isinstance(error, TimeoutError) and error.args[:1] == (lookup.NO_ANSWER,):
             return lookup.NO_ANSWER
-        return "no answer in time" if self._cut_off or isinstance(error, TimeoutError) else type(error).__name__
+        return "no answer in time" if self._is_cut_off or isinstance(error, TimeoutError) else type(error).__name__
+
+    def cut_off(self) -> None:
+        """End the exchange that is under way, from another thread."""
+        self._is_cut_off = True
+        cut(self.sock)
 
     def hang_up(self) -> None:
         """Without a word: it may be the host's turn to speak."""
@@ -188,11 +193,7 @@ class Submission(smtplib.SMTP):
             self.hang_up()
 
     def _within(self, span_s: float) -> AbstractContextManager[None]:
-        return DEADLINES.within(span_s, self._cut)
-
-    def _cut(self) -> None:
-        self._cut_off = True
-        cut(self.sock)
+        return DEADLINES.within(span_s, self.cut_off)
 
 
 def _base64(text: str) -> str:

@@ -27,9 +27,12 @@ KINDS: Final = ("code", "access-link", "link", "new-link", "address-changed", "t
 """The kinds of message that there are templates for."""
 
 LINE_CHARS: Final = 76  # text is wrapped here; a URL or code stands on a line of its own and is never broken
+MINUTE_MS: Final = 60_000
 COLOUR: Final = "#0b4a7d"  # of a practice that has none
 
 _HOUR: Final = re.compile(r"\d{1,2}:\d\d(?: [AP]M)? (?:UTC\S*|[A-Z]{2,5}\b)")  # "8:41 AM MST" stays on one line
+_CODE: Final = "\x02"  # stand for code and URL in what is cached; can't be in it either
+_URL: Final = "\x03"
 _TIE: Final = "\x1f"  # stands for a space while text is wrapped; can't be in it, being a control character
 
 _TEMPLATES: Final = Environment(
@@ -54,21 +57,46 @@ class MailTexts:
 def render(message: Message) -> MailTexts:
     """The texts of this message, in its own language, the practice's, or English. Raises `DeliveryRefused`."""
     practice = message.practice
-    language = i18n.language(message.locale, practice.locale)
     asked_ms, ends_ms = message.queued_at_ms, message.expires_at_ms
+    lasts_s = (ends_ms - asked_ms + i18n.CLOCK_TOLERANCE_MS) // 1000
+    tag = i18n.language(message.locale, practice.locale).tag
+    minutes = asked_ms // MINUTE_MS, ends_ms // MINUTE_MS
+    drawn = _draw(
+        message.kind, message.workflow, bool(message.code), bool(message.url), tag, practice, *minutes, lasts_s
+    )
+    text = drawn.text.replace(_CODE, message.code).replace(_URL, message.url)
+    html = drawn.html.replace(_CODE, message.code).replace(_URL, escape(message.url))
+    return MailTexts(tag, drawn.subject, text, html)
+
+
+@lru_cache(maxsize=256)  # the codes of a minute differ in nothing but the code: a mail in a burst costs a third
+def _draw(
+    kind: str,
+    workflow: str,
+    has_code: bool,
+    has_url: bool,
+    tag: str,
+    practice: Practice,
+    asked_minute: int,
+    ends_minute: int,
+    lasts_s: int,
+) -> MailTexts:
+    """The texts with marks where code and URL go: no secret is in this cache."""
+    language = i18n.LANGUAGES[tag]
+    asked_ms, ends_ms = asked_minute * MINUTE_MS, ends_minute * MINUTE_MS
     words = {
         "language": language,
         "practice": practice.name,
         "phone": practice.phone,
         "support": practice.support_email,
-        "code": message.code,
-        "url": message.url,
-        "workflow": message.workflow,
+        "code": _CODE if has_code else "",
+        "url": _URL if has_url else "",
+        "workflow": workflow,
         "asked": language.long_moment(asked_ms, practice.time_zone),
         "ends": language.deadline(ends_ms, asked_ms, practice.time_zone),
-        "lasts": language.lifetime(ends_ms - asked_ms),
+        "lasts": language.lifetime(lasts_s * 1000 - i18n.CLOCK_TOLERANCE_MS),
     }
-    first, *paragraphs = _paragraphs(f"{message.kind}.txt", words)
+    first, *paragraphs = _paragraphs(f"{kind}.txt", words)
     footer = _paragraphs("footer.txt", words)
     subject = first.removeprefix("Subject: ")
     colour = readable(practice.colour, LIGHT) if practice.colour else COLOUR
@@ -78,19 +106,17 @@ def render(message: Message) -> MailTexts:
         subject=subject,
         paragraphs=paragraphs,
         footer=footer,
-        button_workflow="portal" if message.kind == "access-link" else message.workflow,
+        button_workflow="portal" if kind == "access-link" else workflow,
         linked=lambda paragraph: _linked(paragraph, practice, colour),
     )
-    # A paragraph of one word is a code or a URL: nothing to wrap, and nothing for a cache.
-    lines = [_fill(each, practice.phone) if " " in each else each for each in [*paragraphs, *footer]]
-    return MailTexts(language.tag, subject, "\n\n".join(lines) + "\n", html + "\n")
+    lines = [_fill(paragraph, practice.phone) for paragraph in [*paragraphs, *footer]]
+    return MailTexts(tag, subject, "\n\n".join(lines) + "\n", html + "\n")
 
 
 def _paragraphs(template: str, words: dict[str, object]) -> list[str]:
     return [paragraph.strip() for paragraph in _TEMPLATES.get_template(template).render(words).split("\n\n")]
 
 
-@lru_cache(maxsize=1024)  # most paragraphs are the same in every mail of a practice
 def _fill(paragraph: str, phone: str) -> str:
     """Wrapped, but never inside a phone number, a time of day or a word (a URL is one)."""
     tied = _HOUR.sub(lambda found: found.group().replace(" ", _TIE), paragraph)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from authsvc.delivery.backchannel import PAUSE_MS, BackchannelSender
+from authsvc.delivery.backchannel import BackchannelSender
+from authsvc.delivery.http_sender import PAUSE_MS
 from authsvc.delivery.outbox_worker import SWEEP_MS, Worker, run_workers
 from authsvc.errors import DeliveryDeferred, DeliveryRefused
 from authsvc.model import Message, Practice
@@ -50,7 +51,6 @@ def test_a_client_is_sent_the_token_as_a_form_and_nothing_else(sender: Backchann
         "Host": f"127.0.0.1:{client.port}",
         "Content-Type": "application/x-www-form-urlencoded",
         "Accept": "*/*",
-        "Connection": "close",
         "Accept-Encoding": "identity",
         "Content-Length": "21",
     }

@@ -465,3 +465,14 @@ def test_a_line_too_long_for_mail_is_encoded_not_broken() -> None:
     read = message_from_bytes(mail.as_bytes(), policy=default)
     assert isinstance(read, EmailMessage)
     assert url in text_of(read)
+
+
+def test_what_is_kept_from_one_mail_to_the_next_holds_no_secret_and_mixes_no_two_up() -> None:
+    first, second, link = (compose(each) for each in (message(), message(code="113355"), message("link")))
+    assert "042917" in text_of(first)
+    assert ("042917" in text_of(second), "113355" in text_of(second)) == (False, True)
+    assert text_of(first).replace("042917", "113355") == text_of(second)
+    other = compose(message("link", url="https://sign.example/?a=1&b=2"))
+    assert URL in text_of(link)
+    assert "https://sign.example/?a=1&b=2" in text_of(other)
+    assert 'href="https://sign.example/?a=1&amp;b=2"' in html_of(other)

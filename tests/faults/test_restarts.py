@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import Envelope, Session
 
-from authsvc.delivery.outbox_worker import LEASE_MS
+from authsvc.delivery.jobs import LEASE_MS
 from tests.delivery.mail_hosts import MailHost
 from tests.harness.deployment import Client, Deployment, find_code, find_link, token_of, wrong
 from tests.harness.processes import PATIENCE_S, Answer, Process, reachable, until

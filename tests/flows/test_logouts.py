@@ -16,7 +16,8 @@ from joserfc import jws, jwt
 from joserfc.jwk import KeySet
 
 from authsvc import wiring, worker
-from authsvc.delivery.backchannel import PAUSE_MS, BackchannelSender
+from authsvc.delivery.backchannel import BackchannelSender
+from authsvc.delivery.http_sender import PAUSE_MS
 from authsvc.delivery.outbox_worker import SWEEP_MS, Worker
 from authsvc.errors import DeliveryDeferred, DeliveryRefused, Unavailable
 from authsvc.flows.backchannel_logout import BackchannelLogout
@@ -92,7 +93,7 @@ def maple(wide: House) -> Iterator[Maple]:
         deaf = Portal(wide, "deaf")
         entered = enter(wide)
         authorization_codes = {portal.client.id: portal.tokens(entered.cookie) for portal in (web, app, deaf)}
-        logout_worker = worker._teller(wide.service)
+        logout_worker = worker.logout_worker(wide.service, threads=0)
         yield Maple(wide, web, app, deaf, entered, authorization_codes, logout_worker, heard)
 
 
@@ -344,6 +345,7 @@ def test_the_workers_process_has_the_keys_that_it_signs_with(maple: Maple) -> No
 
 
 def test_it_calls_with_the_systems_authorities(maple: Maple) -> None:
-    sender = maple.worker._senders["backchannel"]
+    sender = maple.worker._attempts._senders["backchannel"]
     assert isinstance(sender, BackchannelSender)
-    assert (sender._tls.check_hostname, sender._tls.verify_mode) == (True, ssl.CERT_REQUIRED)
+    tls = sender._sender._poster._tls
+    assert (tls.check_hostname, tls.verify_mode) == (True, ssl.CERT_REQUIRED)

@@ -1,0 +1,60 @@
+"""What back-channel logouts and webhooks share: one POST, of whose answer only the status counts.
+
+A destination that hangs costs one call's time, then it is left alone for half a minute: with a hundred messages waiting
+for it, those for the others still leave in between. Until a call has gone well, it gets one at a time.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from http.client import HTTPException
+from typing import Any, Final
+
+from authsvc.delivery.https import Poster
+from authsvc.errors import DeliveryDeferred, DeliveryRefused
+from authsvc.ports import Clock
+
+PAUSE_MS: Final = 30_000  # how long a destination is left alone after a call that failed
+
+
+class HttpSender:
+    """Posts to destinations, which are few: operators register them. Thread-safe."""
+
+    def __init__(self, clock: Clock, poster: Poster, refuses: Callable[[int], bool]) -> None:
+        """`refuses` says of a status that isn't 2xx whether it is final."""
+        self._clock = clock
+        self._poster = poster
+        self._refuses = refuses
+        self._pauses: dict[str, int] = {}
+        self._good: set[str] = set()
+        self._first: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def deliver(self, url: str, body: bytes, fields: Mapping[str, str]) -> str:
+        """The status of the answer. Raises `DeliveryDeferred`, `DeliveryRefused`."""
+        turn: AbstractContextManager[Any] = nullcontext() if url in self._good else self._first[url]
+        with turn:
+            left_ms = self._pauses.get(url, 0) - self._clock.now_ms()
+            if left_ms > 0:
+                raise DeliveryDeferred(
+                    "not reachable a moment ago", retry_after_s=-(-left_ms // 1000), cause="unreachable"
+                )
+            try:
+                status = self._poster.post(url, body, fields).status
+            except ssl.SSLCertVerificationError:
+                problem, cause = "certificate not trusted", "unreachable"
+            except (OSError, HTTPException) as error:
+                problem, cause = f"not reachable: {type(error).__name__}", "unreachable"
+            else:
+                if 200 <= status <= 299:
+                    self._good.add(url)
+                    return str(status)
+                if self._refuses(status):
+                    raise DeliveryRefused(str(status))
+                problem, cause = str(status), "host"
+            self._good.discard(url)
+            self._pauses[url] = self._clock.now_ms() + PAUSE_MS
+            raise DeliveryDeferred(problem, cause=cause)

@@ -1,0 +1,143 @@
+"""A message in the hands of the worker, from lease to note: all that is asked of the outbox stands here.
+
+While a try takes its time its lease is renewed, so a host may answer as late as it likes, and the messages of a worker
+that vanished wait half a minute.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from authsvc.delivery.attempts import Outcome
+from authsvc.delivery.mail_counts import MailCounts
+from authsvc.errors import Unavailable
+from authsvc.model import Practice
+from authsvc.ports import Clock
+from authsvc.store.outbox import Entry, Outbox, Recipient
+
+LEASE_MS: Final = 30_000  # what a crash delays a mail by
+RENEW_MS: Final = 10_000  # how often the lease of a try that takes its time is renewed
+
+LOG: Final = logging.getLogger("authsvc.delivery")
+
+Event = Callable[[str, Mapping[str, str | int]], None]
+"""Called with `mail_sent`, `mail_deferred`, `mail_refused`, `mail_too_late`, `mail_cancelled` (or `logout_…`) and with
+practice, patient, kind, channel, message_id, attempts and waited_ms, and the cause of a deferral. It must not raise."""
+
+
+UNTRIED: Final = Outcome("untried")
+
+
+@dataclass
+class Job:
+    """A leased message. `lease_ms` is when the lease was taken or renewed."""
+
+    practice: Practice
+    entry: Entry
+    consumer: str
+    lease_ms: int
+    recipient: Recipient | None = None
+    outcome: Outcome = UNTRIED
+
+
+class Jobs:
+    """Leases messages, renews the leases, and notes what came of each. For one thread; every call may raise
+    `Unavailable`."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        clock: Clock,
+        consumer: str,
+        *,
+        counts: MailCounts | None = None,
+        on_event: Event | None = None,
+        carries: str = "mail",
+    ) -> None:
+        """`consumer` is unique for the life of the worker; what it `carries` begins the names of its events."""
+        self._outbox = outbox
+        self._clock = clock
+        self._consumer = consumer
+        self._takes = 0
+        self._counts = counts
+        self._on_event = on_event
+        self._carries = carries
+
+    def practices_to_look_at(self, *, wakeups: bool, sweep: bool) -> list[str]:
+        """Those that were named in a wake-up; in a sweep all."""
+        named = self._outbox.woken() if wakeups else set()
+        return sorted(named | (self._outbox.practices() if sweep else set()))
+
+    def take(self, queue: str, practice: Practice, most: int) -> tuple[list[Job], bool]:
+        """At most twice `most` messages (new ones, and some that are tried again), and whether there may be more."""
+        # A consumer of its own for each: what is under way isn't handed out again, and an answer of the store that is
+        # lost costs half a minute.
+        self._takes += 1
+        consumer, now_ms = f"{self._consumer}.{self._takes}", self._clock.now_ms()
+        batch = self._outbox.take(practice.id, queue, consumer, LEASE_MS, most)
+        if self._counts is not None and batch.fresh:
+            self._counts.add(practice.id, batch.fresh)
+        return [Job(practice, entry, consumer, now_ms) for entry in batch.entries], batch.full
+
+    def begin(self, job: Job) -> bool:
+        """Whether it is to be tried now. What nobody is to get, or wants any more, is done with at once."""
+        if job.entry.nobody:
+            self._outbox.finish(job.practice.id, job.entry, "void", "")
+            return False
+        job.lease_ms = self._clock.now_ms()
+        answer = self._outbox.begin(job.practice.id, job.entry, job.consumer, LEASE_MS)
+        if isinstance(answer, Recipient):
+            job.recipient = answer
+        elif answer == "cancelled":
+            job.outcome = Outcome("cancelled")
+            self.note(job)
+        return job.recipient is not None
+
+    def renew(self, job: Job) -> None:
+        now_ms = self._clock.now_ms()
+        if now_ms - job.lease_ms >= RENEW_MS:
+            job.lease_ms = now_ms  # first, so that a store that fails isn't asked again at once
+            self._outbox.begin(job.practice.id, job.entry, job.consumer, LEASE_MS)
+
+    def release(self, job: Job) -> None:
+        """Give it back untried."""
+        self._outbox.release(job.practice.id, job.entry, job.consumer)
+
+    def note(self, job: Job) -> None:
+        """What came of the try; one for which the store was away is given back, and raises `Unavailable`."""
+        practice_id, outcome = job.practice.id, job.outcome
+        if outcome.state == "untried":
+            self.release(job)
+            raise Unavailable(outcome.detail)
+        if outcome.state == "deferred":
+            noted = self._outbox.defer(practice_id, job.entry, job.consumer, outcome.at_ms, outcome.detail)
+        else:
+            noted = self._outbox.finish(practice_id, job.entry, outcome.state, outcome.detail)
+        if noted:
+            self._report(job)
+
+    def last_detail(self, practice: Practice, entry: Entry) -> str:
+        """What the delivery record says of the try before."""
+        deliveries = self._outbox.deliveries(practice.id, entry.patient)
+        return next((delivery.detail for delivery in deliveries if delivery.id == entry.message_id), "")
+
+    def _report(self, job: Job) -> None:
+        """To the log and to whoever counts. Never an address, a code or a URL."""
+        entry, outcome = job.entry, job.outcome
+        facts: dict[str, str | int] = {
+            "practice": job.practice.id,
+            "kind": entry.kind,
+            "channel": entry.channel,
+            "message_id": entry.message_id,
+            "attempts": entry.tries + 1,
+        }
+        name = f"{self._carries}_{outcome.state}"
+        level = logging.INFO if outcome.state in ("sent", "cancelled") and not outcome.cause else logging.WARNING
+        LOG.log(level, name, extra={**facts, "state": outcome.state, "reason": outcome.detail})
+        if self._on_event is not None:
+            more = {"cause": outcome.cause} if outcome.cause else {}
+            patient, waited_ms = entry.patient, self._clock.now_ms() - entry.queued_ms
+            self._on_event(name, {**facts, "patient": patient, "waited_ms": waited_ms, **more})
