@@ -186,7 +186,9 @@ class Outbox:
         return sorted(found, key=lambda one: (-one.queued_at_ms, one.id))[:SHOWN]
 
     def _run(self, step: str, practice: str, **args: Any) -> Reply:
-        script = self._scripts.setdefault(step, Script(f"outbox_{step}"))
+        script = self._scripts.get(step)
+        if script is None:  # read once: a Script reads and hashes its Lua
+            script = self._scripts[step] = Script(f"outbox_{step}")
         prefix = practice_prefix(practice)
         argv = [self._clock.now_ms(), "", "", *script.arguments(args)]
         flat = self._connection.evaluate(script.source, script.sha, (prefix, f"{prefix}audit"), argv, False)

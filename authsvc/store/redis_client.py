@@ -66,6 +66,8 @@ class _BoundedConnect:
     """A connection whose name look-up is bounded too: `getaddrinfo` knows no time-out of its own."""
 
     def connect(self) -> None:
+        if getattr(self, "_sock", None) is not None:  # redis-py calls this before each command
+            return
         begun: Any = super()
         timeout_s = RESOLVING * (getattr(self, "socket_connect_timeout", None) or 1.0)
         try:
