@@ -1,4 +1,4 @@
-"""The only Protocols of the house; each has two implementations, one for life and one for tests."""
+"""The only Protocols of the package; each has two implementations, one for production and one for tests."""
 
 from __future__ import annotations
 

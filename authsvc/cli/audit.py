@@ -1,4 +1,4 @@
-"""The audit trail: look, check, hand out."""
+"""The audit: show, verify, export."""
 
 from __future__ import annotations
 
@@ -24,20 +24,22 @@ from authsvc.cli.base import (
 from authsvc.cli.errors import FAILED, instant
 
 SITE = ("@site", "@keys", "@clients")
-TRAIL = parameters.ParameterType("name", rf"{'|'.join(SITE)}|{text.PRACTICE_ID}", f"a practice's id, {', '.join(SITE)}")
+STREAM = parameters.ParameterType(
+    "name", rf"{'|'.join(SITE)}|{text.PRACTICE_ID}", f"a practice's id, {', '.join(SITE)}"
+)
 HEAD = ("n", "at", "event", "actor", "patient", "reason")
 
 
 @click.group(cls=CommandGroup)
 def audit() -> None:
-    """The audit trails: one a practice, and @site, @keys and @clients."""
+    """The audit: one stream a practice, and @site, @keys and @clients."""
 
 
 @audit.command()
-@click.argument("name", type=TRAIL)
+@click.argument("name", type=STREAM)
 @click.option("--lines", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many entries.")
 def tail(name: str, lines: int) -> None:
-    """Show the youngest entries of the trail NAME, a practice's id or @site, @keys, @clients."""
+    """Show the youngest entries of the stream NAME, a practice's id or @site, @keys, @clients."""
     entries = [_shown(entry) for entry in open_service().audit_log.tail(name, lines)]
     print_result(
         {"name": name, "entries": entries},
@@ -46,10 +48,10 @@ def tail(name: str, lines: int) -> None:
 
 
 @audit.command()
-@click.argument("name", type=TRAIL, required=False)
+@click.argument("name", type=STREAM, required=False)
 @click.pass_context
 def verify(ctx: click.Context, name: str | None) -> None:
-    """Check the trail NAME, or all trails, against their seals; exit 1 if anything was changed or removed."""
+    """Check the stream NAME, or all streams, against their seals; exit 1 if anything was changed or removed."""
     service = open_service()
     names = [name] if name else [*SITE, *(practice.id for practice in service.practices.list())]
     verdicts = [service.audit_log.verify(each) for each in names]
@@ -77,12 +79,12 @@ def verify(ctx: click.Context, name: str | None) -> None:
 
 
 @audit.command()
-@click.argument("name", type=TRAIL)
+@click.argument("name", type=STREAM)
 @click.option("--trim", is_flag=True, help="Drop sealed entries from the store once they have been written out.")
 @reason_option
 @yes_option
 def export(name: str, trim: bool, reason: str, yes: bool) -> None:
-    """Write the whole trail NAME to stdout, one JSON object a line (with --json: one document)."""
+    """Write the whole stream NAME to stdout, one JSON object a line (with --json: one document)."""
     if trim:
         confirm(f"Drop the sealed entries of {name} from the store after this export?", yes)
     service = open_service()

@@ -1,4 +1,4 @@
-"""How every command behaves: --json, exit codes, confirmation, and who is said to have done it.
+"""How every command behaves: --json, exit codes, confirmation, and who the audit names.
 
 With `--json` stdout is exactly one JSON document, for success and failure alike (`{"error": {"code", "detail", …}}`);
 logs and the sentence for people go to stderr. Without it, results go to stdout and everything else to stderr. Nothing
@@ -30,7 +30,7 @@ JSON = click.Option(["--json"], is_flag=True, expose_value=False, help="Answer w
 
 @dataclass(frozen=True)
 class OutputMode:
-    """How this run was asked to answer."""
+    """How this run answers."""
 
     json: bool = False
 
@@ -76,7 +76,7 @@ class RootGroup(CommandGroup):
         *_: Any,
         **extra: Any,
     ) -> NoReturn:
-        """Run one command and exit as DESIGN's table says. Errors of the house become one clear sentence."""
+        """Run one command and exit as DESIGN's table says. Each of our errors becomes one clear sentence."""
         words = list(sys.argv[1:] if args is None else args)
         as_json = "--json" in words
         extra.pop("standalone_mode", None)
@@ -159,13 +159,15 @@ def _word(value: object) -> str:
 
 def confirm(question: str, yes: bool) -> None:
     """Asks before what can't be undone, if there is a person to ask; click.Abort ends the command otherwise."""
-    asked = sys.stdin is not None and sys.stdin.isatty()  # None: some supervisors start programs with stdin closed
-    if asked and not yes:
+    interactive = (
+        sys.stdin is not None and sys.stdin.isatty()
+    )  # None: some supervisors start programs with stdin closed
+    if interactive and not yes:
         click.confirm(question, abort=True, err=True)
 
 
 def actor() -> str:
-    """Who the audit says did it: the system user. The kernel's word, since USER and LOGNAME can be set to anything."""
+    """Who the audit names: the system user, as the kernel knows it, since USER and LOGNAME can be set to anything."""
     uid = os.getuid()
     try:
         return f"cli:{pwd.getpwuid(uid).pw_name}"
@@ -187,5 +189,5 @@ def act_in(service: Service, practice_id: str, reason: str = "") -> model.Reques
     return service.act(service.practices.known(practice_id), None, reason=reason, actor=actor())
 
 
-reason_option = click.option("--reason", default="", metavar="TEXT", help="Why; kept in the audit trail.")
+reason_option = click.option("--reason", default="", metavar="TEXT", help="Why; it stands in the audit.")
 yes_option = click.option("--yes", is_flag=True, help="Don't ask, even on a terminal.")

@@ -34,11 +34,11 @@ def check(ctx: click.Context, live: bool) -> None:
     if live:
         service = wiring.bootstrap(settings, catalogue, limits)
         found += [*_store(service), preflight.keys(service), preflight.clients(service), preflight.mail(service)]
-    good = not any(finding.verdict == FAULT for finding in found)
+    good = not any(result.verdict == FAULT for result in found)
     print_result(
-        {"ok": good, "findings": [dataclasses.asdict(finding) for finding in found]},
+        {"ok": good, "findings": [dataclasses.asdict(result) for result in found]},
         lambda: table(
-            ("verdict", "what", "detail"), [(finding.verdict, finding.name, finding.detail) for finding in found]
+            ("verdict", "what", "detail"), [(result.verdict, result.name, result.detail) for result in found]
         ),
     )
     if not good:

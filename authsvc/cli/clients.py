@@ -99,10 +99,10 @@ def add(
     public: bool,
     audience: str | None,
     reason: str,
-    **given: Any,
+    **options: Any,
 ) -> None:
     """Add the client ID and show its secret, if it has one, this once."""
-    more = _named(given)
+    more = _named(options)
     if not permissions and not more.get("redirect_uris") and not public:
         raise click.UsageError("Give --allow for what it may call, or --redirect-uri for where patients come back to.")
     service = open_service()
@@ -136,9 +136,9 @@ def add(
 @click.argument("client_id", metavar="ID", type=parameters.CLIENT)
 @addresses
 @reason_option
-def set_(client_id: str, reason: str, **given: Any) -> None:
+def set_(client_id: str, reason: str, **options: Any) -> None:
     """Change the addresses or keys of the client ID: what is named is replaced, by '' removed."""
-    changes = _named(given)
+    changes = _named(options)
     if not changes:
         raise click.UsageError("Name at least one thing to change.")
     with _named_by_option():
@@ -146,9 +146,9 @@ def set_(client_id: str, reason: str, **given: Any) -> None:
     print_result(_document(client), f"Changed {client_id}.")
 
 
-def _named(given: dict[str, Any]) -> dict[str, Any]:
-    """The options that were given, as the use cases have them; an empty address stands for none."""
-    named = {name: value for name, value in given.items() if value not in (None, ())}
+def _named(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that were used, under the names of the use cases; an empty address stands for none."""
+    named = {name: value for name, value in options.items() if value not in (None, ())}
     for name in ("redirect_uris", "post_logout_uris"):
         if name in named:
             named[name] = tuple(dict.fromkeys(filter(None, named[name])))
@@ -159,15 +159,15 @@ def _named(given: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _named_by_option() -> Iterator[None]:
-    """What can't be registered is wrong usage, told by the option that it is about."""
+    """What can't be registered is wrong usage; the message names the option."""
     try:
         yield
     except InvalidInput as refused:
-        told = [
+        problems = [
             f"{'ID' if fault.pointer == '/id' else fault.pointer.replace('/', '--')}: {fault.detail}"
             for fault in refused.faults
         ]
-        raise click.UsageError("; ".join(told) + ".") from None
+        raise click.UsageError("; ".join(problems) + ".") from None
 
 
 @clients.command("list")

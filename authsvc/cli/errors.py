@@ -1,4 +1,4 @@
-"""What an operator reads when something fails: one sentence that says what happened, and the cure.
+"""What an operator reads when something fails: one sentence with what happened, and the cure.
 
 The table is from the errors to a short code (for scripts) and the sentence; the exit code hangs on the error's class
 (1: it failed and nothing was done; 2: the command line was wrong; 3: refused, because it would break something).

@@ -129,7 +129,7 @@ def _show(what: str, step: KeyStep, value: str | bool) -> None:
         "next_safe_at": safe_from(step.next_safe_at_ms),
         "cost": step.cost,
     }
-    said = value if isinstance(value, str) else ("yes" if value else "no: not due yet")
-    print_result(shown, lambda: pairs({**shown, what: said}))
+    value_text = value if isinstance(value, str) else ("yes" if value else "no: not due yet")
+    print_result(shown, lambda: pairs({**shown, what: value_text}))
     if step.cost:
         note(f"The price: {step.cost}.")

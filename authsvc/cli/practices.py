@@ -86,11 +86,11 @@ def set_(practice_id: str, reason: str, logo: Logo | None, no_logo: bool, **fiel
         if logo is not None:
             raise click.UsageError("--logo and --no-logo exclude each other.")
         logo = NO_LOGO
-    given = {name: value for name, value in fields.items() if value is not None}
-    if not given and logo is None:
+    changes = {name: value for name, value in fields.items() if value is not None}
+    if not changes and logo is None:
         raise click.UsageError("name what to change; --help shows all there is.")
     service = open_service()
-    checked = _checked(service, given)
+    checked = _checked(service, changes)
     _show(service.practices.set(practice_id, actor=actor(), reason=reason, logo=logo, **checked))
 
 

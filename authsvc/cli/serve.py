@@ -59,7 +59,7 @@ def serve(bind: str | None, workers: int | None) -> None:
 
 
 def _environ(bind: str | None, workers: int | None) -> dict[str, str]:
-    """The environment with what the command line said on top, so that it is checked together with the rest."""
+    """The environment with the options of the command line on top, so that it is checked together with the rest."""
     environ = dict(os.environ)
     for name, value in (("AUTHSVC_BIND", bind), ("AUTHSVC_WORKERS", workers)):
         if value is not None:

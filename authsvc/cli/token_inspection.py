@@ -1,8 +1,8 @@
 """Looking into an access token without trusting it, and saying who would refuse it and why.
 
-Each kind of verifier looks at less than ours does, and each at something else; a table says who minds what. What is
-measured about gateways is in `docs/howto` beside their recipes. Nothing here lets anybody in, so everything that can be
-said is said, also about a forged token.
+Each kind of verifier checks less than ours does, and each something else; a table names who refuses what. What is
+measured about gateways is in `docs/howto` beside their recipes. Nothing here lets anybody in, so all that is wrong is
+shown, also of a forged token.
 """
 
 from __future__ import annotations
@@ -117,8 +117,8 @@ def _objections(
         found.append((EVERYBODY, "the signature is not by the key that kid names"))
     if not isinstance(aud, str):
         found.append(((*ours, HAPROXY), "aud is not one string"))
-    said = aud if isinstance(aud, list) else [aud]
-    if expected.audience is not None and expected.audience not in said:
+    audiences = aud if isinstance(aud, list) else [aud]
+    if expected.audience is not None and expected.audience not in audiences:
         found.append((EVERYBODY, f"aud {aud!r} is not {expected.audience!r}"))
     if expected.issuer is not None and claims.get("iss") != expected.issuer:
         found.append((EVERYBODY, f"iss {claims.get('iss')!r} is not {expected.issuer!r}, byte for byte"))

@@ -45,7 +45,7 @@ def inspect(token: str, audience: str | None, practice: str | None, issuer: str 
 
 
 def _expected(audience: str | None, practice: str | None, issuer: str | None, jwks: str | None) -> Expected:
-    """What is said on the command line, else what this service's settings and store know, else nothing."""
+    """The options of the command line, else what this service's settings and store know, else nothing."""
     from authsvc import verifier
     from authsvc.cli.token_inspection import Expected
     from authsvc.errors import AuthsvcError
@@ -93,7 +93,7 @@ def _document(found: TokenInspection) -> dict[str, object]:
 
 def _text(found: TokenInspection) -> str:
     claims = {name: _readable(name, value) for name, value in found.claims.items()}
-    lines = ["Not trusted: this is what the token says of itself.", "", pairs(found.header), "", pairs(claims), ""]
+    lines = ["Not trusted: this is what the token claims.", "", pairs(found.header), "", pairs(claims), ""]
     lines.append(f"Signature: {found.signature}")
     for who, reasons in found.refusals.items():
         lines.append(f"{who}: " + ("would refuse it" if reasons else "would accept it"))

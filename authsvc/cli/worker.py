@@ -1,4 +1,4 @@
-"""`authsvc worker`: sends the mail and seals the audit trail."""
+"""`authsvc worker`: sends the mail and seals the audit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = logging.getLogger("authsvc.worker")
 @click.command(cls=Command)
 @click.option("--metrics", metavar="HOST:PORT", help="Show this worker's /metrics there; not for the public.")
 def worker(metrics: str | None) -> None:
-    """Send queued mail and seal the audit trail until SIGTERM. Any number may run."""
+    """Send queued mail and seal the audit until SIGTERM. Any number may run."""
     from authsvc import logs, wiring
     from authsvc.server import preflight, sockets
 
@@ -60,7 +60,7 @@ def run(service: Service) -> None:
     def work() -> None:
         try:
             worker.work(service, stop)
-        except BaseException as error:  # noqa: BLE001 - told to the main thread, which ends the process with it
+        except BaseException as error:  # noqa: BLE001 - handed to the main thread, which ends the process with it
             failed.append(error)
             stop.set()
 

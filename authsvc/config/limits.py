@@ -62,7 +62,7 @@ class Limits:
 
     @property
     def link_resend_every_s(self) -> int:
-        """Seconds between two new links for one dead one: the policy, said as a pause."""
+        """Seconds between two new links for one dead one: the policy as a pause."""
         policy = self.policies["link-resend"]
         return -(-policy.window_s // policy.quota)
 

@@ -28,25 +28,25 @@ class Cache(Generic[V]):
         self._fresh_s = fresh_s
         self._most = most
         self._lock = threading.Lock()
-        self._kept: dict[str, tuple[float, V]] = {}
+        self._entries: dict[str, tuple[float, V]] = {}
 
     def get(self, name: str) -> V | None:
         """What `read` finds, at most `fresh_s` old. Raises what `read` raises."""
-        kept = self._kept.get(name)
-        if kept is not None and self._monotonic() - kept[0] < self._fresh_s:
-            return kept[1]
+        entry = self._entries.get(name)
+        if entry is not None and self._monotonic() - entry[0] < self._fresh_s:
+            return entry[1]
         value = self._read(name)
         with self._lock:
             if value is None:
-                self._kept.pop(name, None)
+                self._entries.pop(name, None)
             else:
-                if len(self._kept) >= self._most:
-                    for old in list(self._kept)[: self._most // 2]:
-                        del self._kept[old]
-                self._kept[name] = (self._monotonic(), value)
+                if len(self._entries) >= self._most:
+                    for old in list(self._entries)[: self._most // 2]:
+                        del self._entries[old]
+                self._entries[name] = (self._monotonic(), value)
         return value
 
     def forget(self, name: str) -> None:
         """After a change made by this process."""
         with self._lock:
-            self._kept.pop(name, None)
+            self._entries.pop(name, None)

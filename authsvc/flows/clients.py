@@ -52,9 +52,9 @@ class Clients:
         client = self._cache.get(client_id)
         now_ms = self._deps.clock.now_ms()
         offered = mint.digest(secret)
-        kept = [known.digest for known in client.secrets if known.expires_ms > now_ms] if client else []
+        digests = [known.digest for known in client.secrets if known.expires_ms > now_ms] if client else []
         # Every comparison is made, with a dummy for an unknown client, so that time tells nothing.
-        matches = [hmac.compare_digest(offered, digest) for digest in kept or [NOBODY]]
+        matches = [hmac.compare_digest(offered, digest) for digest in digests or [NOBODY]]
         if client is None or client.authentication != "client_secret_basic" or not any(matches):
             self.failed(peer_ip, client.id if client else "")
             raise Unauthenticated("wrong")
@@ -67,11 +67,11 @@ class Clients:
         """
         client = None
         try:
-            said = assertions.read(assertion)
-            client = self._cache.get(said.client)
+            parsed = assertions.read(assertion)
+            client = self._cache.get(parsed.client)
             if client is None or client.authentication != "private_key_jwt" or named not in ("", client.id):
                 raise TokenInvalid("client")
-            self._assertions.accept(client, said)
+            self._assertions.accept(client, parsed)
         except TokenInvalid as refusal:
             self.failed(peer_ip, client.id if client else "", refusal.reason)
             raise Unauthenticated("wrong") from None
@@ -82,7 +82,7 @@ class Clients:
         that is its own). Raises as `authenticate` does.
 
         Anybody can say its id, so its calls are counted by who makes them: a stranger can't use up what all who have
-        the app share, nor fill the trail.
+        the app share, nor fill the audit.
         """
         client = self._cache.get(client_id)
         if client is None or client.authentication != "none":
@@ -136,8 +136,8 @@ class Clients:
         )
         client, secret = self._changed(client, more), ""
         if client.authentication == "client_secret_basic":
-            secret, kept = self._new_secret()
-            client = dataclasses.replace(client, secrets=(kept,))
+            secret, stored = self._new_secret()
+            client = dataclasses.replace(client, secrets=(stored,))
         if not self._registry.add(client_id, _document(client)):
             raise AlreadyExists(f"client {client_id}")
         self._site.record(Event.CLIENT_ADDED, actor=actor, reason=reason, client=client_id)
@@ -164,10 +164,10 @@ class Clients:
         """A new secret; the newest of the old ones lives on until its own end. Raises UnknownName, InvalidInput."""
         client = self.known(client_id)
         if client.authentication != "client_secret_basic":
-            told = "it is public" if client.public else "it signs its calls (`clients set --jwks` changes its keys)"
-            raise InvalidInput(Fault("/id", f"the client {client_id!r} has no secret: {told}"))
-        secret, kept = self._new_secret()
-        secrets = (kept, *client.secrets)[:LIVE_SECRETS]
+            cause = "it is public" if client.public else "it signs its calls (`clients set --jwks` changes its keys)"
+            raise InvalidInput(Fault("/id", f"the client {client_id!r} has no secret: {cause}"))
+        secret, stored = self._new_secret()
+        secrets = (stored, *client.secrets)[:LIVE_SECRETS]
         self._registry.put(client_id, _document(dataclasses.replace(client, secrets=secrets)))
         self._cache.forget(client_id)
         self._site.record(Event.CLIENT_SECRET_ROTATED, actor=actor, reason=reason, client=client_id)
@@ -233,7 +233,7 @@ def _client(document: dict[str, Any]) -> Client:
             **document,
             "practices": tuple(document["practices"]),
             "permissions": frozenset(document["permissions"]),
-            "secrets": tuple(ClientSecret(**kept) for kept in document["secrets"]),
+            "secrets": tuple(ClientSecret(**secret) for secret in document["secrets"]),
             **{name: tuple(document.get(name, ())) for name in ("redirect_uris", "post_logout_uris", "jwks")},
         }
     )

@@ -1,4 +1,4 @@
-"""Practices, the tenants: kept by operators, read by every call, cached for at most five seconds."""
+"""Practices, the tenants: registered by operators, read by every call, cached for at most five seconds."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Practices:
 
 
 def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
-    """Only what was said; None means that an option wasn't used."""
+    """Only what is set; None means that an option wasn't used."""
     return {name: value for name, value in fields.items() if value is not None}
 
 

@@ -15,7 +15,7 @@ class RelyingParties:
         self._cache: Cache[tuple[Client, ...]] = Cache(lambda _: self._read())
 
     def of(self, practice_id: str, token_issuer: str) -> Client | None:
-        """The client that a pressed link goes to: the one that issued it, if it has said where it begins
+        """The client that an opened link goes to: the one that issued it, if it has registered where it begins
         (`initiate_login_uri`); else the practice's first by id that has; else None.
 
         As registered at most five seconds ago. Raises Unavailable.

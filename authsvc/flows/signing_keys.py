@@ -1,4 +1,4 @@
-"""The signing keys in use: follow the stored keyset, sign, publish.
+"""The signing keys in use: poll the stored keyset, sign, publish.
 
 The keyset lives in Redis so that every instance sees a step within seconds, and in the memory of each so that nothing
 stops when Redis does. Memory wins whenever the store looks wrong: an emptied or unreadable keyset never replaces the

@@ -1,4 +1,4 @@
-"""Where the worker processes of one `serve` keep their figures, so that any of them can tell the sum.
+"""Where the worker processes of one `serve` keep their metrics, so that any of them can show the sum.
 
 prometheus_client gives every process a file in one folder. The folder is new for each run (old files would be counted
 again), lies in shared memory (the files are written at every count), and goes with the run. One that a killed run left

@@ -1,4 +1,4 @@
-"""What a look at the world around the service finds: `check --live`, and `serve` and `worker` before they start."""
+"""The checks of what the service depends on: for `check --live`, and before `serve` and `worker` start."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class PreflightResult:
 
 def store(service: Service) -> list[PreflightResult]:
     """Version, eviction policy and persistence of every Redis node. Raises Unavailable."""
-    told = service.store.call(lambda client: client.info())
-    nodes = told.items() if told and all(isinstance(node, Mapping) for node in told.values()) else [("redis", told)]
-    return [finding for name, node in nodes for finding in _node(str(name), node, service.settings.production)]
+    info = service.store.call(lambda client: client.info())
+    nodes = info.items() if info and all(isinstance(node, Mapping) for node in info.values()) else [("redis", info)]
+    return [result for name, node in nodes for result in _node(str(name), node, service.settings.production)]
 
 
 def refuse_unsafe_store(service: Service) -> None:
@@ -42,7 +42,7 @@ def refuse_unsafe_store(service: Service) -> None:
     Raises ClickException with what is wrong.
     """
     try:
-        faults = [finding.detail for finding in store(service) if finding.verdict == FAULT]
+        faults = [result.detail for result in store(service) if result.verdict == FAULT]
     except Unavailable as away:
         log.warning("the store is away", extra={"reason": away.reason})
         return
@@ -50,23 +50,23 @@ def refuse_unsafe_store(service: Service) -> None:
         raise click.ClickException(f"Not started: {'; '.join(dict.fromkeys(faults))}.")
 
 
-def _node(name: str, told: Mapping[str, Any], production: bool) -> list[PreflightResult]:
-    version = str(told.get("redis_version", "0.0"))
-    kind = str(told.get("server_name", "redis"))
+def _node(name: str, info: Mapping[str, Any], production: bool) -> list[PreflightResult]:
+    version = str(info.get("redis_version", "0.0"))
+    kind = str(info.get("server_name", "redis"))
     known = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
     found = [
         PreflightResult(name, OK, f"{kind}, speaks Redis {version}")
         if known >= REDIS_AT_LEAST
         else PreflightResult(name, FAULT, f"Redis {version} is too old: 7.0 or Valkey 8 at least")
     ]
-    policy = str(told.get("maxmemory_policy", "unknown"))
+    policy = str(info.get("maxmemory_policy", "unknown"))
     if policy == "noeviction":
         found.append(PreflightResult(name, OK, "maxmemory-policy noeviction"))
     else:
         verdict = FAULT if production else WARNING
         detail = f"maxmemory-policy {policy} may forget limits, sessions and revocations: set noeviction"
         found.append(PreflightResult(name, verdict, detail))
-    if str(told.get("aof_enabled", "0")) == "1":
+    if str(info.get("aof_enabled", "0")) == "1":
         found.append(PreflightResult(name, OK, "append-only file on"))
     else:
         found.append(PreflightResult(name, WARNING, "no append-only file: a restart of Redis signs everybody out"))
@@ -108,12 +108,12 @@ def clients(service: Service) -> PreflightResult:
 
 
 def mail(service: Service) -> PreflightResult:
-    """Whether the mail host can be reached and takes our log-in. Its trouble is no fault: mail waits in the outbox."""
+    """Whether the mail host can be reached and takes our log-in. A host that is away is no fault: mail waits."""
     from authsvc import worker
 
     try:
         return PreflightResult("mail", OK, worker.probe(service))
-    except DeliveryDeferred as trouble:
+    except DeliveryDeferred as deferred:
         return PreflightResult(
-            "mail", WARNING, f"the mail host can't be used now: {trouble.detail}; mail waits meanwhile"
+            "mail", WARNING, f"the mail host can't be used now: {deferred.detail}; mail waits meanwhile"
         )

@@ -127,7 +127,7 @@ def test_the_cache_is_bounded() -> None:
     kept = Cache(lambda name: name, lambda: 0.0, most=4)
     for number in range(20):
         kept.get(str(number))
-    assert len(kept._kept) <= 4
+    assert len(kept._entries) <= 4
 
 
 def test_every_refused_secret_is_in_the_trail_with_the_client_if_there_is_one(house: House) -> None:

@@ -27,7 +27,14 @@ def free_port() -> int:
 class Serving:
     """One running `serve`."""
 
-    def __init__(self, settings: Mapping[str, str], folder: Path, *words: str, command: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, str],
+        folder: Path,
+        *words: str,
+        command: tuple[str, ...] = (),
+        pass_fds: tuple[int, ...] = (),
+    ) -> None:
         self.port, self.admin_port = free_port(), free_port()
         self.out, self.err = folder / f"{self.port}.out", folder / f"{self.port}.err"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSVC_")}
@@ -41,6 +48,7 @@ class Serving:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
+                pass_fds=pass_fds,
             )
 
     def answers(self) -> Serving:

@@ -278,3 +278,17 @@ def test_a_unix_socket_serves_all_workers_and_no_second_service_takes_it(tmp_pat
         assert over_unix(path).startswith(b"HTTP/1.1 200 ")
         assert serving.stop(signal.SIGTERM) < STOPS_WITHIN_S
         assert "Traceback" not in serving.err.read_text()
+
+
+def test_a_socket_that_systemd_has_opened_is_taken_over(tmp_path: Path) -> None:
+    """sd_listen_fds(3): descriptor 3 is a listening socket, and two variables say so."""
+    with socket.create_server(("127.0.0.1", 0)) as opened, ExitStack() as stack:
+        handed = f'exec 3<&{opened.fileno()}; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$0" "$@"'
+        command = ("bash", "-c", handed, sys.executable, "-m", "authsvc", "serve", "--workers", "1")
+        nowhere = environ("unix:///nonexistent/store")
+        serving = Serving(nowhere, tmp_path, command=command, pass_fds=(opened.fileno(),))
+        stack.callback(serving.end)
+        serving.port = opened.getsockname()[1]
+        assert serving.get("/livez")[0] == 200
+        assert serving.stop(signal.SIGTERM) < STOPS_WITHIN_S
+        assert "Traceback" not in serving.err.read_text()
