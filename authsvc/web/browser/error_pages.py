@@ -5,9 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from flask import Blueprint, Response, g, request
 
 from authsvc.errors import KeysetUnusable, NotFound, RateLimited, Unavailable, UnregisteredClient
@@ -17,16 +14,11 @@ from authsvc.web.context import count_error
 
 def register(blueprint: Blueprint) -> None:
     """Answer these errors of the blueprint's views by a page. Every other one (a fault of ours) stays with the app."""
-    for error_class, handler in HANDLERS.items():
-        blueprint.register_error_handler(error_class, handler)
-
-
-def reply(error: Exception) -> Response:
-    """The page for this error; raises it again where there is none."""
-    for error_class, handler in HANDLERS.items():
-        if isinstance(error, error_class):
-            return handler(error)
-    raise error
+    blueprint.register_error_handler(UnregisteredClient, _unregistered_client)
+    blueprint.register_error_handler(NotFound, not_found)
+    blueprint.register_error_handler(RateLimited, _rate_limited)
+    blueprint.register_error_handler(Unavailable, _unavailable)
+    blueprint.register_error_handler(KeysetUnusable, _unavailable)
 
 
 def _unregistered_client(error: UnregisteredClient) -> Response:
@@ -57,12 +49,3 @@ def _try_again() -> str:
     """A button back to the same page: to reload it would be to send a form again. A practice's pages can all be loaded;
     an endpoint only by a request without a form."""
     return this_page() if "practice" in g or request.method in ("GET", "HEAD") else ""
-
-
-HANDLERS: dict[type[Exception], Callable[[Any], Response]] = {
-    UnregisteredClient: _unregistered_client,
-    NotFound: not_found,
-    RateLimited: _rate_limited,
-    Unavailable: _unavailable,
-    KeysetUnusable: _unavailable,
-}

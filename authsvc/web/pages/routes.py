@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from urllib.parse import quote
 
 from flask import Blueprint, Response, current_app, request
@@ -80,8 +81,6 @@ def not_found(error: NotFound) -> Response:
         return response
     if request.accept_mimetypes.best_match(["application/problem+json", "text/html"]) != "text/html":
         return error_response(error)
-    try:
+    with suppress(AuthsvcError):  # without the practice, the page says less
         load_practice((typed["practice"] or "").lower())
-    except AuthsvcError as failed:
-        return error_pages.reply(failed)
     return error_pages.not_found(error)
