@@ -15,7 +15,10 @@ from jinja2 import Environment
 from jinja2.ext import babel_extract
 
 from authsvc import i18n
+from authsvc.delivery.compose import Composer
+from authsvc.delivery.texts import KINDS
 from authsvc.i18n import LANGUAGES, language
+from tests.delivery import messages
 from tests.web.every_page import every_page, render_example
 
 PACKAGE = Path(str(resources.files("authsvc")))
@@ -141,6 +144,14 @@ def test_a_pseudo_language_is_one_file_and_every_page_is_in_it(pseudo_language: 
         html = render_example(template, lang=pseudo_language, **values).get_data(as_text=True)
         assert "⟦" in html
         assert english_in(re.sub("⟦.*?⟧", "", html, flags=re.DOTALL)) == [], template
+
+
+def test_every_mail_is_in_it_too(pseudo_language: str) -> None:
+    for kind in KINDS:
+        mail = Composer("no-reply@example.org").compose(messages.message(kind, locale=pseudo_language))
+        assert english_in(re.sub("⟦.*?⟧", "", mail.html, flags=re.DOTALL)) == [], kind
+        assert "⟦" in mail.subject
+        assert "⟦" in mail.text
 
 
 def english_in(text: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Every page of the tour, on the real service: read by axe in both colour schemes, squeezed into a window at 400 %,
 its letters spaced out. A practice's awkward colour and its logo keep nobody from reading either.
 
-axe reads every page in every language in test_hosted_sheets.py; here it reads one language of each practice.
+axe reads every page in every language in test_hosted_templates.py; here it reads one language of each practice.
 """
 
 from __future__ import annotations

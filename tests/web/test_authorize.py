@@ -8,7 +8,7 @@ import pytest
 
 from tests.web.conftest import Web
 from tests.web.relying import CALLBACK, OPEN, SCOPE, Party, claims, code_of, party, press, s256, sent_to, sign_in
-from tests.web.visitor import Sheet
+from tests.web.visitor import ShownPage
 
 ISSUER = "http://127.0.0.1:8080"
 
@@ -180,7 +180,7 @@ def test_attack_a_pressed_link_does_not_stand_for_a_code_typed_now_or_lately(
     where, said = sent_to(app.authorize(login_hint=hint, **wish))
     assert (where, said["login_hint"]) == ("/p/maple/sign-in", hint)
     page = web.bare("GET", f"{where}?{app.query(login_hint=hint, **wish)}")
-    assert "a•••@e•••.org" in Sheet(page).text  # the code goes to the link's patient
+    assert "a•••@e•••.org" in ShownPage(page).text  # the code goes to the link's patient
     assert code_of(app.authorize(login_hint=hint, max_age="300"))
 
 

@@ -8,7 +8,7 @@ from authsvc.web.pages.choose_patient import distinct
 from authsvc.web.pages.typed import address
 from tests.web.conftest import Web
 from tests.web.relying import OPEN, party, sent_to
-from tests.web.visitor import CODE, SIGN_IN, Sheet, Visitor
+from tests.web.visitor import CODE, SIGN_IN, ShownPage, Visitor
 
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 ADDRESS = "josé@example.org"
@@ -62,16 +62,16 @@ def test_nothing_else_of_an_address_is_changed(typed: str) -> None:
 
 def test_an_address_with_invisible_characters_signs_in(ann: Visitor) -> None:
     where = ann.ask("\u200b\u00a0Ann <mailto:ann＠example.org>\ufeff")
-    assert "ann@example.org" in ann.look(where).text
+    assert "ann@example.org" in ann.page(where).text
     assert ann.press(where, code=CODE).status_code == 303
 
 
 def test_attack_a_letter_that_only_looks_plain_is_refused_and_named(ann: Visitor) -> None:
     ann.web.house.patient("fiona", "fiona@example.org")
     mails = len(ann.web.house.outbox())
-    sheet = Sheet(ann.press(SIGN_IN, email="ﬁona@example.org"))
-    assert (sheet.status, len(ann.web.house.outbox())) == (400, mails)
-    assert "No email address has the character ﬁ in it" in sheet.text
+    page = ShownPage(ann.press(SIGN_IN, email="ﬁona@example.org"))
+    assert (page.status, len(ann.web.house.outbox())) == (400, mails)
+    assert "No email address has the character ﬁ in it" in page.text
 
 
 @pytest.mark.parametrize(
@@ -90,19 +90,19 @@ STRAY = [*".,)>\"';=*]", "%20", "%C2%A0", "%E2%80%8B", "%E3%80%82", "%0D%0A", "%
 def test_a_link_is_read_up_to_the_first_character_that_a_token_cannot_have(ann: Visitor, stray: str) -> None:
     party(ann.web)
     where = f"/p/maple/l/{ann.web.link()}{stray}"
-    assert ann.look(where).status == 200
+    assert ann.page(where).status == 200
     assert sent_to(ann.press(where))[0] == OPEN
 
 
 @pytest.mark.parametrize("stray", ["%3C", "(", "%20", '"'])
 def test_a_link_is_read_from_its_prefix_on(ann: Visitor, stray: str) -> None:
-    assert ann.look(f"/p/maple/l/{stray}{ann.web.link(workflow='portal', resource=None)}").status == 200
+    assert ann.page(f"/p/maple/l/{stray}{ann.web.link(workflow='portal', resource=None)}").status == 200
 
 
 def test_a_link_that_was_cut_is_unknown(ann: Visitor) -> None:
     token = ann.web.link()
     for cut in (token[:-1], token[3:], f"{token[:20]}.{token[20:]}"):
-        assert ann.look(f"/p/maple/l/{cut}").status == 404
+        assert ann.page(f"/p/maple/l/{cut}").status == 404
 
 
 # --- where a person can get by typing -----------------------------------------------------------------------------
@@ -113,14 +113,14 @@ def test_a_link_that_was_cut_is_unknown(ann: Visitor) -> None:
     ["/", "/p", "/p/maple/nothing", "/p/maple/sign-in/now", "/p/elm", "/p/elm/sign-in", "/P/maple/sign-in", "/p/%ff"],
 )
 def test_where_a_person_can_get_by_typing_there_is_a_page(ann: Visitor, path: str) -> None:
-    sheet = Sheet(ann.open("GET", path, headers=HTML))
-    assert (sheet.status, sheet.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
-    assert "There is no such page" in sheet.text
+    page = ShownPage(ann.open("GET", path, headers=HTML))
+    assert (page.status, page.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
+    assert "There is no such page" in page.text
 
 
 def test_an_unknown_page_of_a_practice_says_whom_to_ask(ann: Visitor) -> None:
     ann.web.service.practices.set("maple", phone="+1 555 0100", actor="cli:test")
-    assert "+1 555 0100" in Sheet(ann.open("GET", "/p/maple/nothing", headers=HTML)).text
+    assert "+1 555 0100" in ShownPage(ann.open("GET", "/p/maple/nothing", headers=HTML)).text
 
 
 @pytest.mark.parametrize("accept", ["", "application/json", "*/*", "application/problem+json, text/html;q=0.5"])
@@ -163,7 +163,7 @@ def test_a_practices_id_may_be_typed_in_any_case(ann: Visitor) -> None:
     ann.web.entropy.next_below(int(CODE))
     where = ann.press("/p/MAPLE/sign-in", email="ann@example.org").headers["Location"]
     assert where.startswith("/p/maple/code/")
-    assert Sheet(ann.press(where.replace("maple", "MAPLE"), code="271828")).status == 400
+    assert ShownPage(ann.press(where.replace("maple", "MAPLE"), code="271828")).status == 400
     assert ann.press(where.replace("maple", "Maple"), code=CODE).status_code == 303
     assert ann.signed_in
 
@@ -191,6 +191,6 @@ def test_patients_who_share_a_mailbox_can_be_told_apart(labels: list[str], shown
 def test_two_patients_of_one_name_are_shown_with_the_practices_ids(ann: Visitor) -> None:
     for patient in ("chart-7", "chart-9"):
         ann.web.house.patient(patient, "smith@example.org", label="John Smith")
-    sheet = ann.look(ann.press(ann.ask("smith@example.org"), code=CODE).headers["Location"])
-    assert "John Smith (chart-7)" in sheet.text
-    assert "John Smith (chart-9)" in sheet.text
+    page = ann.page(ann.press(ann.ask("smith@example.org"), code=CODE).headers["Location"])
+    assert "John Smith (chart-7)" in page.text
+    assert "John Smith (chart-9)" in page.text

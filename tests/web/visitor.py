@@ -1,11 +1,13 @@
-"""Somebody with a browser at the hosted pages: looks, fills in, presses. It keeps cookies as browsers do."""
+"""Somebody with a browser at the hosted pages, which keeps cookies; and what a page shows."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
 
+from flask import Response
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -24,41 +26,67 @@ class Form:
     acts: list[str] = field(default_factory=list)
 
 
-class Sheet(HTMLParser):
-    """What a page shows and where it leads."""
+class ShownPage(HTMLParser):
+    """What a browser makes of an answer: what it shows and where it leads."""
 
-    def __init__(self, answer: TestResponse) -> None:
+    def __init__(self, answer: Response) -> None:
         super().__init__()
         self.status = answer.status_code
         self.headers = answer.headers
         self.html = answer.get_data(as_text=True)
+        self.elements: list[tuple[str, dict[str, str]]] = []
         self.forms: list[Form] = []
-        self.addresses: list[str] = []
-        self.scripts: list[str] = []
-        self.inline = 0
-        self.language = ""
         self._texts: list[str] = []
         self.feed(self.html)
         self.text = " ".join("".join(self._texts).split())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        said = {name: value or "" for name, value in attrs}
-        self.addresses += [said[name] for name in ("href", "src", "action") if name in said]
-        self.inline += tag == "style" or any(name.startswith("on") or name == "style" for name in said)
+        attributes = {name: value or "" for name, value in attrs}
+        self.elements.append((tag, attributes))
         match tag:
-            case "html":
-                self.language = said["lang"]
-            case "script":
-                self.scripts.append(said.get("src", "inline"))
             case "form":
-                self.forms.append(Form(said["action"]))
-            case "input" if said.get("type") != "radio":
-                self.forms[-1].fields[said["name"]] = said.get("value", "")
+                self.forms.append(Form(attributes["action"]))
+            case "input" if attributes.get("type") != "radio":
+                self.forms[-1].fields[attributes["name"]] = attributes.get("value", "")
             case "button":
-                self.forms[-1].acts.append(said.get("value", ""))
+                self.forms[-1].acts.append(attributes.get("value", ""))
 
     def handle_data(self, data: str) -> None:
         self._texts.append(data)
+
+    def all(self, tag: str, **wanted: str) -> list[dict[str, str]]:
+        """The attributes of each element with this tag and these attributes."""
+        return [
+            attributes for name, attributes in self.elements if name == tag and wanted.items() <= attributes.items()
+        ]
+
+    def buttons(self) -> list[str]:
+        return [re.sub(r"<[^>]*>.*", "", text) for text in re.findall(r"<button[^>]*>(.*?)</button>", self.html)]
+
+    @property
+    def addresses(self) -> list[str]:
+        return [
+            attributes[name]
+            for _, attributes in self.elements
+            for name in ("href", "src", "action")
+            if name in attributes
+        ]
+
+    @property
+    def scripts(self) -> list[str]:
+        return [attributes.get("src", "inline") for attributes in self.all("script")]
+
+    @property
+    def inline(self) -> int:
+        """How many elements have style or script of their own."""
+        return sum(
+            tag == "style" or any(name.startswith("on") or name == "style" for name in attributes)
+            for tag, attributes in self.elements
+        )
+
+    @property
+    def language(self) -> str:
+        return self.all("html")[0]["lang"]
 
     @property
     def acts(self) -> list[str]:
@@ -85,12 +113,12 @@ class Visitor:
         headers = {**self.headers, **more.pop("headers", {})}
         return self.client.open(path, method=method, headers=headers, **more)
 
-    def look(self, path: str) -> Sheet:
-        return Sheet(self.open("GET", path))
+    def page(self, path: str) -> ShownPage:
+        return ShownPage(self.open("GET", path))
 
-    def press(self, path: str, act: str = "", sheet: Sheet | None = None, **typed: str) -> TestResponse:
-        """Look at a page (unless it is given), fill in, press the button `act`."""
-        form = (sheet or self.look(path)).form(act)
+    def press(self, path: str, act: str = "", page: ShownPage | None = None, **typed: str) -> TestResponse:
+        """Load the page (unless it is given), fill in, press the button `act`."""
+        form = (page or self.page(path)).form(act)
         fields = {**form.fields, **typed} | ({"act": act} if act else {})
         return self.post(path if form.action.startswith("?") else form.action, fields)
 

@@ -17,6 +17,7 @@ from flask import Response
 
 from authsvc.errors import LinkGone, LinkUnknown
 from authsvc.model import Client, LinkView
+from authsvc.text import ACCESS_LINK_TOKEN, LINK_TOKEN
 from authsvc.web.context import current_service, see_other
 from authsvc.web.oauth.authorization_response import origin, with_query
 from authsvc.web.pages.page_request import PageRequest
@@ -26,7 +27,7 @@ from authsvc.web.pages.pending_sign_in import SignInStart, begin, set_idempotenc
 
 RESENDABLE = ("expired", "used_up")
 
-_TOKEN = re.compile(r"ala?_[A-Za-z0-9_-]{43}")
+_TOKEN = re.compile(rf"(?:{LINK_TOKEN}|{ACCESS_LINK_TOKEN})[A-Za-z0-9_-]{{43}}")
 
 
 @page_view(session_bound=False)

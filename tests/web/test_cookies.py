@@ -11,7 +11,7 @@ from authsvc.web.browser.cookies import PENDING_BYTES, BrowserCookies
 from tests.web.conftest import Web
 from tests.web.every_page import APP
 from tests.web.relying import OPEN, Party, party
-from tests.web.visitor import CODE, SIGN_IN, Sheet, Visitor
+from tests.web.visitor import CODE, SIGN_IN, ShownPage, Visitor
 
 HEADER_BYTES = 8190  # the longest header that gunicorn takes
 
@@ -52,7 +52,7 @@ def test_by_https_no_other_host_can_set_our_cookies(build: Callable[..., Web]) -
     ann = Visitor(web)
 
     def send(path: str, **fields: str) -> Any:
-        csrf = Sheet(ann.open("GET", path, base_url="https://auth.example.org")).csrf
+        csrf = ShownPage(ann.open("GET", path, base_url="https://auth.example.org")).csrf
         return ann.open("POST", path, data={"csrf": csrf, **fields}, base_url="https://auth.example.org")
 
     web.entropy.next_below(int(CODE))
@@ -88,7 +88,7 @@ def test_attack_a_tossed_cookie_beside_ours_is_not_believed_nor_is_ours(ann: Vis
 
 
 def test_attack_a_tossed_browser_id_makes_forms_worthless(ann: Visitor) -> None:
-    csrf, mine = ann.look(SIGN_IN).csrf, jar(ann)
+    csrf, mine = ann.page(SIGN_IN).csrf, jar(ann)
     answer = bare(
         ann.web,
         "POST",
@@ -138,7 +138,7 @@ def test_any_number_of_tabs_may_ask_and_the_four_newest_work(ann: Visitor) -> No
         ann.web.house.patient(f"q{number}", f"q{number}@example.org")
         pages.append(ann.ask(f"q{number}@example.org"))
         ann.web.clock.advance_s(1)
-    assert [ann.look(page).status for page in pages] == [410, 410, 200, 200, 200, 200]
+    assert [ann.page(page).status for page in pages] == [410, 410, 200, 200, 200, 200]
     assert ann.press(pages[3], code=CODE).status_code == 303
 
 
@@ -151,7 +151,7 @@ def test_whatever_a_browser_collects_fits_into_a_header(ann: Visitor) -> None:
             answer = ann.press(f"/p/practice-{number}/sign-in", email=f"{_}{longest[1:]}")
             assert answer.status_code == 303
             assert len(jar(ann)) < PENDING_BYTES + 200 < HEADER_BYTES / 2
-    assert ann.look(answer.headers["Location"]).status == 200
+    assert ann.page(answer.headers["Location"]).status == 200
 
 
 def test_the_sign_in_of_a_practice_named_like_a_page_is_never_thrown_out(ann: Visitor) -> None:
@@ -176,7 +176,7 @@ def test_what_waits_is_sealed(ann: Visitor) -> None:
     assert value.startswith("v1.")
     assert "ann" not in value
     ann.plant(f"authsvc-maple-{where.rsplit('/', 1)[1]}", value[:-1] + ("A" if value[-1] != "A" else "B"))
-    assert ann.look(where).status == 410
+    assert ann.page(where).status == 410
 
 
 # --- forms --------------------------------------------------------------------------------------------------------
@@ -203,14 +203,14 @@ def pages(ann: Visitor) -> dict[str, tuple[str, dict[str, str]]]:
 def test_attack_a_form_that_this_browser_was_never_shown_does_nothing(ann: Visitor, name: str, forged: str) -> None:
     path, fields = pages(ann)[name]
     tokens = {
-        "other-browser": Visitor(ann.web).look(SIGN_IN).csrf,
-        "other-practice": ann.look("/p/oak/sign-in").csrf,
+        "other-browser": Visitor(ann.web).page(SIGN_IN).csrf,
+        "other-practice": ann.page("/p/oak/sign-in").csrf,
     }
     mails, cookies, audit = len(ann.web.house.outbox()), ann.cookies(), len(ann.web.house.events())
     sent = fields if forged == "missing" else {**fields, "csrf": tokens.get(forged, forged)}
     answer = ann.post(path, sent)
     assert answer.status_code == 403
-    assert "Please try once more" in Sheet(answer).text
+    assert "Please try once more" in ShownPage(answer).text
     assert (len(ann.web.house.outbox()), ann.cookies(), len(ann.web.house.events())) == (mails, cookies, audit)
     assert "Set-Cookie" not in answer.headers
 
@@ -231,25 +231,25 @@ def test_attack_a_form_that_this_browser_was_never_shown_does_nothing(ann: Visit
 def test_attack_a_form_sent_from_another_site_does_nothing(ann: Visitor, headers: dict[str, str]) -> None:
     every = pages(ann)
     for path, fields in every.values():
-        csrf = ann.look(path).csrf
+        csrf = ann.page(path).csrf
         assert ann.post(path, {**fields, "csrf": csrf}, **headers).status_code == 403
     assert not ann.signed_in
     assert f"authsvc_forms_refused_total {len(every)}.0" in ann.web.service.metrics.render()[0].decode()
 
 
 def test_our_own_origin_and_browsers_that_say_nothing_are_let_through_by_the_token(ann: Visitor) -> None:
-    fields = {"csrf": ann.look(SIGN_IN).csrf, "email": "ann@example.org"}
+    fields = {"csrf": ann.page(SIGN_IN).csrf, "email": "ann@example.org"}
     assert ann.post(SIGN_IN, fields, Origin="http://127.0.0.1:8080").status_code == 303
     assert ann.open("POST", SIGN_IN, data=fields).status_code == 303
 
 
 def test_attack_a_browser_without_an_id_can_send_nothing(ann: Visitor) -> None:
-    csrf = ann.look(SIGN_IN).csrf
+    csrf = ann.page(SIGN_IN).csrf
     assert bare(ann.web, "POST", SIGN_IN, "", data={"csrf": csrf, "email": "ann@example.org"}).status_code == 403
 
 
 def test_what_is_no_form_of_ours_is_nothing(ann: Visitor) -> None:
-    csrf = ann.look(SIGN_IN).csrf
+    csrf = ann.page(SIGN_IN).csrf
     twice = f"csrf={csrf}&csrf={csrf}&email=ann%40example.org"
     kind = "application/x-www-form-urlencoded"
     assert ann.open("POST", SIGN_IN, data=twice, content_type=kind).status_code == 403
@@ -277,7 +277,7 @@ def test_attack_a_forged_host_gets_into_no_page_redirect_or_cookie(ann: Visitor)
     signed_in.sign_in()
     for name, (path, fields) in every.items():
         browser = signed_in if name in ("session", "sign-out") else ann
-        csrf, cookie = browser.look(path).csrf, jar(browser)
+        csrf, cookie = browser.page(path).csrf, jar(browser)
         for query in ("", f"?{Party(ann.web).query()}", "?ui_locales=es"):
             shown = bare(ann.web, "GET", path + query, cookie, headers=forged)
             assert "evil" not in shown.get_data(as_text=True) + str(shown.headers)
@@ -295,9 +295,9 @@ def test_below_a_path_every_address_is_below_it_too(build: Callable[..., Web]) -
     web.house.patient()
     ann = Visitor(web)
     https = "https://www.example.org"
-    sheet = Sheet(ann.open("GET", "/auth/p/maple/sign-in", base_url=https))
-    assert all(address.startswith(("/auth/", "?")) for address in sheet.addresses)
-    fields = {"csrf": sheet.csrf, "email": "ann@example.org"}
+    page = ShownPage(ann.open("GET", "/auth/p/maple/sign-in", base_url=https))
+    assert all(address.startswith(("/auth/", "?")) for address in page.addresses)
+    fields = {"csrf": page.csrf, "email": "ann@example.org"}
     answer = ann.open("POST", "/auth/p/maple/sign-in", data=fields, base_url=https)
     assert answer.headers["Location"].startswith("/auth/p/maple/code/")
     assert ann.open("GET", answer.headers["Location"], base_url=https).status_code == 200

@@ -6,7 +6,7 @@ import pytest
 
 from tests.web.conftest import Web
 from tests.web.relying import party, sent_to
-from tests.web.visitor import SIGN_IN, Sheet, Visitor, everything
+from tests.web.visitor import SIGN_IN, ShownPage, Visitor, everything
 
 SESSION, STATE, SIGN_OUT = "/p/maple/session", "/p/maple/session/state", "/p/maple/sign-out"
 
@@ -32,20 +32,20 @@ def elsewhere(ann: Visitor) -> Visitor:
 
 def test_the_page_shows_who_is_signed_in_since_when_and_where_else(ann: Visitor) -> None:
     elsewhere(ann)
-    sheet = ann.look(SESSION)
-    assert sheet.status == 200
+    page = ann.page(SESSION)
+    assert page.status == 200
     for told in ("Ann", "a•••@e•••.org", "In this browser", "In another browser", "Jan 7, 2030, 9:00", "30 minutes"):
-        assert told in sheet.text
-    assert sheet.acts == ["extend", "", "extend", "end"]
+        assert told in page.text
+    assert page.acts == ["extend", "", "extend", "end"]
 
 
 def test_one_script_of_our_own_runs_on_this_page_alone(ann: Visitor) -> None:
-    sheet = ann.look(SESSION)
-    assert [script.startswith("/static/session-") for script in sheet.scripts] == [True]
-    assert "script-src 'self'; connect-src 'self'" in sheet.headers["Content-Security-Policy"]
-    assert ann.open("GET", sheet.scripts[0]).status_code == 200
+    page = ann.page(SESSION)
+    assert [script.startswith("/static/session-") for script in page.scripts] == [True]
+    assert "script-src 'self'; connect-src 'self'" in page.headers["Content-Security-Policy"]
+    assert ann.open("GET", page.scripts[0]).status_code == 200
     for path in (SIGN_OUT, "/p/maple/signed-out"):
-        other = ann.look(path)
+        other = ann.page(path)
         assert other.scripts == []
         assert "script-src" not in other.headers["Content-Security-Policy"]
 
@@ -87,11 +87,11 @@ def test_the_state_is_never_kept_and_told_to_this_browser_alone(ann: Visitor) ->
 
 
 def test_with_the_store_away_nobody_is_told_to_be_signed_out(ann: Visitor) -> None:
-    sheet = ann.look(SIGN_OUT)
+    page = ann.page(SIGN_OUT)
     ann.web.stop_the_store()
     for path in (SESSION, STATE, SIGN_OUT):
         assert ann.open("GET", path).status_code == 503
-    answer = ann.press(SIGN_OUT, sheet=sheet)
+    answer = ann.press(SIGN_OUT, page=page)
     assert answer.status_code == 503
     assert "Set-Cookie" not in answer.headers
     assert ann.cookies()["authsvc-maple"]
@@ -121,7 +121,7 @@ def test_attack_nobody_elses_sign_in_is_ended(ann: Visitor) -> None:
     ben = Visitor(ann.web)
     ben.sign_in("ben@example.org")
     sid = ben.cookies()["authsvc-maple"].partition(".")[0]
-    csrf = ann.look(SESSION).csrf
+    csrf = ann.page(SESSION).csrf
     for named in (sid, "", "x", f"{sid}\n", "*"):
         assert ann.post(SESSION, {"csrf": csrf, "act": "end", "sid": named}).status_code == 303
     assert ben.signed_in
@@ -136,7 +136,7 @@ def test_signing_out_ends_the_sign_in_and_what_its_clients_have(ann: Visitor) ->
     _, said = sent_to(ann.open("GET", f"/oauth2/authorize?{app.query()}"))
     tokens = app.redeem(said["code"]).json
     stolen = ann.cookies()["authsvc-maple"]
-    assert "Do you want to sign out?" in ann.look(SIGN_OUT).text
+    assert "Do you want to sign out?" in ann.page(SIGN_OUT).text
     answer = ann.press(SIGN_OUT)
     assert sent_to(answer) == ("/p/maple/signed-out", {})
     assert answer.headers["Clear-Site-Data"] == '"cache"'
@@ -153,34 +153,34 @@ def test_the_button_of_the_session_page_signs_out_too(ann: Visitor) -> None:
 
 
 def test_the_back_button_after_sign_out_shows_nothing(ann: Visitor) -> None:
-    sheet = ann.look(SESSION)
-    assert sheet.headers["Cache-Control"] == "no-store"  # so that going back asks again
+    page = ann.page(SESSION)
+    assert page.headers["Cache-Control"] == "no-store"  # so that going back asks again
     ann.press(SIGN_OUT)
     again = ann.open("GET", SESSION)
     assert sent_to(again)[0] == SIGN_IN
-    assert "Ann" not in ann.look(SIGN_IN).text
-    assert sent_to(ann.press(SESSION, "extend", sheet))[0] == SIGN_IN
+    assert "Ann" not in ann.page(SIGN_IN).text
+    assert sent_to(ann.press(SESSION, "extend", page))[0] == SIGN_IN
     assert not ann.signed_in
 
 
 def test_a_second_press_on_sign_out_is_as_good_as_the_first(ann: Visitor) -> None:
-    sheet = ann.look(SIGN_OUT)
+    page = ann.page(SIGN_OUT)
     for _ in range(2):
-        assert sent_to(ann.press(SIGN_OUT, sheet=sheet))[0] == "/p/maple/signed-out"
+        assert sent_to(ann.press(SIGN_OUT, page=page))[0] == "/p/maple/signed-out"
     assert sent_to(ann.open("GET", SIGN_OUT))[0] == "/p/maple/signed-out"
 
 
 def test_a_sign_in_that_has_ended_is_forgotten_by_the_browser_when_it_signs_out(ann: Visitor) -> None:
-    sheet = ann.look(SIGN_OUT)
+    page = ann.page(SIGN_OUT)
     ann.web.clock.advance_s(1801)
     assert sent_to(ann.open("GET", SIGN_OUT))[0] == "/p/maple/signed-out"
     assert "authsvc-maple" in ann.cookies()
-    ann.press(SIGN_OUT, sheet=sheet)
+    ann.press(SIGN_OUT, page=page)
     assert "authsvc-maple" not in ann.cookies()
 
 
 def test_attack_a_form_on_another_site_signs_nobody_out(ann: Visitor) -> None:
-    csrf = ann.look(SIGN_OUT).csrf
+    csrf = ann.page(SIGN_OUT).csrf
     assert ann.post(SIGN_OUT, {"csrf": csrf}, **{"Sec-Fetch-Site": "cross-site"}).status_code == 403
     assert ann.post(SIGN_OUT, {"csrf": csrf}, Origin="https://evil.example").status_code == 403
     assert ann.post(SIGN_OUT, {}).status_code == 403
@@ -193,10 +193,10 @@ def test_attack_a_form_on_another_site_signs_nobody_out(ann: Visitor) -> None:
 
 def test_attack_a_form_shown_before_somebody_else_signed_in_ends_nothing_of_theirs(ann: Visitor) -> None:
     ann.web.house.patient("p2", "ben@example.org")
-    old = ann.look(SIGN_OUT)
+    old = ann.page(SIGN_OUT)
     ann.sign_in("ben@example.org", party(ann.web).query(prompt="select_account"))
-    sheet = Sheet(ann.press(SIGN_OUT, sheet=old))
-    assert (sheet.status, sheet.acts) == (403, [])
+    page = ShownPage(ann.press(SIGN_OUT, page=old))
+    assert (page.status, page.acts) == (403, [])
     assert ann.signed_in
 
 
@@ -213,15 +213,15 @@ def test_attack_a_form_shown_before_somebody_else_signed_in_ends_nothing_of_thei
 )
 def test_pages_behind_a_redirect_tell_and_keep_nothing(web: Web, path: str, told: str) -> None:
     ann = Visitor(web)
-    sheet = ann.look(f"{path}?ui_locales=en")
-    assert told in sheet.text
-    assert "Set-Cookie" not in sheet.headers
-    assert sheet.headers["Cache-Control"] == "no-store"
-    assert ann.look(f"{path}?ui_locales=es").language == "es"
+    page = ann.page(f"{path}?ui_locales=en")
+    assert told in page.text
+    assert "Set-Cookie" not in page.headers
+    assert page.headers["Cache-Control"] == "no-store"
+    assert ann.page(f"{path}?ui_locales=es").language == "es"
     answer = ann.open("POST", path)
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
-    assert ann.look(path.replace("maple", "elm")).status == 404
+    assert ann.page(path.replace("maple", "elm")).status == 404
 
 
 def test_whoever_is_signed_out_can_sign_in_again(web: Web) -> None:
-    assert any(address.startswith(SIGN_IN) for address in Visitor(web).look("/p/maple/signed-out").addresses)
+    assert any(address.startswith(SIGN_IN) for address in Visitor(web).page("/p/maple/signed-out").addresses)

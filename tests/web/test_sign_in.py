@@ -14,7 +14,7 @@ from authsvc.errors import Unavailable
 from authsvc.flows.authorization_codes import AuthorizationCodes
 from tests.web.conftest import Web
 from tests.web.relying import CALLBACK, Party, party, press, sent_to
-from tests.web.visitor import CODE, SIGN_IN, Sheet, Visitor, everything
+from tests.web.visitor import CODE, SIGN_IN, ShownPage, Visitor, everything
 
 PORTAL = "https://portal.maple.example/"
 
@@ -33,37 +33,37 @@ def wrong_code(visitor: Visitor, where: str, code: str = "271828") -> TestRespon
     return visitor.press(where, code=code)
 
 
-# --- after a slip -------------------------------------------------------------------------------------------------
+# --- after a mistake -------------------------------------------------------------------------------------------------
 
 
 def test_whatever_was_wrong_is_said_after_a_redirect_once_and_to_this_browser_alone(ann: Visitor) -> None:
     where = ann.ask()
-    csrf = ann.look(where).csrf
+    csrf = ann.page(where).csrf
     posted = ann.open("POST", where, data={"csrf": csrf, "code": "271828"})
     assert (posted.status_code, posted.headers["Location"]) == (303, where.removesuffix("?"))
     thief = Visitor(ann.web)
     for name, value in ann.cookies().items():
         if name != "authsvc":
             thief.plant(name, value)
-    assert thief.look(where).status == 410
+    assert thief.page(where).status == 410
     assert ann.open("HEAD", where).status_code == 200  # a look ahead leaves it to be said
-    said = ann.look(where)
+    said = ann.page(where)
     assert (said.status, "4 tries left" in said.text) == (400, True)
-    again = ann.look(where)
+    again = ann.page(where)
     assert (again.status, "tries left" in again.text) == (200, False)
 
 
-def test_a_slip_that_nobody_came_for_is_forgotten(ann: Visitor) -> None:
+def test_a_flash_that_nobody_came_for_is_forgotten(ann: Visitor) -> None:
     where = ann.ask()
-    ann.open("POST", where, data={"csrf": ann.look(where).csrf, "code": "271828"})
+    ann.open("POST", where, data={"csrf": ann.page(where).csrf, "code": "271828"})
     ann.web.clock.advance_s(60)
-    assert ann.look(where).status == 200
+    assert ann.page(where).status == 200
 
 
-def test_attack_a_slip_of_one_page_says_nothing_on_another(ann: Visitor) -> None:
+def test_attack_a_flash_of_one_page_shows_nothing_on_another(ann: Visitor) -> None:
     where = ann.ask()
-    ann.open("POST", where, data={"csrf": ann.look(where).csrf, "code": "271828"})
-    assert "tries left" not in ann.look(SIGN_IN).text
+    ann.open("POST", where, data={"csrf": ann.page(where).csrf, "code": "271828"})
+    assert "tries left" not in ann.page(SIGN_IN).text
 
 
 def test_what_is_too_long_to_be_kept_is_said_at_once(ann: Visitor) -> None:
@@ -71,7 +71,7 @@ def test_what_is_too_long_to_be_kept_is_said_at_once(ann: Visitor) -> None:
         label = f"A child with a long name, number {number}"
         ann.web.house.patient(f"child{number:02}", "ann@example.org", label=label)
     where = ann.press(ann.ask(), code=CODE).headers["Location"]
-    posted = ann.open("POST", where, data={"csrf": ann.look(where).csrf, "patient": ""})
+    posted = ann.open("POST", where, data={"csrf": ann.page(where).csrf, "patient": ""})
     assert (posted.status_code, "number 59" in posted.get_data(as_text=True)) == (400, True)
 
 
@@ -80,20 +80,20 @@ def test_what_is_too_long_to_be_kept_is_said_at_once(ann: Visitor) -> None:
 
 def test_an_address_and_a_code_sign_in(ann: Visitor) -> None:
     where = ann.ask()
-    assert "ann@" in ann.look(where).text
+    assert "ann@" in ann.page(where).text
     answer = ann.press(where, code=CODE)
     assert sent_to(answer) == ("/p/maple/session", {})
     assert ann.signed_in
-    assert "Ann" in ann.look("/p/maple/session").text
+    assert "Ann" in ann.page("/p/maple/session").text
 
 
 def test_without_a_request_it_leads_on_to_the_practices_portal(ann: Visitor) -> None:
     ann.web.service.practices.set("maple", portal_url=PORTAL, actor="cli:test")
     assert ann.sign_in().headers["Location"] == PORTAL
-    policy = ann.look(SIGN_IN.replace("maple", "oak")).headers["Content-Security-Policy"]
+    policy = ann.page(SIGN_IN.replace("maple", "oak")).headers["Content-Security-Policy"]
     assert "form-action 'self';" in policy
     ann.press("/p/maple/sign-out")
-    assert f"form-action 'self' {PORTAL[:-1]};" in ann.look(SIGN_IN).headers["Content-Security-Policy"]
+    assert f"form-action 'self' {PORTAL[:-1]};" in ann.page(SIGN_IN).headers["Content-Security-Policy"]
 
 
 def test_a_request_leads_back_to_its_client_with_a_code(ann: Visitor, app: Party) -> None:
@@ -112,7 +112,7 @@ def test_the_request_is_carried_along_in_every_address_of_the_way(ann: Visitor, 
     for where in (code_page, who_page):
         asked = parse_qs(urlsplit(where).query)
         assert (asked["client_id"], asked["state"]) == (["app"], ["st4te"])
-        policy = ann.look(where).headers["Content-Security-Policy"]
+        policy = ann.page(where).headers["Content-Security-Policy"]
         assert f"form-action 'self' {CALLBACK.rpartition('/')[0]};" in policy
     assert sent_to(ann.press(who_page, patient="p2"))[0] == CALLBACK
 
@@ -139,26 +139,26 @@ def test_leading_zeros_are_part_of_the_code(ann: Visitor) -> None:
 def test_what_cannot_be_a_code_costs_no_attempt(ann: Visitor) -> None:
     where = ann.ask()
     for typed in ("", "31415", "3141592", "abcdef", "١٢٣٤٥٦", "²²²²²²", "9" * 100):
-        sheet = Sheet(ann.press(where, code=typed))
-        assert sheet.status == 400
-        assert "A code has six digits" in sheet.text
-    assert "4 tries left" in Sheet(wrong_code(ann, where)).text
+        page = ShownPage(ann.press(where, code=typed))
+        assert page.status == 400
+        assert "A code has six digits" in page.text
+    assert "4 tries left" in ShownPage(wrong_code(ann, where)).text
 
 
 def test_a_wrong_code_says_how_often_it_may_still_be_tried_and_then_starts_again_with_one_button(ann: Visitor) -> None:
     where = ann.ask()
     for left in ("4 tries", "3 tries", "2 tries", "1 try"):
-        sheet = Sheet(wrong_code(ann, where))
-        assert sheet.status == 400
-        assert f"You have {left} left" in sheet.text
-        assert sheet.form().fields.keys() == {"csrf", "code"}
-    sheet = Sheet(wrong_code(ann, where))
-    assert (sheet.status, sheet.acts) == (410, ["again"])
-    assert Sheet(ann.press(where, code=CODE)).status == 410  # the right one comes too late
+        page = ShownPage(wrong_code(ann, where))
+        assert page.status == 400
+        assert f"You have {left} left" in page.text
+        assert page.form().fields.keys() == {"csrf", "code"}
+    page = ShownPage(wrong_code(ann, where))
+    assert (page.status, page.acts) == (410, ["again"])
+    assert ShownPage(ann.press(where, code=CODE)).status == 410  # the right one comes too late
     ann.web.entropy.next_below(161803)
-    again = ann.press(where, "again", sheet).headers["Location"]
+    again = ann.press(where, "again", page).headers["Location"]
     assert again != where
-    assert "ann@" in ann.look(again).text
+    assert "ann@" in ann.page(again).text
     assert ann.press(again, code="161803").status_code == 303
     assert not [name for name in ann.cookies() if name.startswith("authsvc-maple-")]
 
@@ -166,26 +166,26 @@ def test_a_wrong_code_says_how_often_it_may_still_be_tried_and_then_starts_again
 def test_a_sign_in_that_took_too_long_starts_again_from_the_first_page(ann: Visitor, app: Party) -> None:
     where = ann.ask(query=app.query())
     ann.web.clock.advance_s(1800)
-    sheet = ann.look(where)
-    assert (sheet.status, sheet.acts) == (410, [])
-    again = next(address for address in sheet.addresses if "/sign-in" in address)
+    page = ann.page(where)
+    assert (page.status, page.acts) == (410, [])
+    again = next(address for address in page.addresses if "/sign-in" in address)
     assert "client_id=app" in again
-    assert ann.look(again).status == 200
+    assert ann.page(again).status == 200
 
 
 def test_a_second_click_gets_the_same_sign_in(ann: Visitor, app: Party) -> None:
     where = ann.ask(query=app.query())
-    sheet = ann.look(where)
+    page = ann.page(where)
     early = Visitor(ann.web)  # the second request leaves before the first answer has come
     for name, value in ann.cookies().items():
         early.plant(name, value)
-    first = ann.press(where, sheet=sheet, code=CODE)
-    second = early.press(where, sheet=sheet, code=CODE)
+    first = ann.press(where, page=page, code=CODE)
+    second = early.press(where, page=page, code=CODE)
     assert first.headers.getlist("Set-Cookie")[0] == second.headers.getlist("Set-Cookie")[0]
-    late = ann.press(where, sheet=sheet, code=CODE)  # and this one after it
+    late = ann.press(where, page=page, code=CODE)  # and this one after it
     assert sent_to(late)[0] == CALLBACK
     ann.web.clock.advance_s(6)
-    last = ann.press(where, sheet=sheet, code=CODE)
+    last = ann.press(where, page=page, code=CODE)
     assert sent_to(last)[0] == "/oauth2/authorize"
     assert sent_to(ann.open("GET", last.headers["Location"]))[0] == CALLBACK
     assert len(ann.web.house.sessions.list(ann.web.house.act(), "p1")) == 1
@@ -196,12 +196,12 @@ def test_a_second_click_on_a_code_that_had_to_be_new_asks_for_no_other_one(
     ann: Visitor, app: Party, wish: dict[str, str]
 ) -> None:
     where = ann.ask(query=app.query(**wish))
-    sheet = ann.look(where)
-    assert sent_to(ann.press(where, sheet=sheet, code=CODE))[0] == CALLBACK
+    page = ann.page(where)
+    assert sent_to(ann.press(where, page=page, code=CODE))[0] == CALLBACK
     assert sent_to(ann.open("GET", where))[0] == "/oauth2/authorize"  # looking is no click
-    assert sent_to(ann.press(where, sheet=sheet, code=CODE))[0] == CALLBACK
+    assert sent_to(ann.press(where, page=page, code=CODE))[0] == CALLBACK
     ann.web.clock.advance_s(6)
-    asked_anew = ann.press(where, sheet=sheet, code=CODE).headers["Location"]
+    asked_anew = ann.press(where, page=page, code=CODE).headers["Location"]
     assert sent_to(ann.open("GET", asked_anew))[0] == SIGN_IN
 
 
@@ -214,7 +214,7 @@ def test_after_the_back_button_a_finished_page_leads_on(ann: Visitor) -> None:
 
 def test_the_code_is_sent_again_on_a_button_and_the_page_says_so(ann: Visitor) -> None:
     where = ann.ask()
-    early = Sheet(ann.press(where, "resend"))
+    early = ShownPage(ann.press(where, "resend"))
     assert (early.status, early.headers["Retry-After"]) == (429, "30")
     assert "on its way already" in early.text
     ann.web.clock.advance_s(31)
@@ -223,7 +223,7 @@ def test_the_code_is_sent_again_on_a_button_and_the_page_says_so(ann: Visitor) -
     answer = ann.press(where, "resend")
     assert sent_to(answer)[0] == urlsplit(where).path
     assert len(ann.web.house.outbox()) == mails + 1
-    assert "newest email" in ann.look(where).text
+    assert "newest email" in ann.page(where).text
     assert ann.press(where, code="161803").status_code == 303
 
 
@@ -234,7 +234,7 @@ def test_sending_again_comes_to_an_end_that_says_when(ann: Visitor) -> None:
         assert ann.press(where, "resend").status_code == 303
     ann.web.clock.advance_s(200)
     for _ in range(2):
-        last = Sheet(ann.press(where, "resend"))
+        last = ShownPage(ann.press(where, "resend"))
         ann.web.clock.advance_s(31)
     assert last.status == 429
     assert int(last.headers["Retry-After"]) > 30
@@ -246,9 +246,9 @@ def test_sending_again_when_nothing_can_be_sent_starts_again(ann: Visitor) -> No
     for _ in range(5):
         wrong_code(ann, where)
     ann.web.clock.advance_s(31)
-    token = {"csrf": ann.look(where).csrf, "act": "resend"}
-    sheet = Sheet(ann.post(where, token))
-    assert (sheet.status, sheet.acts) == (410, ["again"])
+    token = {"csrf": ann.page(where).csrf, "act": "resend"}
+    page = ShownPage(ann.post(where, token))
+    assert (page.status, page.acts) == (410, ["again"])
 
 
 def test_too_many_codes_from_one_network_are_refused_with_a_time(build: Any) -> None:
@@ -264,10 +264,10 @@ def test_too_many_codes_from_one_network_are_refused_with_a_time(build: Any) -> 
         web.redis.delete(*web.redis.keys("*issue-address*"))
     else:
         answers = [wrong_code(visitor, visitor.ask())]
-    sheet = Sheet(answers[-1])
-    assert sheet.status == 429
-    assert sheet.headers["Retry-After"]
-    assert "too many tries" in sheet.text
+    page = ShownPage(answers[-1])
+    assert page.status == 429
+    assert page.headers["Retry-After"]
+    assert "too many tries" in page.text
 
 
 # --- an address ---------------------------------------------------------------------------------------------------
@@ -276,21 +276,21 @@ def test_too_many_codes_from_one_network_are_refused_with_a_time(build: Any) -> 
 @pytest.mark.parametrize("typed", ["", "ann", "ann@", "@example.org", "ann@localhost", "a b@example.org"])
 def test_what_is_no_address_is_shown_again_beside_its_fault(ann: Visitor, typed: str) -> None:
     mails = len(ann.web.house.outbox())
-    sheet = Sheet(ann.press(SIGN_IN, email=typed))
-    assert sheet.status == 400
-    assert "Please type your whole email address" in sheet.text
-    assert 'aria-describedby="error"' in sheet.html
-    assert sheet.form().fields["email"] == typed.strip()
+    page = ShownPage(ann.press(SIGN_IN, email=typed))
+    assert page.status == 400
+    assert "Please type your whole email address" in page.text
+    assert 'aria-describedby="error"' in page.html
+    assert page.form().fields["email"] == typed.strip()
     assert len(ann.web.house.outbox()) == mails
 
 
 def test_an_address_asked_for_too_often_is_refused_with_a_time(ann: Visitor) -> None:
     for _ in range(5):
         ann.ask()
-    sheet = Sheet(ann.press(SIGN_IN, email="ann@example.org"))
-    assert (sheet.status, sheet.headers["Retry-After"]) == (429, "180")
-    assert "wait 3 minutes" in sheet.text
-    assert sheet.form().fields["email"] == "ann@example.org"
+    page = ShownPage(ann.press(SIGN_IN, email="ann@example.org"))
+    assert (page.status, page.headers["Retry-After"]) == (429, "180")
+    assert "wait 3 minutes" in page.text
+    assert page.form().fields["email"] == "ann@example.org"
 
 
 def test_the_mails_language_is_the_one_that_was_chosen_or_the_patients_own(ann: Visitor) -> None:
@@ -299,9 +299,9 @@ def test_the_mails_language_is_the_one_that_was_chosen_or_the_patients_own(ann: 
     )
     ann.ask()
     assert ann.web.house.mailed()["locale"] == "es"
-    assert ann.look(ann.ask()).language == "en"  # which says nothing of whose address this is
+    assert ann.page(ann.ask()).language == "en"  # which says nothing of whose address this is
     assert "ui_locales=es" in ann.ask(query="ui_locales=es")
-    assert ann.look(ann.ask(query="ui_locales=en")).language == "en"
+    assert ann.page(ann.ask(query="ui_locales=en")).language == "en"
     assert ann.web.house.mailed()["locale"] == "en"
 
 
@@ -316,29 +316,29 @@ def shared_mailbox(ann: Visitor) -> str:
 
 
 def test_a_shared_mailbox_asks_who_it_is(ann: Visitor, shared_mailbox: str) -> None:
-    sheet = ann.look(shared_mailbox)
-    assert "Ann" in sheet.text
-    assert "Ben" in sheet.text
+    page = ann.page(shared_mailbox)
+    assert "Ann" in page.text
+    assert "Ben" in page.text
     assert not ann.signed_in
     assert ann.press(shared_mailbox, patient="p2").status_code == 303
-    assert "Ben" in ann.look("/p/maple/session").text
+    assert "Ben" in ann.page("/p/maple/session").text
 
 
 @pytest.mark.parametrize("chosen", ["", "p3", "p1 p2", "../p1", "ä"])
 def test_nobody_but_those_on_the_list_can_be_chosen(ann: Visitor, shared_mailbox: str, chosen: str) -> None:
     ann.web.house.patient("p3", "cat@example.org")
-    sheet = Sheet(ann.press(shared_mailbox, patient=chosen))
-    assert sheet.status == 400
-    assert "Please choose one of these names" in sheet.text
+    page = ShownPage(ann.press(shared_mailbox, patient=chosen))
+    assert page.status == 400
+    assert "Please choose one of these names" in page.text
     assert not ann.signed_in
 
 
 def test_a_second_click_on_the_choice_gets_the_same_sign_in(ann: Visitor, shared_mailbox: str) -> None:
-    sheet, early = ann.look(shared_mailbox), Visitor(ann.web)
+    page, early = ann.page(shared_mailbox), Visitor(ann.web)
     for name, value in ann.cookies().items():
         early.plant(name, value)
-    first = ann.press(shared_mailbox, sheet=sheet, patient="p2")
-    second = early.press(shared_mailbox, sheet=sheet, patient="p2")
+    first = ann.press(shared_mailbox, page=page, patient="p2")
+    second = early.press(shared_mailbox, page=page, patient="p2")
     assert second.status_code == 303
     assert first.headers.getlist("Set-Cookie")[0] == second.headers.getlist("Set-Cookie")[0]
     assert early.signed_in
@@ -349,27 +349,27 @@ def test_a_second_click_on_the_choice_gets_the_same_sign_in(ann: Visitor, shared
 def test_attack_a_choice_that_is_made_opens_nobody_else_and_nothing_later(
     ann: Visitor, shared_mailbox: str, late_s: int
 ) -> None:
-    sheet, other = ann.look(shared_mailbox), Visitor(ann.web)
+    page, other = ann.page(shared_mailbox), Visitor(ann.web)
     for name, value in ann.cookies().items():
         other.plant(name, value)
-    ann.press(shared_mailbox, sheet=sheet, patient="p2")
+    ann.press(shared_mailbox, page=page, patient="p2")
     ann.web.clock.advance_s(late_s)
-    assert other.press(shared_mailbox, sheet=sheet, patient="p2" if late_s else "p1").status_code == 410
+    assert other.press(shared_mailbox, page=page, patient="p2" if late_s else "p1").status_code == 410
     assert not other.signed_in
 
 
 def test_a_choice_of_nobody_any_more_starts_again(ann: Visitor, shared_mailbox: str) -> None:
     for patient in ("p1", "p2"):
         ann.web.house.patient(patient, "ann@example.org", access=False)
-    sheet = ann.look(shared_mailbox)
-    assert (sheet.status, sheet.acts) == (410, ["again"])
+    page = ann.page(shared_mailbox)
+    assert (page.status, page.acts) == (410, ["again"])
 
 
 def test_a_choice_that_took_too_long_starts_again_with_one_button(ann: Visitor, shared_mailbox: str) -> None:
-    sheet = ann.look(shared_mailbox)
+    page = ann.page(shared_mailbox)
     ann.web.clock.advance_s(301)
-    assert (ann.look(shared_mailbox).status, ann.look(shared_mailbox).acts) == (410, ["again"])
-    assert Sheet(ann.press(shared_mailbox, sheet=sheet, patient="p1")).status == 410
+    assert (ann.page(shared_mailbox).status, ann.page(shared_mailbox).acts) == (410, ["again"])
+    assert ShownPage(ann.press(shared_mailbox, page=page, patient="p1")).status == 410
     assert "/code/" in ann.press(shared_mailbox, "again").headers["Location"]
 
 
@@ -377,7 +377,7 @@ def test_attack_choosing_before_the_code_leads_back_to_the_code(ann: Visitor) ->
     where = ann.ask()
     who = where.replace("/code/", "/who/")
     assert sent_to(ann.open("GET", who))[0] == where
-    assert sent_to(ann.post(who, {"csrf": ann.look(where).csrf, "patient": "p1"}))[0] == where
+    assert sent_to(ann.post(who, {"csrf": ann.page(where).csrf, "patient": "p1"}))[0] == where
     assert not ann.signed_in
 
 
@@ -390,24 +390,24 @@ def test_a_sign_in_that_is_too_old_is_renewed_without_typing_the_address(ann: Vi
     ann.web.clock.advance_s(100)
     query = app.query(max_age="60", acr_values="extra")
     assert sent_to(ann.open("GET", f"/oauth2/authorize?{query}"))[0] == SIGN_IN
-    sheet = ann.look(f"{SIGN_IN}?{query}")
-    assert "a•••@e•••.org" in sheet.text
-    assert "ann@" not in sheet.html
+    page = ann.page(f"{SIGN_IN}?{query}")
+    assert "a•••@e•••.org" in page.text
+    assert "ann@" not in page.html
     ann.web.entropy.next_below(int(CODE))
     answer = ann.press(f"{SIGN_IN}?{query}")
-    assert "ann@" not in ann.look(answer.headers["Location"]).html
+    assert "ann@" not in ann.page(answer.headers["Location"]).html
     assert sent_to(ann.press(answer.headers["Location"], code=CODE))[0] == CALLBACK
     assert ann.cookies()["authsvc-maple"] != old["authsvc-maple"]
 
 
 def test_another_address_may_be_used_unless_the_client_wants_a_certain_patient(ann: Visitor, app: Party) -> None:
     ann.sign_in()
-    sheet = ann.look(f"{SIGN_IN}?{app.query(prompt='login')}")
-    other = next(address for address in sheet.addresses if "select_account" in address)
-    assert "email" in ann.look(other).form().fields
+    page = ann.page(f"{SIGN_IN}?{app.query(prompt='login')}")
+    other = next(address for address in page.addresses if "select_account" in address)
+    assert "email" in ann.page(other).form().fields
     _, said = sent_to(ann.open("GET", f"/oauth2/authorize?{app.query()}"))
     hint = app.redeem(said["code"]).json["id_token"]
-    hinted = ann.look(f"{SIGN_IN}?{app.query(prompt='login', id_token_hint=hint)}")
+    hinted = ann.page(f"{SIGN_IN}?{app.query(prompt='login', id_token_hint=hint)}")
     assert "a•••@e•••.org" in hinted.text
     assert not [address for address in hinted.addresses if "select_account" in address]
 
@@ -422,7 +422,7 @@ def test_a_hint_of_another_patient_is_asked_for_that_patients_code_and_never_giv
     ben = Visitor(ann.web)
     ben.sign_in("ben@example.org")
     query = app.query(prompt="login", id_token_hint=hint)
-    asked = ben.look(f"{SIGN_IN}?{query}")
+    asked = ben.page(f"{SIGN_IN}?{query}")
     assert ("a•••@e•••.org" in asked.text, "email" in asked.form().fields) == (True, False)
     assert sent_to(ben.sign_in("ben@example.org", query))[1]["error"] == "login_required"
 
@@ -432,22 +432,22 @@ def test_a_hint_of_somebody_who_may_not_sign_in_shows_no_address(ann: Visitor, a
     _, said = sent_to(ann.open("GET", f"/oauth2/authorize?{app.query()}"))
     hint = app.redeem(said["code"]).json["id_token"]
     ann.web.house.patient("p1", "ann@example.org", access=False)
-    assert "email" in ann.look(f"{SIGN_IN}?{app.query(id_token_hint=hint)}").form().fields
+    assert "email" in ann.page(f"{SIGN_IN}?{app.query(id_token_hint=hint)}").form().fields
 
 
 def test_a_double_click_sends_one_mail_and_both_pages_take_its_code(ann: Visitor) -> None:
-    sheet = ann.look(SIGN_IN)
+    page = ann.page(SIGN_IN)
     ann.web.entropy.next_below(int(CODE))
-    pages = [ann.press(SIGN_IN, sheet=sheet, email="ann@example.org").headers["Location"] for _ in range(2)]
+    pages = [ann.press(SIGN_IN, page=page, email="ann@example.org").headers["Location"] for _ in range(2)]
     assert len(ann.web.house.outbox()) == 1
     assert [ann.press(page, code=CODE).status_code for page in pages] == [303, 303]
 
 
 def test_another_address_on_a_page_from_the_browsers_memory_is_a_start_of_its_own(ann: Visitor) -> None:
     ann.web.house.patient("p2", "ben@example.org", label="Ben")
-    sheet = ann.look(SIGN_IN)
+    page = ann.page(SIGN_IN)
     for email in ("ann@example.org", "ben@example.org"):
-        assert ann.press(SIGN_IN, sheet=sheet, email=email).status_code == 303
+        assert ann.press(SIGN_IN, page=page, email=email).status_code == 303
     assert len(ann.web.house.outbox()) == 2
 
 
@@ -456,12 +456,12 @@ def test_a_pressed_link_that_is_not_enough_asks_for_a_code_at_its_patients_addre
     ann = Visitor(web)
     ann.plant("authsvc", "B" * 22)
     query = app.query(login_hint=hint, acr_values="extra")
-    assert "a•••@e•••.org" in ann.look(f"{SIGN_IN}?{query}").text
+    assert "a•••@e•••.org" in ann.page(f"{SIGN_IN}?{query}").text
     web.entropy.next_below(int(CODE))
     where = ann.press(f"{SIGN_IN}?{query}").headers["Location"]
     assert sent_to(ann.press(where, code=CODE))[0] == CALLBACK
     stranger = Visitor(web)
-    assert "email" in stranger.look(f"{SIGN_IN}?{query}").form().fields
+    assert "email" in stranger.page(f"{SIGN_IN}?{query}").form().fields
 
 
 def test_a_patient_who_cannot_be_sent_a_code_is_told_to_the_client(web: Web, app: Party) -> None:
@@ -469,15 +469,15 @@ def test_a_patient_who_cannot_be_sent_a_code_is_told_to_the_client(web: Web, app
     ann = Visitor(web)
     ann.plant("authsvc", "B" * 22)
     query = app.query(login_hint=hint, acr_values="extra")
-    sheet = ann.look(f"{SIGN_IN}?{query}")
+    page = ann.page(f"{SIGN_IN}?{query}")
     act, put = web.house.act, web.house.patients.put
     began = ann.ask(query=app.query(login_hint=hint, acr_values="extra"), email="")
     put(act(), "p1", email="ann@example.org", label="", locale="", portal_access=False)
-    assert ann.press(f"{SIGN_IN}?{query}", sheet=sheet, email="").status_code == 400  # nobody is known any more
-    where, said = sent_to(ann.post(began, {"csrf": ann.look(began).csrf, "act": "again"}))
+    assert ann.press(f"{SIGN_IN}?{query}", page=page, email="").status_code == 400  # nobody is known any more
+    where, said = sent_to(ann.post(began, {"csrf": ann.page(began).csrf, "act": "again"}))
     assert (where, said["error"]) == (CALLBACK, "unmet_authentication_requirements")
     bare = urlsplit(began).path
-    assert sent_to(ann.post(bare, {"csrf": ann.look(began).csrf, "act": "again"}))[0] == "/p/maple/contact"
+    assert sent_to(ann.post(bare, {"csrf": ann.page(began).csrf, "act": "again"}))[0] == "/p/maple/contact"
 
 
 @pytest.mark.parametrize(
@@ -499,10 +499,10 @@ def test_whoever_goes_back_is_told_to_the_client(ann: Visitor, app: Party, asked
 
 
 def test_going_back_from_a_page_without_a_request_is_no_act(ann: Visitor) -> None:
-    assert "cancel" not in ann.look(SIGN_IN).acts
-    assert ann.post(SIGN_IN, {"csrf": ann.look(SIGN_IN).csrf, "act": "cancel"}).status_code == 400
+    assert "cancel" not in ann.page(SIGN_IN).acts
+    assert ann.post(SIGN_IN, {"csrf": ann.page(SIGN_IN).csrf, "act": "cancel"}).status_code == 400
     where = ann.ask()
-    assert ann.post(where, {"csrf": ann.look(where).csrf, "act": "cancel"}).status_code == 400
+    assert ann.post(where, {"csrf": ann.page(where).csrf, "act": "cancel"}).status_code == 400
 
 
 # --- attacks ------------------------------------------------------------------------------------------------------
@@ -528,14 +528,14 @@ def test_attack_an_open_redirect_by_the_request_is_a_page_that_leads_nowhere(
     ann: Visitor, app: Party, changes: dict[str, str | None]
 ) -> None:
     where = ann.ask()
-    for page in (SIGN_IN, urlsplit(where).path):
+    for path in (SIGN_IN, urlsplit(where).path):
         for method in ("GET", "POST"):
             sent = {"act": "cancel"} if method == "POST" else None
-            answer = ann.open(method, f"{page}?{app.query(**changes)}", data=sent)
+            answer = ann.open(method, f"{path}?{app.query(**changes)}", data=sent)
             assert answer.status_code == 400
             assert "Location" not in answer.headers
-            sheet = Sheet(answer)
-            assert all(address.startswith(("/", "?")) for address in sheet.addresses)
+            page = ShownPage(answer)
+            assert all(address.startswith(("/", "?")) for address in page.addresses)
             assert "evil.example" not in answer.headers["Content-Security-Policy"]
 
 
@@ -551,9 +551,9 @@ def test_attack_an_open_redirect_by_any_other_parameter_is_ignored(ann: Visitor,
 
 def test_a_request_of_another_practices_client_is_refused(ann: Visitor) -> None:
     oak = party(ann.web, "oakapp", practices=("oak",))
-    sheet = ann.look(f"{SIGN_IN}?{oak.query()}")
-    assert sheet.status == 400
-    assert "client_id" in sheet.text
+    page = ann.page(f"{SIGN_IN}?{oak.query()}")
+    assert page.status == 400
+    assert "client_id" in page.text
 
 
 def test_a_wrong_request_whose_client_is_known_goes_back_to_it(ann: Visitor, app: Party) -> None:
@@ -562,15 +562,15 @@ def test_a_wrong_request_whose_client_is_known_goes_back_to_it(ann: Visitor, app
 
 
 def test_an_address_that_cannot_be_read_is_refused(ann: Visitor) -> None:
-    assert ann.look(f"{SIGN_IN}?client_id=%ff").status == 400
+    assert ann.page(f"{SIGN_IN}?client_id=%ff").status == 400
 
 
 def test_attack_a_code_typed_in_another_browser_is_worth_nothing(ann: Visitor) -> None:
     where = ann.ask()
     thief = Visitor(ann.web)
-    sheet = thief.look(where)
-    assert sheet.status == 410
-    csrf = thief.look(SIGN_IN).csrf
+    page = thief.page(where)
+    assert page.status == 410
+    csrf = thief.page(SIGN_IN).csrf
     assert thief.post(where, {"csrf": csrf, "code": CODE}).status_code == 410
     # Even with the sealed cookie stolen: it opens for the browser that it was given to.
     name = next(name for name in ann.cookies() if name.startswith("authsvc-maple-"))
@@ -585,9 +585,9 @@ def test_attack_a_waiting_sign_in_moved_to_another_page_or_practice_does_not_ope
     sealed = ann.cookies()[f"authsvc-maple-{page}"]
     ann.plant("authsvc-maple-AAAAAAAA", sealed)
     ann.plant(f"authsvc-oak-{page}", sealed)
-    assert ann.look("/p/maple/code/AAAAAAAA").status == 410
-    assert ann.look(f"/p/oak/code/{page}").status == 410
-    assert ann.look(where).status == 200
+    assert ann.page("/p/maple/code/AAAAAAAA").status == 410
+    assert ann.page(f"/p/oak/code/{page}").status == 410
+    assert ann.page(where).status == 200
 
 
 def test_attack_a_planted_sign_in_is_replaced_and_dead_afterwards(web: Web) -> None:
@@ -599,7 +599,7 @@ def test_attack_a_planted_sign_in_is_replaced_and_dead_afterwards(web: Web) -> N
     where = ann.ask(query=party(web).query(prompt="select_account"))
     assert ann.press(where, code=CODE).status_code == 303
     assert ann.cookies()["authsvc-maple"] != planted
-    assert "Ann" in ann.look("/p/maple/session").text
+    assert "Ann" in ann.page("/p/maple/session").text
     assert not mallory.signed_in
 
 
@@ -615,9 +615,9 @@ def test_signing_in_anew_ends_the_sign_in_before(ann: Visitor, app: Party) -> No
 
 def test_a_page_that_we_never_named_is_not_found(ann: Visitor) -> None:
     for path in ("/p/maple/code/x", "/p/maple/who/AAAAAAAAA", "/p/elm/sign-in", "/p/-/session"):
-        sheet = ann.look(path)
-        assert sheet.status == 404
-        assert "There is no such page" in sheet.text
+        page = ann.page(path)
+        assert page.status == 404
+        assert "There is no such page" in page.text
 
 
 @pytest.mark.parametrize("path", [SIGN_IN, "/p/maple/code/AAAAAAAA", "/p/maple/who/AAAAAAAA", "/p/maple/session"])
@@ -698,7 +698,7 @@ def test_known_unknown_and_locked_addresses_are_told_and_cost_the_same(
         web.redis.delete(*web.redis.keys("*-network*"))
         counted.clear()
         visitor = Visitor(web)
-        csrf = visitor.look(SIGN_IN).csrf
+        csrf = visitor.page(SIGN_IN).csrf
         web.entropy.next_below(int(CODE))
         answer = visitor.post(SIGN_IN, {"csrf": csrf, "email": f"{who}@example.org"})
         where = answer.headers["Location"]
@@ -719,7 +719,7 @@ def test_known_unknown_and_locked_addresses_are_told_and_cost_the_same(
 
 def test_with_the_store_away_nobody_is_told_that_they_are_signed_out(ann: Visitor) -> None:
     where = ann.ask()
-    csrf = ann.look(where).csrf
+    csrf = ann.page(where).csrf
     ann.web.stop_the_store()
     for answer in (
         ann.post(where, {"csrf": csrf, "code": CODE}),
