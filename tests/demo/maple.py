@@ -139,7 +139,7 @@ def mailed(maple: Maple, workflow: str, patient: str, resource: str | None = Non
         and form.fields["workflow"] == workflow
         and form.fields.get("resource") == resource
     )
-    assert form.buttons == [words[workflow]]
+    assert [button.words for button in form.buttons] == [words[workflow]]
     answer = desk.request("POST", form.action, form.fields)
     assert (answer.status, answer.header("Location")) == (303, "/billing")
     assert f"is on its way to {maple.records.people[patient].name}" in desk.open("/billing").text

@@ -8,84 +8,34 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from html.parser import HTMLParser
 from http.cookies import SimpleCookie
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from flask import Flask
 
+from tests.harness.html import Form, HtmlPage
+
 Answer = tuple[int, list[tuple[str, str]], bytes]
 Transport = Callable[[str, str, dict[str, str], bytes], Answer]
 
 
-@dataclass
-class Form:
-    method: str
-    action: str
-    fields: dict[str, str] = field(default_factory=dict)
-    buttons: list[str] = field(default_factory=list)
-    acts: dict[str, dict[str, str]] = field(default_factory=dict)  # what a button sends itself, by its words
-
-
-class Page(HTMLParser):
-    """One answer: status, headers, address, the method it came by, and what its HTML holds."""
+class Page(HtmlPage):
+    """One answer: status, headers, address, the method it came by, and what its HTML holds. `text` is what is seen."""
 
     def __init__(self, url: str, answer: Answer, method: str = "GET") -> None:
-        super().__init__()
         self.url, self.method = url, method
         self.status, self.headers, raw = answer
-        self.html = raw.decode()
-        self.text = ""
-        self.forms: list[Form] = []
-        self.links: dict[str, str] = {}
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self._open: list[str] = []
-        self._href = ""
-        self._words = ""
-        self._act: dict[str, str] = {}
-        self.feed(self.html)
-        self.text = " ".join(self.text.split())
+        super().__init__(raw.decode())
+        self.text = self.visible_text
 
     def header(self, name: str) -> str:
         return ", ".join(value for key, value in self.headers if key.lower() == name.lower())
 
     def form(self, words: str) -> Form:
         """The form whose button begins with these words."""
-        found = [form for form in self.forms if any(button.startswith(words) for button in form.buttons)]
-        assert len(found) >= 1, f"no button {words!r} on {self.url} ({self.status}): {self.text[:400]}"
-        return found[0]
-
-    def element(self, element_id: str) -> dict[str, str]:
-        return next(attrs for _, attrs in self.elements if attrs.get("id") == element_id)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
-        self.elements.append((tag, given))
-        if tag == "form":
-            self.forms.append(Form(given.get("method", "get").upper(), given.get("action", "")))
-        elif tag == "input" and self.forms and "name" in given and given.get("type") not in ("radio",):
-            self.forms[-1].fields[given["name"]] = given.get("value", "")
-        elif tag in ("a", "button"):
-            self._href, self._words = given.get("href", ""), ""
-            self._act = {given["name"]: given.get("value", "")} if "name" in given else {}
-        if tag in ("title", "style"):
-            self._open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        words = " ".join(self._words.split())
-        if tag == "a":
-            self.links[words] = self._href
-        elif tag == "button":
-            self.forms[-1].buttons.append(words)
-            self.forms[-1].acts[words] = self._act
-        if self._open and self._open[-1] == tag:
-            self._open.pop()
-
-    def handle_data(self, data: str) -> None:
-        if not self._open:
-            self.text += data + " "
-            self._words += data
+        found = next((form for form in self.forms if form.button(words)), None)
+        assert found, f"no button {words!r} on {self.url} ({self.status}): {self.text[:400]}"
+        return found
 
 
 class Browser:
@@ -108,8 +58,10 @@ class Browser:
     def press(self, words: str, **fields: str) -> Page:
         """Press the button that begins with these words, its form filled with these fields."""
         form = self.at.form(words)
-        act = next(act for button, act in form.acts.items() if button.startswith(words))
-        return self._go(form.method, form.action, form.fields | act | fields)
+        button = form.button(words)
+        assert button
+        sent = {button.name: button.value} if button.name else {}
+        return self._go(form.method, form.action, form.fields | sent | fields)
 
     def submit(self, url: str, fields: Mapping[str, str]) -> Page:
         """Send a form that the page at hand doesn't show."""

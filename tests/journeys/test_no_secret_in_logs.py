@@ -91,7 +91,7 @@ def what_goes_well(deployment: Deployment, portal: Client, used: Used) -> None:
     link = used.keep("link", token_of(url))
     browser = Browser(http_transport())
     browser.open(url)
-    browser.press(browser.at.forms[0].buttons[0])
+    browser.press(browser.at.forms[0].buttons[0].words)
     granted = portal.exchange_link(link)
     used.keep("access token", granted["access_token"])
     assert deployment.visit("GET", "/invoices/inv_1", granted["access_token"]).status == 200

@@ -151,7 +151,7 @@ def test_a_wrong_code_says_how_often_it_may_still_be_tried_and_then_starts_again
         page = ShownPage(wrong_code(ann, where))
         assert page.status == 400
         assert f"You have {left} left" in page.text
-        assert page.form().fields.keys() == {"csrf", "code"}
+        assert page.form_with().fields.keys() == {"csrf", "code"}
     page = ShownPage(wrong_code(ann, where))
     assert (page.status, page.acts) == (410, ["again"])
     assert ShownPage(ann.press(where, code=CODE)).status == 410  # the right one comes too late
@@ -280,7 +280,7 @@ def test_what_is_no_address_is_shown_again_beside_its_fault(ann: Visitor, typed:
     assert page.status == 400
     assert "Please type your whole email address" in page.text
     assert 'aria-describedby="error"' in page.html
-    assert page.form().fields["email"] == typed.strip()
+    assert page.form_with().fields["email"] == typed.strip()
     assert len(ann.web.house.outbox()) == mails
 
 
@@ -290,7 +290,7 @@ def test_an_address_asked_for_too_often_is_refused_with_a_time(ann: Visitor) -> 
     page = ShownPage(ann.press(SIGN_IN, email="ann@example.org"))
     assert (page.status, page.headers["Retry-After"]) == (429, "180")
     assert "wait 3 minutes" in page.text
-    assert page.form().fields["email"] == "ann@example.org"
+    assert page.form_with().fields["email"] == "ann@example.org"
 
 
 def test_the_mails_language_is_the_one_that_was_chosen_or_the_patients_own(ann: Visitor) -> None:
@@ -404,7 +404,7 @@ def test_another_address_may_be_used_unless_the_client_wants_a_certain_patient(a
     ann.sign_in()
     page = ann.page(f"{SIGN_IN}?{app.query(prompt='login')}")
     other = next(address for address in page.addresses if "select_account" in address)
-    assert "email" in ann.page(other).form().fields
+    assert "email" in ann.page(other).form_with().fields
     _, said = sent_to(ann.open("GET", f"/oauth2/authorize?{app.query()}"))
     hint = app.redeem(said["code"]).json["id_token"]
     hinted = ann.page(f"{SIGN_IN}?{app.query(prompt='login', id_token_hint=hint)}")
@@ -423,7 +423,7 @@ def test_a_hint_of_another_patient_is_asked_for_that_patients_code_and_never_giv
     ben.sign_in("ben@example.org")
     query = app.query(prompt="login", id_token_hint=hint)
     asked = ben.page(f"{SIGN_IN}?{query}")
-    assert ("a•••@e•••.org" in asked.text, "email" in asked.form().fields) == (True, False)
+    assert ("a•••@e•••.org" in asked.text, "email" in asked.form_with().fields) == (True, False)
     assert sent_to(ben.sign_in("ben@example.org", query))[1]["error"] == "login_required"
 
 
@@ -432,7 +432,7 @@ def test_a_hint_of_somebody_who_may_not_sign_in_shows_no_address(ann: Visitor, a
     _, said = sent_to(ann.open("GET", f"/oauth2/authorize?{app.query()}"))
     hint = app.redeem(said["code"]).json["id_token"]
     ann.web.house.patient("p1", "ann@example.org", access=False)
-    assert "email" in ann.page(f"{SIGN_IN}?{app.query(id_token_hint=hint)}").form().fields
+    assert "email" in ann.page(f"{SIGN_IN}?{app.query(id_token_hint=hint)}").form_with().fields
 
 
 def test_a_double_click_sends_one_mail_and_both_pages_take_its_code(ann: Visitor) -> None:
@@ -461,7 +461,7 @@ def test_a_pressed_link_that_is_not_enough_asks_for_a_code_at_its_patients_addre
     where = ann.press(f"{SIGN_IN}?{query}").headers["Location"]
     assert sent_to(ann.press(where, code=CODE))[0] == CALLBACK
     stranger = Visitor(web)
-    assert "email" in stranger.page(f"{SIGN_IN}?{query}").form().fields
+    assert "email" in stranger.page(f"{SIGN_IN}?{query}").form_with().fields
 
 
 def test_a_patient_who_cannot_be_sent_a_code_is_told_to_the_client(web: Web, app: Party) -> None:

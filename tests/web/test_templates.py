@@ -241,11 +241,11 @@ def test_whom_to_ask(phone: str, email: str, words: str, links: list[str]) -> No
 
 def test_sign_in_asks_for_one_address() -> None:
     page = show("sign_in.html", **FORM)
-    assert page.buttons() == ["Email me a code"]
+    assert page.labels == ["Email me a code"]
     asked = page.all("input", name="email")[0]
     assert (asked["type"], asked["autocomplete"]) == ("email", "email")
     assert "aria-invalid" not in asked
-    assert show("sign_in.html", can_cancel=True, **FORM).buttons() == ["Email me a code", "Not now, go back"]
+    assert show("sign_in.html", can_cancel=True, **FORM).labels == ["Email me a code", "Not now, go back"]
 
 
 def test_sign_in_says_what_is_wrong_at_the_field_and_keeps_what_was_typed() -> None:
@@ -304,7 +304,7 @@ def test_who_is_asked_with_radio_buttons_in_one_group() -> None:
 
 def test_a_link_says_what_it_is_for_and_waits() -> None:
     page = show("open_link.html", workflow="pay-invoice", **FORM)
-    assert page.buttons() == ["Continue"]
+    assert page.labels == ["Continue"]
     assert "see and pay one invoice" in page.text
     assert "Nothing happens until you press" in page.text
     access = show("open_link.html", workflow="portal", needs_code=True, email_hint="a•••@example.org", **FORM)
@@ -314,7 +314,7 @@ def test_a_link_says_what_it_is_for_and_waits() -> None:
 @pytest.mark.parametrize("resendable", [True, False])
 def test_a_dead_link_offers_a_new_one_where_there_can_be_one(resendable: bool) -> None:
     page = show("dead_link.html", reason="expired", resendable=resendable, **FORM)
-    assert page.buttons() == ["Send me a new link"] * resendable
+    assert page.labels == ["Send me a new link"] * resendable
     assert "has expired" in page.text
 
 
@@ -337,8 +337,8 @@ def test_the_session_page_lists_sign_ins_and_says_when_the_idle_are_signed_out()
     page = show("session.html", **values)
     assert "If nothing is done for 30 minutes, you are signed out" in page.text
     assert [one["value"] for one in page.all("input", name="sid")] == ["s2", "s3"]
-    assert page.buttons().count("Sign out there") == 2
-    assert "Sign out everywhere else" in page.buttons()
+    assert page.labels.count("Sign out there") == 2
+    assert "Sign out everywhere else" in page.labels
     assert page.all("form", action="/p/maple/sign-out")
     warning = page.html.partition("data-warning hidden")
     assert "less than two minutes" in warning[2]
@@ -347,7 +347,7 @@ def test_the_session_page_lists_sign_ins_and_says_when_the_idle_are_signed_out()
         "sessions": [],
     }
     alone = show("session.html", replace(PRACTICE, portal_url=""), **nameless)
-    assert "Sign out everywhere else" not in alone.buttons()
+    assert "Sign out everywhere else" not in alone.labels
     assert "Go on to" not in alone.text
 
 
@@ -355,7 +355,7 @@ def test_sign_out_asks_and_carries_the_request_along() -> None:
     page = show("sign_out.html", fields={"state": '"><b>', "ui_locales": "es"}, cancel_url="/back", **FORM)
     assert page.all("input", type="hidden", name="state", value='"><b>')
     assert page.all("a", href="/back")
-    assert page.buttons() == ["Sign out"]
+    assert page.labels == ["Sign out"]
 
 
 def test_a_value_that_is_left_out_by_mistake_is_a_fault() -> None:

@@ -3,102 +3,35 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from html.parser import HTMLParser
 from typing import Any
 
 from flask import Response
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from tests.harness.html import HtmlPage
 from tests.web.conftest import Web
 
 SIGN_IN = "/p/maple/sign-in"
 CODE = "314159"
 
 
-@dataclass
-class Form:
-    """One form of a page: hidden and visible fields as they stand, and the values of its buttons."""
-
-    action: str
-    fields: dict[str, str] = field(default_factory=dict)
-    acts: list[str] = field(default_factory=list)
-
-
-class ShownPage(HTMLParser):
+class ShownPage(HtmlPage):
     """What a browser makes of an answer: what it shows and where it leads."""
 
     def __init__(self, answer: Response) -> None:
-        super().__init__()
-        self.status = answer.status_code
-        self.headers = answer.headers
-        self.html = answer.get_data(as_text=True)
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.forms: list[Form] = []
-        self._texts: list[str] = []
-        self.feed(self.html)
-        self.text = " ".join("".join(self._texts).split())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        attributes = {name: value or "" for name, value in attrs}
-        self.elements.append((tag, attributes))
-        match tag:
-            case "form":
-                self.forms.append(Form(attributes["action"]))
-            case "input" if attributes.get("type") != "radio":
-                self.forms[-1].fields[attributes["name"]] = attributes.get("value", "")
-            case "button":
-                self.forms[-1].acts.append(attributes.get("value", ""))
-
-    def handle_data(self, data: str) -> None:
-        self._texts.append(data)
-
-    def all(self, tag: str, **wanted: str) -> list[dict[str, str]]:
-        """The attributes of each element with this tag and these attributes."""
-        return [
-            attributes for name, attributes in self.elements if name == tag and wanted.items() <= attributes.items()
-        ]
-
-    def buttons(self) -> list[str]:
-        return [re.sub(r"<[^>]*>.*", "", text) for text in re.findall(r"<button[^>]*>(.*?)</button>", self.html)]
+        self.status, self.headers = answer.status_code, answer.headers
+        super().__init__(answer.get_data(as_text=True))
 
     @property
-    def addresses(self) -> list[str]:
-        return [
-            attributes[name]
-            for _, attributes in self.elements
-            for name in ("href", "src", "action")
-            if name in attributes
-        ]
-
-    @property
-    def scripts(self) -> list[str]:
-        return [attributes.get("src", "inline") for attributes in self.all("script")]
-
-    @property
-    def inline(self) -> int:
-        """How many elements have style or script of their own."""
-        return sum(
-            tag == "style" or any(name.startswith("on") or name == "style" for name in attributes)
-            for tag, attributes in self.elements
-        )
-
-    @property
-    def language(self) -> str:
-        return self.all("html")[0]["lang"]
+    def labels(self) -> list[str]:
+        """What its buttons say, up to words that only screen readers hear."""
+        return [re.sub(r"<[^>]*>.*", "", words) for words in re.findall(r"<button[^>]*>(.*?)</button>", self.html)]
 
     @property
     def acts(self) -> list[str]:
-        return [act for form in self.forms for act in form.acts]
-
-    @property
-    def csrf(self) -> str:
-        return self.forms[0].fields["csrf"]
-
-    def form(self, act: str = "") -> Form:
-        """The form with this button."""
-        return next(form for form in self.forms if act in form.acts)
+        """The values of its buttons."""
+        return [button.value for button in self.buttons]
 
 
 class Visitor:
@@ -118,7 +51,7 @@ class Visitor:
 
     def press(self, path: str, act: str = "", page: ShownPage | None = None, **typed: str) -> TestResponse:
         """Load the page (unless it is given), fill in, press the button `act`."""
-        form = (page or self.page(path)).form(act)
+        form = (page or self.page(path)).form_with(act)
         fields = {**form.fields, **typed} | ({"act": act} if act else {})
         return self.post(path if form.action.startswith("?") else form.action, fields)
 
