@@ -6,21 +6,18 @@ and says so.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from authsvc.audit import Recorder
 from authsvc.config import limits as limits_file
-from authsvc.config import load as config
 from authsvc.config import workflows
 from authsvc.config.limits import Limits
 from authsvc.config.settings import Settings
 from authsvc.config.workflows import Catalogue
 from authsvc.crypto import mint
 from authsvc.crypto.hashing import HashQueue
-from authsvc.errors import AuthsvcError, Fault, SettingsInvalid
+from authsvc.errors import AuthsvcError
 from authsvc.flows.audit_log import AuditLog, entry_mac
 from authsvc.flows.authorization_codes import AuthorizationCodes
 from authsvc.flows.browser_sessions import BrowserSessions
@@ -69,31 +66,7 @@ from authsvc.store.redis_client import connect
 from authsvc.store.scripts import ScriptRunner
 from authsvc.store.sessions import SessionStore
 
-FLAGS_EVERY_S = 1.0  # how old the mail brake may be
-
-
-def load(environ: Mapping[str, str] | None = None) -> tuple[Settings, Catalogue, Limits]:
-    """Settings, catalogue and limits of this environment. Raises SettingsInvalid with the faults of all three."""
-    faults: list[Fault] = []
-    settings, catalogue, limits = None, None, None
-    given = os.environ if environ is None else environ
-    try:
-        settings = config.load(given)
-    except SettingsInvalid as invalid:
-        faults += invalid.faults
-    try:
-        catalogue = workflows.load(config.named_file(given, "workflows_file"))
-    except SettingsInvalid as invalid:
-        faults += invalid.faults
-    try:
-        limits = limits_file.load(config.named_file(given, "limits_file"))
-    except SettingsInvalid as invalid:
-        faults += invalid.faults
-    if settings and limits:
-        faults += limits_file.check(limits, settings.guess_bound)
-    if faults or settings is None or catalogue is None or limits is None:
-        raise SettingsInvalid(*faults)
-    return settings, catalogue, limits
+THROTTLE_POLL_S = 1.0  # how old the state of the mail throttle may be
 
 
 class Service:
@@ -173,7 +146,7 @@ class Service:
         self.audit_log = AuditLog(store, runner, self.data_keys, self.practices, site)
         self._pollers = (
             Poller(settings.ring_poll_s, keys=self.signing_keys.refresh, data_keys=self.data_keys.refresh),
-            Poller(FLAGS_EVERY_S, mail_throttle=self.mail_throttle.refresh),
+            Poller(THROTTLE_POLL_S, mail_throttle=self.mail_throttle.refresh),
         )
 
     def act(

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from authsvc import logs, wiring
+from authsvc.config import environment
 from authsvc.config.workflows import Catalogue
 from authsvc.web.api import openapi
 from authsvc.web.app import create_admin_app, create_app
@@ -40,7 +41,7 @@ def app() -> App:
 
     gunicorn then opens what its own configuration says; if that names AUTHSVC_ADMIN_BIND too, it is the admin address.
     """
-    settings, catalogue, limits = wiring.load()
+    settings, catalogue, limits = environment.load()
     service = wiring.bootstrap(settings, catalogue, limits)
     logs.configure(settings.log_level, audit_stream=sys.stdout, lost=lambda: service.metrics.count("logs_lost"))
     host, _, port = settings.admin_bind.rpartition(":")

@@ -17,9 +17,6 @@ from tests.harness.machine import tracked_files
 ROOT = Path(__file__).parents[1]
 LONGEST = 250
 LONGER_FOR_A_REASON = {
-    "authsvc/errors.py": "the whole vocabulary of failure, a few lines a word; split, no one would find the word",
-    "authsvc/wiring.py": "every object of the service meets here, in the order in which they build on each other",
-    "authsvc/model.py": "every value that goes from ring to ring, a few lines each, in one place to look it up",
     "authsvc/verifier.py": "one file on purpose, so that other services can read or vendor it whole",
 }
 

@@ -8,12 +8,13 @@ import fakeredis
 import pytest
 
 from authsvc import wiring
+from authsvc.config import environment
 from authsvc.errors import SettingsInvalid
 from tests.flows.conftest import ENVIRON
 
 
 def service(server: fakeredis.FakeServer) -> wiring.Service:
-    settings, catalogue, limits = wiring.load(ENVIRON)
+    settings, catalogue, limits = environment.load(ENVIRON)
     client = fakeredis.FakeRedis(server=server, decode_responses=True)
     return wiring.bootstrap(settings, catalogue, limits, redis_client=client)
 
@@ -27,11 +28,12 @@ def test_the_faults_of_settings_catalogue_and_limits_are_told_together(tmp_path:
         "AUTHSVC_LIMITS_FILE": str(tmp_path / "limits.toml"),
     }
     with pytest.raises(SettingsInvalid) as caught:
-        wiring.load(environ)
+        environment.load(environ)
     assert {fault.pointer.partition(":")[0] for fault in caught.value.faults} == {"workflows", "limits"}
     (tmp_path / "authsvc.toml").write_text(f"limits_file = '{environ.pop('AUTHSVC_LIMITS_FILE')}'\nworkers = 'two'\n")
+    environ |= {"AUTHSVC_SECRET_KEYS": "changeme", "AUTHSVC_CONFIG": str(tmp_path / "authsvc.toml")}
     with pytest.raises(SettingsInvalid) as caught:
-        wiring.load({**environ, "AUTHSVC_SECRET_KEYS": "changeme", "AUTHSVC_CONFIG": str(tmp_path / "authsvc.toml")})
+        environment.load(environ)
     assert {fault.pointer.partition(":")[0] for fault in caught.value.faults} == {
         "AUTHSVC_SECRET_KEYS",
         "AUTHSVC_WORKERS",
@@ -43,13 +45,13 @@ def test_the_faults_of_settings_catalogue_and_limits_are_told_together(tmp_path:
 def test_limits_that_allow_too_much_guessing_refuse_to_load(tmp_path: Path) -> None:
     (tmp_path / "limits.toml").write_text("[guesses]\nmisses_per_day = 400\n")
     with pytest.raises(SettingsInvalid, match="GUESS_BOUND"):
-        wiring.load({**ENVIRON, "AUTHSVC_LIMITS_FILE": str(tmp_path / "limits.toml")})
+        environment.load({**ENVIRON, "AUTHSVC_LIMITS_FILE": str(tmp_path / "limits.toml")})
 
 
 def test_everything_has_a_default_but_what_only_the_site_can_know(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in ENVIRON.items():
         monkeypatch.setenv(name, value)
-    settings, catalogue, limits = wiring.load()
+    settings, catalogue, limits = environment.load()
     made = wiring.bootstrap(settings)
     assert made.catalogue.get("portal") == catalogue.get("portal")
     assert made.limits == limits

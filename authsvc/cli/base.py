@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from authsvc.cli.errors import explain
+from authsvc.config import environment
 
 if TYPE_CHECKING:
     from authsvc import model
@@ -179,7 +180,7 @@ def open_service() -> Service:
     """The service as every process has it, with this process's logs on stderr. Raises SettingsInvalid."""
     from authsvc import logs, wiring
 
-    settings, catalogue, limits = wiring.load()
+    settings, catalogue, limits = environment.load()
     logs.configure("debug" if settings.log_level == "debug" else "warning")
     return wiring.bootstrap(settings, catalogue, limits)
 

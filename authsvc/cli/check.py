@@ -9,6 +9,7 @@ import click
 
 from authsvc.cli.base import Command, print_result, table
 from authsvc.cli.errors import FAILED
+from authsvc.config import environment
 from authsvc.errors import Unavailable
 from authsvc.server import preflight
 from authsvc.server.preflight import FAULT, PreflightResult
@@ -28,7 +29,7 @@ def check(ctx: click.Context, live: bool) -> None:
     """Check settings, limits and the guess bound; exit 1 with every fault at once."""
     from authsvc import logs, wiring
 
-    settings, catalogue, limits = wiring.load()
+    settings, catalogue, limits = environment.load()
     logs.configure("error")
     found = [*_settings(settings), _guesses(settings, limits)]
     if live:

@@ -7,6 +7,7 @@ import json
 import click
 
 from authsvc.cli.base import Command, note, print_result
+from authsvc.config import environment
 
 ANYWHERE = "https://auth.example.org"
 """Where the service is said to be while there are no settings: enough to generate a client from."""
@@ -15,12 +16,12 @@ ANYWHERE = "https://auth.example.org"
 @click.command(cls=Command)
 def openapi() -> None:
     """Print the OpenAPI 3.1 document of the HTTP API."""
-    from authsvc import wiring, wsgi
+    from authsvc import wsgi
     from authsvc.config import workflows
     from authsvc.errors import SettingsInvalid
 
     try:
-        settings, catalogue, _ = wiring.load()
+        settings, catalogue, _ = environment.load()
         url = settings.public_url
     except SettingsInvalid:
         url, catalogue = ANYWHERE, workflows.load(None)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from authsvc.cli.base import Command, output_mode, print_result
+from authsvc.config import environment
 
 if TYPE_CHECKING:
     import socket
@@ -30,7 +31,7 @@ def serve(bind: str | None, workers: int | None) -> None:
     from authsvc.server import metrics_dir, preflight, sockets
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until gunicorn listens to it: leave, and clear away
-    settings, catalogue, limits = wiring.load(_environ(bind, workers))
+    settings, catalogue, limits = environment.load(_environ(bind, workers))
     if settings.production:
         preflight.refuse_unsafe_store(wiring.bootstrap(settings, catalogue, limits))
     with metrics_dir.metrics_folder():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from authsvc.cli.base import Command, output_mode, print_result
+from authsvc.config import environment
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service
@@ -30,7 +31,7 @@ def worker(metrics: str | None) -> None:
     from authsvc import logs, wiring
     from authsvc.server import preflight, sockets
 
-    settings, catalogue, limits = wiring.load()
+    settings, catalogue, limits = environment.load()
     service = wiring.bootstrap(settings, catalogue, limits)
     logs.configure(
         settings.log_level,

@@ -27,6 +27,7 @@ import click
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from authsvc import wiring
+from authsvc.config import environment
 from authsvc.config.load import load
 from authsvc.demo import provision
 from authsvc.demo.embedded import EmbeddedStore, StoreDidNotStart
@@ -83,7 +84,7 @@ def _serve(stack: ExitStack, port: int) -> NoReturn:
         Child("worker", [*program, "worker"], environ, folder),
     ]
     stack.callback(end_all, children)
-    service = wiring.bootstrap(*wiring.load(_authsvc_variables(environ)))
+    service = wiring.bootstrap(*environment.load(_authsvc_variables(environ)))
     settings = provision.practice_and_client(service, service_url, site_url)
     by_hand = provision.by_hand(service, settings.practice)
     _wait_until_ready(service_port, children)

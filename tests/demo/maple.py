@@ -14,6 +14,7 @@ import threading
 from werkzeug.serving import make_server
 
 from authsvc import wiring, worker
+from authsvc.config import environment
 from authsvc.demo.provision import COLOUR, PERMISSIONS
 from authsvc.demo.sample import oidc
 from authsvc.demo.sample.clinic import Clinic, Settings
@@ -45,7 +46,7 @@ class Maple:
             "AUTHSVC_MAIL_URL": "inbox:",
             "AUTHSVC_MAIL_FROM": "Maple Clinic <no-reply@maple.example>",
         }
-        self.service = wiring.bootstrap(*wiring.load(environ))
+        self.service = wiring.bootstrap(*environment.load(environ))
         self.service.start()
         self.practice = self.service.practices.add(
             "maple", actor="test", name="Maple Clinic", phone="555 0199", colour=COLOUR,

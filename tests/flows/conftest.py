@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from authsvc import wiring
-from authsvc.config import limits
+from authsvc.config import environment, limits
 from authsvc.metrics import Metrics
 from authsvc.model import PERMISSIONS, Client, Practice, RequestContext, Started, TokenGrant
 from authsvc.store.connection import Connection
@@ -34,7 +34,7 @@ class House:
     def __init__(
         self, store: Connection, client: redis.Redis, clock: FakeClock, entropy: SeededEntropy, **changes: Any
     ) -> None:
-        settings, catalogue, limits = wiring.load(ENVIRON)
+        settings, catalogue, limits = environment.load(ENVIRON)
         changed = {name: value for name, value in changes.items() if hasattr(settings, name)}
         settings = dataclasses.replace(settings, code_hash_queue=1000, **changed)
         limits = dataclasses.replace(limits, **{name: value for name, value in changes.items() if name not in changed})

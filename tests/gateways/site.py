@@ -20,6 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from authsvc import wiring
+from authsvc.config import environment
 from authsvc.crypto import keys as signing
 from authsvc.crypto.keys import SigningKey
 from authsvc.crypto.mint import b64u, unb64u
@@ -119,7 +120,7 @@ class Site:
         other.register("p1", "anna@example.org")
         self._other = other
         self._minted: dict[str, tuple[str, float]] = {}
-        self._inside = wiring.bootstrap(*wiring.load(deployment.environ))
+        self._inside = wiring.bootstrap(*environment.load(deployment.environ))
         self._inside.signing_keys.ensure()
         self._numbers = itertools.count(1)
         self.stranger: SigningKey = signing.generate("ES256")

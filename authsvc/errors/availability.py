@@ -1,0 +1,86 @@
+"""Limits, the store and the next hop of a message."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from authsvc.errors.base import AuthsvcError, OAuthError, WithReason
+
+if TYPE_CHECKING:
+    from authsvc.model import LimitState
+
+
+class RateLimited(AuthsvcError):
+    """A limiter refused. `limits` are the states to show, `violated` the names of the policies that refused."""
+
+    status, slug = 429, "rate-limited"
+    oauth = OAuthError(429, "temporarily_unavailable", "Wait {retry_after_s} seconds")
+    metric = "limiter_refusals"
+
+    def __init__(self, retry_after_s: int, violated: tuple[str, ...], limits: tuple[LimitState, ...] = ()) -> None:
+        super().__init__(", ".join(violated))
+        self.retry_after_s = retry_after_s
+        self.violated = violated
+        self.limits = limits
+
+    @property
+    def counted(self) -> tuple[str, ...]:
+        return self.violated
+
+
+class Unavailable(WithReason):
+    """The store is away, too slow, or the hashing queue is full: nothing was decided. `reason` is for logs."""
+
+    status, slug = 503, "unavailable"
+    oauth = OAuthError(503, "temporarily_unavailable", "Nothing was decided. Try again")
+    metric = "store_failures"
+    metric_values = (
+        "store_away",
+        "store_busy",
+        "store_busy_script",
+        "store_cluster",
+        "store_disk",
+        "store_dns",
+        "store_full",
+        "store_loading",
+        "store_password",
+        "store_permission",
+        "store_readonly",
+        "store_refused",
+        "store_replicas",
+        "store_tls",
+        "data_keys_changed",
+        "breaker_open",
+        "not_replicated",
+        "not_ready",
+        "hash_queue_full",
+        "keys_contended",
+        "pepper_unknown",
+    )
+
+    def __init__(self, reason: str, retry_after_s: int = 2) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+
+
+class DeliveryDeferred(AuthsvcError):
+    """The next hop didn't take the message now; a later try may work. `detail` holds no address and no secret.
+
+    `cause` says whose trouble it is: `host` (it said later), `unreachable` (the way there: name, network, TLS), `login`
+    (it doesn't take our credentials), `sender` (it doesn't let us send), `in_doubt` (its answer to a whole message was
+    lost, so it may have it), `ours` (a fault of this service).
+    """
+
+    def __init__(self, detail: str, retry_after_s: int | None = None, *, cause: str = "host") -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+        self.cause = cause
+
+
+class DeliveryRefused(AuthsvcError):
+    """The next hop will never take the message."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail

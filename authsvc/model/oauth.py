@@ -1,0 +1,58 @@
+"""What relying parties send, and the keys that they verify with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from authsvc.model.practices import Client, Practice
+
+
+@dataclass(frozen=True)
+class AuthorizationRequest:
+    """A checked authorization request (RFC 6749 §4.1.1, RFC 7636, OpenID Connect Core §3.1.2.1).
+
+    `scopes` are those we know of what was asked, `challenge` is PKCE's (S256), `acr` is `instant`, `extra` or empty,
+    `expected_patient` the patient whom an id_token_hint of ours names. `query` is the request as a query string again,
+    for the pages that carry it along.
+    """
+
+    client: Client
+    practice: Practice
+    redirect_uri: str
+    scopes: tuple[str, ...]
+    challenge: str
+    state: str = ""
+    nonce: str = ""
+    prompt: frozenset[str] = frozenset()
+    max_age_s: int | None = None
+    acr: str = ""
+    login_hint: str = ""
+    ui_locales: str = ""
+    expected_patient: str = ""
+    query: str = ""
+
+
+@dataclass(frozen=True)
+class IdTokenHint:
+    """Whom an ID token of ours names (`id_token_hint`), the client that it was given to, and that client's session; a
+    link opens none."""
+
+    client: str
+    practice: str
+    patient: str
+    sid: str = ""
+
+
+@dataclass(frozen=True)
+class PublicKey:
+    """One signing key as the world may see it. `state`: `next`, `current`, `retiring`."""
+
+    kid: str
+    alg: str
+    state: str
+    created_ms: int
+    jwk: Mapping[str, str]
+    pem: str
+    signs_from_ms: int | None = None
+    gone_at_ms: int | None = None

@@ -1,0 +1,94 @@
+"""The tenants, and the clients that act for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+PERMISSIONS = frozenset(
+    {
+        "codes:issue",
+        "codes:reveal",
+        "codes:verify",
+        "links:issue",
+        "links:exchange",
+        "links:revoke",
+        "patients:read",
+        "patients:write",
+        "sessions:revoke",
+        "tokens:introspect",
+    }
+)
+"""What a client may be allowed to do (the HTTP table of the reference)."""
+
+EVERY_PRACTICE = "*"
+"""In `Client.practices`: the client serves every practice, those that come later included."""
+
+
+@dataclass(frozen=True)
+class Practice:
+    """A tenant.
+
+    `link_url` is the practice's own template (https, ends in `/{token}`), empty for the hosted page. `time_zone` is an
+    IANA name such as `America/Phoenix`, for the hours in mails; empty for UTC. What patients see of the practice:
+    `colour` (`#rrggbb`), `logo` (the digest that names the stored picture, with its size in pixels), `support_email`,
+    and `sender_name`, which mails come from; each may be empty.
+    """
+
+    id: str
+    name: str
+    phone: str = ""
+    portal_url: str = ""
+    link_url: str = ""
+    locale: str = "en"
+    time_zone: str = ""
+    support_email: str = ""
+    sender_name: str = ""
+    colour: str = ""
+    logo: str = ""
+    logo_width: int = 0
+    logo_height: int = 0
+    created_ms: int = 0
+
+
+@dataclass(frozen=True)
+class ClientSecret:
+    """SHA-256 (base64url) of one secret of a client; two may live during a rotation."""
+
+    digest: str
+    created_ms: int
+    expires_ms: int
+
+
+@dataclass(frozen=True)
+class Client:
+    """A practice service's credential.
+
+    With `redirect_uris` it is also a relying party (OpenID Connect): patients sign in for it at the hosted pages, and
+    it serves one practice. A `public` one has no secret; one with `jwks` (public keys, RFC 7517) signs its calls.
+    `initiate_login_uri` is where a pressed link sends the browser (OpenID Connect Core §4), `backchannel_logout_uri`
+    where it hears of a session's end.
+    """
+
+    id: str
+    practices: tuple[str, ...]
+    permissions: frozenset[str]
+    audience: str
+    secrets: tuple[ClientSecret, ...]
+    created_ms: int
+    redirect_uris: tuple[str, ...] = ()
+    post_logout_uris: tuple[str, ...] = ()
+    initiate_login_uri: str = ""
+    backchannel_logout_uri: str = ""
+    public: bool = False
+    jwks: tuple[Mapping[str, str], ...] = ()
+
+    def serves(self, practice_id: str) -> bool:
+        return EVERY_PRACTICE in self.practices or practice_id in self.practices
+
+    @property
+    def authentication(self) -> str:
+        """How it proves itself at the token endpoint, in the words of RFC 7591 §2: one way, by registration."""
+        if self.public:
+            return "none"
+        return "private_key_jwt" if self.jwks else "client_secret_basic"
