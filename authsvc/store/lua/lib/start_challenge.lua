@@ -19,8 +19,10 @@ local function mail_challenge(kind, mailbox, patient, by_link)
   if patient and locale == '' then message.locale = patient.locale end
   if by_link then
     message.kind, message['until'], message.basis = 'access-link', access_link_expires, 'link:' .. access_link_id
-    -- A typed mailbox may be shared: then the link means the mailbox, and the patient is chosen after the code.
-    local sole = patient and (kind ~= 'typed' or #on_mailbox(mailbox) == 1)
+    -- A typed mailbox may be shared: then the link means the mailbox, and the patient is chosen after the code. It is
+    -- read for an unknown address too, so that both cost the same.
+    local alone = #on_mailbox(mailbox) == 1
+    local sole = patient and (kind ~= 'typed' or alone)
     save_link({id = access_link_id, digest = access_link_digest, patient = sole and patient.id or '', mailbox = mailbox,
       workflow = access_link_workflow, kind = 'access', resource = '', issued = now, expires = access_link_expires,
       max_uses = access_link_max_uses, channel = channel, client = client, on_file = '1', root = access_link_id,
