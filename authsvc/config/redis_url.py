@@ -38,7 +38,7 @@ class RedisUrl:
 
     `scheme` is one of `SCHEMES`. `hosts` are nodes, or sentinels; empty for `unix`, whose socket is `path`. `primary`
     is the name that the sentinels know it by. The sentinels' own user and password are those of Redis unless the URL
-    says otherwise; an empty password: they ask for none. TLS and its files are for every connection.
+    gives them their own; an empty password of their own: none is sent. TLS and its files are for every connection.
     """
 
     scheme: str
@@ -50,6 +50,7 @@ class RedisUrl:
     password: str = field(default="", repr=False)
     sentinel_username: str = ""
     sentinel_password: str = field(default="", repr=False)
+    sentinels_have_their_own_login: bool = False
     tls: bool = False
     ssl_ca_certs: str | None = None
     ssl_certfile: str | None = None
@@ -96,6 +97,7 @@ class RedisUrl:
             password=password,
             sentinel_username=options.get("sentinel_username", username),
             sentinel_password=options.get("sentinel_password", password),
+            sentinels_have_their_own_login="sentinel_username" in options or "sentinel_password" in options,
             tls=scheme == "rediss" or "tls" in options,
             **{name: options[name] for name in TLS_FILES & options.keys()},
         )

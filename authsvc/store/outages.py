@@ -121,6 +121,8 @@ def _of_network(error: Any) -> Outage:
         cause = cause.__cause__ or cause.__context__
     if re.search(r"Name or service not known|name resolution|nodename nor servname|No address associated", text):
         return RESOLUTION
+    if "AuthenticationError" in text:  # of a sentinel: the library reports what each of them answered
+        return PASSWORD
     if re.search(r"SSL|certificate|wrong version number", text, re.IGNORECASE):
         return CERTIFICATE
     return AWAY

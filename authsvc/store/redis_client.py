@@ -1,30 +1,32 @@
-"""A Redis client for `redis_url`: one server, Sentinel, or Redis Cluster."""
+"""A Redis client for a `RedisUrl`: one server, Sentinel, or Redis Cluster. The library never reads the URL itself."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
+from functools import cache
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
+from redis.exceptions import AuthenticationError
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
+from authsvc.config.redis_url import RedisUrl
 from authsvc.config.settings import Settings
 
-RESOLVING = 2.0  # share of the time-out that a new connection may take, name look-up and handshakes included
-_LOOKUPS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="authsvc-redis-connect")
+CONNECTS_WITHIN = 2.0  # share of the time-out that a new connection may take, name look-up and handshakes included
+_CONNECTS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="authsvc-redis-connect")
 
 
 def connect(settings: Settings) -> Any:
-    """A client for `redis_url`: redis, rediss, unix, redis+sentinel or redis+cluster.
+    """A client for the `redis_url` of the settings.
 
     The client of a cluster asks for its nodes at once: raises what the library raises when none is there.
     """
-    url = settings.redis_url
+    url = settings.redis
     options: dict[str, Any] = {
         "socket_timeout": settings.redis_timeout_s,
         "socket_connect_timeout": settings.redis_timeout_s,
@@ -32,61 +34,127 @@ def connect(settings: Settings) -> Any:
         # No CLIENT SETINFO: a round trip for each connection, and a refused command where the ACL is minimal.
         "driver_info": None,
     }
-    parts = urlsplit(url)
-    if parts.scheme not in ("redis+sentinel", "redis+cluster"):
-        return _bounded(redis.Redis.from_url(url, **options, retry=Retry(NoBackoff(), 0)))
-    login, _, hosts = parts.netloc.rpartition("@")
-    user, _, password = login.partition(":")
-    query = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
-    options |= _login(unquote(user), unquote(password))
-    if query.get("tls") == "true":
-        options["ssl"] = True
-        options |= {name: query[name] for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile") if name in query}
-    if parts.scheme == "redis+cluster":
-        node: Any = ClusterNode
-        return RedisCluster(startup_nodes=[node(*_host_port(item, 6379)) for item in hosts.split(",")], **options)
-    options["retry"] = Retry(NoBackoff(), 0)
-    # Sentinels have the login of the servers, unless the URL names another; an empty password means none.
-    of_sentinels = {name: value for name, value in options.items() if name not in ("username", "password")}
-    if "sentinel_password" in query:
-        of_sentinels |= _login(query.get("sentinel_username", ""), query["sentinel_password"])
+    login = _login(url.username, url.password)
+    if url.scheme == "redis+cluster":
+        return _cluster(url, {**options, **login, **_tls_files(url)})
+    options |= {"retry": Retry(NoBackoff(), 0), **_tls_files(url)}
+    if url.scheme == "redis+sentinel":
+        return _sentinel(url, options, login)
+    if url.scheme == "unix":
+        options |= {"connection_class": redis.UnixDomainSocketConnection, "path": url.path}
     else:
-        of_sentinels |= {name: options[name] for name in ("username", "password") if name in options}
-    sentinel: Any = Sentinel
-    watched = sentinel(
-        [_host_port(item, 26379) for item in hosts.split(",")],
-        sentinel_kwargs=of_sentinels,
-        db=int(query.get("db", 0)),
+        options |= {"connection_class": _class(url), "host": url.hosts[0][0], "port": url.hosts[0][1]}
+    return redis.Redis(connection_pool=_Pool(**options, **login, db=url.db))
+
+
+def _cluster(url: RedisUrl, options: dict[str, Any]) -> Any:
+    host, port = url.hosts[0]
+    node: Any = ClusterNode
+    return RedisCluster(
+        # The library takes a class of pools together with a URL only.
+        url=f"{'rediss' if url.tls else 'redis'}://{f'[{host}]' if ':' in host else host}:{port}",
+        startup_nodes=[node(*other) for other in url.hosts[1:]],
+        connection_pool_class=_Pool,
         **options,
     )
-    return _bounded(watched.master_for(parts.path.lstrip("/") or "mymaster"))
 
 
-class _BoundedConnect:
-    """A connection whose name look-up is bounded too: `getaddrinfo` knows no time-out of its own."""
-
-    def connect(self) -> None:
-        if getattr(self, "_sock", None) is not None:  # redis-py calls this before each command
-            return
-        begun: Any = super()
-        timeout_s = RESOLVING * (getattr(self, "socket_connect_timeout", None) or 1.0)
-        try:
-            _LOOKUPS.submit(begun.connect).result(timeout_s)
-        except FutureTimeout:
-            raise redis.TimeoutError("no connection within the time-out, name look-up included") from None
-
-
-def _bounded(client: Any) -> Any:
-    pool = client.connection_pool
-    known = pool.connection_class
-    pool.connection_class = type(f"Bounded{known.__name__}", (_BoundedConnect, known), {})
-    return client
+def _sentinel(url: RedisUrl, options: dict[str, Any], login: dict[str, str]) -> Any:
+    untyped: Any = Sentinel
+    manager = untyped([])
+    known = _class(url)
+    if not url.sentinels_have_their_own_login:
+        known = _SentinelSSLConnection if url.tls else _SentinelConnection
+    own: dict[str, Any] = _login(url.sentinel_username, url.sentinel_password)
+    for host, port in url.hosts:
+        pool = redis.ConnectionPool(connection_class=known, host=host, port=port, **options, **own)
+        manager.sentinels.append(redis.Redis(connection_pool=pool))
+    return manager.master_for(
+        url.primary, connection_pool_class=_SentinelPool, ssl=url.tls, db=url.db, **options, **login
+    )
 
 
 def _login(user: str, password: str) -> dict[str, str]:
     return {**({"username": user} if user else {}), **({"password": password} if password else {})}
 
 
-def _host_port(item: str, default: int) -> tuple[str, int]:
-    parts = urlsplit(f"//{item}")
-    return parts.hostname or "", parts.port or default
+def _class(url: RedisUrl) -> type[Any]:
+    return redis.SSLConnection if url.tls else redis.Connection
+
+
+def _tls_files(url: RedisUrl) -> dict[str, str]:
+    files = {"ssl_ca_certs": url.ssl_ca_certs, "ssl_certfile": url.ssl_certfile, "ssl_keyfile": url.ssl_keyfile}
+    return {name: path for name, path in files.items() if path}
+
+
+class _BoundedConnect:
+    """A connection whose name look-up is bounded too: `getaddrinfo` knows no time-out of its own.
+
+    A connect that outlasts its bound goes on, and a second one on the same connection waits for it: two at once would
+    read each other's answers.
+    """
+
+    _connecting: Future[None] | None = None
+
+    def connect(self) -> None:
+        if self._connecting is None:
+            if getattr(self, "_sock", None) is not None:  # the library calls this before each command
+                return
+            begun: Any = super()
+            self._connecting = _CONNECTS.submit(begun.connect)
+        within_s = CONNECTS_WITHIN * (getattr(self, "socket_connect_timeout", None) or 1.0)
+        connecting = self._connecting
+        try:
+            connecting.result(within_s)
+        except FutureTimeout:
+            raise redis.TimeoutError("no connection within the time-out, name look-up included") from None
+        finally:
+            self._connecting = None if connecting.done() else connecting
+
+
+class _OptionalLogin:
+    """A connection that goes on without the login of Redis at a sentinel that doesn't know it.
+
+    One that asks for a login says so then. Nothing is weaker for it: a login proves the caller, not the sentinel, and
+    the primary still asks for it.
+    """
+
+    username: str | None
+    password: str | None
+
+    def connect(self) -> None:
+        known: Any = super()
+        try:
+            known.connect()
+        except AuthenticationError:
+            login = self.username, self.password
+            self.username = self.password = None
+            try:
+                known.connect()
+            finally:
+                self.username, self.password = login
+
+
+class _SentinelConnection(_OptionalLogin, redis.Connection):
+    pass
+
+
+class _SentinelSSLConnection(_OptionalLogin, redis.SSLConnection):
+    pass
+
+
+class _Pool(redis.ConnectionPool):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.connection_class = _bounded(self.connection_class)
+
+
+class _SentinelPool(SentinelConnectionPool):
+    def __init__(self, name: str, manager: Any, **options: Any) -> None:
+        super().__init__(name, manager, **options)  # type: ignore[no-untyped-call]
+        self.connection_class = _bounded(self.connection_class)
+
+
+@cache
+def _bounded(known: type[Any]) -> type[Any]:
+    return type(f"Bounded{known.__name__}", (_BoundedConnect, known), {})
