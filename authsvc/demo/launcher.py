@@ -24,6 +24,7 @@ from types import FrameType
 from typing import NoReturn
 
 import click
+from flask import Flask
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from authsvc import wiring
@@ -31,9 +32,9 @@ from authsvc.config import environment
 from authsvc.config.load import load
 from authsvc.demo import provision
 from authsvc.demo.embedded import EmbeddedStore, StoreDidNotStart
-from authsvc.demo.inbox import ReadMails
 from authsvc.demo.processes import Child, DemoFailed, PortTaken, end_all
-from authsvc.demo.sample import api, clinic, records
+from authsvc.demo.sample import api, records
+from authsvc.demo.sample.billing import mail_due_invoices
 from authsvc.demo.tour import demo_site
 from authsvc.errors import AuthsvcError
 from authsvc.store.connection import Connection, site_prefix
@@ -93,13 +94,15 @@ def _serve(stack: ExitStack, port: int) -> NoReturn:
         provision.patients(settings, maple)
     except (api.Unavailable, api.Refused) as error:
         raise DemoFailed(f"the service answered {error} to its first call. {children[0].log_tail()}") from None
-    _serve_site(stack, site_socket, settings, maple, Inbox(store_client).mails)
+    site = demo_site(settings, maple, Inbox(store_client).mails)
+    _serve_site(stack, site_socket, site)
 
     _write_env(folder / "env", environ, service_url, by_hand)
     click.echo(_welcome(store, site_url, service_url, admin_port, folder))
     while True:
         for child in children:
             child.check()
+        mail_due_invoices(site.extensions["clinic"])
         time.sleep(POLL_INTERVAL_S)
 
 
@@ -132,15 +135,8 @@ def _secret_keys(store_client: Connection, fresh: str) -> str:
     return str(store_client.call(lambda client: client.get(name)))
 
 
-def _serve_site(
-    stack: ExitStack,
-    listening: socket.socket,
-    settings: clinic.Settings,
-    records: records.Records,
-    read_mails: ReadMails,
-) -> None:
+def _serve_site(stack: ExitStack, listening: socket.socket, site: Flask) -> None:
     """The sample practice and the inbox, on threads of this process."""
-    site = demo_site(settings, records, read_mails)
     server = make_server(HOST, 0, site, threaded=True, request_handler=_Quiet, fd=listening.fileno())
     threading.Thread(target=server.serve_forever, daemon=True).start()
     stack.callback(server.shutdown)

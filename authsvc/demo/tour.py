@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from flask import Blueprint, Flask, redirect, render_template
 from werkzeug.wrappers import Response
@@ -10,10 +11,11 @@ from werkzeug.wrappers import Response
 from authsvc.demo.inbox import ReadMails, inbox
 from authsvc.demo.sample import create_app
 from authsvc.demo.sample.billing import send_link
-from authsvc.demo.sample.clinic import Settings
+from authsvc.demo.sample.clinic import Settings, clinic
 from authsvc.demo.sample.records import Records
 
 NAV = (("The tour", "/"), ("Inbox", "/inbox"), ("Front desk", "/billing"), ("Patient portal", "/portal"))
+DAYS = timedelta(days=4)
 
 tour = Blueprint("tour", __name__, template_folder="templates")
 
@@ -27,6 +29,15 @@ def steps() -> str:
 def send() -> Response:
     """What the front desk's button does, but the newcomer lands in the inbox, where the mail arrives."""
     send_link()
+    return redirect("/inbox", 303)
+
+
+@tour.post("/later")
+def later() -> Response:
+    """The clinic's clock runs ahead, so that an invoice is due at once; the newcomer lands where its mail arrives."""
+    records = clinic().records
+    before = records.now
+    records.now = lambda: before() + DAYS
     return redirect("/inbox", 303)
 
 

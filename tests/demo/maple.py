@@ -21,7 +21,7 @@ from authsvc.demo.sample.clinic import Clinic, Settings
 from authsvc.demo.sample.records import maple_clinic
 from authsvc.demo.sample.sessions import TokenSet, current_session
 from authsvc.demo.tour import demo_site
-from authsvc.store.inbox import Inbox
+from authsvc.store.inbox import MAILS, Inbox
 from authsvc.web.app import create_app
 from tests.harness.browsing import Browser, by_host
 
@@ -75,7 +75,7 @@ class Maple:
         for thread in self._threads:
             thread.start()
         for person in self.records.people.values():
-            self.clinic.authsvc.put_patient(person.id, person.email, person.name, portal_access=True)
+            self.clinic.authsvc.put_patient(person.id, person.email, person.name, person.portal_access)
 
     def browser(self) -> Browser:
         browser = Browser(by_host(self._applications, next(self._addresses)))
@@ -106,10 +106,12 @@ class Maple:
         return mails[0]
 
     def forget_limits(self) -> None:
-        """As if a quarter of an hour had passed."""
+        """As if a quarter of an hour had passed; and an inbox with room, which holds the latest 200."""
         counters = self.service.store.call(lambda client: client.keys("authsvc:{maple}:limit:*"))
         if counters:
             self.service.store.call(lambda client: client.delete(*counters))
+        if len(self.mails()) > 100:
+            self.service.store.call(lambda client: client.delete(MAILS))
 
     def stop(self) -> None:
         self._stop.set()
@@ -126,11 +128,11 @@ def mailed(maple: Maple, workflow: str, patient: str, resource: str | None = Non
     """Have the front desk mail a link; its address."""
     before = len(maple.mails())
     desk = maple.browser()
-    desk.open("/billing")
+    desk.open(f"/billing/{patient}")
     words = {
         "pay-invoice": "Email the invoice",
         "accept-agreement": "Email the agreement",
-        "update-payment-info": "Ask for an update",
+        "update-payment-info": "Send request for payment info",
         "portal": "Email an access link",
     }
     form = next(
@@ -142,8 +144,8 @@ def mailed(maple: Maple, workflow: str, patient: str, resource: str | None = Non
     )
     assert [button.words for button in form.buttons] == [words[workflow]]
     answer = desk.request("POST", form.action, form.fields)
-    assert (answer.status, answer.header("Location")) == (303, "/billing")
-    assert f"is on its way to {maple.records.people[patient].name}" in desk.open("/billing").text
+    assert (answer.status, answer.header("Location")) == (303, f"/billing/{patient}")
+    assert f"is on its way to {maple.records.people[patient].name}" in desk.open(f"/billing/{patient}").text
     return link_of(maple, maple.arrived(before))
 
 

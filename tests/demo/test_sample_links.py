@@ -50,14 +50,14 @@ def test_a_card_is_put_in_and_none_is_shown(maple: Maple) -> None:
 
     browser.press("Save this card", **CARD)
     assert "Mastercard ending in 5454" in browser.at.text
-    assert [card.last4 for card in maple.records.people["anna"].cards] == ["4242", "5454"]
+    assert [card.last4 for card in maple.records.people["anna"].cards] == ["5454", "4242"]
 
 
 def test_an_agreement_is_read_and_accepted(maple: Maple) -> None:
     browser = opened(maple, mailed(maple, **AGREEMENT))
     browser.press("I accept")
     assert "You accepted this agreement" in browser.at.text
-    assert maple.records.agreements["agr_anna"].accepted_on
+    assert maple.records.agreements["agr_anna"].acceptance
 
 
 def test_opening_a_link_changes_nothing(maple: Maple) -> None:
@@ -120,13 +120,13 @@ def test_attack_a_link_for_one_invoice_opens_no_other(maple: Maple) -> None:
     for path in ("/invoice/inv_1002/pay", "/agreement/agr_anna/accept"):
         assert browser.submit(path, form).status == 403
         assert "Your link opens one thing only" in browser.at.text
-    assert maple.records.agreements["agr_anna"].accepted_on is None
+    assert maple.records.agreements["agr_anna"].acceptance is None
 
 
 def test_attack_a_form_without_its_token_is_refused(maple: Maple) -> None:
     browser = opened(maple, mailed(maple, **INVOICE))
     stranger = maple.browser()
-    foreign = stranger.open("/billing").form("Ask for an update").fields["csrf"]
+    foreign = stranger.open("/billing/anna").form("Send request for payment info").fields["csrf"]
     for fields in ({}, {"csrf": ""}, {"csrf": "é"}, {"csrf": foreign}):
         assert browser.request("POST", "/invoice/inv_1001/pay", fields).status == 400
     assert maple.records.invoices["inv_1001"].paid_on is None
@@ -175,7 +175,7 @@ def test_a_page_left_open_closes_after_the_token_ends(maple: Maple) -> None:
 
 def test_a_double_click_at_the_desk_sends_one_mail(maple: Maple) -> None:
     desk = maple.browser()
-    form = desk.open("/billing").form("Ask for an update")
+    form = desk.open("/billing/anna").form("Send request for payment info")
     before = len(maple.mails())
     for _ in range(2):
         assert desk.request("POST", form.action, form.fields).status == 303
@@ -192,6 +192,6 @@ def test_the_desk_sees_what_happened_to_the_mail(maple: Maple) -> None:
 
 def test_the_desk_sends_only_what_there_is(maple: Maple) -> None:
     desk = maple.browser()
-    form = desk.open("/billing").form("Ask for an update")
+    form = desk.open("/billing/anna").form("Send request for payment info")
     for wrong in ({"patient": "nobody"}, {"workflow": "everything"}):
         assert desk.request("POST", form.action, form.fields | wrong).status == 404

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+from datetime import date, timedelta
 
 import pytest
 
 from authsvc.demo.sample.api import Authsvc, Refused
 from authsvc.demo.sample.errors import api_refused
 from authsvc.demo.sample.oidc import Oidc
+from authsvc.demo.sample.records import Card
 from authsvc.demo.sample.tokens import RENEW_AFTER_S
 from authsvc.verifier import Verifier
 from tests.demo.maple import CARD, INVOICE, Maple, asked, mailed, opened, signed_in
@@ -24,10 +27,10 @@ def test_all_invoices_and_a_statement(maple: Maple) -> None:
         assert what in browser.at.text
     assert "Knee X-ray" not in browser.at.text
 
-    browser.press("Show the statement", months="12")
+    browser.press("Show the statement", since="2000-01-01")
     assert "Still to pay $120.00" in browser.at.text
     assert "Total $190.50" in browser.at.text
-    assert browser.open("/portal/statement?months=many").status == 200
+    assert browser.open("/portal/statement?since=many").status == 200
 
 
 def test_an_invoice_is_paid_from_the_portal_too(maple: Maple) -> None:
@@ -68,16 +71,55 @@ def test_a_membership_is_changed_and_a_dependent_added(maple: Maple) -> None:
     assert maple.records.people["anna"].dependents == ["Zoë Berg"]
 
 
-def test_payment_methods_are_added_and_removed(maple: Maple) -> None:
+def test_payment_methods_have_a_default_and_the_last_one_stays(maple: Maple) -> None:
     browser = signed_in(maple)
     browser.open("/portal/payment-methods")
+    assert "Good until 09/29" in browser.at.text
+    csrf = browser.at.form("Save this card").fields
     browser.press("Save this card", **CARD | {"expires": "13/30"})
     assert "month and year" in browser.at.text
     assert browser.at.element("expires")["aria-invalid"] == "true"
-    browser.press("Save this card", **CARD)
-    assert "Mastercard ending in 5454" in browser.at.text
+    browser.press("Save this card", **CARD | {"expires": "01/26"})
+    assert "Mastercard ending in 5454 Expired: 01/26 We use this one" in " ".join(browser.at.text.split())
+    browser.press("Use this card")
+    assert [card.last4 for card in maple.records.people["anna"].cards] == ["4242", "5454"]
     browser.press("Remove")
-    assert [card.last4 for card in maple.records.people["anna"].cards] == ["5454"]
+    [last] = maple.records.people["anna"].cards
+    assert last.last4 == "5454"
+
+    assert not any(form.button("Remove") for form in browser.at.forms)
+    browser.submit(f"/portal/payment-methods/{last.id}/remove", csrf)
+    assert "We need one card at least" in browser.at.text
+    assert maple.records.people["anna"].cards == [last]
+
+
+def test_a_card_is_good_until_its_month_is_over() -> None:
+    card = Card("c", "Visa", "4242", "09/29")
+    assert not card.has_expired(date(2029, 9, 30))
+    assert card.has_expired(date(2029, 10, 1))
+
+
+def test_a_statement_for_a_chosen_time_is_a_file_too(maple: Maple) -> None:
+    browser = signed_in(maple)
+    flu = maple.records.invoices["inv_1003"]
+    time = {"since": flu.on.isoformat(), "until": (flu.on + timedelta(days=40)).isoformat()}
+    browser.open("/portal/invoices")
+    browser.press("Show the statement", **time)
+    assert "Total $70.50" in browser.at.text
+    flu.what = "=HYPERLINK(1)"
+    answer = browser.follow("Download it as a file")
+    assert answer.header("Content-Type") == "text/csv; charset=utf-8"
+    assert answer.header("Content-Disposition").startswith('attachment; filename="statement-20')
+    head, *rows = csv.reader(answer.html.splitlines())
+    assert head == ["Date", "Invoice", "What", "Amount", "Paid on"]
+    assert [row[1:4] for row in rows] == [["inv_1002", "Blood test", "45.50"], ["inv_1003", "'=HYPERLINK(1)", "25.00"]]
+
+
+@pytest.mark.parametrize("time", ["since=2026-13-01", "since=2026-02-02&until=2026-02-01", "until="])
+def test_a_time_that_is_none_is_asked_for_again(maple: Maple, time: str) -> None:
+    browser = signed_in(maple)
+    assert "Please choose a day" in browser.open(f"/portal/statement?{time}").text
+    assert browser.open(f"/portal/statement.csv?{time}").url.endswith("/portal/invoices")
 
 
 def test_attack_a_signed_in_patient_sees_no_other_patients_papers(maple: Maple) -> None:
@@ -88,7 +130,9 @@ def test_attack_a_signed_in_patient_sees_no_other_patients_papers(maple: Maple) 
     assert browser.request("POST", "/invoice/inv_1004/pay", csrf).status == 404
 
 
-@pytest.mark.parametrize("page", ["", "/invoices", "/statement", "/contact", "/membership", "/payment-methods"])
+@pytest.mark.parametrize(
+    "page", ["", "/invoices", "/statement", "/statement.csv", "/contact", "/membership", "/payment-methods"]
+)
 def test_attack_no_portal_page_opens_by_a_link(maple: Maple, page: str) -> None:
     browser = opened(maple, mailed(maple, **INVOICE))
     assert browser.open(f"/portal{page}").status == 401
@@ -154,10 +198,10 @@ def test_a_token_of_another_issuer_opens_nothing(maple: Maple) -> None:
 @pytest.mark.usefixtures("back_again")
 def test_wrong_credentials_are_our_own_mistake(maple: Maple) -> None:
     secret = "acs_" + "x" * 43
-    away(maple, authsvc=Authsvc(maple.url, "maple", "portal", secret), oidc=nowhere(maple, maple.url, secret))
     desk = maple.browser()
-    desk.open("/billing")
-    desk.press("Ask for an update")
+    desk.open("/billing/anna")
+    away(maple, authsvc=Authsvc(maple.url, "maple", "portal", secret), oidc=nowhere(maple, maple.url, secret))
+    desk.press("Send request for payment info")
     assert (desk.at.status, "The mistake is ours" in desk.at.text) == (500, True)
     browser, code = asked(maple)
     browser.press("Sign in", code=code)

@@ -171,7 +171,7 @@ def test_sign_out_ends_the_session_everywhere(maple: Maple) -> None:
 
 def test_sign_out_without_being_in_is_harmless(maple: Maple) -> None:
     browser = maple.browser()
-    csrf = browser.open("/billing").form("Ask for an update").fields
+    csrf = browser.open("/billing/anna").form("Send request for payment info").fields
     assert browser.request("POST", "/sign-out", csrf).header("Location") == "/signed-out"
 
 

@@ -59,6 +59,10 @@ class Authsvc:
         headers = {"Idempotency-Key": idempotency_key}
         return str(self._call("POST", f"{self._practice}/links", json=body, headers=headers)["id"])
 
+    def links(self, patient: str) -> list[dict[str, Any]]:
+        """The patient's links, newest first: when each was sent, how often it was used, what became of it."""
+        return list(self._call("GET", f"{self._practice}/links", params={"patient": patient})["links"])
+
     def revoke_links(self, resource: str) -> None:
         """The thing is done (the invoice is paid): its links end."""
         self._call("DELETE", f"{self._practice}/links", params={"resource": resource})

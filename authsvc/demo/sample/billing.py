@@ -1,4 +1,4 @@
-"""The front desk: send a link by email, see what happened to the mail.
+"""The front desk: a patient's profile, from where links are sent by email, and portal access is given and taken.
 
 In a real practice this area has the staff's own login; the demo leaves the door open.
 """
@@ -8,7 +8,9 @@ from __future__ import annotations
 from flask import Blueprint, abort, flash, redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from authsvc.demo.sample.clinic import clinic
+from authsvc.demo.sample.api import Refused, Unavailable
+from authsvc.demo.sample.clinic import Clinic, clinic
+from authsvc.demo.sample.records import Person
 
 billing = Blueprint("billing", __name__, url_prefix="/billing")
 
@@ -16,34 +18,82 @@ billing = Blueprint("billing", __name__, url_prefix="/billing")
 LINKS = {
     "pay-invoice": "The invoice link",
     "accept-agreement": "The agreement link",
-    "update-payment-info": "The payment-details link",
+    "update-payment-info": "The request for payment information",
     "portal": "The link to the portal",
+}
+
+NOT_SENT = {
+    "no-portal-access": "Nothing was sent: this patient has no access to the portal.",
+    "rate-limited": "Nothing was sent: there were many emails just now. Please try again in a quarter of an hour.",
 }
 
 
 @billing.get("")
 def desk() -> str:
-    return render_template("billing.html", records=clinic().records)
+    return render_template("billing.html", people=clinic().records.people.values())
+
+
+@billing.get("/<patient>")
+def profile(patient: str) -> str:
+    person, authsvc = _person(patient), clinic().authsvc
+    requests = [link for link in authsvc.links(patient) if link["workflow"] == "update-payment-info"]
+    return render_template(
+        "profile.html", records=clinic().records, person=person, request_link=next(iter(requests), None)
+    )
 
 
 @billing.post("/send")
 def send() -> Response:
     flash(send_link())
-    return redirect("/billing", 303)
+    return redirect(f"/billing/{request.form['patient']}", 303)
+
+
+@billing.post("/<patient>/access")
+def access(patient: str) -> Response:
+    person = _person(patient)
+    person.portal_access = "give" in request.form
+    clinic().authsvc.put_patient(person.id, person.email, person.name, person.portal_access)
+    what = "can sign in to the portal now" if person.portal_access else "can't sign in to the portal any more"
+    flash(f"{person.name} {what}.")
+    return redirect(f"/billing/{patient}", 303)
 
 
 @billing.get("/mail/<patient>")
 def mail(patient: str) -> str:
-    person = clinic().records.people.get(patient) or abort(404)
-    return render_template("mail_log.html", person=person, deliveries=clinic().authsvc.deliveries(patient))
+    return render_template("mail_log.html", person=_person(patient), deliveries=clinic().authsvc.deliveries(patient))
 
 
 def send_link() -> str:
     """Send what the form names; a sentence for the desk. The form's idempotency key makes a double click one mail."""
     form = request.form
-    workflow, patient, resource = form.get("workflow", ""), form.get("patient", ""), form.get("resource") or None
-    person = clinic().records.people.get(patient)
-    if person is None or workflow not in LINKS:
+    workflow, resource = form.get("workflow", ""), form.get("resource") or None
+    person = _person(form.get("patient", ""))
+    if workflow not in LINKS:
         abort(404)
-    clinic().authsvc.mail_link(patient, workflow, resource, form["idempotency_key"])
+    try:
+        clinic().authsvc.mail_link(person.id, workflow, resource, form["idempotency_key"])
+    except Refused as refused:
+        if refused.kind not in NOT_SENT:
+            raise
+        return NOT_SENT[refused.kind]
     return f"{LINKS[workflow]} is on its way to {person.name}."
+
+
+def mail_due_invoices(clinic: Clinic) -> None:
+    """An invoice that is due mails its own link, once, without anybody at the desk.
+
+    A timer calls this (the demo's launcher twice a second, a practice's cron once a day). What authsvc couldn't decide
+    now is sent the next time; the idempotency key makes one mail of two runs.
+    """
+    for invoice in clinic.records.due_invoices():
+        try:
+            clinic.authsvc.mail_link(invoice.patient, "pay-invoice", f"invoice:{invoice.id}", f"due-{invoice.id}")
+            invoice.mailed_on = clinic.records.today()
+        except Refused as refused:
+            invoice.not_mailed = refused.kind  # the desk sees it on the patient's profile
+        except Unavailable:
+            return
+
+
+def _person(patient: str) -> Person:
+    return clinic().records.people.get(patient) or abort(404)

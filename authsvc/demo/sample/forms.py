@@ -11,11 +11,13 @@ from typing import Self
 from flask import redirect, request
 from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response
-from wtforms import RadioField, StringField
-from wtforms.validators import InputRequired, Regexp
+from wtforms import DateField, RadioField, StringField
+from wtforms.validators import DataRequired, InputRequired, Regexp, ValidationError
 
 from authsvc.demo.sample.records import PLANS
 from authsvc.demo.sample.sessions import current_session
+
+A_DAY = "Please choose a day, like 2026-03-31."
 
 
 def text_field(label: str, pattern: str, message: str, hint: str = "", **attributes: str) -> StringField:
@@ -77,3 +79,14 @@ class DependentForm(ClinicForm):
 
 class PlanForm(ClinicForm):
     plan = RadioField("Plan", choices=PLANS)
+
+
+class StatementForm(ClinicForm):
+    """From one day to another, both included."""
+
+    since = DateField("From", [DataRequired(A_DAY)], render_kw={"required": False})
+    until = DateField("To", [DataRequired(A_DAY)], render_kw={"required": False})
+
+    def validate_until(self, field: DateField) -> None:
+        if self.since.data and field.data < self.since.data:
+            raise ValidationError("Please choose a day after the first one.")

@@ -6,8 +6,8 @@ token for this one invoice or agreement. Each handler asks the verifier for its 
 
 from __future__ import annotations
 
-from flask import Blueprint, abort, flash, redirect, render_template
-from werkzeug.wrappers import Response
+from flask import Blueprint, Response, abort, flash, redirect, render_template
+from werkzeug.wrappers import Response as Redirect
 
 from authsvc.demo.sample import tokens
 from authsvc.demo.sample.clinic import clinic
@@ -24,22 +24,34 @@ def invoice(number: str) -> str:
 
 
 @links.post("/invoice/<number>/pay")
-def pay(number: str) -> Response:
-    found = _invoice(number, "invoice:pay")
-    if clinic().records.pay(found):
-        clinic().authsvc.revoke_links(f"invoice:{number}")  # paid: the emailed link has done its work
+def pay(number: str) -> Redirect:
+    clinic().records.pay(_invoice(number, "invoice:pay"))
+    clinic().authsvc.revoke_links(f"invoice:{number}")  # paid: the emailed links have done their work
     return redirect(f"/invoice/{number}", 303)
 
 
 @links.get("/agreement/<number>")
 def agreement(number: str) -> str:
-    return render_template("agreement.html", agreement=_agreement(number, "agreement:view"))
+    found, _ = _agreement(number, "agreement:view")
+    return render_template("agreement.html", agreement=found)
 
 
 @links.post("/agreement/<number>/accept")
-def accept(number: str) -> Response:
-    clinic().records.accept(_agreement(number, "agreement:accept"))
+def accept(number: str) -> Redirect:
+    """On record is which text was accepted, and by which link (or portal session) and token."""
+    found, claims = _agreement(number, "agreement:accept")
+    way = f"link {claims['link']}" if "link" in claims else f"session {claims['sid']}"
+    clinic().records.accept(found, way, claims["jti"])
     return redirect(f"/agreement/{number}", 303)
+
+
+@links.get("/agreement/<number>/copy")
+def agreement_copy(number: str) -> Response:
+    """The patient's copy, as a file to keep."""
+    found, _ = _agreement(number, "agreement:view")
+    person = clinic().records.people[found.patient]
+    text = render_template("agreement.txt", agreement=found, accepted=found.acceptance or abort(404), person=person)
+    return attachment(text, f"agreement-{number}.txt", "text/plain")
 
 
 @links.get("/payment-info")
@@ -50,8 +62,8 @@ def payment_info() -> str:
 
 
 @links.post("/payment-info")
-def update_payment_info() -> Response:
-    patient = tokens.require_link_or_portal("payment_info:update", PAYMENT_INFO)
+def update_payment_info() -> Redirect:
+    patient = tokens.require_link_or_portal("payment_info:update", PAYMENT_INFO)["patient"]
     form = CardForm()
     if not form.validate():
         return form.retry("/payment-info")
@@ -60,19 +72,27 @@ def update_payment_info() -> Response:
     return redirect("/payment-info", 303)
 
 
+def attachment(text: str, name: str, media_type: str) -> Response:
+    return Response(
+        text,
+        content_type=f"{media_type}; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
 def _invoice(number: str, scope: str) -> Invoice:
     resource = f"invoice:{number}"
-    patient = tokens.require_link_or_portal(scope, resource, resource)
+    patient = tokens.require_link_or_portal(scope, resource, resource)["patient"]
     found = clinic().records.invoices.get(number)
     if found is None or found.patient != patient:  # a code sign-in reaches all invoices of one patient: hers
         abort(404)
     return found
 
 
-def _agreement(number: str, scope: str) -> Agreement:
+def _agreement(number: str, scope: str) -> tuple[Agreement, tokens.Claims]:
     resource = f"agreement:{number}"
-    patient = tokens.require_link_or_portal(scope, resource, resource)
+    claims = tokens.require_link_or_portal(scope, resource, resource)
     found = clinic().records.agreements.get(number)
-    if found is None or found.patient != patient:
+    if found is None or found.patient != claims["patient"]:
         abort(404)
-    return found
+    return found, claims

@@ -7,19 +7,23 @@ for want of a click; all they say and do works without it.
 
 from __future__ import annotations
 
-from datetime import timedelta
+import csv
+import io
+from datetime import date, timedelta
 
-from flask import Blueprint, flash, redirect, render_template, request
-from werkzeug.wrappers import Response
+from flask import Blueprint, Response, flash, redirect, render_template, request
+from werkzeug.wrappers import Response as Redirect
 
 from authsvc.demo.sample import tokens
 from authsvc.demo.sample.clinic import PAGES, clinic
-from authsvc.demo.sample.forms import CardForm, ContactForm, DependentForm, PlanForm
-from authsvc.demo.sample.records import Invoice, Person, money, today
+from authsvc.demo.sample.forms import CardForm, ContactForm, DependentForm, PlanForm, StatementForm
+from authsvc.demo.sample.links import attachment
+from authsvc.demo.sample.records import Invoice, Person, money
 
 portal = Blueprint("portal", __name__, url_prefix="/portal")
 
-MONTHS = (1, 3, 12)
+STATEMENT_DAYS = 365  # until another time is chosen
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @portal.after_request
@@ -36,7 +40,7 @@ def still_there() -> dict[str, object]:
 
 
 @portal.post("/stay")
-def stay() -> Response:
+def stay() -> Redirect:
     """The one act that begins the idle time anew without going anywhere."""
     if not tokens.extend():
         raise tokens.SignInRequired
@@ -53,19 +57,35 @@ def home() -> str:
 @portal.get("/invoices")
 def invoices() -> str:
     person = _person("invoices:view")
-    return render_template("invoices.html", person=person, invoices=_newest(person), months=MONTHS)
+    return render_template("invoices.html", invoices=_newest(person), form=_chosen_time())
 
 
 @portal.get("/statement")
 def statement() -> str:
-    person = _person("statements:generate")
-    months = next((m for m in MONTHS if str(m) == request.args.get("months")), MONTHS[0])
-    since = today() - timedelta(days=30 * months)
-    listed = [one for one in _newest(person) if one.on >= since]
+    person, form = _person("statements:generate"), _chosen_time()
+    if not form.validate():
+        return render_template("invoices.html", invoices=_newest(person), form=form)
+    listed = _within(person, form)
     total = sum(one.amount_cents for one in listed)
     paid = sum(one.amount_cents for one in listed if one.paid_on)
     sums = {"total": money(total), "paid": money(paid), "open": money(total - paid)}
-    return render_template("statement.html", person=person, invoices=listed, since=since, on=today(), sums=sums)
+    return render_template("statement.html", person=person, invoices=listed, time=form.data, sums=sums)
+
+
+@portal.get("/statement.csv")
+def statement_file() -> Response | Redirect:
+    """The same as a file, for a spreadsheet."""
+    person, form = _person("statements:generate"), _chosen_time()
+    if not form.validate():
+        return redirect("/portal/invoices", 303)
+    written = io.StringIO()
+    rows = csv.writer(written)
+    rows.writerow(("Date", "Invoice", "What", "Amount", "Paid on"))
+    for one in _within(person, form):
+        paid_on = one.paid_on.isoformat() if one.paid_on else ""
+        rows.writerow((one.on.isoformat(), one.id, _cell(one.what), f"{one.amount_cents / 100:.2f}", paid_on))
+    since, until = form.since.data, form.until.data
+    return attachment(written.getvalue(), f"statement-{since}-to-{until}.csv", "text/csv")
 
 
 @portal.get("/contact")
@@ -76,7 +96,7 @@ def contact() -> str:
 
 
 @portal.post("/contact")
-def edit_contact() -> Response:
+def edit_contact() -> Redirect:
     person = _person("contact:edit")
     form = ContactForm()
     if not form.validate():
@@ -93,7 +113,7 @@ def membership() -> str:
 
 
 @portal.post("/membership")
-def edit_membership() -> Response:
+def edit_membership() -> Redirect:
     person = _person("membership:edit")
     form = PlanForm()
     if form.validate():
@@ -102,7 +122,7 @@ def edit_membership() -> Response:
 
 
 @portal.post("/membership/dependents")
-def add_dependent() -> Response:
+def add_dependent() -> Redirect:
     person = _person("dependents:add")
     form = DependentForm()
     if not form.validate():
@@ -114,11 +134,13 @@ def add_dependent() -> Response:
 @portal.get("/payment-methods")
 def payment_methods() -> str:
     person = _person("payment_methods:view")
-    return render_template("payment_methods.html", person=person, form=CardForm.for_page())
+    return render_template(
+        "payment_methods.html", person=person, form=CardForm.for_page(), today=clinic().records.today()
+    )
 
 
 @portal.post("/payment-methods")
-def add_payment_method() -> Response:
+def add_payment_method() -> Redirect:
     person = _person("payment_methods:edit")
     form = CardForm()
     if not form.validate():
@@ -127,20 +149,42 @@ def add_payment_method() -> Response:
     return _saved(f"{form.card} is saved.", "/portal/payment-methods")
 
 
+@portal.post("/payment-methods/<card>/default")
+def default_payment_method(card: str) -> Redirect:
+    clinic().records.make_default(_person("payment_methods:edit"), card)
+    return _saved("From now on we use this card.", "/portal/payment-methods")
+
+
 @portal.post("/payment-methods/<card>/remove")
-def remove_payment_method(card: str) -> Response:
-    clinic().records.remove_card(_person("payment_methods:edit"), card)
-    return _saved("The card is removed.", "/portal/payment-methods")
+def remove_payment_method(card: str) -> Redirect:
+    removed = clinic().records.remove_card(_person("payment_methods:edit"), card)
+    notice = "The card is removed." if removed else "We need one card at least. To remove this one, add another first."
+    return _saved(notice, "/portal/payment-methods")
 
 
 def _person(scope: str) -> Person:
-    return clinic().records.people[tokens.require_portal(scope)]
+    return clinic().records.people[tokens.require_portal(scope)["patient"]]
 
 
 def _newest(person: Person) -> list[Invoice]:
     return sorted(clinic().records.invoices_of(person.id), key=lambda one: one.on, reverse=True)
 
 
-def _saved(notice: str, address: str) -> Response:
+def _chosen_time() -> StatementForm:
+    today = clinic().records.today()
+    return StatementForm(request.args, since=today - timedelta(days=STATEMENT_DAYS), until=today)
+
+
+def _within(person: Person, form: StatementForm) -> list[Invoice]:
+    since: date = form.since.data
+    return [one for one in _newest(person) if since <= one.on <= form.until.data]
+
+
+def _cell(text: str) -> str:
+    """A spreadsheet would run what begins like a formula; an apostrophe makes it text."""
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
+def _saved(notice: str, address: str) -> Redirect:
     flash(notice)
     return redirect(address, 303)

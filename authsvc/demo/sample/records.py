@@ -5,24 +5,30 @@ One lock guards it all, because the demo serves with threads.
 
 from __future__ import annotations
 
+import hashlib
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 
 @dataclass
 class Card:
-    """A saved way to pay: what a payment provider gives back, never a card number."""
+    """A saved way to pay: what a payment provider gives back, never a card number. `expires`: month/year."""
 
     id: str
     name: str
     last4: str
     expires: str
 
+    def has_expired(self, on: date) -> bool:
+        """A card is good until its month is over."""
+        return (2000 + int(self.expires[3:]), int(self.expires[:2])) < (on.year, on.month)
+
 
 @dataclass
 class Person:
-    """A patient as the clinic knows her."""
+    """A patient as the clinic knows her. The first card is the default; `portal_access` is what authsvc was told."""
 
     id: str
     name: str
@@ -32,20 +38,38 @@ class Person:
     plan: str = "Individual"
     dependents: list[str] = field(default_factory=list)
     cards: list[Card] = field(default_factory=list)
+    portal_access: bool = True
 
 
 @dataclass
 class Invoice:
+    """`mailed_on` and `not_mailed`: what became of the mail that goes out by itself when the invoice is due."""
+
     id: str
     patient: str
     what: str
     amount_cents: int
     on: date
+    due_on: date
     paid_on: date | None = None
+    mailed_on: date | None = None
+    not_mailed: str = ""
 
     @property
     def amount(self) -> str:
         return money(self.amount_cents)
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """Who accepted which text by what: the link's public id (or the session's), and the id of the access token."""
+
+    at: datetime
+    patient: str
+    way: str
+    token_id: str
+    version: str
+    digest: str
 
 
 @dataclass
@@ -53,10 +77,17 @@ class Agreement:
     id: str
     patient: str
     title: str
+    version: str
     text: tuple[str, ...]
-    accepted_on: date | None = None
+    acceptance: Acceptance | None = None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the text, in hex: it shows later that not a letter of it was changed."""
+        return hashlib.sha256("\n".join((self.title, self.version, *self.text)).encode()).hexdigest()
 
 
+PAY_WITHIN = timedelta(days=14)
 PLANS = ("Individual", "Couple", "Family")
 
 
@@ -64,19 +95,23 @@ def money(cents: int) -> str:
     return f"${cents // 100:,}.{cents % 100:02d}"
 
 
-def today() -> date:
-    return datetime.now(UTC).date()
+def utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 class Records:
-    """Everything the clinic keeps."""
+    """Everything the clinic keeps. `now` is its clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], datetime] = utc_now) -> None:
+        self.now = now
         self._lock = threading.Lock()
         self._cards = 0
         self.people: dict[str, Person] = {}
         self.invoices: dict[str, Invoice] = {}
         self.agreements: dict[str, Agreement] = {}
+
+    def today(self) -> date:
+        return self.now().date()
 
     def invoices_of(self, patient: str) -> list[Invoice]:
         return [one for one in self.invoices.values() if one.patient == patient]
@@ -84,27 +119,39 @@ class Records:
     def agreements_of(self, patient: str) -> list[Agreement]:
         return [one for one in self.agreements.values() if one.patient == patient]
 
-    def pay(self, invoice: Invoice) -> bool:
-        """True for the one call that paid it: a double click pays once."""
-        with self._lock:
-            first = invoice.paid_on is None
-            invoice.paid_on = invoice.paid_on or today()
-            return first
+    def due_invoices(self) -> list[Invoice]:
+        """Those that are due, and for which no mail went out by itself."""
+        mailed = (one for one in self.invoices.values() if one.mailed_on is None and not one.not_mailed)
+        return [one for one in mailed if one.paid_on is None and one.due_on <= self.today()]
 
-    def accept(self, agreement: Agreement) -> None:
+    def pay(self, invoice: Invoice) -> None:
+        """A double click pays once."""
         with self._lock:
-            agreement.accepted_on = agreement.accepted_on or today()
+            invoice.paid_on = invoice.paid_on or self.today()
 
-    def add_card(self, person: Person, name: str, last4: str, expires: str) -> Card:
+    def accept(self, agreement: Agreement, way: str, token_id: str) -> None:
+        """Only the first acceptance is recorded."""
+        with self._lock:
+            agreement.acceptance = agreement.acceptance or Acceptance(
+                self.now(), agreement.patient, way, token_id, agreement.version, agreement.digest
+            )
+
+    def add_card(self, person: Person, name: str, last4: str, expires: str) -> None:
+        """The new card becomes the default."""
         with self._lock:
             self._cards += 1
-            card = Card(f"card{self._cards}", name, last4, expires)
-            person.cards.append(card)
-            return card
+            person.cards.insert(0, Card(f"card{self._cards}", name, last4, expires))
 
-    def remove_card(self, person: Person, card_id: str) -> None:
+    def make_default(self, person: Person, card_id: str) -> None:
         with self._lock:
-            person.cards[:] = [card for card in person.cards if card.id != card_id]
+            person.cards.sort(key=lambda card: card.id != card_id)
+
+    def remove_card(self, person: Person, card_id: str) -> bool:
+        """Whether it is gone: the last card stays."""
+        with self._lock:
+            others = [card for card in person.cards if card.id != card_id]
+            person.cards[:] = others or person.cards
+            return bool(others)
 
     def add_dependent(self, person: Person, name: str) -> None:
         with self._lock:
@@ -112,17 +159,18 @@ class Records:
                 person.dependents.append(name)
 
 
-def maple_clinic() -> Records:
-    """Three patients, two of them on one mailbox, with something to do for each."""
-    records = Records()
-    day = today()
+def maple_clinic(now: Callable[[], datetime] = utc_now) -> Records:
+    """Four patients, two of them on one mailbox and one without portal access, with something to do for each."""
+    records = Records(now)
     for person in (
         Person("anna", "Anna Berg", "anna@example.com", "555 0101", "12 Elm Street"),
         Person("ben", "Ben Ortiz", "family@example.com", "555 0102", "3 Lake Road", "Family", ["Leo Ortiz"]),
         Person("mia", "Mia Ortiz", "family@example.com", "555 0103", "3 Lake Road"),
+        Person("ida", "Ida Novak", "ida@example.com", "555 0104", "8 Mill Lane", portal_access=False),
     ):
         records.people[person.id] = person
-        records.add_card(person, "Visa", {"anna": "4242", "ben": "1881", "mia": "0077"}[person.id], "09/29")
+        last4 = {"anna": "4242", "ben": "1881", "mia": "0077", "ida": "3020"}[person.id]
+        records.add_card(person, "Visa", last4, "09/29")
     for number, (patient, what, cents, days_ago) in enumerate(
         (
             ("anna", "Yearly check-up", 12_000, 6),
@@ -130,17 +178,19 @@ def maple_clinic() -> Records:
             ("anna", "Flu vaccination", 2_500, 75),
             ("ben", "Knee X-ray", 18_900, 11),
             ("mia", "Eye test", 6_000, 3),
+            ("ida", "Hearing test", 7_500, 2),
         ),
         start=1001,
     ):
-        on = day - timedelta(days=days_ago)
+        on = records.today() - timedelta(days=days_ago)
         paid_on = on + timedelta(days=9) if days_ago > 30 else None
-        records.invoices[f"inv_{number}"] = Invoice(f"inv_{number}", patient, what, cents, on, paid_on)
+        records.invoices[f"inv_{number}"] = Invoice(f"inv_{number}", patient, what, cents, on, on + PAY_WITHIN, paid_on)
     for patient in records.people:
         agreement = Agreement(
             f"agr_{patient}",
             patient,
             "Visits by video",
+            "2026-1",
             (
                 "You may talk to our doctors by video instead of coming to the clinic.",
                 "We do not record the call. Nobody else listens in.",

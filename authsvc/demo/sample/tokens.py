@@ -21,6 +21,9 @@ RENEW_AFTER_S = 120
 """A click with an older token renews it first. Only that tells authsvc that somebody is there, so the idle time begins
 anew with every click, to within two minutes."""
 
+Claims = Mapping[str, Any]
+"""Of a verified access token. `patient` is whose data it opens; `link` or `sid` says how the patient came in."""
+
 
 class SignInRequired(Exception):
     """This session has no token that could do."""
@@ -44,21 +47,21 @@ def grant_from(token: Mapping[str, Any]) -> TokenSet:
     )
 
 
-def require_link_or_portal(scope: str, thing: str, resource: str | None = None) -> str:
-    """The patient for whom an act on this one thing is allowed. `thing`: the key in `link_grants`."""
+def require_link_or_portal(scope: str, thing: str, resource: str | None = None) -> Claims:
+    """The claims of a token that allows this act on this one thing. `thing`: the key in `link_grants`."""
     held = current_session().link_grants.get(thing)
     grant = held if held and _alive(held) else portal_grant() or newest_link_grant()
     if grant is None:
         raise LinkExpired if held else SignInRequired
-    return str(_required(grant, scope, resource=resource)["patient"])
+    return _required(grant, scope, resource=resource)
 
 
-def require_portal(scope: str) -> str:
-    """The patient who may do this in the portal: a code was typed, whatever the scope says."""
+def require_portal(scope: str) -> Claims:
+    """The claims of a token that allows this in the portal: a code was typed, whatever the scope says."""
     grant = portal_grant() or newest_link_grant()
     if grant is None:
         raise SignInRequired
-    return str(_required(grant, scope, acr="extra")["patient"])
+    return _required(grant, scope, acr="extra")
 
 
 def portal_grant() -> TokenSet | None:
@@ -110,13 +113,13 @@ def _alive(grant: TokenSet) -> bool:
     return grant.ends > time.monotonic()
 
 
-def _required(grant: TokenSet, scope: str, *, resource: str | None = None, acr: str | None = None) -> dict[str, Any]:
+def _required(grant: TokenSet, scope: str, *, resource: str | None = None, acr: str | None = None) -> Claims:
     claims = _verified(grant)
     clinic().verifier.require(claims, scope, resource=resource, acr=acr)
     return claims
 
 
-def _verified(grant: TokenSet) -> dict[str, Any]:
+def _verified(grant: TokenSet) -> Claims:
     try:
         return clinic().verifier.verify(grant.access_token)
     except KeysUnavailable as error:  # undecided, so nobody is sent to sign in for it

@@ -1,0 +1,178 @@
+"""The front desk: what goes out by itself, what it sees of its requests, and portal access."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from authsvc.demo.sample.api import Refused, Unavailable
+from authsvc.demo.sample.billing import mail_due_invoices
+from tests.demo.maple import AGREEMENT, CARD, INVOICE, Maple, asked, link_of, mailed, opened
+
+
+def let_days_pass(maple: Maple, days: int) -> None:
+    before = maple.records.now
+    maple.records.now = lambda: before() + timedelta(days=days)
+
+
+# --- an invoice that is due -------------------------------------------------------------------------------------------
+
+
+def test_an_invoice_that_is_due_mails_its_own_link_once_and_paying_ends_that(maple: Maple) -> None:
+    mail_due_invoices(maple.clinic)
+    assert maple.records.invoices["inv_1004"].mailed_on is None  # three days too early
+
+    before = len(maple.mails())
+    let_days_pass(maple, 3)
+    for _ in range(2):
+        mail_due_invoices(maple.clinic)
+    address = link_of(maple, maple.arrived(before))
+    assert "mailed by itself on" in maple.browser().open("/billing/ben").text
+    browser = opened(maple, address)
+    assert browser.at.url == f"{maple.site_url}/invoice/inv_1004"
+    browser.press("Pay $189.00")
+    assert maple.browser().open(address).status == 410
+    assert len(maple.mails()) == before + 1
+
+
+def test_the_tour_lets_days_pass(maple: Maple) -> None:
+    today = maple.records.today()
+    maple.browser().press("Let four days pass")
+    assert maple.records.today() == today + timedelta(days=4)
+    assert [one.id for one in maple.records.due_invoices()] == ["inv_1004"]
+
+
+def test_a_paid_invoice_is_never_mailed_by_itself(maple: Maple) -> None:
+    let_days_pass(maple, 3)
+    maple.records.pay(maple.records.invoices["inv_1004"])
+    assert maple.records.due_invoices() == []
+
+
+def test_an_invoice_that_could_not_be_mailed_is_tried_again_or_shown_to_the_desk(
+    maple: Maple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(error: Exception) -> None:
+        def mail_link(*_: object) -> str:
+            raise error
+
+        monkeypatch.setattr(maple.clinic.authsvc, "mail_link", mail_link)
+
+    let_days_pass(maple, 3)
+    fails(Unavailable("503"))
+    mail_due_invoices(maple.clinic)
+    assert [one.id for one in maple.records.due_invoices()] == ["inv_1004"]
+    fails(Refused(404, "patient-not-found"))
+    mail_due_invoices(maple.clinic)
+    assert maple.records.due_invoices() == []
+    assert "not mailed: patient not found" in maple.browser().open("/billing/ben").text
+
+
+# --- requests, agreements ---------------------------------------------------------------------------------------------
+
+
+def test_the_desk_sees_when_the_last_request_for_payment_info_went_out_and_whether_it_was_used(maple: Maple) -> None:
+    desk = maple.browser()
+    assert "No request was sent" in desk.open("/billing/mia").text
+    address = mailed(maple, "update-payment-info", "mia")
+    assert "Last request:" in desk.open("/billing/mia").text
+    assert "not used yet" in desk.at.text
+    opened(maple, address).press("Save this card", **CARD)
+    assert "UTC, used" in desk.open("/billing/mia").text
+    assert "Mastercard 5454, until 01/30 (default)" in desk.at.text
+
+
+def test_the_record_says_which_link_and_token_accepted_which_text_and_the_patient_has_a_copy(maple: Maple) -> None:
+    browser = opened(maple, mailed(maple, **AGREEMENT))
+    assert browser.open("/agreement/agr_anna/copy").status == 404  # nothing is accepted yet
+    browser.open("/agreement/agr_anna")
+    browser.press("I accept")
+    agreement = maple.records.agreements["agr_anna"]
+    accepted = agreement.acceptance
+    assert accepted
+    link = maple.clinic.authsvc.links("anna")[0]
+    assert (accepted.way, link["workflow"]) == (f"link {link['id']}", "accept-agreement")
+    assert (accepted.version, accepted.digest) == ("2026-1", agreement.digest)
+    assert len(accepted.token_id) >= 20
+    assert accepted.token_id in maple.browser().open("/billing/anna").text
+
+    copy = browser.open("/agreement/agr_anna/copy")
+    assert copy.header("Content-Disposition") == 'attachment; filename="agreement-agr_anna.txt"'
+    assert copy.header("Content-Type") == "text/plain; charset=utf-8"
+    for part in (*agreement.text, "Anna Berg accepted", accepted.way, accepted.digest):
+        assert part in copy.html
+
+
+def test_attack_an_accepted_agreement_is_not_accepted_anew_by_another_token(maple: Maple) -> None:
+    first, second = (opened(maple, mailed(maple, **AGREEMENT)) for _ in range(2))
+    late = second.at.form("I accept")
+    first.press("I accept")
+    accepted = maple.records.agreements["agr_anna"].acceptance
+    second.submit(late.action, late.fields)
+    assert "You accepted this agreement" in second.at.text
+    assert maple.records.agreements["agr_anna"].acceptance == accepted
+
+
+def test_a_changed_text_has_another_digest(maple: Maple) -> None:
+    agreement = maple.records.agreements["agr_anna"]
+    before = agreement.digest
+    agreement.text = (*agreement.text, "And we charge you for it.")
+    assert agreement.digest != before
+
+
+# --- portal access ----------------------------------------------------------------------------------------------------
+
+
+def test_a_patient_without_access_uses_links_and_gets_no_code_until_the_desk_gives_access(maple: Maple) -> None:
+    browser = opened(maple, mailed(maple, "pay-invoice", "ida", "invoice:inv_1006"))
+    assert "$75.00" in browser.at.text
+
+    def starts() -> int:
+        before = len(maple.mails())
+        browser = maple.browser()
+        browser.open("/sign-in")
+        browser.press("Email me a code", email="ida@example.com")
+        assert "/p/maple/code/" in browser.at.url  # as for everybody
+        asked(maple)  # a mail that comes later for sure
+        return len(maple.mails()) - before - 1
+
+    assert starts() == 0
+    desk = maple.browser()
+    assert "No access" in desk.open("/billing/ida").text
+    desk.press("Give access")
+    assert "Ida Novak can sign in to the portal now" in desk.at.text
+    inside, code = asked(maple, "ida@example.com")
+    inside.press("Sign in", code=code)
+    assert "Hello Ida Novak" in inside.at.text
+
+    desk.open("/billing/ida")
+    desk.press("Take the access away")
+    assert "can't sign in to the portal any more" in desk.at.text
+    maple.held(inside).began = maple.held(inside).ends = 0
+    assert inside.open("/portal").status == 401
+    assert starts() == 0
+
+
+def test_an_access_link_for_a_patient_without_access_is_refused_in_words(maple: Maple) -> None:
+    desk = maple.browser()
+    form = desk.open("/billing/ida").form("Send request for payment info")
+    desk.submit(form.action, form.fields | {"workflow": "portal"})
+    assert "Nothing was sent: this patient has no access" in desk.at.text
+    assert desk.open("/billing/nobody").status == 404
+
+
+def test_a_payment_is_finished_by_a_second_press_when_ending_its_links_failed(
+    maple: Maple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = mailed(maple, **INVOICE)
+    browser = opened(maple, address)
+
+    def away(_: str) -> None:
+        raise Unavailable("503")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(maple.clinic.authsvc, "revoke_links", away)
+        form = browser.at.form("Pay")
+        assert browser.request("POST", form.action, form.fields).header("Location") == "/message"
+    assert browser.request("POST", form.action, form.fields).header("Location") == "/invoice/inv_1001"
+    assert maple.browser().open(address).status == 410
