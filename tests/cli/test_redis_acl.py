@@ -114,7 +114,7 @@ def _walk(service: wiring.Service) -> None:
     service.codes.start(act(), email="anna@example.org")
     with pytest.raises(AuthsvcError):
         service.clients.authenticate("desk", "wrong", "203.0.113.9")
-    mail_worker = worker._worker(service)
+    mail_worker = worker._mail_worker(service)
     while mail_worker.step():
         pass
     service.patients.deliveries(act(), "p_1")

@@ -176,7 +176,7 @@ class Site:
     def rotated_if_safe(self) -> bool:
         """Rotate once the next key has been published long enough; whether that was so."""
         self._inside.signing_keys.refresh()
-        if self._inside.signing_keys.view().ring.next.signs_from_ms > time.time() * 1000:
+        if self._inside.signing_keys.view().keyset.next.signs_from_ms > time.time() * 1000:
             return False
         self.deployment.cli("keys", "rotate", "--reason", "a test")
         return True

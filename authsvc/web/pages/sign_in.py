@@ -37,11 +37,12 @@ def sign_in(page: PageRequest) -> Response:
     known = _known_patient(page, authorization) if authorization else None
     if not page.posted:
         return _render(page, 200, known)
-    typed = typed_address(page.field("email"))
+    typed = page.field("email").strip()  # shown again as it is, when there is a fault in it
+    address = typed_address(typed)
     try:
-        return begin(page, known if known and not typed else SignInStart("email", typed))
+        return begin(page, known if known and not address else SignInStart("email", address))
     except InvalidInput:
-        return _render(page, 400, known, typed, error="email", lookalike=lookalike(typed))
+        return _render(page, 400, known, typed, error="email", lookalike=lookalike(address))
     except RateLimited as error:
         count_error(error)
         return _render(page, 429, known, typed, error="busy", retry_after_s=error.retry_after_s)
