@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,52 +19,16 @@ from authsvc.cli.base import (
     table,
     yes_option,
 )
+from authsvc.cli.client_options import named, named_by_option, registration
 from authsvc.cli.errors import instant
-from authsvc.errors import InvalidInput
 from authsvc.model import EVERY_PRACTICE, PERMISSIONS
 
 if TYPE_CHECKING:
     from authsvc.model import Client
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
 @click.group(cls=CommandGroup)
 def clients() -> None:
     """Clients: the credentials of practice services, and of the portals that patients sign in to."""
-
-
-_ADDRESSES = (
-    click.option(
-        "--redirect-uri",
-        "redirect_uris",
-        multiple=True,
-        metavar="URI",
-        help="Patients sign in for it at the hosted pages, and come back here; repeat for more.",
-    ),
-    click.option(
-        "--post-logout-uri",
-        "post_logout_uris",
-        multiple=True,
-        metavar="URI",
-        help="Where a browser may go after it signed out; repeat for more.",
-    ),
-    click.option("--initiate-login-uri", metavar="URI", help="Where a pressed link starts the sign-in of its patient."),
-    click.option("--backchannel-logout-uri", metavar="URI", help="Where it is told that a session has ended."),
-    click.option(
-        "--jwks",
-        type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
-        metavar="FILE",
-        help="Its public keys (a JWK set): it signs its calls to /oauth2 and has no secret. /v1 takes secrets only.",
-    ),
-)
-
-
-def addresses(command: F) -> F:
-    """The options that `add` and `set` share."""
-    for option in reversed(_ADDRESSES):
-        command = option(command)
-    return command
 
 
 @clients.command()
@@ -88,7 +49,7 @@ def addresses(command: F) -> F:
     metavar="PERM",
     help="It may do this; repeat for more. Needed without --redirect-uri. " + ", ".join(sorted(PERMISSIONS)) + ".",
 )
-@addresses
+@registration
 @click.option("--public", is_flag=True, help="It can't keep a secret (an app, a page), so it gets none.")
 @click.option("--audience", type=parameters.AUDIENCE, help="`aud` of the tokens it gets, instead of the default.")
 @reason_option
@@ -102,7 +63,7 @@ def add(
     **options: Any,
 ) -> None:
     """Add the client ID and show its secret, if it has one, this once."""
-    more = _named(options)
+    more = named(options)
     if not permissions and not more.get("redirect_uris") and not public:
         raise click.UsageError("Give --allow for what it may call, or --redirect-uri for where patients come back to.")
     service = open_service()
@@ -114,7 +75,7 @@ def add(
             raise click.ClickException(
                 f"There is no practice {practice!r}; there are: {', '.join(known) or 'none yet'}."
             )
-    with _named_by_option():
+    with named_by_option():
         client, secret = service.clients.add(
             client_id,
             practices=tuple(dict.fromkeys(practices)),
@@ -134,40 +95,16 @@ def add(
 
 @clients.command("set")
 @click.argument("client_id", metavar="ID", type=parameters.CLIENT)
-@addresses
+@registration
 @reason_option
 def set_(client_id: str, reason: str, **options: Any) -> None:
-    """Change the addresses or keys of the client ID: what is named is replaced, by '' removed."""
-    changes = _named(options)
+    """Change the registration of the client ID: what is named is replaced, by '' removed."""
+    changes = named(options)
     if not changes:
         raise click.UsageError("Name at least one thing to change.")
-    with _named_by_option():
+    with named_by_option():
         client = open_service().clients.set(client_id, actor=actor(), reason=reason, **changes)
     print_result(_document(client), f"Changed {client_id}.")
-
-
-def _named(options: dict[str, Any]) -> dict[str, Any]:
-    """The options that were used, under the names of the use cases; an empty address stands for none."""
-    named = {name: value for name, value in options.items() if value not in (None, ())}
-    for name in ("redirect_uris", "post_logout_uris"):
-        if name in named:
-            named[name] = tuple(dict.fromkeys(filter(None, named[name])))
-    if "jwks" in named:
-        named["jwks"] = named["jwks"].read_text(encoding="utf-8-sig", errors="replace")
-    return named
-
-
-@contextmanager
-def _named_by_option() -> Iterator[None]:
-    """What can't be registered is wrong usage; the message names the option."""
-    try:
-        yield
-    except InvalidInput as refused:
-        problems = [
-            f"{'ID' if fault.pointer == '/id' else fault.pointer.replace('/', '--')}: {fault.detail}"
-            for fault in refused.faults
-        ]
-        raise click.UsageError("; ".join(problems) + ".") from None
 
 
 @clients.command("list")
@@ -231,6 +168,8 @@ def _document(client: Client) -> dict[str, object]:
         "post_logout_uris": list(client.post_logout_uris),
         "initiate_login_uri": client.initiate_login_uri,
         "backchannel_logout_uri": client.backchannel_logout_uri,
+        "pkce": client.pkce,
+        "assertion_audience": client.assertion_audience,
         "keys": [key["kid"] for key in client.jwks],
         "created_at": instant(client.created_ms),
         "secrets": [

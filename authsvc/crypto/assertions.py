@@ -96,6 +96,7 @@ def _public(entry: Mapping[str, Any], number: int) -> dict[str, str]:
 MAX_BYTES: Final = 8 * 1024
 LEEWAY_MS: Final = 30_000  # how far the client's clock and ours may differ
 AHEAD_MS: Final = 300_000  # a longer life is no use to one call, but a long memory of `jti` for us
+AHEAD_LIBRARIES_MS: Final = 3_600_000  # what some libraries write, and can't be told otherwise
 TYPES: Final = ("jwt", "client-authentication+jwt")  # or none: RFC 7523 names no type
 _CLIENT = re.compile(r"[!-~]{1,64}")
 _JTI = re.compile(r"[ -~]{1,128}")
@@ -135,20 +136,34 @@ def read(token: str) -> Assertion:
     return Assertion(client, header, claims, signed, signature)
 
 
-def prove(assertion: Assertion, keys: Iterable[Mapping[str, str]], issuer: str, now_ms: int) -> Proven:
-    """Whether one of the client's `keys` made it, for us (`issuer`) and for now. Raises TokenInvalid."""
+def prove(
+    assertion: Assertion,
+    keys: Iterable[Mapping[str, str]],
+    issuer: str,
+    now_ms: int,
+    *,
+    token_endpoint: str = "",
+) -> Proven:
+    """Whether one of the client's `keys` made it, for us (`issuer`) and for now. Raises TokenInvalid.
+
+    `token_endpoint`: its address, for a client registered to write that as the audience, and to live up to an hour.
+    """
     _check_signature(assertion, tuple(keys))
     claims = assertion.claims
     # Our issuer identifier and nothing else: not the endpoint's address, which RFC 7523 §3 allows, and not one name of
     # several. A client that also talks to a malicious server lets that server's metadata choose what it writes here:
     # an assertion that would do for two servers, or for an address that anybody's metadata can name, is one that the
-    # other server can present to us.
-    if claims.get("aud") not in (issuer, [issuer]):
+    # other server can present to us. A client that talks to nobody else may be registered for less (RFC 7523 §3).
+    named = claims.get("aud")
+    audiences = named if isinstance(named, list) else [named]
+    ours = [issuer, token_endpoint] if token_endpoint else [issuer]
+    if not audiences or len(audiences) > len(ours) or any(each not in ours for each in audiences):
         raise TokenInvalid("audience")
     expires_ms = _instant_ms(claims, "exp")
     if expires_ms + LEEWAY_MS <= now_ms:
         raise TokenInvalid("expired")
-    if expires_ms > now_ms + AHEAD_MS + LEEWAY_MS:
+    ahead_ms = AHEAD_LIBRARIES_MS if token_endpoint else AHEAD_MS
+    if expires_ms > now_ms + ahead_ms + LEEWAY_MS:
         raise TokenInvalid("far_ahead")
     for name in ("iat", "nbf"):
         if name in claims and _instant_ms(claims, name) > now_ms + LEEWAY_MS:

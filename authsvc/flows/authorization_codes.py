@@ -152,7 +152,7 @@ class AuthorizationCodes:
             context,
             mint.digest(code),
             redirect_uri,
-            s256(verifier),
+            s256(verifier) if verifier else "",
             NewSession(sid, mint.digest(mint.b64u(nonce)), client.audience, "", "", 0),
             notify=bool(client.backchannel_logout_uri),
             jti=self._deps.new_id(),

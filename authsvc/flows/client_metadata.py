@@ -16,17 +16,20 @@ from authsvc.text import check_url
 ADDRESSES_MAX = 20  # of a kind: each is one more place that codes may go to
 
 
-class ClientUris(TypedDict, total=False):
-    """What may be changed later. `jwks` is a JWK set as text."""
+class ClientChanges(TypedDict, total=False):
+    """What may be changed later. `jwks` is a JWK set as text, `auth` a key of AUTHENTICATION_METHODS."""
 
     redirect_uris: tuple[str, ...]
     post_logout_uris: tuple[str, ...]
     initiate_login_uri: str
     backchannel_logout_uri: str
     jwks: str
+    auth: str
+    pkce: str
+    assertion_audience: str
 
 
-class ClientMetadata(ClientUris, total=False):
+class ClientMetadata(ClientChanges, total=False):
     """What makes a client a relying party, all of it optional."""
 
     public: bool
@@ -49,9 +52,14 @@ def faults(client: Client, *, production: bool) -> list[Fault]:
             found.append(Fault("/practice", "a client with --redirect-uri serves exactly one practice, and not '*'"))
     else:
         alone = [option for option, addresses in beside.items() if addresses] + ["public"] * client.public
+        alone += ["pkce"] * (client.pkce == "optional")
         found += [Fault(f"/{option}", "only together with --redirect-uri") for option in alone]
     if client.public and client.jwks:
         found.append(Fault("/jwks", "excludes --public: who has a private key can keep a secret"))
+    if client.public and client.pkce == "optional":
+        found.append(Fault("/pkce", "required of a public client: nothing else binds its code to it (RFC 9700 §2.1.1)"))
+    if client.assertion_audience != "issuer" and not client.jwks:
+        found.append(Fault("/assertion-audience", "only together with --jwks"))
     if client.public and client.permissions:
         found.append(Fault("/allow", "excludes --public: without a secret, anybody could call in its name"))
     return found

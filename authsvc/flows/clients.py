@@ -19,10 +19,10 @@ from authsvc.errors import AlreadyExists, Fault, InvalidInput, TokenInvalid, Una
 from authsvc.flows import client_metadata
 from authsvc.flows.assertions import Assertions
 from authsvc.flows.cache import Cache
-from authsvc.flows.client_metadata import ClientMetadata, ClientUris
+from authsvc.flows.client_metadata import ClientChanges, ClientMetadata
 from authsvc.flows.dependencies import Dependencies
 from authsvc.flows.site_audit import SiteAudit
-from authsvc.model import Bucket, Client, ClientSecret
+from authsvc.model import AUTHENTICATION_METHODS, Bucket, Client, ClientSecret
 from authsvc.store.clients import ClientStore
 from authsvc.store.documents import DocumentStore
 from authsvc.text import CLIENT_SECRET
@@ -44,8 +44,9 @@ class Clients:
 
     # --- who is calling ---------------------------------------------------------------------------------------------
 
-    def authenticate(self, client_id: str, secret: str, peer_ip: str) -> Client:
-        """The client with this id and secret, as registered at most five seconds ago.
+    def authenticate(self, client_id: str, secret: str, peer_ip: str, method: str = "") -> Client:
+        """The client with this id and secret, as registered at most five seconds ago. `method`: the only way that will
+        do, `client_secret_basic` or `client_secret_post`; the API has one way for all who have a secret.
 
         Raises Unauthenticated; RateLimited when this peer's network has failed too often; Unavailable.
         """
@@ -55,7 +56,8 @@ class Clients:
         digests = [known.digest for known in client.secrets if known.expires_ms > now_ms] if client else []
         # Every comparison is made, with a dummy for an unknown client, so that time tells nothing.
         matches = [hmac.compare_digest(offered, digest) for digest in digests or [NOBODY]]
-        if client is None or client.authentication != "client_secret_basic" or not any(matches):
+        way = client.has_secret and method in ("", client.authentication) if client else False
+        if client is None or not way or not any(matches):
             self.failed(peer_ip, client.id if client else "")
             raise Unauthenticated("wrong")
         return client
@@ -132,10 +134,10 @@ class Clients:
             audience=audience or self._deps.settings.default_audience,
             secrets=(),
             created_ms=self._deps.clock.now_ms(),
-            public=more.pop("public", False),
+            public=more.pop("public", False) or more.get("auth") == "none",
         )
         client, secret = self._changed(client, more), ""
-        if client.authentication == "client_secret_basic":
+        if client.has_secret:
             secret, stored = self._new_secret()
             client = dataclasses.replace(client, secrets=(stored,))
         if not self._registry.add(client_id, _document(client)):
@@ -143,9 +145,10 @@ class Clients:
         self._site.record(Event.CLIENT_ADDED, actor=actor, reason=reason, client=client_id)
         return client, secret
 
-    def set(self, client_id: str, *, actor: str, reason: str = "", **changes: Unpack[ClientUris]) -> Client:
-        """Change the addresses or the keys of a client; what is named is replaced. Never how it proves itself: who
-        holds a secret or a key today would be locked out, or let in, without knowing.
+    def set(self, client_id: str, *, actor: str, reason: str = "", **changes: Unpack[ClientChanges]) -> Client:
+        """Change the addresses, the keys or the rules of a client; what is named is replaced. A secret may move between
+        header and form; else never how the client proves itself: who holds a secret or a key today would be locked out,
+        or let in, without knowing.
 
         Raises InvalidInput with every fault, UnknownName.
         """
@@ -155,21 +158,19 @@ class Clients:
         if not changes.get("redirect_uris", True) and known.redirect_uris:
             raise InvalidInput(Fault("/redirect-uri", "one at least must stay; remove the client instead"))
         client = self._changed(known, changes)
-        self._registry.put(client_id, _document(client))
-        self._cache.forget(client_id)
+        self._put(client)
         self._site.record(Event.CLIENT_CHANGED, actor=actor, reason=reason, client=client_id)
         return client
 
     def rotate_secret(self, client_id: str, *, actor: str, reason: str = "") -> str:
         """A new secret; the newest of the old ones lives on until its own end. Raises UnknownName, InvalidInput."""
         client = self.known(client_id)
-        if client.authentication != "client_secret_basic":
+        if not client.has_secret:
             cause = "it is public" if client.public else "it signs its calls (`clients set --jwks` changes its keys)"
             raise InvalidInput(Fault("/id", f"the client {client_id!r} has no secret: {cause}"))
         secret, stored = self._new_secret()
         secrets = (stored, *client.secrets)[:LIVE_SECRETS]
-        self._registry.put(client_id, _document(dataclasses.replace(client, secrets=secrets)))
-        self._cache.forget(client_id)
+        self._put(dataclasses.replace(client, secrets=secrets))
         self._site.record(Event.CLIENT_SECRET_ROTATED, actor=actor, reason=reason, client=client_id)
         return secret
 
@@ -195,7 +196,14 @@ class Clients:
         self._cache.forget(client_id)
         self._site.record(Event.CLIENT_REMOVED, actor=actor, reason=reason, client=client_id)
 
-    def _changed(self, client: Client, changes: ClientUris) -> Client:
+    def _put(self, client: Client) -> None:
+        """Replace a record. Members that a newer version has written stay."""
+        stored = self._registry.get(client.id) or {}
+        unknown = {name: value for name, value in stored.items() if name not in FIELDS}
+        self._registry.put(client.id, {**unknown, **_document(client)})
+        self._cache.forget(client.id)
+
+    def _changed(self, client: Client, changes: ClientChanges) -> Client:
         """`client` with these changes, if it may be registered so. Raises InvalidInput with every fault."""
         found = []
         document = changes.pop("jwks", None)
@@ -204,6 +212,11 @@ class Clients:
                 client = dataclasses.replace(client, jwks=assertions.read_keys(document))
             except ValueError as error:
                 found.append(Fault("/jwks", str(error)))
+        auth = changes.pop("auth", None)
+        if auth is not None:
+            client = dataclasses.replace(client, secret_in_form=auth == "post")
+            if client.authentication != AUTHENTICATION_METHODS[auth]:
+                found.append(Fault("/auth", f"{auth!r} doesn't fit: the client is {client.authentication} by the rest"))
         client = dataclasses.replace(client, **cast("dict[str, Any]", changes))
         found += client_metadata.faults(client, production=self._deps.settings.production)
         others = [other for other in self.list() if other.id != client.id]
@@ -223,14 +236,20 @@ class Clients:
         return None if document is None else _client(document)
 
 
+FIELDS = {field.name: field.default for field in dataclasses.fields(Client)}
+
+
 def _document(client: Client) -> dict[str, Any]:
-    return {**dataclasses.asdict(client), "permissions": sorted(client.permissions)}
+    """The record. What has its default is left out: a version that doesn't know a member can't read the record."""
+    members = {**dataclasses.asdict(client), "permissions": sorted(client.permissions)}
+    return {name: value for name, value in members.items() if value != FIELDS[name]}
 
 
 def _client(document: dict[str, Any]) -> Client:
+    """Of a record. Members that only a newer version knows are passed over."""
     return Client(
         **{
-            **document,
+            **{name: value for name, value in document.items() if name in FIELDS},
             "practices": tuple(document["practices"]),
             "permissions": frozenset(document["permissions"]),
             "secrets": tuple(ClientSecret(**secret) for secret in document["secrets"]),

@@ -36,6 +36,9 @@ from authsvc.model.patients import Choices as Choices
 from authsvc.model.patients import Patient as Patient
 from authsvc.model.patients import Started as Started
 from authsvc.model.practices import (
+    AUTHENTICATION_METHODS as AUTHENTICATION_METHODS,
+)
+from authsvc.model.practices import (
     EVERY_PRACTICE as EVERY_PRACTICE,
 )
 from authsvc.model.practices import (

@@ -12,9 +12,9 @@ from authsvc.model.practices import Client, Practice
 class AuthorizationRequest:
     """A checked authorization request (RFC 6749 §4.1.1, RFC 7636, OpenID Connect Core §3.1.2.1).
 
-    `scopes` are those we know of what was asked, `challenge` is PKCE's (S256), `acr` is `instant`, `extra` or empty,
-    `expected_patient` the patient whom an id_token_hint of ours names. `query` is the request as a query string again,
-    for the pages that carry it along.
+    `scopes` are those we know of what was asked, `challenge` is PKCE's (S256) or empty, `acr` is `instant`, `extra`
+    or empty, `expected_patient` the patient whom an id_token_hint of ours names. `query` is the request as a query
+    string again, for the pages that carry it along.
     """
 
     client: Client

@@ -25,6 +25,15 @@ EVERY_PRACTICE = "*"
 """In `Client.practices`: the client serves every practice, those that come later included."""
 
 
+AUTHENTICATION_METHODS = {
+    "basic": "client_secret_basic",
+    "post": "client_secret_post",
+    "private_key_jwt": "private_key_jwt",
+    "none": "none",
+}
+"""How a client may prove itself: what an operator types → the word of RFC 7591 §2."""
+
+
 @dataclass(frozen=True)
 class Practice:
     """A tenant.
@@ -67,7 +76,8 @@ class Client:
     With `redirect_uris` it is also a relying party (OpenID Connect): patients sign in for it at the hosted pages, and
     it serves one practice. A `public` one has no secret; one with `jwks` (public keys, RFC 7517) signs its calls.
     `initiate_login_uri` is where a pressed link sends the browser (OpenID Connect Core §4), `backchannel_logout_uri`
-    where it hears of a session's end.
+    where it hears of a session's end. `pkce` is `required` or `optional`; `secret_in_form` sends the secret as
+    `client_secret_post`; `assertion_audience` is what its assertions may name: `issuer` alone, or `token-endpoint` too.
     """
 
     id: str
@@ -82,6 +92,9 @@ class Client:
     backchannel_logout_uri: str = ""
     public: bool = False
     jwks: tuple[Mapping[str, str], ...] = ()
+    pkce: str = "required"
+    secret_in_form: bool = False
+    assertion_audience: str = "issuer"
 
     def serves(self, practice_id: str) -> bool:
         return EVERY_PRACTICE in self.practices or practice_id in self.practices
@@ -91,4 +104,10 @@ class Client:
         """How it proves itself at the token endpoint, in the words of RFC 7591 §2: one way, by registration."""
         if self.public:
             return "none"
-        return "private_key_jwt" if self.jwks else "client_secret_basic"
+        if self.jwks:
+            return "private_key_jwt"
+        return "client_secret_post" if self.secret_in_form else "client_secret_basic"
+
+    @property
+    def has_secret(self) -> bool:
+        return self.authentication in ("client_secret_basic", "client_secret_post")

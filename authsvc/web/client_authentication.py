@@ -1,8 +1,9 @@
 """Who calls.
 
 The API takes the client's id and secret from `Authorization: Basic` (RFC 7617, RFC 6749 §2.3.1) and nothing else. At
-/oauth2 each client has the one way that it was registered for: that, a signed assertion (RFC 7523), or, for a public
-client, its id alone. A secret in a form is refused everywhere: forms end up in logs more often than headers do.
+/oauth2 each client has the one way that it was registered for: that, its secret in the form, a signed assertion
+(RFC 7523), or, for a public client, its id alone. Forms end up in logs more often than headers do, so a secret in one
+is refused from every client that isn't registered for it.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ _SECRET = re.compile(r"[!-~]{1,200}")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
-def authenticate() -> Client:
-    """The calling client, by Basic. Raises Unauthenticated; RateLimited when its network sends too many wrong ones."""
+def authenticate(method: str = "") -> Client:
+    """The calling client, by Basic; `method` as `Clients.authenticate` has it. Raises Unauthenticated; RateLimited when
+    its network sends too many wrong ones."""
     client_id, secret = basic(request.headers.get("Authorization", ""))
-    client = current_service().clients.authenticate(client_id, secret, client_ip())
+    client = current_service().clients.authenticate(client_id, secret, client_ip(), method)
     request_info().client = client.id
     return client
 
@@ -44,7 +46,7 @@ def registered_client(*, open_to_public: bool) -> tuple[Client, Mapping[str, str
     Raises Unauthenticated, RateLimited, Unavailable; for a form that can't be read TooLarge and InvalidInput.
     """
     if request.headers.get("Authorization"):
-        return authenticate(), None
+        return authenticate("client_secret_basic"), None
     if request.method != "POST" or not parsing.is_type(request.environ, parsing.FORM_TYPE):
         raise Unauthenticated("missing")
     form = _form()
@@ -64,8 +66,10 @@ def _from_form(form: Mapping[str, str], open_to_public: bool) -> Client:
     asserts = bool(assertion) or "client_assertion_type" in form
     if asserts and "client_secret" in form:
         raise _two_ways()
-    if "client_secret" in form or (client_id and not CLIENT_ID.fullmatch(client_id)):
+    if client_id and not CLIENT_ID.fullmatch(client_id):
         raise Unauthenticated("malformed")
+    if "client_secret" in form:
+        return _by_secret(client_id, form["client_secret"])
     if asserts:
         if not assertion or form.get("client_assertion_type") != JWT_BEARER:
             raise Unauthenticated("malformed")
@@ -73,6 +77,13 @@ def _from_form(form: Mapping[str, str], open_to_public: bool) -> Client:
     if not client_id or not open_to_public:  # whichever client it names: who may introspect can keep a secret
         raise Unauthenticated("missing")
     return current_service().clients.authenticate_public(client_id, client_ip())
+
+
+def _by_secret(client_id: str, secret: str) -> Client:
+    """`client_secret_post` (RFC 6749 §2.3.1)."""
+    if not client_id or not _SECRET.fullmatch(secret):
+        raise Unauthenticated("malformed")
+    return current_service().clients.authenticate(client_id, secret, client_ip(), "client_secret_post")
 
 
 def form_beside_basic(client: Client) -> Mapping[str, str]:

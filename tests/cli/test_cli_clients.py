@@ -166,3 +166,30 @@ def test_there_is_no_secret_to_rotate_where_there_is_none(maple: Authsvc, jwks: 
     ran = maple("clients", "rotate-secret", "web")
     assert ran.code == 1
     assert "no secret" in ran.err
+
+
+def test_a_client_whose_library_needs_it_is_registered_so_and_the_list_says_it(maple: Authsvc, jwks: Path) -> None:
+    assert maple(*PORTAL, "--auth", "post", "--pkce", "optional").code == 0
+    said = listed(maple)
+    assert (said["authentication"], said["pkce"]) == ("client_secret_post", "optional")
+    assert maple("clients", "set", "web", "--auth", "basic", "--pkce", "required", "--json").document == {
+        **said,
+        "authentication": "client_secret_basic",
+        "pkce": "required",
+    }
+    signs = ("clients", "add", "api", "--practice", "maple", "--allow", "codes:issue", "--jwks", str(jwks))
+    assert maple(*signs, "--auth", "private_key_jwt", "--assertion-audience", "token-endpoint").code == 0
+    assert listed(maple, "api")["assertion_audience"] == "token-endpoint"
+
+
+def test_a_way_of_proving_itself_that_does_not_fit_is_wrong_usage(maple: Authsvc) -> None:
+    for more, option in (
+        (("--auth", "private_key_jwt"), "--auth: "),
+        (("--public", "--auth", "post"), "--auth: "),
+        (("--auth", "none", "--pkce", "optional"), "--pkce: "),
+        (("--assertion-audience", "token-endpoint"), "--assertion-audience: "),
+        (("--auth", "magic"), "--auth"),
+    ):
+        ran = maple(*PORTAL, *more)
+        assert ran.code == 2
+        assert option in ran.err

@@ -306,3 +306,19 @@ def test_attack_a_claim_that_stands_twice(signer: Signer) -> None:
 def test_attack_an_assertion_of_any_length_is_not_parsed(signer: Signer) -> None:
     assert refusal(signer, signer.sign(padding="x" * 8200)) == "size"
     assert refusal(signer, "no.assertion") == "shape"
+
+
+def test_a_client_registered_for_it_names_the_token_endpoint_and_lives_an_hour(signer: Signer) -> None:
+    endpoint, now_s = f"{ISSUER}/oauth2/token", signer.clock.now_ms() // 1000
+
+    def prove(**changes: Any) -> assertions.Proven:
+        known, token = assertions.read_keys(signer.jwks()), assertions.read(signer.sign(**changes))
+        return assertions.prove(token, known, ISSUER, signer.clock.now_ms(), token_endpoint=endpoint)
+
+    for aud in (endpoint, [endpoint], ISSUER, [ISSUER, endpoint]):
+        assert prove(aud=aud, exp=now_s + 3600)
+    for aud in (None, [], "https://evil.example/token", [endpoint, "https://evil.example"], [[endpoint]]):
+        with pytest.raises(TokenInvalid, match="audience"):
+            prove(aud=aud)
+    with pytest.raises(TokenInvalid, match="far_ahead"):
+        prove(aud=endpoint, exp=now_s + 3631)

@@ -192,6 +192,73 @@ def test_a_secret_that_there_is_not_is_not_rotated(house: House, how: dict[str, 
     assert house.service.clients.known("web").secrets == ()
 
 
+def test_how_a_client_proves_itself_is_said_and_must_fit_the_rest(house: House) -> None:
+    jwks = Signer("web", house.clock).jwks()
+    assert wrong(house, redirect_uris=(CALLBACK,), auth="private_key_jwt") == ["auth"]
+    assert wrong(house, redirect_uris=(CALLBACK,), auth="post", jwks=jwks) == ["auth"]
+    assert wrong(house, redirect_uris=(CALLBACK,), auth="basic", public=True, permissions=NONE) == ["auth"]
+    made, secret = house.new_client("web", redirect_uris=(CALLBACK,), auth="post")
+    assert (made.authentication, secret[:4]) == ("client_secret_post", "acs_")
+    assert house.new_client("app", redirect_uris=(CALLBACK,), auth="none", permissions=NONE)[0].public
+    assert house.new_client("reports", auth="private_key_jwt", jwks=jwks)[0].authentication == "private_key_jwt"
+    assert house.new_client("mail", auth="basic")[0].authentication == "client_secret_basic"
+
+
+def test_a_secret_may_move_between_header_and_form_and_stays(house: House) -> None:
+    _, secret = house.new_client("web", redirect_uris=(CALLBACK,))
+    clients = house.service.clients
+    for auth, method in (("post", "client_secret_post"), ("basic", "client_secret_basic")):
+        assert clients.set("web", actor="cli:test", auth=auth).authentication == method
+        assert clients.authenticate("web", secret, "192.0.2.1", method)
+    for auth in ("none", "private_key_jwt"):
+        assert refused(lambda auth=auth: clients.set("web", actor="cli:test", auth=auth)) == ["auth"]
+    assert clients.rotate_secret("web", actor="cli:test")
+
+
+def test_a_public_client_always_needs_pkce(house: House) -> None:
+    given = {"redirect_uris": (CALLBACK,), "permissions": NONE, "pkce": "optional"}
+    assert wrong(house, public=True, **given) == ["pkce"]
+    assert wrong(house, pkce="optional") == ["pkce"]
+    assert house.new_client("web", **given)[0].pkce == "optional"
+
+
+def test_another_audience_of_assertions_is_for_clients_that_sign(house: House) -> None:
+    assert wrong(house, assertion_audience="token-endpoint") == ["assertion-audience"]
+    signer = Signer("web", house.clock)
+    house.new_client("web", jwks=signer.jwks(), assertion_audience="token-endpoint")
+    token = signer.sign(aud="http://127.0.0.1:8080/oauth2/token", exp=house.clock.now_ms() // 1000 + 3600)
+    assert house.service.clients.authenticate_assertion(token, "", "192.0.2.1").id == "web"
+
+
+# --- the record ---------------------------------------------------------------------------------------------------
+
+
+def record(house: House, name: str = "web") -> tuple[str, dict[str, Any]]:
+    """The key and the content of a client's record."""
+    (key,) = [key for key in house.redis.keys("*") if key.endswith(f"one:{name}")]
+    return key, json.loads(house.redis.get(key))
+
+
+def test_a_record_holds_what_differs_from_the_defaults_so_that_an_older_version_can_read_it(house: House) -> None:
+    house.new_client("web", redirect_uris=(CALLBACK,))
+    plain = {"id", "practices", "permissions", "audience", "secrets", "created_ms", "redirect_uris"}
+    assert record(house)[1].keys() == plain
+    house.service.clients.set("web", actor="cli:test", pkce="optional", auth="post")
+    assert record(house)[1].keys() - plain == {"pkce", "secret_in_form"}
+    house.service.clients.set("web", actor="cli:test", pkce="required", auth="basic")
+    assert record(house)[1].keys() == plain
+
+
+def test_members_of_a_newer_version_are_passed_over_and_stay(house: House) -> None:
+    house.new_client("web", redirect_uris=(CALLBACK,))
+    key, found = record(house)
+    house.redis.set(key, json.dumps({**found, "from_the_future": [1]}))
+    assert house.service.clients.known("web").pkce == "required"
+    house.service.clients.set("web", actor="cli:test", pkce="optional")
+    house.service.clients.rotate_secret("web", actor="cli:test")
+    assert record(house)[1]["from_the_future"] == [1]
+
+
 # --- the confused deputy ------------------------------------------------------------------------------------------
 
 

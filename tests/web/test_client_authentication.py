@@ -241,3 +241,35 @@ def test_the_log_names_the_client_that_was_let_in(web: Web, signer: Signer, capl
         ask(web, "token", **asserted(signer.sign()))
         ask(web, "token", client_id="portal")
     assert [getattr(record, "client", "") for record in caplog.records] == ["app", "reports", ""]
+
+
+# --- a secret in the form ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_a_client_registered_for_it_sends_its_secret_in_the_form_and_no_other_way(web: Web, endpoint: str) -> None:
+    _, secret = web.house.new_client("forms", auth="post")
+    assert said(ask(web, endpoint, client_id="forms", client_secret=secret)) == LET_IN[endpoint]
+    assert said(ask(web, endpoint, basic("forms", secret))) == UNKNOWN
+    assert said(ask(web, endpoint, basic("forms", secret), client_id="forms", client_secret=secret)) == UNKNOWN
+    assert said(ask(web, endpoint, web.auth, client_id="portal", client_secret=secret)) == TWO_WAYS
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_attack_a_wrong_secret_in_the_form_is_nobody(web: Web, endpoint: str) -> None:
+    _, secret = web.house.new_client("forms", auth="post")
+    for form in (
+        {"client_id": "forms", "client_secret": web.house.secret},
+        {"client_id": "forms", "client_secret": ""},
+        {"client_id": "forms", "client_secret": "ä"},
+        {"client_id": "forms", "client_secret": "x" * 201},
+        {"client_id": "portal", "client_secret": secret},
+        {"client_secret": secret},
+        {"client_id": "forms"},
+    ):
+        assert said(ask(web, endpoint, **form)) == UNKNOWN
+
+
+def test_the_api_takes_the_secret_of_such_a_client_by_basic_as_of_every_other(web: Web) -> None:
+    _, secret = web.house.new_client("forms", auth="post")
+    assert web.bare("GET", "/v1/practices/maple/patients/p1", headers=basic("forms", secret)).status_code != 401

@@ -92,7 +92,8 @@ def test_what_is_not_there_is_said_not_to_be_or_not_said(shared: Web) -> None:
 
 def test_authentication_is_told_as_it_is(shared: Web) -> None:
     said = shared.bare("GET", OPENID).json
-    every, confidential = ["client_secret_basic", "private_key_jwt", "none"], ["client_secret_basic", "private_key_jwt"]
+    confidential = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
+    every = [*confidential, "none"]
     for endpoint, methods in {"token": every, "revocation": every, "introspection": confidential}.items():
         assert said[f"{endpoint}_endpoint_auth_methods_supported"] == methods
         algs = said[f"{endpoint}_endpoint_auth_signing_alg_values_supported"]

@@ -29,15 +29,17 @@ MEDIA = {
 """Where the answer isn't plain JSON."""
 
 _WAYS_CONFIDENTIAL = (
-    "The client authenticates in the one way that it is registered for: HTTP Basic (`client_secret_basic`), or a "
-    "signed assertion in the form (`private_key_jwt`, RFC 7523)."
+    "The client authenticates in the one way that it is registered for: HTTP Basic (`client_secret_basic`), its secret "
+    "in the form (`client_secret_post`), or a signed assertion in the form (`private_key_jwt`, RFC 7523)."
 )
 _WAYS = f"{_WAYS_CONFIDENTIAL} A public client sends its `client_id` in the form (`none`)."
 _IN_FORM = {
-    "client_id": "Of a public client; beside another way, the same client.",
+    "client_id": "Of a public client, or with `client_secret`; beside another way, the same client.",
+    "client_secret": "Of a client that is registered to send it in the form.",
     "client_assertion_type": "Of a client that signs.",
     "client_assertion": "A JWT signed by a registered key: `iss` and `sub` are the client's id, `aud` is the issuer "
-    "and nothing else, `exp` at most five minutes ahead, a `jti` that is used once.",
+    "and nothing else, `exp` at most five minutes ahead (by registration the token endpoint too, and an hour), a `jti` "
+    "that is used once.",
 }
 
 _ON_STATUS = {

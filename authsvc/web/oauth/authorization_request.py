@@ -78,6 +78,7 @@ def parse(service: Service, sent_pairs: Iterable[tuple[str, str]]) -> Authorizat
         raise refuse("invalid_request", "state is at most 512 printable ASCII characters, once")
     try:
         _check_shape(sent)
+        _check_pkce(sent, client)
         scopes = _scopes(service, sent)
         prompt = _prompt(sent)
         acr = _acr(sent)
@@ -91,7 +92,7 @@ def parse(service: Service, sent_pairs: Iterable[tuple[str, str]]) -> Authorizat
         "response_type": "code",
         "scope": " ".join(scopes),
         "code_challenge": sent.first("code_challenge"),
-        "code_challenge_method": "S256",
+        "code_challenge_method": "S256" if sent.first("code_challenge") else "",
         "state": state,
         "nonce": sent.first("nonce"),
         "prompt": " ".join(sorted(prompt)),
@@ -166,14 +167,21 @@ def _check_shape(sent: _Sent) -> None:
         raise _Wrong(error, "response_type is code")
     if sent.first("response_mode") not in ("", "query"):
         raise _Wrong("invalid_request", "response_mode is query")
-    # A missing method would mean "plain" (RFC 7636 §4.3), which protects nothing.
-    if not _CHALLENGE.fullmatch(sent.first("code_challenge")) or sent.first("code_challenge_method") != "S256":
-        raise _Wrong("invalid_request", "PKCE is required: code_challenge, with code_challenge_method S256")
     if not _NONCE.fullmatch(sent.first("nonce")):
         raise _Wrong("invalid_request", "nonce is at most 256 printable ASCII characters")
     max_age = sent.first("max_age")
     if max_age and not _MAX_AGE.fullmatch(max_age):
         raise _Wrong("invalid_request", "max_age is a number of seconds")
+
+
+def _check_pkce(sent: _Sent, client: Client) -> None:
+    """RFC 7636. A missing method would mean "plain" (§4.3), which protects nothing."""
+    challenge, method = sent.first("code_challenge"), sent.first("code_challenge_method")
+    if client.pkce == "optional" and not challenge and not method:
+        return
+    if not _CHALLENGE.fullmatch(challenge) or method != "S256":
+        required = "PKCE is required: " if client.pkce == "required" else ""
+        raise _Wrong("invalid_request", f"{required}code_challenge, with code_challenge_method S256")
 
 
 def _scopes(service: Service, sent: _Sent) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ JWKS = "/.well-known/jwks.json"
 KID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 METADATA_MAX_AGE_S = 3600
 
-CONFIDENTIAL = ["client_secret_basic", "private_key_jwt"]
+CONFIDENTIAL = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
 METHODS = [*CONFIDENTIAL, "none"]
 ID_TOKEN_ALGS = "id_token_signing_alg_values_supported"
 ASSERTION_ALGS = ["ES256", "RS256", "PS256", "EdDSA"]

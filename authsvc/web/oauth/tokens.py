@@ -51,7 +51,7 @@ class IntrospectionAnswer(Schema):
         "grant_type": "`authorization_code` or `refresh_token`.",
         "code": "The authorization code, within a minute, once.",
         "redirect_uri": "The address that the code came to.",
-        "code_verifier": "PKCE's (RFC 7636).",
+        "code_verifier": "PKCE's (RFC 7636); none where the code was asked for without a challenge.",
         "refresh_token": "The newest one. Within 30 s its immediate parent gets the same successor again; "
         "anything older ends the session.",
         "scope": "Less than was granted, if wanted.",
@@ -72,8 +72,9 @@ def _redeem_code(client: Client, form: Mapping[str, str]) -> TokenGrant:
     """RFC 6749 §4.1.3. The address is compared though PKCE binds the code already: standard clients send both."""
     if not client.redirect_uris:
         raise UnauthorizedClient
-    code, redirect_uri, verifier = (_required(form, name) for name in GRANTS["authorization_code"])
-    if not _VERIFIER.fullmatch(verifier):
+    code, redirect_uri = (_required(form, name) for name in ("code", "redirect_uri"))
+    verifier = form.get("code_verifier", "") if client.pkce == "optional" else _required(form, "code_verifier")
+    if verifier and not _VERIFIER.fullmatch(verifier):
         raise InvalidInput(Fault("/code_verifier", "code_verifier is 43 to 128 of A-Z a-z 0-9 . _ ~ -"))
     return current_service().authorization_codes.redeem(client, code, redirect_uri, verifier, request_info().request_id)
 

@@ -1,0 +1,87 @@
+"""The options of a client's registration, which `clients add` and `clients set` share, and what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from authsvc.errors import InvalidInput
+from authsvc.model import AUTHENTICATION_METHODS
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option(
+        "--redirect-uri",
+        "redirect_uris",
+        multiple=True,
+        metavar="URI",
+        help="Patients sign in for it at the hosted pages, and come back here; repeat for more.",
+    ),
+    click.option(
+        "--post-logout-uri",
+        "post_logout_uris",
+        multiple=True,
+        metavar="URI",
+        help="Where a browser may go after it signed out; repeat for more.",
+    ),
+    click.option("--initiate-login-uri", metavar="URI", help="Where a pressed link starts the sign-in of its patient."),
+    click.option("--backchannel-logout-uri", metavar="URI", help="Where it is told that a session has ended."),
+    click.option(
+        "--jwks",
+        type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+        metavar="FILE",
+        help="Its public keys (a JWK set): it signs its calls to /oauth2 and has no secret. /v1 takes secrets only.",
+    ),
+    click.option(
+        "--auth",
+        type=click.Choice(list(AUTHENTICATION_METHODS)),
+        help="How it proves itself at /oauth2: its secret in the header or in the form, a signature, or nothing.  "
+        "[basic; with --jwks private_key_jwt, with --public none]",
+    ),
+    click.option(
+        "--pkce",
+        type=click.Choice(["required", "optional"]),
+        help="Whether a sign-in needs a code_challenge; `optional` is for libraries without.  [required]",
+    ),
+    click.option(
+        "--assertion-audience",
+        type=click.Choice(["issuer", "token-endpoint"]),
+        help="What its signed calls name; with `token-endpoint` they may live an hour.  [issuer]",
+    ),
+)
+
+
+def registration(command: F) -> F:
+    """The options that `add` and `set` share."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def named(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that were used, under the names of the use cases; an empty address stands for none."""
+    used = {name: value for name, value in options.items() if value not in (None, ())}
+    for name in ("redirect_uris", "post_logout_uris"):
+        if name in used:
+            used[name] = tuple(dict.fromkeys(filter(None, used[name])))
+    if "jwks" in used:
+        used["jwks"] = used["jwks"].read_text(encoding="utf-8-sig", errors="replace")
+    return used
+
+
+@contextmanager
+def named_by_option() -> Iterator[None]:
+    """What can't be registered is wrong usage; the message names the option."""
+    try:
+        yield
+    except InvalidInput as refused:
+        problems = [
+            f"{'ID' if fault.pointer == '/id' else fault.pointer.replace('/', '--')}: {fault.detail}"
+            for fault in refused.faults
+        ]
+        raise click.UsageError("; ".join(problems) + ".") from None
