@@ -16,7 +16,7 @@ from typing import Any, Unpack, cast
 from authsvc.audit import Event
 from authsvc.crypto import addresses, assertions, mint
 from authsvc.errors import AlreadyExists, Fault, InvalidInput, TokenInvalid, Unauthenticated, UnknownName
-from authsvc.flows import client_metadata
+from authsvc.flows import client_metadata, client_records
 from authsvc.flows.assertions import Assertions
 from authsvc.flows.cache import Cache
 from authsvc.flows.client_metadata import ClientChanges, ClientMetadata
@@ -140,7 +140,7 @@ class Clients:
         if client.has_secret:
             secret, stored = self._new_secret()
             client = dataclasses.replace(client, secrets=(stored,))
-        if not self._registry.add(client_id, _document(client)):
+        if not self._registry.add(client_id, client_records.write(client)):
             raise AlreadyExists(f"client {client_id}")
         self._site.record(Event.CLIENT_ADDED, actor=actor, reason=reason, client=client_id)
         return client, secret
@@ -198,9 +198,7 @@ class Clients:
 
     def _put(self, client: Client) -> None:
         """Replace a record. Members that a newer version has written stay."""
-        stored = self._registry.get(client.id) or {}
-        unknown = {name: value for name, value in stored.items() if name not in FIELDS}
-        self._registry.put(client.id, {**unknown, **_document(client)})
+        self._registry.put(client.id, client_records.write(client, self._registry.get(client.id)))
         self._cache.forget(client.id)
 
     def _changed(self, client: Client, changes: ClientChanges) -> Client:
@@ -233,26 +231,4 @@ class Clients:
 
     def _read(self, client_id: str) -> Client | None:
         document = self._registry.get(client_id)
-        return None if document is None else _client(document)
-
-
-FIELDS = {field.name: field.default for field in dataclasses.fields(Client)}
-
-
-def _document(client: Client) -> dict[str, Any]:
-    """The record. What has its default is left out: a version that doesn't know a member can't read the record."""
-    members = {**dataclasses.asdict(client), "permissions": sorted(client.permissions)}
-    return {name: value for name, value in members.items() if value != FIELDS[name]}
-
-
-def _client(document: dict[str, Any]) -> Client:
-    """Of a record. Members that only a newer version knows are passed over."""
-    return Client(
-        **{
-            **{name: value for name, value in document.items() if name in FIELDS},
-            "practices": tuple(document["practices"]),
-            "permissions": frozenset(document["permissions"]),
-            "secrets": tuple(ClientSecret(**secret) for secret in document["secrets"]),
-            **{name: tuple(document.get(name, ())) for name in ("redirect_uris", "post_logout_uris", "jwks")},
-        }
-    )
+        return None if document is None else client_records.read(document)
