@@ -102,6 +102,10 @@ _SENTENCES: dict[type[Exception], tuple[str, str]] = {
     errors.NotFound: ("unknown", "There is no such thing in this practice; the list commands show what there is."),
     errors.PatientNotFound: ("unknown", "The practice has no such patient on file; `authsvc patients grant` adds one."),
     errors.NoPortalAccess: ("no-portal-access", "The patient may not sign in; `authsvc patients grant` changes that."),
+    errors.NoAddress: (
+        "no-address",
+        "The patient is on file without an email address; `authsvc patients grant` sets one.",
+    ),
     errors.DeliveryDeferred: ("deferred", "The mail host didn't take it now"),
     errors.DeliveryRefused: ("refused", "The mail host refused it"),
     PermissionError: ("not-permitted", "Not permitted"),

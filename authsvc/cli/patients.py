@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from authsvc.cli import parameters
-from authsvc.cli.base import CommandGroup, act_in, confirm, open_service, pairs, print_result, reason_option, yes_option
+from authsvc.cli.base import (
+    CommandGroup,
+    act_in,
+    confirm,
+    note,
+    open_service,
+    pairs,
+    print_result,
+    reason_option,
+    yes_option,
+)
+
+if TYPE_CHECKING:
+    from authsvc.model import Patient
+
+NO_ADDRESS = "No email address is on file: codes and links can't be mailed to this patient."
 
 
 @click.group(cls=CommandGroup)
@@ -13,22 +30,54 @@ def patients() -> None:
     """Patients: who may sign in, and help for those who can't."""
 
 
+email_option = click.option("--email", metavar="ADDRESS", help="Where codes and links go.")
+label_option = click.option(
+    "--label", type=parameters.Line(100), help="What the patient is called where several share a mailbox."
+)
+
+
 @patients.command()
 @click.argument("practice", type=parameters.PRACTICE)
 @click.argument("patient", metavar="ID", type=parameters.PATIENT)
-@click.option("--email", required=True, metavar="ADDRESS", help="Where codes and links go.")
-@click.option("--label", type=parameters.Line(100), help="What the patient is called where several share a mailbox.")
+@email_option
+@label_option
+@click.option("--locale", type=parameters.LOCALE, default="", help="Of mails and pages; else the practice's.")
+@click.option("--portal-access", is_flag=True, help="Let the patient sign in.")
 @reason_option
-def grant(practice: str, patient: str, email: str, label: str | None, reason: str) -> None:
+def add(
+    practice: str, patient: str, email: str | None, label: str | None, locale: str, portal_access: bool, reason: str
+) -> None:
+    """Put the new patient ID of PRACTICE on file; without --email there is no sign-in by email."""
+    service = open_service()
+    act = act_in(service, practice, reason)
+    added = service.patients.add(
+        act, patient, email=email, label=label or "", locale=locale, portal_access=portal_access
+    )
+    _print_patient(practice, added, created=True)
+
+
+@patients.command()
+@click.argument("practice", type=parameters.PRACTICE)
+@click.argument("patient", metavar="ID", type=parameters.PATIENT)
+@email_option
+@label_option
+@reason_option
+def grant(practice: str, patient: str, email: str | None, label: str | None, reason: str) -> None:
     """Let the patient ID of PRACTICE sign in; creates the patient if need be."""
     service = open_service()
     granted, created = service.patients.grant(act_in(service, practice, reason), patient, email=email, label=label)
+    _print_patient(practice, granted, created=created)
+
+
+def _print_patient(practice: str, patient: Patient, *, created: bool) -> None:
+    if not patient.email:
+        note(NO_ADDRESS)
     shown = {
         "practice": practice,
-        "patient": granted.id,
-        "email": granted.email,
-        "label": granted.label,
-        "portal_access": granted.portal_access,
+        "patient": patient.id,
+        "email": patient.email,
+        "label": patient.label,
+        "portal_access": patient.portal_access,
         "created": created,
     }
     print_result(shown, lambda: pairs(shown))
@@ -58,6 +107,8 @@ def show(practice: str, patient: str) -> None:
     act = act_in(service, practice)
     known = service.patients.show(act, patient)
     shown = {"practice": practice, **known, "sessions": len(service.sessions.list(act, known["patient"]))}
+    if not known["email"]:
+        note(NO_ADDRESS)
     print_result(shown, lambda: pairs(shown))
 
 

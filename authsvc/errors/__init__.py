@@ -117,6 +117,9 @@ from authsvc.errors.sign_in import (
     LinkUnknown as LinkUnknown,
 )
 from authsvc.errors.sign_in import (
+    NoAddress as NoAddress,
+)
+from authsvc.errors.sign_in import (
     NoPortalAccess as NoPortalAccess,
 )
 from authsvc.errors.sign_in import (

@@ -17,6 +17,12 @@ class NoPortalAccess(AuthsvcError):
     status, slug = 409, "no-portal-access"
 
 
+class NoAddress(AuthsvcError):
+    """A mail was asked for, and the patient is on file without an email address."""
+
+    status, slug = 409, "no-address"
+
+
 class InvalidCode(WithReason):
     """The code doesn't open the challenge. `reason`: one of `metric_values`."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from authsvc.errors import PatientNotFound, UnknownName
+from authsvc.errors import AlreadyExists, PatientNotFound, UnknownName
 from authsvc.flows.dependencies import Dependencies
 from authsvc.model import DeliveryInfo, Patient, RequestContext
 from authsvc.store.outbox import Outbox
@@ -29,12 +29,12 @@ class Patients:
         context: RequestContext,
         patient_id: str,
         *,
-        email: str,
+        email: str | None,
         label: str = "",
         locale: str = "",
         portal_access: bool,
     ) -> tuple[Patient, bool]:
-        """Create or replace; the second value says whether the patient is new.
+        """Create or replace; the second value says whether the patient is new. Without `email` no mail can be sent.
 
         A different address ends what rests on the old one and sends a notice to both mailboxes; withdrawn access ends
         sessions, codes and access links. Raises InvalidInput (address), RateLimited.
@@ -42,8 +42,8 @@ class Patients:
         practice, data = context.practice.id, self._deps.personal_data
         stored = StoredPatient(
             id=patient_id,
-            mailbox=data.mailbox(context, email),
-            address=data.seal(practice, "address", email.strip(), patient_id),
+            mailbox=data.mailbox(context, email) if email is not None else "",
+            address=data.seal(practice, "address", email.strip(), patient_id) if email is not None else "",
             label=data.seal(practice, "label", label, patient_id),
             locale=locale,
             portal_access=portal_access,
@@ -57,7 +57,7 @@ class Patients:
             until_ms,
             self._deps.rate_limits.of_caller(context),
         )
-        return Patient(patient_id, email.strip(), label, locale, portal_access), created
+        return Patient(patient_id, (email or "").strip(), label, locale, portal_access), created
 
     def _notice(self, practice_id: str) -> Mail:
         message_id = self._deps.messages.new_id()
@@ -83,23 +83,41 @@ class Patients:
         }
 
     def grant(
-        self, context: RequestContext, patient_id: str, *, email: str, label: str | None = None
+        self, context: RequestContext, patient_id: str, *, email: str | None = None, label: str | None = None
     ) -> tuple[Patient, bool]:
-        """For an operator: give portal access at this address, keeping what else is known of the patient."""
+        """For an operator: give portal access, at this address if one is named, keeping what else is known of the
+        patient."""
         known = self._known(context, patient_id)
         return self.put(
             context,
             patient_id,
-            email=email,
+            email=email if email is not None or known is None else known.email or None,
             label=label if label is not None else (known.label if known else ""),
             locale=known.locale if known else "",
             portal_access=True,
         )
 
+    def add(
+        self,
+        context: RequestContext,
+        patient_id: str,
+        *,
+        email: str | None,
+        label: str,
+        locale: str,
+        portal_access: bool,
+    ) -> Patient:
+        """For an operator: put a patient on file who isn't yet. Raises AlreadyExists, InvalidInput."""
+        if self._known(context, patient_id) is not None:
+            raise AlreadyExists(f"patient {patient_id}")
+        return self.put(context, patient_id, email=email, label=label, locale=locale, portal_access=portal_access)[0]
+
     def withdraw(self, context: RequestContext, patient_id: str) -> None:
         """Take portal access back: sessions, codes and access links end. Raises PatientNotFound."""
         known = self.get(context, patient_id)
-        self.put(context, known.id, email=known.email, label=known.label, locale=known.locale, portal_access=False)
+        self.put(
+            context, known.id, email=known.email or None, label=known.label, locale=known.locale, portal_access=False
+        )
 
     def delete(self, context: RequestContext, patient_id: str) -> None:
         """Forget the patient; sessions, links and with them all earlier tokens end. Raises PatientNotFound."""

@@ -30,10 +30,14 @@ class PersonalData:
         return sealing.seal(key, purpose, text.encode(), f"{practice_id}:{patient_id}", self._entropy)
 
     def unseal(self, practice_id: str, purpose: str, sealed: str, patient_id: str) -> str:
-        """Raises ValueError for what was sealed for another patient or purpose."""
+        """Empty for the address of a patient who has none. Raises ValueError for what was sealed for another patient or
+        purpose."""
+        if not sealed:
+            return ""
         key = self._data_keys.key("addresses")
         return sealing.unseal(key, purpose, sealed, f"{practice_id}:{patient_id}").decode()
 
     def email_hint(self, practice_id: str, sealed: str, patient_id: str) -> str:
-        """A sealed address, masked as its owner may see it on a page."""
-        return addresses.hint(addresses.canonical(self.unseal(practice_id, "address", sealed, patient_id)))
+        """A sealed address, masked as its owner may see it on a page; empty for none."""
+        address = self.unseal(practice_id, "address", sealed, patient_id)
+        return addresses.hint(addresses.canonical(address)) if address else ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Patient:
-    """A person who may sign in. `email` is as the practice wrote it; look-ups use its canonical form."""
+    """A person who may sign in. `email` is as the practice wrote it, or empty; look-ups use its canonical form."""
 
     id: str
     email: str

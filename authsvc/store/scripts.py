@@ -222,6 +222,8 @@ def refusal(reply: Reply) -> Exception:
             return errors.PatientNotFound()
         case "no-portal-access":
             return errors.NoPortalAccess()
+        case "no-address":
+            return errors.NoAddress()
         case "challenge-gone":
             return errors.ChallengeGone(reply["reason"])
         case "invalid-code":

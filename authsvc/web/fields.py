@@ -114,12 +114,16 @@ def one_of(*choices: str, description: str, default: str) -> Text:
     )
 
 
-def email(*, required: bool = False) -> Text:
+def email(*, required: bool = False, description: str = "") -> Text:
     """What an address means is decided further in; here only what can't be one is refused."""
     return Text(
         required=required,
         validate=[validate.Length(1, 254, error="must have 1 to 254 characters"), Pattern("^.*@.*$", "must hold an @")],
-        metadata={"example": "anna@example.org", "format": "email"},
+        metadata={
+            "example": "anna@example.org",
+            "format": "email",
+            **({"description": description} if description else {}),
+        },
     )
 
 

@@ -178,6 +178,25 @@ def test_a_second_client_of_the_same_id_is_refused(maple: Authsvc) -> None:
 # --- patients -----------------------------------------------------------------------------------------------------
 
 
+def test_a_patient_is_added_without_an_address_and_the_command_says_what_that_means(maple: Authsvc) -> None:
+    added = maple("patients", "add", "maple", "p_1", "--label", "Anna", "--json")
+    assert added.document == {
+        "practice": "maple",
+        "patient": "p_1",
+        "email": "",
+        "label": "Anna",
+        "portal_access": False,
+        "created": True,
+    }
+    shown = maple("patients", "show", "maple", "p_1")
+    for ran in (added, shown, maple("patients", "grant", "maple", "p_1")):
+        assert ran.code == 0
+        assert "No email address is on file" in ran.err
+    assert maple("patients", "add", "maple", "p_1", "--json").document["error"]["code"] == "exists"
+    addressed = maple("patients", "add", "maple", "p_2", "--email", "ben@example.org", "--portal-access", "--json")
+    assert (addressed.document["portal_access"], addressed.err) == (True, "")
+
+
 def test_access_is_granted_shown_unlocked_and_withdrawn(maple: Authsvc) -> None:
     granted = maple("patients", "grant", "maple", "p_1", "--email", "anna@example.org", "--label", "Anna", "--json")
     assert granted.document == {

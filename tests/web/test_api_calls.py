@@ -57,6 +57,20 @@ def test_by_patient_the_caller_is_told_what_is_wrong(web: Web) -> None:
     assert (without.status_code, slug(without)) == (409, "no-portal-access")
 
 
+def test_a_patient_without_an_address_is_on_file_and_a_mail_is_refused(web: Web) -> None:
+    put = web.call("PUT", "patients/p3", json={"portal_access": True})
+    assert put.status_code == 201
+    assert put.json == web.call("GET", "patients/p3").json
+    assert "email" not in put.json
+    link = {"patient": "p3", "workflow": "pay-invoice", "resource": "invoice:inv_1"}
+    refused = [
+        web.call("POST", "codes", json={"patient": "p3"}),
+        web.call("POST", "links", json={**link, "delivery": "email"}),
+    ]
+    assert [(answer.status_code, slug(answer)) for answer in refused] == [(409, "no-address")] * 2
+    assert web.call("POST", "links", json=link).status_code == 201
+
+
 def test_a_code_for_the_caller_is_in_the_answer(web: Web) -> None:
     answer = web.call("POST", "codes", json={"patient": "p1", "delivery": "caller"})
     assert re.fullmatch("[0-9]{6}", answer.json["code"])

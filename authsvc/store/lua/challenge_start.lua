@@ -12,7 +12,7 @@
 -- `typed` is 1 where an address was typed, which `mailbox` is the hash of; else `patient` is named. `tag` is the hash of
 -- the code. `access_link_…` is what the mail carries where no code may be sent.
 -- Replies {} | {earlier_answer} | err: rate-limited, patient-not-found, no-portal-access,
--- idempotency-conflict
+-- no-address, idempotency-conflict
 --
 -- What differs between a known and an unknown mailbox is the mark in the message, and whose message it is.
 
@@ -37,6 +37,10 @@ else
   if known.access ~= '1' then
     count(arrivals)
     return refuse('no-portal-access')
+  end
+  if lacks_address(known, channel) then
+    count(arrivals)
+    return refuse('no-address')
   end
   mailbox = known.mailbox
 end

@@ -9,7 +9,7 @@
 --
 -- Without a `mail_id` the caller composes its own mail, and the patient of an instant link need not be on file.
 -- Replies {} | {earlier_answer} | err: rate-limited, too-many-links, patient-not-found, no-portal-access,
--- idempotency-conflict
+-- no-address, idempotency-conflict
 
 local earlier = idempotent_reply()
 if earlier then return earlier end
@@ -21,6 +21,7 @@ patient = resolve(patient)
 local known = read_patient(patient)
 if not known and (mail_id ~= '' or kind == 'access') then return refuse('patient-not-found') end
 if kind == 'access' and known.access ~= '1' then return refuse('no-portal-access') end
+if mail_id ~= '' and lacks_address(known, channel) then return refuse('no-address') end
 if #links_of('p:' .. patient) >= LINKS_MAX or (resource ~= '' and #links_of('r:' .. resource) >= LINKS_MAX) then
   return refuse('too-many-links')
 end

@@ -18,7 +18,7 @@ local dead = why_dead(link)
 if dead ~= 'expired' and dead ~= 'used_up' then return reply({}) end
 local patient = link.patient ~= '' and read_patient(resolve(link.patient))
   or signers_on(link.mailbox, tonumber(link.epoch))[1]
-if not patient or throttled_by(false) then return reply({}) end
+if not patient or lacks_address(patient, 'email') or throttled_by(false) then return reply({}) end
 local root = read_link(link.root)
 if not root or tonumber(root.resends) >= resends_max or now - tonumber(root.resent_at) < every_ms then return reply({}) end
 limits_shown = {}  -- what the address has left is nobody's to know

@@ -10,7 +10,7 @@
 -- args: access_link_id access_link_digest access_link_workflow access_link_expires:int access_link_max_uses
 -- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5
 -- Replies {address (sealed), patient} | {earlier_answer} | err: rate-limited, link-unknown, link-gone (reason),
--- idempotency-conflict
+-- no-address, idempotency-conflict
 
 local earlier = idempotent_reply()
 if earlier then return earlier end
@@ -29,6 +29,7 @@ end
 local patient_id = link.patient ~= '' and resolve(link.patient) or ''
 local patient = patient_id ~= '' and read_patient(patient_id) or signers_on(link.mailbox, tonumber(link.epoch))[1]
 if link.last_call == call_id then return reply({address = patient.address, patient = patient.id}) end
+if lacks_address(patient, channel) then return refuse('no-address') end
 refused = throttled(false)
 if refused then return refused end
 local whose = patient_id ~= '' and patient_id or link.mailbox

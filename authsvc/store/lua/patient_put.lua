@@ -5,6 +5,7 @@
 -- args: id address mailbox label locale access old_notice_id old_notice_body new_notice_id new_notice_body
 -- args: notice_until:int delivery_ms limits*5
 --
+-- `address` and `mailbox` are empty for a patient without an address.
 -- Another address ends the codes, links and sessions that rest on the old one: sessions here, codes and links because
 -- they are older than `addressed`. Withdrawn access ends sessions and access links here, codes by `granted`.
 -- Replies {created} | err: rate-limited, too-many-patients (on this mailbox)
@@ -14,6 +15,7 @@ local MAILBOX_MAX = 200
 local refused = charge(limits)
 if refused then return refused end
 local old = read_patient(id)
+if mailbox == '' then mailbox = 'none:' .. id end
 local moved = old and old.mailbox ~= mailbox
 local granted = access == '1' and (not old or old.access ~= '1')
 local withdrawn = access ~= '1' and old and old.access == '1'
@@ -32,7 +34,9 @@ end
 local patient = old or {id = id, created = now, sessions = ''}
 local former = {address = patient.address, mailbox = patient.mailbox, locale = patient.locale}
 patient.address, patient.mailbox, patient.label, patient.locale, patient.access = address, mailbox, label, locale, access
-if not old or moved then patient.addressed = next_epoch() end
+-- Nothing rests on an address that wasn't there.
+local left = moved and former.address ~= ''
+if not old or left then patient.addressed = next_epoch() end
 if not old or granted then patient.granted = next_epoch() end
 write_patient(patient)
 call('DEL', key('merged', id))  -- an id that is put on file again means this patient, not the one it was merged into
@@ -40,13 +44,17 @@ if not old then record('patient.created', 'patient', id) end
 if moved then
   leave_mailbox(former.mailbox, id)
   record('patient.address_changed', 'patient', id)
+end
+if left then
   end_sessions(patient, 'address_changed')
   -- Links are found out when they are used; the tokens that they gave are in the feed for offline verifiers.
   for _, link_id in ipairs(links_of('p:' .. id)) do publish_revocation('l', link_id) end
   for _, notice in ipairs({{old_notice_id, old_notice_body, former.address, former.locale},
     {new_notice_id, new_notice_body, address, locale}}) do
-    enqueue_mail('mails', {id = notice[1], kind = 'address-changed', channel = 'email', patient = id,
-      address = notice[3], body = notice[2], locale = notice[4], ['until'] = notice_until})
+    if notice[3] ~= '' then
+      enqueue_mail('mails', {id = notice[1], kind = 'address-changed', channel = 'email', patient = id,
+        address = notice[3], body = notice[2], locale = notice[4], ['until'] = notice_until})
+    end
   end
 end
 if granted then record('patient.granted', 'patient', id) end

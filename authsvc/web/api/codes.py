@@ -31,7 +31,7 @@ blueprint = Blueprint("codes", __name__)
     body=schemas.StartCode(),
     idempotent=True,
     example={"email": "anna@example.org", "client_ip": "203.0.113.7"},
-    problems=("patient-not-found", "no-portal-access", "idempotency-conflict"),
+    problems=("patient-not-found", "no-portal-access", "no-address", "idempotency-conflict"),
     detail="By `email` the answer is the same for every address, known or not. By `patient` the caller is told.",
 )
 def start_code(context: RequestContext, data: dict[str, Any]) -> ResponseReturnValue:

@@ -53,7 +53,7 @@ def _add_converter(state: BlueprintSetupState) -> None:
     body=schemas.IssueLink(),
     idempotent=True,
     example={"patient": "pat_1", "workflow": "pay-invoice", "resource": "invoice:inv_1"},
-    problems=("patient-not-found", "no-portal-access", "idempotency-conflict"),
+    problems=("patient-not-found", "no-portal-access", "no-address", "idempotency-conflict"),
 )
 def issue_link(context: RequestContext, data: dict[str, Any]) -> ResponseReturnValue:
     issued = current_service().links.issue(
@@ -111,7 +111,7 @@ def revoke_links(context: RequestContext, query: dict[str, Any]) -> ResponseRetu
     ),
     permission="links:exchange",
     body=schemas.ExchangeLink(),
-    problems=("link-unknown", "link-gone"),
+    problems=("link-unknown", "link-gone", "no-address"),
     detail="Call this when the patient presses a button, never on GET: mail scanners open every link first.",
 )
 def exchange_link(context: RequestContext, data: dict[str, Any]) -> ResponseReturnValue:

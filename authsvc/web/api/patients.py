@@ -26,13 +26,14 @@ _PATIENT = {"id": "pat_1", "email": "anna@example.org", "label": "Anna", "locale
     permission="patients:write",
     body=schemas.PutPatient(),
     example={"email": "anna@example.org", "label": "Anna", "portal_access": True},
-    detail="A different address ends what rests on the old one, and both addresses get a notice.",
+    detail="Without `email` the patient is on file, and whatever asks for a mail is `no-address`. "
+    "A different address ends what rests on the old one, and both addresses get a notice.",
 )
 def put_patient(context: RequestContext, data: dict[str, Any], id: str) -> ResponseReturnValue:
     patient, created = current_service().patients.put(
         context,
         id,
-        email=data["email"],
+        email=data.get("email"),
         label=data["label"],
         locale=data.get("locale", ""),
         portal_access=data["portal_access"],

@@ -47,9 +47,10 @@ def link(value: LinkInfo) -> dict[str, Any]:
 
 
 def patient(value: Patient) -> dict[str, Any]:
+    address = {"email": value.email} if value.email else {}
     return {
         "id": value.id,
-        "email": value.email,
+        **address,
         "label": value.label,
         "locale": value.locale,
         "portal_access": value.portal_access,
@@ -130,7 +131,7 @@ class RevokedAnswer(Schema):
 
 class PatientAnswer(Schema):
     id = string()
-    email = string()
+    email = fields.String(metadata={"description": "Left out for a patient without an address."})
     label = string()
     locale = string("Empty: the practice's.")
     portal_access = fields.Boolean(required=True)

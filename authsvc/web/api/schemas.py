@@ -69,7 +69,7 @@ class ResendLink(Body):
 
 
 class PutPatient(Body):
-    email = fields.email(required=True)
+    email = fields.email(description="Where codes and links go. Without one no mail can be sent: no sign-in by email.")
     label = fields.Text(
         validate=validate.Length(0, 100, error="must have at most 100 characters"),
         load_default="",

@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Response
 
-from authsvc.errors import AuthorizationError, IdempotencyConflict, NoPortalAccess, PatientNotFound
+from authsvc.errors import AuthorizationError, IdempotencyConflict, NoAddress, NoPortalAccess, PatientNotFound
 from authsvc.model import AuthorizationRequest, Started
 from authsvc.web.browser.cookies import PAGE_ID
 from authsvc.web.context import current_service, see_other
@@ -50,7 +50,7 @@ def begin(page: PageRequest, start: SignInStart, *, replaced_page_id: str = "") 
     """
     try:
         started = _send_code(page, start)
-    except (PatientNotFound, NoPortalAccess):
+    except (PatientNotFound, NoPortalAccess, NoAddress):
         if page.authorization is None:
             return see_other(page.url("contact", query=""))
         raise sign_in_failed(page.authorization, "The patient can't be sent a code") from None

@@ -1,4 +1,5 @@
--- patient:<id>    record; `address` and `label` are sealed, `mailbox` is the keyed hash of the canonical address,
+-- patient:<id>    record; `address` and `label` are sealed, `mailbox` is the keyed hash of the canonical address (without
+--                 an address `address` is empty and `mailbox` "none:<id>", which no hash is: nobody shares it),
 --                 `access` is 1 for who may sign in, `addressed` and `granted` are the epochs of the present address and
 --                 access, `sessions` lists "<sid>.<end, ms>" of those that no other session has opened
 -- mailbox:<hash>  the ids of the patients on that mailbox, one a line
@@ -26,6 +27,11 @@ local function resolve(id)
     id = into
   end
   return id
+end
+
+-- A mail is asked for, and there is nowhere to send it. What a webhook or the caller carries needs no address.
+local function lacks_address(patient, channel)
+  return channel == 'email' and patient.address == ''
 end
 
 local function read_epoch()
