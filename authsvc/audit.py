@@ -91,7 +91,7 @@ class Recorder:
         """Log and count the entries of a call: event and details, as the script appended them."""
         for event, details in entries:
             fields = {"actor": context.actor, "practice": context.practice.id, "request_id": context.request_id}
-            self._write(event, {**fields, **readable_details(details)})
+            self._write(event, {**fields, **context.audit_details, **readable_details(details)})
 
     def log_site(self, event: str, **fields: Any) -> None:
         """The same for an entry of the site's own streams."""
@@ -114,10 +114,13 @@ def readable(number: int, text: str, event: str, details: str) -> dict[str, Any]
 
 
 def readable_details(details: str) -> dict[str, Any]:
-    """The details that a script added. Its `reason` is shown as `cause`: `reason` is what an operator wrote."""
+    """The details that a script added. Its `reason` is shown as `cause`: `reason` is what an operator wrote. `by` of
+    older entries is shown as `via`: `by` is the person at the desk."""
     found: dict[str, Any] = {name: int(value) if name in NUMBERS else value for name, value in parse_qsl(details)}
     if "reason" in found:
         found["cause"] = found.pop("reason")
+    if "by" in found:
+        found["via"] = found.pop("by")
     return found
 
 

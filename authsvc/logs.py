@@ -46,6 +46,7 @@ AUDIT_FIELDS = (
         "resource",
         "policy",
         "by",
+        "via",
         "mail",
         "cause",
         "generation",

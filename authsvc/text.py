@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 PRACTICE_ID: Final = r"[a-z0-9][a-z0-9-]{1,40}"
 CLIENT_ID: Final = PRACTICE_ID
 PATIENT_ID: Final = r"[A-Za-z0-9._-]{1,64}"
+ACTING_USER: Final = r"[A-Za-z0-9._@-]{1,64}"  # whoever is at the desk, in a client's words
 WORKFLOW: Final = r"[a-z][a-z0-9-]{0,39}"
 RESOURCE_TYPE: Final = r"[a-z][a-z0-9_]{0,31}"  # no hyphen: scopes begin with it
 RESOURCE: Final = rf"{RESOURCE_TYPE}:{PATIENT_ID}"

@@ -160,6 +160,7 @@ class Service:
         request_id: str = "",
         reason: str = "",
         actor: str | None = None,
+        by: str = "",
     ) -> RequestContext:
         """One call from outside, with an act id of its own."""
         return RequestContext(
@@ -170,6 +171,7 @@ class Service:
             client_ip=client_ip,
             request_id=request_id,
             reason=reason,
+            by=by,
             idempotency_key=idempotency_key,
             fingerprint=fingerprint,
         )

@@ -24,7 +24,8 @@ class RequestContext:
     """Who calls, in which practice, and how: the argument that every use case takes first.
 
     `id` is 128 random bits (base64url) that name the call. `actor` is what the audit says: `client:billing`,
-    `cli:anna`. `client_ip` is the patient's address as the caller names it, never the calling service's own.
+    `cli:anna`, `by` the person at the desk as the client names it, or empty. `client_ip` is the patient's address as
+    the caller names it, never the calling service's own.
     `fingerprint` is a digest of the request's body, compared when an Idempotency-Key comes again. `limits` collects
     what the answer's RateLimit fields shall say, `scripts` counts the scripts that were run.
     """
@@ -36,6 +37,7 @@ class RequestContext:
     client_ip: str | None = None
     request_id: str = ""
     reason: str = ""
+    by: str = ""
     idempotency_key: str | None = None
     fingerprint: bytes = b""
     limits: list[LimitState] = field(default_factory=list)
@@ -50,6 +52,11 @@ class RequestContext:
     def audit_call(self) -> str:
         """What an audit entry names the call by: the request's id, or `-` and the id of an operator's call."""
         return self.request_id or f"-{self.id}"
+
+    @property
+    def audit_details(self) -> dict[str, str]:
+        """What an audit entry says of the call besides."""
+        return {"by": self.by} if self.by else {}
 
     @property
     def client_id(self) -> str:

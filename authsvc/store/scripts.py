@@ -150,7 +150,9 @@ class ScriptRunner:
             self._script(name),
             context.practice.id,
             context.next_script_id(),
-            self._recorder.text(self._clock.now_ms(), context.actor, context.audit_call, reason=context.reason),
+            self._recorder.text(
+                self._clock.now_ms(), context.actor, context.audit_call, context.audit_details, context.reason
+            ),
             durable,
             args,
         )

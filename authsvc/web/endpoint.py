@@ -22,6 +22,7 @@ from flask import Flask, Response, current_app, request
 from flask.typing import ResponseReturnValue
 from marshmallow import Schema
 
+from authsvc import text as rules
 from authsvc.config.limits import fields as ratelimit_fields
 from authsvc.errors import Fault, Forbidden, InvalidInput, MethodNotAllowed, NotFound
 from authsvc.model import Client
@@ -35,6 +36,10 @@ View = Callable[..., ResponseReturnValue]
 GUARDED = ("/v1/practices", "/oauth2")
 """At and below these paths client credentials are needed, whether the path exists or not."""
 
+ACTING_USER = "X-Acting-User"
+"""Who at the practice does it, in the client's own words; it stands in the audit."""
+
+_ACTING_USER = re.compile(rules.ACTING_USER, re.ASCII)
 _PATIENT = re.compile(PATIENT, re.ASCII)
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,64}")
 
@@ -112,7 +117,12 @@ def _call(operation: Operation, view: View, path: dict[str, str]) -> Response:
         key = request.headers.get("Idempotency-Key") if operation.idempotent else None
         fingerprint = b"" if key is None else sha256(f"{request.method} {request.path}\n".encode() + raw).digest()
         context = request_context(
-            practice, client, client_ip=data.get("client_ip"), idempotency_key=key, fingerprint=fingerprint
+            practice,
+            client,
+            client_ip=data.get("client_ip"),
+            idempotency_key=key,
+            fingerprint=fingerprint,
+            by=request.headers.get(ACTING_USER, ""),
         )
         arguments.append(context)
     if operation.body is not None or operation.query is not None:
@@ -150,6 +160,8 @@ def _parse(operation: Operation, path: Mapping[str, str]) -> tuple[bytes, dict[s
         query, wrong = fields.load(operation.query or fields.NO_QUERY, sent)
         faults += repeated + wrong
         data = {**data, **query}
+    if operation.security == "client" and not _ACTING_USER.fullmatch(request.headers.get(ACTING_USER, "-")):
+        faults.append(Fault(f"/headers/{ACTING_USER}", "must be 1 to 64 of A-Z a-z 0-9 . _ @ -"))
     if operation.idempotent and not _IDEMPOTENCY_KEY.fullmatch(request.headers.get("Idempotency-Key", "-")):
         faults.append(Fault("/headers/Idempotency-Key", "must be 1 to 64 visible ASCII characters"))
     if faults:

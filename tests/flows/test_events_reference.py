@@ -19,7 +19,7 @@ SAYS = {
     for named, says in re.findall(r"^\| (`[a-z]+[`.][^|\n]*)\|[^|\n]*\|([^|\n]*)\|$", PAGE, re.MULTILINE)
     for event in re.findall(r"`([a-z_.]+)`", named)
 }
-ALWAYS = {"n", "at_ms", "event", "actor", "practice", "request", "reason"}
+ALWAYS = {"n", "at_ms", "event", "actor", "by", "practice", "request", "reason"}
 TRAILS = ("maple", "@site", "@keys", "@clients")
 
 

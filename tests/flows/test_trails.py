@@ -150,7 +150,7 @@ def test_an_export_without_trim_changes_nothing(house: House, audit_log: AuditLo
 
 def test_every_entry_says_who_did_what_when_and_for_whom(house: House, audit_log: AuditLog) -> None:
     entry = next(entry for entry in house.trail() if entry["event"] == "code.verified")
-    assert {"actor": "client:portal", "practice": "maple", "patient": "p1", "by": "typed"}.items() <= entry.items()
+    assert {"actor": "client:portal", "practice": "maple", "patient": "p1", "via": "typed"}.items() <= entry.items()
     assert entry["at_ms"] == house.clock.now_ms()
     assert "example.org" not in str(house.trail())
 
@@ -160,3 +160,10 @@ def test_an_unknown_trail_is_an_error(audit_log: AuditLog) -> None:
         audit_log.verify("nobody")
     with pytest.raises(UnknownName):
         audit_log.tail("nobody")
+
+
+def test_how_an_older_entry_says_that_a_code_was_verified_is_not_mistaken_for_a_person(house: House) -> None:
+    house.patient()
+    house.redis.xadd(STREAM, {**house.redis.xrange(STREAM)[-1][1], "d": "patient=p1&sid=s&by=typed"}, id="3-0")
+    entry = house.trail()[-1]
+    assert (entry["via"], "by" in entry) == ("typed", False)

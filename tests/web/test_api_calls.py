@@ -120,6 +120,25 @@ def test_patients_who_share_a_mailbox_are_asked_who_they_are(web: Web) -> None:
     assert web.call("POST", "codes/choose", json={"challenge": challenge, "patient": "p1"}).status_code == 410
 
 
+# --- who does it --------------------------------------------------------------------------------------------------
+
+
+def test_the_person_at_the_desk_stands_in_the_audit_and_in_its_log(web: Web, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "authsvc.audit")
+    put = {"email": "ben@example.org", "portal_access": True}
+    web.call("PUT", "patients/p2", json=put, headers={"X-Acting-User": "anna.b@front_desk-1"})
+    web.call("PUT", "patients/p2", json={**put, "label": "Ben"})
+    entries = [entry for entry in web.house.trail() if entry.get("patient") == "p2"]
+    assert [(entry["event"], entry["actor"], entry.get("by")) for entry in entries] == [
+        ("patient.created", "client:portal", "anna.b@front_desk-1"),
+        ("patient.granted", "client:portal", "anna.b@front_desk-1"),
+        ("patient.changed", "client:portal", None),
+    ]
+    logged = [record for record in caplog.records if getattr(record, "patient", "") == "p2"]
+    assert [getattr(record, "by", None) for record in logged] == [entry.get("by") for entry in entries]
+    assert web.service.audit_log.verify("maple").faults == ()
+
+
 # --- links --------------------------------------------------------------------------------------------------------
 
 

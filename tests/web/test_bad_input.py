@@ -339,6 +339,17 @@ def test_an_idempotency_key_is_1_to_64_visible_characters(shared: Web, key: str)
     assert pointers(answer) == ["/headers/Idempotency-Key"]
 
 
+@pytest.mark.parametrize("person", ["", " ", "a" * 65, "a b", "ä", "anna\tb", "anna,ben", "anna&by=ben", "<b>"])
+@pytest.mark.parametrize("operation", API, ids=lambda operation: operation.id)
+def test_attack_a_person_at_the_desk_of_another_shape_is_refused_at_every_call(
+    shared: Web, operation: Operation, person: str
+) -> None:
+    path = operation.path.format(practice="maple", id="p1", sid="s1", link_id="l1")
+    answer = shared.call(operation.method, path, json={}, environ_overrides={"HTTP_X_ACTING_USER": person})
+    assert answer.status_code == 400
+    assert "/headers/X-Acting-User" in pointers(answer)
+
+
 def test_faults_in_body_query_path_and_headers_are_told_together(shared: Web) -> None:
     answer = shared.call("PUT", "patients/p%201?x=1", json={"email": 1, "zzz": 1})
     assert set(pointers(answer)) == {"/path/id", "/x", "/email", "/zzz", "/portal_access"}

@@ -40,7 +40,7 @@ for _, one in ipairs(signers_on(known.mailbox, tonumber(known.epoch))) do
     known.winning_tag, known.state, known.session, known.chosen, known.won_at = '', 'won', session_id, one.id, now
     rewrite_challenge(known)
     local session = open_session(one, known.channel)
-    record('code.verified', 'patient', one.id, 'sid', session.sid, 'by', 'choice')
+    record('code.verified', 'patient', one.id, 'sid', session.sid, 'via', 'choice')
     return reply({session = session_reply(session)})
   end
 end

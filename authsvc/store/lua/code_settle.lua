@@ -83,5 +83,5 @@ end
 known.state, known.session = 'won', session_id
 rewrite_challenge(known)
 local session = open_session(chosen, known.channel)
-record('code.verified', 'patient', chosen.id, 'sid', session.sid, 'by', known.kind)
+record('code.verified', 'patient', chosen.id, 'sid', session.sid, 'via', known.kind)
 return reply({session = session_reply(session)})

@@ -9,8 +9,9 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema
 
 from authsvc.errors import ALL
+from authsvc.text import ACTING_USER as ACTING_USER_RULE
 from authsvc.web.client_authentication import JWT_BEARER
-from authsvc.web.endpoint import Operation, Success
+from authsvc.web.endpoint import ACTING_USER, Operation, Success
 from authsvc.web.oauth import forward_auth, tokens
 from authsvc.web.parsing import FORM_TYPE, JSON_TYPE
 from authsvc.web.problems import PROBLEM_TYPE, PROBLEM_TYPES
@@ -97,6 +98,10 @@ class OperationDescription:
             for name in forward_auth.PARAMETERS:
                 schema = {"type": "string", "minLength": 1}
                 found.append({"name": name, "in": "query", "required": name == "practice", "schema": schema})
+        if operation.path.startswith("/v1/practices"):
+            told = "Who at the practice does this, in your own words; stands as `by` in the audit."
+            schema = {"type": "string", "pattern": f"^{ACTING_USER_RULE}$"}
+            found.append({"name": ACTING_USER, "in": "header", "description": told, "schema": schema})
         if operation.idempotent:
             told = "The same key and body within ten minutes get the same answer; another body is a conflict."
             schema = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[!-~]+$"}
