@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
 from typing import Any, Final
 
@@ -212,22 +212,29 @@ class ScriptRunner:
         return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
+_SIMPLE: Final[Mapping[str, Callable[[], Exception]]] = {
+    "idempotency-conflict": errors.IdempotencyConflict,
+    "patient-not-found": errors.PatientNotFound,
+    "no-portal-access": errors.NoPortalAccess,
+    "no-address": errors.NoAddress,
+    "link-unknown": errors.LinkUnknown,
+    "invalid-scope": errors.InvalidScope,
+}
+_WITH_REASON: Final[Mapping[str, Callable[[str], Exception]]] = {
+    "challenge-gone": errors.ChallengeGone,
+    "link-gone": errors.LinkGone,
+    "invalid-refresh-token": errors.InvalidRefreshToken,
+    "invalid-authorization-code": errors.InvalidAuthorizationCode,
+    "sign-in-needed": errors.SignInNeeded,
+}
+
+
 def refusal(reply: Reply) -> Exception:
     """The error that a script's `err` means."""
     match reply["err"]:
         case "rate-limited":
             states = tuple(LimitState(*state) for state in reply.get("limits", ()))
             return RateLimited(max(1, math.ceil(reply["wait_ms"] / 1000)), tuple(reply["violated"]), states)
-        case "idempotency-conflict":
-            return errors.IdempotencyConflict()
-        case "patient-not-found":
-            return errors.PatientNotFound()
-        case "no-portal-access":
-            return errors.NoPortalAccess()
-        case "no-address":
-            return errors.NoAddress()
-        case "challenge-gone":
-            return errors.ChallengeGone(reply["reason"])
         case "invalid-code":
             return errors.InvalidCode(int(reply["attempts_left"]), reply["reason"])
         case "not-choosable":
@@ -236,17 +243,9 @@ def refusal(reply: Reply) -> Exception:
             return InvalidInput(Fault("/patient", "has too many links; revoke those that are not needed any more"))
         case "too-many-patients":
             return InvalidInput(Fault("/email", "too many patients share this address"))
-        case "link-unknown":
-            return errors.LinkUnknown()
-        case "link-gone":
-            return errors.LinkGone(reply["reason"])
-        case "invalid-refresh-token":
-            return errors.InvalidRefreshToken(reply["reason"])
-        case "invalid-authorization-code":
-            return errors.InvalidAuthorizationCode(reply["reason"])
-        case "invalid-scope":
-            return errors.InvalidScope()
-        case "sign-in-needed":
-            return errors.SignInNeeded(reply["reason"])
+        case simple if simple in _SIMPLE:
+            return _SIMPLE[simple]()
+        case known if known in _WITH_REASON:
+            return _WITH_REASON[known](reply["reason"])
         case unknown:
             raise ValueError(f"a script refused with an unknown word: {unknown}")
