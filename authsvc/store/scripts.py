@@ -146,16 +146,10 @@ class ScriptRunner:
         `durable` changes also wait for a replica, where replicas are configured. Raises what the refusal means, and
         Unavailable.
         """
-        reply = self._evaluate(
-            self._script(name),
-            context.practice.id,
-            context.next_script_id(),
-            self._recorder.text(
-                self._clock.now_ms(), context.actor, context.audit_call, context.audit_details, context.reason
-            ),
-            durable,
-            args,
-        )
+        now_ms, details = self._clock.now_ms(), context.audit_details
+        text = self._recorder.text(now_ms, context.actor, context.audit_call, details, context.reason)
+        call_id = context.next_script_id()
+        reply = self._evaluate(self._script(name), context.practice.id, call_id, text, durable, args)
         self._recorder.log(context, reply.get("recorded", ()))
         context.limits.extend(LimitState(*state) for state in reply.get("limits", ()))
         if "err" in reply:
