@@ -126,9 +126,8 @@ class Connection:
 
     def _connected(self) -> Any:
         if self._client is None and self._make is not None:
-            with self._making:
-                if self._client is None:
-                    self._client = self._make()
+            with self._making:  # another thread may have made it meanwhile
+                self._client = self._make() if self._client is None else self._client
         return self._client
 
     def _try_once(self, act: Callable[[Any], T], breaker: _Breaker) -> T:
@@ -169,11 +168,9 @@ class Connection:
         found = outage(error)
         if found is None:
             raise error
-        if breaker.failing_since is None:
-            breaker.failing_since = self._monotonic()
+        if breaker.failing_since is None or breaker.why is not found:
             log.warning("the store can't be used", extra={"reason": found.reason, "detail": found.sentence})
-        elif breaker.why is not found:
-            log.warning("the store can't be used", extra={"reason": found.reason, "detail": found.sentence})
+        breaker.failing_since = self._monotonic() if breaker.failing_since is None else breaker.failing_since
         breaker.why = found
         if found.demoted and hasattr(self._client, "connection_pool"):
             # The former primary of a fail-over: the next try resolves the address anew.

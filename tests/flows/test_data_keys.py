@@ -40,6 +40,21 @@ def test_a_key_once_opened_is_kept_for_the_life_of_the_process(site: Site) -> No
     assert data_keys.key("addresses") == key
 
 
+def test_a_store_with_other_keys_gives_none_until_its_own_are_back(site: Site) -> None:
+    """What was sealed under a key that the store doesn't have could never be opened again."""
+    data_keys = site.start().data_keys
+    key, stored = data_keys.key("addresses"), site.data_keys()["addresses"]
+    site.client.flushall()
+    with pytest.raises(KeysetUnusable) as refused:
+        data_keys.refresh()
+    assert refused.value.reason == "data_keys_changed"
+    with pytest.raises(Unavailable):
+        data_keys.key("addresses")
+    site.put_data_key("addresses", stored)
+    data_keys.refresh()
+    assert data_keys.key("addresses") == key
+
+
 def test_the_rings_own_key_is_never_made_alone(site: Site) -> None:
     with pytest.raises(KeysetUnusable) as refused:
         site.start().data_keys.key("keys")

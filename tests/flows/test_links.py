@@ -469,3 +469,14 @@ def test_a_link_is_exchanged_by_a_client_only(house: House) -> None:
     act = dataclasses.replace(house.act(), client=None)
     with pytest.raises(ValueError, match="client"):
         house.links.exchange(act, token)
+
+
+def test_attack_links_without_end_for_one_patient_are_refused_with_a_reason(house: House) -> None:
+    house.link()
+    (bucket,) = [name for name in house.redis.scan_iter("authsvc:{maple}:links:*") if house.redis.hexists(name, "p:p1")]
+    until = house.clock.now_ms() // 1000 + 3600
+    house.redis.hset(bucket, "p:p1", ",".join(f"id{number}.{until}" for number in range(500)))
+    with pytest.raises(InvalidInput, match="too many links"):
+        house.link()
+    house.clock.advance_s(3601)
+    assert house.link()

@@ -223,3 +223,11 @@ def test_deleting_a_patient_ends_the_links_of_who_was_merged_into_it(house: Hous
     house.patients.delete(house.act(), "b")
     with pytest.raises(LinkGone, match="revoked"):
         house.links.exchange(house.act(), token)
+
+
+def test_attack_patients_without_end_on_one_mailbox_are_refused_with_a_reason(wide: House) -> None:
+    wide.patient("p0", "all@example.org")
+    (mailbox,) = wide.redis.scan_iter("authsvc:{maple}:mailbox:*")
+    wide.redis.set(mailbox, "\n".join(f"p{number:03}" for number in range(200)))
+    with pytest.raises(InvalidInput, match="share this address"):
+        wide.patient("one_more", "all@example.org")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from authsvc.config.workflows import Catalogue
 from authsvc.errors import (
     InvalidGrant,
     InvalidScope,
@@ -435,3 +436,20 @@ def test_without_a_ring_nothing_is_decided(house: House, grant: TokenGrant) -> N
     )
     with pytest.raises(KeysetUnusable):
         again.forward_auth.authorise(grant.access_token, "maple", None, None, None)
+
+
+def test_a_session_of_another_catalogue_keeps_its_scopes(house: House, grant: TokenGrant) -> None:
+    """An instance with a newer workflows file answers for sessions that were opened with the older one."""
+    service = house.service
+    newer = type(service)(
+        service.settings,
+        Catalogue(service.catalogue.all()[:1]),
+        service.limits,
+        store=service.store,
+        clock=house.clock,
+        entropy=house.entropy,
+        metrics=service.metrics,
+    )
+    newer.signing_keys.ensure()
+    again = newer.sessions.refresh(house.client, grant.refresh_token or "", None, "")
+    assert again.scope == grant.scope

@@ -141,3 +141,17 @@ def test_the_cause_is_logged_once_and_so_is_the_recovery(caplog: pytest.LogCaptu
     assert connection.call(lambda client: 1) == 1
     assert connection.outage_sentence() == ""
     assert [record.message for record in caplog.records] == ["the store can't be used", "the store can be used again"]
+
+
+def test_each_new_cause_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    connection = Connection(object())
+    for word in ("OOM", "OOM", "NOPERM"):
+        with pytest.raises(Unavailable):
+            connection.call(raising(exceptions.ResponseError(f"{word} no")))
+    assert [vars(record)["reason"] for record in caplog.records] == ["store_full", "store_permission"]
+
+
+def test_a_failed_handshake_is_known_by_its_text_alone() -> None:
+    found = outage(redis.ConnectionError("Error 1 connecting. [SSL: WRONG_VERSION_NUMBER] wrong version number"))
+    assert found
+    assert found.reason == "store_tls"
