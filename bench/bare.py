@@ -10,7 +10,19 @@ from typing import Any
 
 from flask import Flask, request
 
+from authsvc.server import http_worker
+
 BODY = b'{"ok": true}'
+
+
+class Worker(http_worker.Worker):
+    """The worker of the service, for applications without its metrics."""
+
+    def count(self, reason: str) -> None:
+        pass
+
+    def observe_wait(self, seconds: float) -> None:
+        pass
 
 
 def wsgi(_environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

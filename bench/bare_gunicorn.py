@@ -8,3 +8,4 @@ from pathlib import Path
 _settings = runpy.run_path(str(Path(__file__).parents[1] / "config" / "gunicorn.conf.py"))
 _plain = (str, int, bool, list, dict)
 globals().update({name: value for name, value in _settings.items() if name[0] != "_" and isinstance(value, _plain)})
+worker_class = "bench.bare.Worker"

@@ -98,7 +98,7 @@ class Worker(ConnectionLoop):
 
     def respond(self, conn: Connection) -> bool:
         """Answer one request, in a thread. Whether the connection may have another one."""
-        self._observe_wait(time.monotonic() - conn.enqueued)
+        self.observe_wait(time.monotonic() - conn.enqueued)
         conn.sock.setblocking(True)
         parser = http.get_parser(self.cfg, iter([bytes(conn.buffer.data)]), conn.client)
         try:
@@ -144,7 +144,7 @@ class Worker(ConnectionLoop):
     def count(self, reason: str) -> None:
         self.wsgi.service.metrics.count("requests_refused", reason=reason)
 
-    def _observe_wait(self, seconds: float) -> None:
+    def observe_wait(self, seconds: float) -> None:
         self.wsgi.service.metrics.thread_wait(seconds)
 
 
