@@ -126,9 +126,12 @@ class Connection:
 
     def _connected(self) -> Any:
         if self._client is None and self._make is not None:
-            with self._making:  # another thread may have made it meanwhile
-                self._client = self._make() if self._client is None else self._client
+            self._make_client(self._make)
         return self._client
+
+    def _make_client(self, make: Callable[[], Any]) -> None:
+        with self._making:  # another thread may have made it meanwhile
+            self._client = make() if self._client is None else self._client
 
     def _try_once(self, act: Callable[[Any], T], breaker: _Breaker) -> T:
         """The breaker is open: one thread probes, all others fail at once."""
