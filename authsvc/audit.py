@@ -61,6 +61,7 @@ class Event(StrEnum):
     AUDIT_TRIMMED = "audit.trimmed"
     PRACTICE_ADDED = "practice.added"
     PRACTICE_CHANGED = "practice.changed"
+    PRACTICE_WEBHOOK_SECRET_ROTATED = "practice.webhook_secret_rotated"
     PRACTICE_REMOVED = "practice.removed"
     KEY_CREATED = "key.created"
     KEY_ROTATED = "key.rotated"

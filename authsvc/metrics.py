@@ -23,6 +23,7 @@ from authsvc.config import limits
 OTHER = "other"
 
 _KINDS = ("code", "access-link", "link", "address-changed", "new-link", "test")
+_STATES = ("queued", "sent", "deferred", "refused", "too_late", "cancelled", "void")
 _POLICIES = (*limits.POLICIES, "resend", "guesses")
 
 
@@ -55,12 +56,18 @@ EVENTS: Mapping[str, Event] = {
     "mails": _event(
         "Messages by what happened to them.",
         kind=_KINDS,
-        state=("queued", "sent", "deferred", "refused", "too_late", "cancelled", "void"),
+        state=_STATES,
     ),
     "mails_deferred": _event(
         "Failed tries to send a mail, by whose trouble it is. `login` and `sender` are worth an alarm: the mail host "
         "refuses us, and no mail leaves.",
         cause=("host", "unreachable", "login", "sender", "in_doubt", "ours"),
+    ),
+    "webhooks": _event(
+        "Messages that a practice's own provider carries, by what happened to them.", kind=_KINDS, state=_STATES
+    ),
+    "webhooks_deferred": _event(
+        "Failed tries to hand one over, by whose trouble it is.", cause=("host", "unreachable", "ours")
     ),
     "logouts": _event(
         "Clients told that a session has ended, by how it went.", state=("sent", "deferred", "refused", "too_late")

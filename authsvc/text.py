@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -71,6 +71,7 @@ def one_line(text: str, most: int, *, least: int = 0) -> str:
 
 URL_CHARS_MAX: Final = 500
 _VISIBLE: Final = re.compile(r"[!-~]+")
+_NAT64: Final = ip_network("64:ff9b::/96")  # RFC 6052
 _UNSAFE_IN_URL: Final = re.compile(r"""[\\"<>^`{|}*#]""")
 
 
@@ -104,6 +105,32 @@ def check_url(text: str, *, production: bool) -> None:
         raise ValueError("must not hold a user's name or password")
     if not text.startswith("https://") and (production or not text.startswith("http://") or not is_loopback(host)):
         raise ValueError("must be https (in development also http to this machine)")
+
+
+def is_public(host: str) -> bool:
+    """Whether an IP address is in nobody's private network; for an IPv6 address that stands for an IPv4 one (mapped,
+    6to4, Teredo, NAT64), both are looked at. Raises ValueError for a name."""
+    address = ip_address(host.partition("%")[0])
+    if isinstance(address, IPv6Address):
+        teredo = address.teredo
+        inner = address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)
+        if inner is None and address in _NAT64:
+            inner = IPv4Address(int(address) & 0xFFFFFFFF)
+        address = inner or address
+    return address.is_global and not address.is_multicast
+
+
+def check_webhook_url(text: str, *, production: bool) -> None:
+    """Where a practice takes messages: https, and not inside; in development this machine too. A name is judged by its
+    addresses when it is called. Raises ValueError."""
+    check_url(text, production=True)
+    host = urlsplit(text).hostname or ""
+    try:
+        inside = is_loopback(host) or not is_public(host)
+    except ValueError:
+        inside = host.endswith(".localhost")
+    if inside and (production or not is_loopback(host)):
+        raise ValueError("must not lead to a private network or to this machine")
 
 
 def check_link_template(text: str, *, production: bool) -> None:

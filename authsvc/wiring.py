@@ -46,6 +46,7 @@ from authsvc.flows.sessions import Sessions
 from authsvc.flows.site_audit import SiteAudit
 from authsvc.flows.token_issuer import TokenIssuer
 from authsvc.flows.userinfo import Userinfo
+from authsvc.flows.webhooks import Webhooks
 from authsvc.metrics import Metrics
 from authsvc.model import Client, Practice, RequestContext
 from authsvc.ports import Clock, Entropy, SystemClock, SystemEntropy
@@ -123,7 +124,8 @@ class Service:
         session_store = SessionStore(runner, store, settings, limits)
 
         site = SiteAudit(runner, entropy)
-        self.practices = Practices(DocumentStore(store, "practices"), logo_store, site, clock)
+        self.webhooks = Webhooks(self.data_keys, entropy, clock)
+        self.practices = Practices(DocumentStore(store, "practices"), logo_store, site, clock, self.webhooks)
         self.logos = Logos(logo_store)
         self.clients = Clients(deps, client_store, DocumentStore(store, "clients"), site)
         self.relying_parties = RelyingParties(self.clients)

@@ -142,6 +142,11 @@ def link_template(url: str, *, production: bool, option: str) -> None:
     _check(text.check_link_template, url, production, option)
 
 
+def webhook(url: str, *, production: bool, option: str) -> None:
+    """Where a practice takes messages; empty for nowhere. Raises BadParameter."""
+    _check(text.check_webhook_url, url, production, option)
+
+
 def _check(rule: Callable[..., None], url: str, production: bool, option: str) -> None:
     try:
         if url:

@@ -12,6 +12,7 @@ from authsvc.cli.base import (
     CommandGroup,
     actor,
     confirm,
+    note,
     open_service,
     pairs,
     print_result,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 FIELDS = (
     *("name", "phone", "support_email", "sender_name", "portal_url", "link_url", "locale", "time_zone"),
-    *("colour", "logo", "logo_width", "logo_height"),
+    *("colour", "logo", "logo_width", "logo_height", "webhook_url", "delivery"),
 )
 
 
@@ -74,6 +75,10 @@ def add(practice_id: str, reason: str, **fields: str) -> None:
 @click.option("--locale", type=parameters.LOCALE, help="Language of mails: en or es.")
 @click.option("--time-zone", type=parameters.TimeZone(), help="For the hours in mails: America/Phoenix; '' for UTC.")
 @click.option("--colour", type=parameters.Colour(), help="Of buttons and links: '#0b5c8a'; '' for ours.")
+@click.option("--webhook-url", metavar="URL", help="Where its own provider takes messages; https. '' for none.")
+@click.option(
+    "--delivery", type=click.Choice(["email", "webhook"]), help="How codes of the hosted pages and access links travel."
+)
 @click.option("--logo", type=parameters.Picture(), metavar="FILE", help="PNG, JPEG or WebP; 512 KiB, 4096 pixels.")
 @click.option("--no-logo", is_flag=True, help="Show the name in its place.")
 @reason_option
@@ -92,6 +97,29 @@ def set_(practice_id: str, reason: str, logo: Logo | None, no_logo: bool, **fiel
     service = open_service()
     checked = _checked(service, changes)
     _show(service.practices.set(practice_id, actor=actor(), reason=reason, logo=logo, **checked))
+
+
+@practices.command("rotate-webhook-secret")
+@click.argument("practice_id", metavar="ID", type=parameters.PRACTICE)
+@reason_option
+def rotate_webhook_secret(practice_id: str, reason: str) -> None:
+    """Give the practice ID a new secret that signs its webhooks and show it, this once; the one before signs beside it
+    for a week."""
+    secret = open_service().practices.rotate_webhook_secret(practice_id, actor=actor(), reason=reason)
+    shown = {"practice": practice_id, "webhook_secret": secret}
+    print_result(shown, lambda: pairs(shown))
+    note("Keep the secret now: it is not shown again.")
+
+
+@practices.command("webhook-test")
+@click.argument("practice_id", metavar="ID", type=parameters.PRACTICE)
+def webhook_test(practice_id: str) -> None:
+    """Send one signed test notice to the webhook of the practice ID, now."""
+    from authsvc import worker
+
+    service = open_service()
+    answer = worker.send_webhook_test(service, service.practices.known(practice_id))
+    print_result({"practice": practice_id, "sent": True, "answer": answer}, f"Sent: the webhook answered {answer}.")
 
 
 @practices.command("list")
@@ -159,4 +187,6 @@ def _checked(service: Service, fields: dict[str, str]) -> dict[str, str]:
         parameters.web_address(fields["portal_url"], production=production, option="--portal-url")
     if "link_url" in fields:
         parameters.link_template(fields["link_url"], production=production, option="--link-url")
+    if "webhook_url" in fields:
+        parameters.webhook(fields["webhook_url"], production=production, option="--webhook-url")
     return fields

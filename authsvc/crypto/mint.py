@@ -12,8 +12,10 @@ import hashlib
 from typing import Final
 
 from authsvc.ports import Entropy
+from authsvc.text import WEBHOOK_SECRET
 
 TOKEN_BYTES: Final = 32  # 256 bits, 43 characters
+WEBHOOK_SECRET_BYTES: Final = 33
 SHORT_ID_BYTES: Final = 16  # 128 bits, 22 characters
 CODE_SPACE: Final = 10**6  # six decimal digits
 LINK_ID_CHARS: Final = 16  # 96 bits: unique among any number of links that will ever be
@@ -39,6 +41,12 @@ def unb64u(text: str) -> bytes:
 def token(entropy: Entropy, prefix: str) -> str:
     """A new secret: a prefix of `text.SECRETS` and 43 characters of 256 random bits."""
     return prefix + b64u(entropy.token_bytes(TOKEN_BYTES))
+
+
+def webhook_secret(entropy: Entropy) -> str:
+    """A new secret for webhooks: base64 of 264 random bits (Standard Webhooks, "Signature scheme"), a multiple of three
+    bytes, so that no padding is lost when it is copied."""
+    return WEBHOOK_SECRET + base64.b64encode(entropy.token_bytes(WEBHOOK_SECRET_BYTES)).decode()
 
 
 def short_id(entropy: Entropy) -> str:

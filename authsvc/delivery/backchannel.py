@@ -16,12 +16,11 @@ import ssl
 from typing import Final
 from urllib.parse import urlencode
 
-from authsvc.delivery.http_sender import HttpSender
+from authsvc.delivery.http_sender import BUSY, HttpSender
 from authsvc.delivery.https import CALL_S, Poster
 from authsvc.model import Message
 from authsvc.ports import Clock
 
-BUSY: Final = frozenset({408, 425, 429})  # of 4xx those that mean "later" (RFC 9110, RFC 8470, RFC 6585)
 FIELDS: Final = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "*/*"}
 
 

@@ -1,7 +1,8 @@
 """What back-channel logouts and webhooks share: one POST, of whose answer only the status counts.
 
-A destination that hangs costs one call's time, then it is left alone for half a minute: with a hundred messages waiting
-for it, those for the others still leave in between. Until a call has gone well, it gets one at a time.
+A destination that hangs, fails or asks for patience costs one call's time, then it is left alone for half a minute:
+with a hundred messages waiting for it, those for the others still leave in between. Until a call has gone well, it gets
+one at a time. Any other answer is about its one message.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from authsvc.delivery.https import Poster
 from authsvc.errors import DeliveryDeferred, DeliveryRefused
 from authsvc.ports import Clock
 
+BUSY: Final = frozenset({408, 425, 429})  # of 4xx those that mean "later" (RFC 9110, RFC 8470, RFC 6585)
 PAUSE_MS: Final = 30_000  # how long a destination is left alone after a call that failed
 
 
@@ -33,11 +35,13 @@ class HttpSender:
         self._good: set[str] = set()
         self._first: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
-    def deliver(self, url: str, body: bytes, fields: Mapping[str, str]) -> str:
-        """The status of the answer. Raises `DeliveryDeferred`, `DeliveryRefused`."""
-        turn: AbstractContextManager[Any] = nullcontext() if url in self._good else self._first[url]
+    def deliver(self, url: str, body: bytes, fields: Mapping[str, str], *, destination: str = "") -> str:
+        """The status of the answer. `destination` names whose calls these are, if not all that go to this address.
+        Raises `DeliveryDeferred`, `DeliveryRefused`."""
+        destination = destination or url
+        turn: AbstractContextManager[Any] = nullcontext() if destination in self._good else self._first[destination]
         with turn:
-            left_ms = self._pauses.get(url, 0) - self._clock.now_ms()
+            left_ms = self._pauses.get(destination, 0) - self._clock.now_ms()
             if left_ms > 0:
                 raise DeliveryDeferred(
                     "not reachable a moment ago", retry_after_s=-(-left_ms // 1000), cause="unreachable"
@@ -50,11 +54,13 @@ class HttpSender:
                 problem, cause = f"not reachable: {type(error).__name__}", "unreachable"
             else:
                 if 200 <= status <= 299:
-                    self._good.add(url)
+                    self._good.add(destination)
                     return str(status)
                 if self._refuses(status):
                     raise DeliveryRefused(str(status))
+                if status < 500 and status not in BUSY:
+                    raise DeliveryDeferred(str(status), cause="host")
                 problem, cause = str(status), "host"
-            self._good.discard(url)
-            self._pauses[url] = self._clock.now_ms() + PAUSE_MS
+            self._good.discard(destination)
+            self._pauses[destination] = self._clock.now_ms() + PAUSE_MS
             raise DeliveryDeferred(problem, cause=cause)

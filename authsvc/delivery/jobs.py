@@ -24,8 +24,9 @@ RENEW_MS: Final = 10_000  # how often the lease of a try that takes its time is 
 LOG: Final = logging.getLogger("authsvc.delivery")
 
 Event = Callable[[str, Mapping[str, str | int]], None]
-"""Called with `mail_sent`, `mail_deferred`, `mail_refused`, `mail_too_late`, `mail_cancelled` (or `logout_…`) and with
-practice, patient, kind, channel, message_id, attempts and waited_ms, and the cause of a deferral. It must not raise."""
+"""Called with `mail_sent`, `mail_deferred`, `mail_refused`, `mail_too_late`, `mail_cancelled` (or `webhook_…`,
+`logout_…`) and with practice, patient, kind, channel, message_id, attempts and waited_ms, and the cause of a deferral.
+It must not raise."""
 
 
 UNTRIED: Final = Outcome("untried")
@@ -66,9 +67,9 @@ class Jobs:
         self._on_event = on_event
         self._carries = carries
 
-    def practices_to_look_at(self, *, wakeups: bool, sweep: bool) -> list[str]:
-        """Those that were named in a wake-up; in a sweep all."""
-        named = self._outbox.woken() if wakeups else set()
+    def practices_to_look_at(self, *, wakeups: str, sweep: bool) -> list[str]:
+        """Those that were named in this list of wake-ups, if it has a name; in a sweep all."""
+        named = self._outbox.woken(wakeups) if wakeups else set()
         return sorted(named | (self._outbox.practices() if sweep else set()))
 
     def take(self, queue: str, practice: Practice, most: int) -> tuple[list[Job], bool]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -28,7 +28,7 @@ from authsvc.delivery.threads import Threads
 from authsvc.errors import Unavailable
 from authsvc.model import Message, Practice
 from authsvc.ports import Clock, Entropy, Sender
-from authsvc.store.outbox import CODES, MAILS, Entry, Outbox, Recipient
+from authsvc.store.outbox import CODES, MAILS, WAKEUPS, Entry, Outbox, Recipient
 
 SWEEP_MS: Final = 2_000
 LISTEN_S: Final = 0.1  # between two looks for wake-ups: the most that an idle worker adds to a mail's way
@@ -61,10 +61,14 @@ class Worker:
         cut: Callable[[], None] = lambda: None,
         carries: str = "mail",
         queues: tuple[str, ...] = (CODES, MAILS),
+        wakeups: str = WAKEUPS,
+        uses: Callable[[Practice], bool] = lambda _: True,
+        threads_each: int = 0,
     ) -> None:
         """`queues` are emptied in this order; `senders` by channel; `open_entry` unseals (ValueError when it
         can't); `practice` looks one up by id; `cut` ends every send that is under way. `threads` 0 sends in the thread
-        of the caller."""
+        of the caller; with `threads_each` a practice has at most so many of them at once. `wakeups` is the list to
+        listen to (empty: sweeps only); `uses` says of a practice whether these queues may hold anything of it."""
         consumer = entropy.token_bytes(12).hex()
         self._jobs = Jobs(outbox, clock, consumer, counts=counts, on_event=on_event, carries=carries)
         self._attempts = Attempts(senders, open_entry, self._jobs.last_detail, clock, entropy)
@@ -73,7 +77,9 @@ class Worker:
         self._threads: Threads[Job] = Threads(threads)
         self._counts = counts
         self._cut = cut
-        self._wakeups = CODES in queues  # nobody is woken for logouts: no patient waits, and the sweep finds them
+        self._wakeups = wakeups
+        self._uses = uses
+        self._threads_each = threads_each
         self._looked_s = 0.0
         self._swept_ms: int | None = None
         self._waiting: dict[str, dict[str, None]] = {queue: {} for queue in queues}  # practices, in their order
@@ -150,20 +156,32 @@ class Worker:
     def _room(self, reserve: int) -> int:
         return self._threads.count - reserve - len(self._running) if self._threads.count else TURN
 
+    def _room_of(self, practice_id: str, reserve: int) -> int:
+        """The room for one practice: of its own threads, too, one is kept for more urgent queues."""
+        room = self._room(reserve)
+        if not self._threads.count or not self._threads_each:
+            return room
+        running = sum(1 for running_id, _ in self._running if running_id == practice_id)
+        return min(room, self._threads_each - (1 if reserve else 0) - running)
+
     def _turn(self, queue: str, practice_id: str, reserve: int, stop: threading.Event | None) -> int:
+        if self._room_of(practice_id, reserve) < 1:  # it stays in line
+            return 0
         self._waiting[queue].pop(practice_id, None)
         held = self._held[queue]
         if not any(job.practice.id == practice_id for job in held):
             practice = self._practice(practice_id)
-            if practice is None:  # just made, and not known here yet, or just removed: the sweep comes by again
+            if practice is None or not self._uses(
+                practice
+            ):  # just made, and not known here yet, or just removed: the sweep comes by again
                 return 0
-            jobs, more = self._jobs.take(queue, practice, min(TURN, self._room(reserve)))
+            jobs, more = self._jobs.take(queue, practice, min(TURN, self._room_of(practice_id, reserve)))
             held += jobs
             if more:
                 self._waiting[queue][practice_id] = None
         begun, problem = 0, None
         for job in [job for job in held if job.practice.id == practice_id]:
-            if (stop is not None and stop.is_set()) or self._room(reserve) < 1:
+            if (stop is not None and stop.is_set()) or self._room_of(practice_id, reserve) < 1:
                 break
             held.remove(job)
             try:
@@ -227,20 +245,3 @@ class Worker:
             if not self._running or left_s <= 0:
                 return not self._running
             self._unnoted += self._threads.results(min(left_s, 1.0))
-
-
-def run_workers(workers: Iterable[Worker], stop: threading.Event, grace_s: float = GRACE_S) -> bool:
-    """Run workers side by side until `stop`; True when all had finished what they had in hand within `grace_s`."""
-    finished: list[bool] = []
-
-    def work(worker: Worker) -> None:
-        finished.append(worker.run(stop, grace_s))
-
-    threads = [threading.Thread(target=work, args=(worker,), name="outbox", daemon=True) for worker in workers]
-    for thread in threads:
-        thread.start()
-    stop.wait()
-    end_s = time.monotonic() + grace_s + CUT_S
-    for thread in threads:
-        thread.join(max(0.0, end_s - time.monotonic()))
-    return len(finished) == len(threads) and all(finished)

@@ -17,9 +17,7 @@ import hmac
 import json
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -27,11 +25,11 @@ from authsvc.delivery.http_sender import HttpSender
 from authsvc.delivery.https import CALL_S, Poster
 from authsvc.delivery.lookup import Address
 from authsvc.errors import DeliveryDeferred, DeliveryRefused
-from authsvc.model import Message, Practice
+from authsvc.model import Message, Practice, WebhookTarget
 from authsvc.ports import Clock
+from authsvc.text import WEBHOOK_SECRET, is_loopback, is_public
 
 GONE: Final = 410
-SECRET_PREFIX: Final = "whsec_"
 TYPES: Final = {
     "code": "code",
     "access-link": "access-link",
@@ -41,16 +39,6 @@ TYPES: Final = {
     "test": "notice",
 }
 """Kinds of message, in the words of the webhook."""
-
-_NAT64: Final = ip_network("64:ff9b::/96")  # RFC 6052
-
-
-@dataclass(frozen=True)
-class WebhookTarget:
-    """Where a practice takes messages; `secrets` (`whsec_…`), newest first, two during a rotation."""
-
-    url: str
-    secrets: tuple[str, ...] = field(repr=False)
 
 
 class WebhookSender:
@@ -85,7 +73,8 @@ class WebhookSender:
             "webhook-timestamp": str(timestamp_s),
             "webhook-signature": " ".join(sign(secret, message.id, timestamp_s, body) for secret in target.secrets),
         }
-        return self._sender.deliver(target.url, body, fields)
+        # What one practice's calls met says nothing about another's, even where both have the same provider.
+        return self._sender.deliver(target.url, body, fields, destination=f"{message.practice.id} {target.url}")
 
     def _admit(self, addresses: list[Address]) -> list[Address]:
         admitted = [address for address in addresses if self._may_call(address[0])]
@@ -94,15 +83,14 @@ class WebhookSender:
         return admitted
 
     def _may_call(self, host: str) -> bool:
-        address = _embedded(ip_address(host.partition("%")[0]))
-        return (address.is_global and not address.is_multicast) or (self._development and address.is_loopback)
+        return is_public(host) or (self._development and is_loopback(host))
 
 
 def sign(secret: str, message_id: str, timestamp_s: int, body: bytes) -> str:
     """One signature of the header (Standard Webhooks, "Signature scheme"). Raises `DeliveryDeferred` for a secret that
     is none."""
     try:
-        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+        key = base64.b64decode(secret.removeprefix(WEBHOOK_SECRET), validate=True)
     except binascii.Error:
         raise DeliveryDeferred("the webhook's secret can't be read", cause="ours") from None
     content = f"{message_id}.{timestamp_s}.".encode() + body
@@ -128,14 +116,3 @@ def _body(message: Message) -> bytes:
 
 def _instant(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms // 1000, UTC).isoformat().replace("+00:00", "Z")
-
-
-def _embedded(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """The IPv4 address that an IPv6 one stands for: mapped, 6to4, Teredo, NAT64."""
-    if isinstance(address, IPv4Address):
-        return address
-    teredo = address.teredo
-    found = address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)
-    if found is None and address in _NAT64:
-        found = IPv4Address(int(address) & 0xFFFFFFFF)
-    return found or address

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from authsvc.crypto import hashing, mint
+from authsvc.errors import Fault, InvalidInput
 from authsvc.flows.dependencies import Dependencies
-from authsvc.model import RequestContext
+from authsvc.model import Practice, RequestContext
 from authsvc.store.codes import CodeStore
 from authsvc.store.values import AccessLink, NewChallenge, NewCode
 from authsvc.text import ACCESS_LINK_TOKEN, CHALLENGE
@@ -31,6 +32,12 @@ class PreparedChallenge:
 def challenge_id(challenge: str) -> str:
     """Under what a challenge is kept: the beginning of its SHA-256."""
     return mint.digest(challenge)[:CHALLENGE_ID_CHARS]
+
+
+def check_webhook(practice: Practice) -> None:
+    """Raises InvalidInput, which says what is missing, where the practice has no webhook."""
+    if practice.missing_for_webhook:
+        raise InvalidInput(Fault("/delivery", f"this practice has no webhook: {practice.missing_for_webhook}"))
 
 
 class Challenges:

@@ -7,7 +7,7 @@ import dataclasses
 from authsvc.crypto import mint
 from authsvc.crypto.hashing import code_tag
 from authsvc.errors import Fault, Forbidden, InvalidInput
-from authsvc.flows.challenges import Challenges, challenge_id
+from authsvc.flows.challenges import Challenges, challenge_id, check_webhook
 from authsvc.flows.dependencies import Dependencies
 from authsvc.flows.session_scopes import SessionScopes
 from authsvc.flows.token_issuer import TokenIssuer
@@ -148,7 +148,7 @@ class Codes:
             if patient is None:
                 raise InvalidInput(Fault("/delivery", "a code is told to the caller only when it names the patient"))
         if delivery == "webhook":
-            raise InvalidInput(Fault("/delivery", "this practice has no webhook"))
+            check_webhook(context.practice)
 
     def _started(self, challenge: str, code: str | None) -> Started:
         return Started(challenge, self._deps.settings.code_life_s, self._deps.settings.resend_after_s, code)

@@ -15,7 +15,10 @@ from authsvc.errors import KeysetUnusable, Unavailable
 from authsvc.ports import Entropy
 from authsvc.store.keys import KEYSET_PURPOSE, KeyStore
 
-PURPOSES: Final = (KEYSET_PURPOSE, "addresses", "address-index", "audit", "refresh", "outbox", "idempotency", "cookies")
+PURPOSES: Final = (
+    *(KEYSET_PURPOSE, "addresses", "address-index", "audit", "refresh", "outbox", "idempotency", "cookies"),
+    "webhooks",
+)
 """One purpose, one key. What shares a purpose tells itself apart by a label in the MAC or the sealed text."""
 
 _WRAP_LABEL: Final = "authsvc data key wrap v1"

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from authsvc.config.workflows import Workflow
 from authsvc.crypto import mint
 from authsvc.errors import Fault, InvalidInput, LinkGone, NotFound
-from authsvc.flows.challenges import Challenges
+from authsvc.flows.challenges import Challenges, check_webhook
 from authsvc.flows.dependencies import Dependencies
 from authsvc.flows.token_issuer import TokenIssuer
 from authsvc.model import Bucket, IssuedLink, LinkInfo, LinkView, RequestContext, Started, TokenGrant
@@ -59,7 +59,9 @@ class Links:
             mint.link_id(token), self._deps.messages.link_url(context.practice, token), expires_ms, uses
         )
         mail = None
-        if delivery == "email":
+        if delivery == "webhook":
+            check_webhook(context.practice)
+        if delivery != "caller":
             fields = {"url": answer.url, "workflow": workflow, "expires_at_ms": expires_ms}
             mail = self._mail(context, "access-link" if access else "link", fields)
         link = NewLink(
@@ -111,7 +113,7 @@ class Links:
 
     def _start_challenge(self, context: RequestContext, token: str) -> Started:
         """An Idempotency-Key brings the answer again, but for the hint at the address."""
-        prepared = self._challenges.new(context, "email")
+        prepared = self._challenges.new(context, context.practice.delivery)
         answer = Started(prepared.challenge, self._deps.settings.code_life_s, self._deps.settings.resend_after_s)
         buckets = self._buckets(context, "exchange-network")
         networks = self._deps.rate_limits.networks(context)

@@ -62,7 +62,9 @@ class MailMessages:
             practice=practice,
             kind=entry.kind,
             channel=entry.channel,
-            to=self._personal_data.unseal(practice.id, "address", recipient.address, recipient.patient),
+            to=recipient.patient
+            if entry.channel == "webhook"
+            else self._personal_data.unseal(practice.id, "address", recipient.address, recipient.patient),
             locale=entry.locale,
             queued_at_ms=entry.queued_ms,
             until_ms=entry.until_ms,

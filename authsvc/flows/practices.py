@@ -7,24 +7,30 @@ from typing import Any
 
 from authsvc.audit import Event
 from authsvc.crypto import addresses
-from authsvc.errors import AlreadyExists, UnknownName
+from authsvc.errors import AlreadyExists, Fault, InvalidInput, UnknownName
 from authsvc.flows.cache import Cache
 from authsvc.flows.logos import Logo
 from authsvc.flows.site_audit import SiteAudit
-from authsvc.model import Practice
+from authsvc.flows.webhooks import LIVE_SECRETS, Webhooks
+from authsvc.model import Practice, WebhookSecret
 from authsvc.ports import Clock
 from authsvc.store.documents import DocumentStore
 from authsvc.store.logos import LogoStore
+
+MEMBERS = frozenset(member.name for member in dataclasses.fields(Practice))
 
 
 class Practices:
     """The use cases of an operator, and the look-up of every call."""
 
-    def __init__(self, registry: DocumentStore, pictures: LogoStore, site: SiteAudit, clock: Clock) -> None:
+    def __init__(
+        self, registry: DocumentStore, pictures: LogoStore, site: SiteAudit, clock: Clock, webhooks: Webhooks
+    ) -> None:
         self._registry = registry
         self._pictures = pictures
         self._site = site
         self._clock = clock
+        self._webhooks = webhooks
         self._cache: Cache[Practice] = Cache(self._read)
 
     def get(self, practice_id: str) -> Practice | None:
@@ -49,15 +55,26 @@ class Practices:
     def set(
         self, practice_id: str, *, actor: str, reason: str = "", logo: Logo | None = None, **fields: str
     ) -> Practice:
-        """Change the named fields, and the logo if one is given (`NO_LOGO` takes it away). Raises UnknownName."""
+        """Change the named fields, and the logo if one is given (`NO_LOGO` takes it away). Raises UnknownName,
+        InvalidInput for delivery by a webhook that isn't complete."""
         practice = dataclasses.replace(self.known(practice_id), **_without_none(fields))
+        if practice.delivery == "webhook" and practice.missing_for_webhook:
+            raise InvalidInput(Fault("/delivery", f"the practice has no webhook: {practice.missing_for_webhook}"))
         if logo is not None:
             self._keep(practice_id, logo)  # first: a record must not name what isn't there
             practice = dataclasses.replace(practice, logo=logo.digest, logo_width=logo.width, logo_height=logo.height)
-        self._registry.put(practice_id, dataclasses.asdict(practice))
-        self._cache.forget(practice_id)
+        self._put(practice)
         self._site.record(Event.PRACTICE_CHANGED, actor=actor, reason=reason, practice=practice_id)
         return practice
+
+    def rotate_webhook_secret(self, practice_id: str, *, actor: str, reason: str = "") -> str:
+        """A new secret for webhooks; the one before signs beside it for a week. Raises UnknownName."""
+        practice = self.known(practice_id)
+        secret, sealed = self._webhooks.new_secret(practice_id)
+        secrets = (sealed, *practice.webhook_secrets)[:LIVE_SECRETS]
+        self._put(dataclasses.replace(practice, webhook_secrets=secrets))
+        self._site.record(Event.PRACTICE_WEBHOOK_SECRET_ROTATED, actor=actor, reason=reason, practice=practice_id)
+        return secret
 
     def list(self) -> list[Practice]:
         found = (self._read(name) for name in self._registry.names())
@@ -77,9 +94,19 @@ class Practices:
         else:
             self._pictures.remove(practice_id)
 
+    def _put(self, practice: Practice) -> None:
+        """Replace the record; members that a newer release has put there stay."""
+        document = self._registry.get(practice.id) or {}
+        self._registry.put(practice.id, document | dataclasses.asdict(practice))
+        self._cache.forget(practice.id)
+
     def _read(self, practice_id: str) -> Practice | None:
         document = self._registry.get(practice_id)
-        return Practice(**document) if document is not None else None
+        if document is None:
+            return None
+        known = {name: value for name, value in document.items() if name in MEMBERS}
+        secrets = tuple(WebhookSecret(**secret) for secret in known.pop("webhook_secrets", ()))
+        return Practice(**known, webhook_secrets=secrets)
 
 
 def _without_none(fields: dict[str, Any]) -> dict[str, Any]:

@@ -53,6 +53,12 @@ from authsvc.model.practices import (
 from authsvc.model.practices import (
     Practice as Practice,
 )
+from authsvc.model.practices import (
+    WebhookSecret as WebhookSecret,
+)
+from authsvc.model.practices import (
+    WebhookTarget as WebhookTarget,
+)
 from authsvc.model.sessions import (
     BrowserSession as BrowserSession,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 PERMISSIONS = frozenset(
     {
@@ -35,13 +35,30 @@ AUTHENTICATION_METHODS = {
 
 
 @dataclass(frozen=True)
+class WebhookSecret:
+    """One secret that signs a practice's webhooks, sealed for the practice."""
+
+    sealed: str
+    created_ms: int
+
+
+@dataclass(frozen=True)
+class WebhookTarget:
+    """Where a practice takes messages; `secrets` (`whsec_…`), newest first, two during a rotation."""
+
+    url: str
+    secrets: tuple[str, ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Practice:
     """A tenant.
 
     `link_url` is the practice's own template (https, ends in `/{token}`), empty for the hosted page. `time_zone` is an
     IANA name such as `America/Phoenix`, for the hours in mails; empty for UTC. What patients see of the practice:
     `colour` (`#rrggbb`), `logo` (the digest that names the stored picture, with its size in pixels), `support_email`,
-    and `sender_name`, which mails come from; each may be empty.
+    and `sender_name`, which mails come from; each may be empty. `delivery` is how the hosted pages reach patients:
+    `email`, or `webhook`, which posts to `webhook_url` and signs with `webhook_secrets` (newest first).
     """
 
     id: str
@@ -58,6 +75,16 @@ class Practice:
     logo_width: int = 0
     logo_height: int = 0
     created_ms: int = 0
+    delivery: str = "email"
+    webhook_url: str = ""
+    webhook_secrets: tuple[WebhookSecret, ...] = ()
+
+    @property
+    def missing_for_webhook(self) -> str:
+        """What must be set before messages can travel by webhook; empty when nothing is missing."""
+        if not self.webhook_url:
+            return "its URL is missing (practices set --webhook-url)"
+        return "" if self.webhook_secrets else "its secret is missing (practices rotate-webhook-secret)"
 
 
 @dataclass(frozen=True)

@@ -167,6 +167,7 @@ class LinkStore:
             **_named(name),
             new_id=new.id,
             new_digest=new.digest,
+            channel=context.practice.delivery,
             mail_id=mail.id,
             mail_body=mail.body,
             address_quota=address.quota,

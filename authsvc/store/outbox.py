@@ -19,9 +19,12 @@ from authsvc.store.scripts import Reply, Script
 
 CODES: Final = "codes"
 MAILS: Final = "mails"
+WEBHOOK_CODES: Final = "webhook-codes"
+WEBHOOKS: Final = "webhooks"
 LOGOUTS: Final = "logouts"
 
 WAKEUPS: Final = f"{site_prefix('outbox')}wakeups"
+WEBHOOK_WAKEUPS: Final = f"{site_prefix('outbox')}webhook-wakeups"  # the same names, for the worker of these queues
 PRACTICES: Final = f"{site_prefix('practices')}all"
 
 WAKEUPS_MAX: Final = 1000  # kept while no worker listens; a practice that is lost here is found by the sweep
@@ -105,14 +108,15 @@ class Outbox:
         """Tell a worker to look at these practices now."""
 
         def push(client: Any) -> None:
-            client.rpush(WAKEUPS, *practices)
-            client.ltrim(WAKEUPS, -WAKEUPS_MAX, -1)
+            for wakeups in (WAKEUPS, WEBHOOK_WAKEUPS):
+                client.rpush(wakeups, *practices)
+                client.ltrim(wakeups, -WAKEUPS_MAX, -1)
 
         self._connection.call(push)
 
-    def woken(self) -> set[str]:
+    def woken(self, wakeups: str = WAKEUPS) -> set[str]:
         """The practices to look at since the last call. It never blocks: a socket's time-out may be short."""
-        return set(self._connection.call(lambda client: client.lpop(WAKEUPS, WAKEUPS_MAX)) or ())
+        return set(self._connection.call(lambda client: client.lpop(wakeups, WAKEUPS_MAX)) or ())
 
     def practices(self) -> set[str]:
         """Every practice there is, for the sweep."""

@@ -14,7 +14,8 @@ import redis
 
 from authsvc.delivery.backchannel import BackchannelSender
 from authsvc.delivery.http_sender import PAUSE_MS
-from authsvc.delivery.outbox_worker import SWEEP_MS, Worker, run_workers
+from authsvc.delivery.outbox_worker import SWEEP_MS, Worker
+from authsvc.delivery.run_workers import run_workers
 from authsvc.errors import DeliveryDeferred, DeliveryRefused
 from authsvc.model import Message, Practice
 from authsvc.store.connection import Connection

@@ -18,7 +18,8 @@ from authsvc.delivery.attempts import DOUBT_PAUSES_MS
 from authsvc.delivery.compose import Composer
 from authsvc.delivery.jobs import LEASE_MS, RENEW_MS
 from authsvc.delivery.mail_host import Host
-from authsvc.delivery.outbox_worker import HELD_MS, SWEEP_MS, TURN, Worker, run_workers
+from authsvc.delivery.outbox_worker import HELD_MS, SWEEP_MS, TURN, Worker
+from authsvc.delivery.run_workers import run_workers
 from authsvc.delivery.smtp import EmailSender
 from authsvc.errors import DeliveryDeferred, Unavailable
 from authsvc.model import DeliveryInfo, Message, Practice

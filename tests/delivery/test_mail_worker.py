@@ -17,7 +17,8 @@ from authsvc.delivery.compose import Composer
 from authsvc.delivery.jobs import LEASE_MS
 from authsvc.delivery.mail_counts import MailCounts
 from authsvc.delivery.mail_host import Host
-from authsvc.delivery.outbox_worker import SWEEP_MS, TURN, Worker, run_workers
+from authsvc.delivery.outbox_worker import SWEEP_MS, TURN, Worker
+from authsvc.delivery.run_workers import run_workers
 from authsvc.delivery.smtp import EmailSender
 from authsvc.errors import DeliveryDeferred, DeliveryRefused, Unavailable
 from authsvc.model import DeliveryInfo, Message, Practice

@@ -17,8 +17,9 @@ import pytest
 
 from authsvc.delivery import lookup
 from authsvc.delivery.http_sender import PAUSE_MS
-from authsvc.delivery.webhook import WebhookSender, WebhookTarget, sign
+from authsvc.delivery.webhook import WebhookSender, sign
 from authsvc.errors import DeliveryDeferred, DeliveryRefused
+from authsvc.model import WebhookTarget
 from tests.delivery.mail_hosts import Authority
 from tests.delivery.messages import QUEUED_MS, URL, message
 from tests.fakes import FakeClock

@@ -14,6 +14,9 @@
 -- Replies {} | {earlier_answer} | err: rate-limited, patient-not-found, no-portal-access,
 -- no-address, idempotency-conflict
 --
+-- By webhook a code reaches one patient, not whoever shares the mailbox: a typed address that several patients share gets
+-- a mail, and what is sent for a single one signs in that one.
+--
 -- What differs between a known and an unknown mailbox is the mark in the message, and whose message it is.
 
 local earlier = idempotent_reply()
@@ -54,7 +57,12 @@ end
 by_link = by_link or (typed == '1' and left['issue-address'] == 0)
 count(arrivals)
 local kind = typed == '1' and 'typed' or 'patient'
-open_challenge(kind, mailbox, typed == '1' and '' or known.id, known, '')
+local patient_id = known and known.id or ''
+if typed == '1' then
+  if channel == 'webhook' and #on_mailbox(mailbox) > 1 then channel = 'email' end
+  if channel ~= 'webhook' then patient_id = '' end
+end
+open_challenge(kind, mailbox, patient_id, known, '')
 mail_challenge(kind, mailbox, known, by_link)
 record('code.started', 'patient', typed ~= '1' and known.id or '', 'mail', by_link and 'link' or 'code')
 keep_answer()

@@ -37,7 +37,7 @@ if known.state ~= '' then
 end
 if tonumber(known.expires) <= now then return gone('expired') end
 -- The patient has another address, or may not sign in any more. Not asked for a typed address: the answer would tell.
-if known.patient ~= '' and #signers(known) == 0 then return gone('superseded') end
+if known.kind ~= 'typed' and known.patient ~= '' and #signers(known) == 0 then return gone('superseded') end
 local attempts = tonumber(known.attempts)
 local again = known.last_call == call_id  -- sent again by the client library: the attempt is reserved already
 if attempts >= attempts_max and not again then return gone('exhausted') end

@@ -37,6 +37,7 @@ refused = charge({{'issue-patient', whose, patient_quota, patient_window_s, '1'}
 if refused then return refused end
 link.uses, link.last_call = tonumber(link.uses) + 1, call_id
 rewrite_link(link)
+if patient_id == '' and channel == 'webhook' then channel = 'email' end  -- whoever shares the mailbox
 open_challenge('link', patient.mailbox, patient_id, patient, link_id)
 mail_challenge('link', patient.mailbox, patient, false)
 record('link.exchanged', 'link', link_id, 'patient', link.patient, 'workflow', link.workflow)

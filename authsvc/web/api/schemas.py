@@ -23,7 +23,8 @@ class StartCode(Body):
     locale = fields.locale()
     delivery = fields.one_of(
         "email", "webhook", "caller", default="email",
-        description="How the code travels. `caller` needs `codes:reveal` and `patient`, and adds `code` to the answer.",
+        description="How the code travels. `webhook`: the practice's own provider carries it. "
+        "`caller` needs `codes:reveal` and `patient`, and adds `code` to the answer.",
     )  # fmt: skip
     client_ip = fields.ClientIp()
 
@@ -53,8 +54,9 @@ class IssueLink(Body):
     expires_in = fields.whole(MAX_LIFE_S, "Seconds; the workflow's own life is default and ceiling.", 86_400)
     max_uses = fields.whole(MAX_USES, "How often the link may be exchanged; without it as often as wanted.", 3)
     delivery = fields.one_of(
-        "caller", "email", default="caller",
-        description="`caller`: you send the link. `email`: authsvc mails it to the address on file.",
+        "caller", "email", "webhook", default="caller",
+        description="`caller`: you send the link. `email`: authsvc mails it to the address on file. `webhook`: the "
+        "practice's own provider carries it.",
     )  # fmt: skip
     locale = fields.locale()
 

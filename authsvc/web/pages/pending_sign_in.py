@@ -80,7 +80,8 @@ def _start(page: PageRequest, start: SignInStart) -> Started:
         if not isinstance(started, Started):
             raise TypeError("an instant link doesn't begin a sign-in")
         return started
-    return current_service().codes.start(page.context, **{start.method: start.subject}, locale=page.mail_locale)
+    to = {start.method: start.subject}
+    return current_service().codes.start(page.context, **to, locale=page.mail_locale, delivery=page.practice.delivery)
 
 
 def set_idempotency_key(page: PageRequest, *contents: str) -> None:

@@ -1,5 +1,6 @@
--- Queues for the worker: `codes` and `mails`, so that a code never waits behind thousands of other mails, and `logouts`
--- (OpenID Connect Back-Channel Logout 1.0), so that a client that doesn't answer delays no mail.
+-- Queues for the worker: `codes` and `mails`, so that a code never waits behind thousands of other mails; `webhook-codes`
+-- and `webhooks`, the same for what a practice's own provider carries, and `logouts` (OpenID Connect Back-Channel Logout
+-- 1.0), so that a server that doesn't answer delays no mail.
 --
 -- <queue>                stream {m = record}; an entry stays until its message is final
 -- <queue>:cursor         id of the newest entry that was ever handed out: what lies behind it is new
@@ -38,6 +39,7 @@ local function deliveries_key(patient, message_id)
 end
 
 local function enqueue_mail(queue, message)
+  if message.channel == 'webhook' then queue = queue == 'codes' and 'webhook-codes' or 'webhooks' end
   enqueue(queue, message)
   local k = deliveries_key(message.patient, message.id)
   if call('HLEN', k) >= DELIVERIES_MAX then forget_oldest_delivery(k) end

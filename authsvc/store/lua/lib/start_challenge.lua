@@ -22,7 +22,7 @@ local function mail_challenge(kind, mailbox, patient, by_link)
     -- A typed mailbox may be shared: then the link means the mailbox, and the patient is chosen after the code. It is
     -- read for an unknown address too, so that both cost the same.
     local alone = #on_mailbox(mailbox) == 1
-    local sole = patient and (kind ~= 'typed' or alone)
+    local sole = patient and (kind ~= 'typed' or alone or channel == 'webhook')
     save_link({id = access_link_id, digest = access_link_digest, patient = sole and patient.id or '', mailbox = mailbox,
       workflow = access_link_workflow, kind = 'access', resource = '', issued = now, expires = access_link_expires,
       max_uses = access_link_max_uses, channel = channel, client = client, on_file = '1', root = access_link_id,
