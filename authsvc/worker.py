@@ -1,4 +1,4 @@
-"""What `authsvc worker` does: empties the outbox, by mail and by webhook, tells clients of ended sessions, and seals the
+"""What `authsvc worker` does: empties the outbox by mail and by webhook, tells clients of ended sessions, and seals the
 audit trail behind the acts.
 
 It is wired here rather than in `wiring`, because nothing that answers a request needs a mail host or calls a client.

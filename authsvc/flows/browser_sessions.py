@@ -94,9 +94,10 @@ class BrowserSessions:
         )
 
     def contact(self, context: RequestContext, patient: str) -> tuple[str, str] | None:
-        """The masked address that a patient's code would go to, and the patient's language; None where none could."""
+        """The masked address that a patient's code would go to (empty where a webhook carries it to somebody without
+        one), and the patient's language; None where none could."""
         found = self._patients.contact(context, patient)
-        if not found.address:
+        if not found.address and (not found.patient or context.practice.delivery != "webhook"):
             return None
         return self._deps.personal_data.email_hint(context.practice.id, found.address, found.patient), found.locale
 

@@ -122,6 +122,8 @@ class Links:
         started = self._store.start_challenge(context, name_of(token), prepared.new, buckets, kept)
         if started.earlier_answer is not None:
             return Started(**self._deps.answers.open(context, started.earlier_answer))
+        if prepared.new.channel == "webhook":
+            return answer  # which address or phone it reaches is the provider's to know
         hint = self._deps.personal_data.email_hint(context.practice.id, started.address, started.patient)
         return dataclasses.replace(answer, email_hint=hint)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import queue
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,7 +25,7 @@ from authsvc.errors import DeliveryDeferred, DeliveryRefused, Unavailable
 from authsvc.model import DeliveryInfo, Message, Practice
 from authsvc.ports import Sender
 from authsvc.store.connection import Connection
-from authsvc.store.outbox import Entry, MailCap, Outbox, Recipient
+from authsvc.store.outbox import WEBHOOK_CODES, WEBHOOK_WAKEUPS, WEBHOOKS, Entry, MailCap, Outbox, Recipient
 from tests.delivery.mail_hosts import MailHost, serving
 from tests.fakes import FakeClock, RecordingSender, SeededEntropy
 from tests.outboxes import WEEK_MS, enqueue
@@ -300,7 +301,7 @@ def test_a_refused_mail_is_never_tried_again(house: House) -> None:
 
 
 def test_a_channel_without_a_sender_is_refused(house: House) -> None:
-    house.queue(channel="webhook")
+    house.queue(channel="fax")
     house.worker(RecordingSender()).step()
     assert (house.delivery().state, house.delivery().detail) == ("refused", "no sender for this channel")
 
@@ -466,10 +467,10 @@ def test_a_running_worker_survives_a_store_that_is_away_and_a_fault(
     troubles: list[Exception] = [Unavailable("breaker_open"), RuntimeError("anna@example.org")]
     rung = house.outbox.woken
 
-    def trouble() -> set[str]:
+    def trouble(wakeups: str) -> set[str]:
         if troubles:
             raise troubles.pop(0)
-        return rung()
+        return rung(wakeups)
 
     monkeypatch.setattr(house.outbox, "woken", trouble)
     sender = RecordingSender()
@@ -498,6 +499,43 @@ def test_a_worker_that_hangs_does_not_hold_up_the_end(house: House) -> None:
     for thread in threading.enumerate():
         if thread.name == "outbox":
             thread.join(10)
+
+
+def test_attack_a_provider_that_hangs_delays_no_other_practices_code(house: House) -> None:
+    """Forty codes wait for one practice's provider; another's leaves while all that may be under way hang. Of its own
+    threads the practice keeps one for codes."""
+    release = threading.Event()
+    begun: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    class Provider:
+        def send(self, message: Message) -> str:
+            begun.put(message.id)
+            assert message.practice.id != "maple" or release.wait(20)
+            return "204"
+
+    def next_begun(count: int) -> list[str]:
+        house.clock.advance_ms(SWEEP_MS)
+        worker.step()
+        return sorted(begun.get(timeout=20) for _ in range(count))
+
+    worker = house.worker(
+        RecordingSender(),
+        senders={"webhook": Provider()},
+        threads=9,
+        threads_each=4,
+        queues=(WEBHOOK_CODES, WEBHOOKS),
+        wakeups=WEBHOOK_WAKEUPS,
+    )
+    for number in range(20):
+        house.queue(f"link{number}", channel="webhook", queue="mails")
+    assert len(next_begun(3)) == 3
+    house.queue("code", channel="webhook")
+    assert next_begun(1) == ["code"]
+    house.queue("oak1", practice="oak", channel="webhook")
+    assert next_begun(1) == ["oak1"]
+    assert begun.empty()
+    release.set()
+    assert len(next_begun(1)) == 1
 
 
 # --- brakes -------------------------------------------------------------------------------------------------------

@@ -5,75 +5,23 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
 
-from authsvc.delivery import lookup
 from authsvc.delivery.http_sender import PAUSE_MS
 from authsvc.delivery.webhook import WebhookSender, sign
 from authsvc.errors import DeliveryDeferred, DeliveryRefused
-from authsvc.model import WebhookTarget
+from authsvc.model import Practice, WebhookTarget
 from tests.delivery.mail_hosts import Authority
 from tests.delivery.messages import QUEUED_MS, URL, message
+from tests.delivery.webhook_receiver import Receiver, leads_to, library_clock, receiving
 from tests.fakes import FakeClock
 
 SECRET, OLD_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_" + "T2xk" * 8
-
-
-@dataclass
-class Receiver:
-    """A practice's server. `answers` are (status, location), one a call, and 204 after the last."""
-
-    port: int = 0
-    answers: list[tuple[int, str]] = field(default_factory=list)
-    calls: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
-
-    @property
-    def url(self) -> str:
-        return f"https://localhost:{self.port}/hook"
-
-
-class _Quiet(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Hand-shakes that fail are what some tests are about."""
-
-
-@contextmanager
-def receiving(tls: ssl.SSLContext) -> Iterator[Receiver]:
-    receiver = Receiver()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            receiver.calls.append(({name.lower(): value for name, value in self.headers.items()}, body))
-            status, location = receiver.answers.pop(0) if receiver.answers else (204, "")
-            self.send_response(status)
-            if location:
-                self.send_header("Location", location)
-            self.end_headers()
-
-        def log_message(self, *args: object) -> None:
-            """Nothing on the tests' output."""
-
-    with _Quiet(("127.0.0.1", 0), Handler) as server:
-        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-        receiver.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield receiver
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -86,14 +34,6 @@ def receiver(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     with receiving(authority.context()) as found:
         leads_to(monkeypatch, "127.0.0.1", found.port)
         yield found
-
-
-def leads_to(monkeypatch: pytest.MonkeyPatch, address: str, port: int) -> None:
-    """Every name is looked up as this address."""
-    monkeypatch.setattr(
-        socket, "getaddrinfo", lambda *_, **__: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
-    )
-    monkeypatch.setattr(lookup, "RESOLVER", lookup.Resolver())
 
 
 Make = Callable[..., WebhookSender]
@@ -174,6 +114,20 @@ def test_a_repeated_try_has_the_same_id_and_body_and_a_new_timestamp(
     assert clock.now_ms() - PAUSE_MS == QUEUED_MS
 
 
+def test_standard_webhooks_own_library_verifies_it_with_either_secret(
+    receiver: Receiver, sender_to: Make, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender_to(receiver.url, SECRET, OLD_SECRET).send(message(to="pat_1"))
+    ((fields, body),) = receiver.calls
+    library_clock(clock, monkeypatch)
+    for secret in (SECRET, OLD_SECRET):
+        assert Webhook(secret).verify(body, fields)["data"]["code"] == "042917"
+    with pytest.raises(WebhookVerificationError):
+        Webhook("whsec_" + "QmFk" * 8).verify(body, fields)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(SECRET).verify(body.replace(b"042917", b"042918"), fields)
+
+
 # --- what the answers mean ----------------------------------------------------------------------------------------
 
 
@@ -188,6 +142,39 @@ def test_anything_else_is_tried_again(receiver: Receiver, sender_to: Make, statu
     receiver.answers = [(status, "")]
     with pytest.raises(DeliveryDeferred):
         sender_to(receiver.url).send(message(to="pat_1"))
+
+
+def test_what_a_provider_says_of_one_message_doesnt_hold_up_the_next(receiver: Receiver, sender_to: Make) -> None:
+    """422 for a patient without a phone number, say."""
+    receiver.answers = [(422, "")]
+    sender = sender_to(receiver.url)
+    with pytest.raises(DeliveryDeferred, match=r"^422$"):
+        sender.send(message(to="pat_1"))
+    assert sender.send(message(to="pat_2")) == "204"
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_provider_that_asks_for_patience_is_left_alone_for_a_while(
+    receiver: Receiver, sender_to: Make, clock: FakeClock, status: int
+) -> None:
+    receiver.answers = [(status, "")]
+    sender = sender_to(receiver.url)
+    for _ in range(2):
+        with pytest.raises(DeliveryDeferred):
+            sender.send(message(to="pat_1"))
+    assert len(receiver.calls) == 1
+    clock.advance_ms(PAUSE_MS)
+    assert sender.send(message(to="pat_1")) == "204"
+
+
+def test_attack_one_practices_failures_dont_hold_up_another_at_the_same_provider(
+    receiver: Receiver, sender_to: Make
+) -> None:
+    receiver.answers = [(503, "")]
+    sender = sender_to(receiver.url)
+    with pytest.raises(DeliveryDeferred):
+        sender.send(message(to="pat_1"))
+    assert sender.send(message(to="pat_1", practice=Practice(id="oak", name="Oak"))) == "204"
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

@@ -12,7 +12,7 @@ from authsvc.errors import InvalidCode, RateLimited
 from authsvc.flows.logos import prepared
 from authsvc.model import Choice, Started
 from authsvc.store.inbox import Inbox
-from authsvc.store.outbox import CODES, LOGOUTS, MAILS, MailCap
+from authsvc.store.outbox import CODES, LOGOUTS, MAILS, WEBHOOK_CODES, WEBHOOKS, MailCap
 from bench.memory import Documented, documented, written
 from tests.flows.conftest import House
 from tests.flows.signers import Signer
@@ -49,7 +49,8 @@ def a_days_acts(house: House) -> None:
     signer = Signer("reports", house.clock)
     house.new_client("reports", jwks=signer.jwks())
     service.clients.authenticate_assertion(signer.sign(), "", "203.0.113.9")
-    for queue in (CODES, MAILS, LOGOUTS):
+    by_webhook(house)
+    for queue in (CODES, MAILS, WEBHOOK_CODES, WEBHOOKS, LOGOUTS):
         for entry in service.outbox.take("maple", queue, "worker", 30_000, 5).entries:
             service.outbox.begin("maple", entry, "worker", 30_000)
     for practice in ("maple", None):
@@ -85,6 +86,14 @@ def links(house: House) -> None:
     house.links.resend(house.act(), used)
     assert isinstance(house.links.exchange(house.act(), house.access_link(patient="ann")), Started)
     house.links.revoke_where(house.act(), resource="invoice:inv_1")
+
+
+def by_webhook(house: House) -> None:
+    practices = house.service.practices
+    practices.rotate_webhook_secret("maple", actor="cli:test")
+    house.practice = practices.set("maple", actor="cli:test", webhook_url="https://hooks.example/authsvc")
+    house.start(patient="ann", delivery="webhook")
+    house.link(patient="ann", delivery="webhook")
 
 
 def hosted_pages(house: House) -> None:

@@ -38,6 +38,7 @@ DEFAULTS: dict[str, Any] = {
     "fields": {},
     "form_id": "",
     "known_address": "",
+    "known_without_address": False,
     "lookalike": "",
     "needs_code": False,
     "next_url": "",
@@ -84,6 +85,7 @@ def render_page(
         "languages": [(one, _this_page_in(one)) for one in LANGUAGES.values()],
         "practice": practice,
         "brand_css": branding.brand_css_url(practice) if practice else "",
+        "by_webhook": practice is not None and practice.delivery == "webhook",
         "logo": branding.logo_url(practice) if practice else "",
         "static_url": static_pages.static_url,
     }

@@ -57,17 +57,22 @@ def _known_patient(page: PageRequest, authorization: AuthorizationRequest) -> Si
     service, found = current_service(), []
     if authorization.login_hint:
         link = service.authorization_codes.pending_link(page.context, authorization.login_hint, page.browser.id)
-        if link and link.email_hint and link.target == authorization.client.id:
+        if link and _reachable(page, link.email_hint) and link.target == authorization.client.id:
             found.append(SignInStart("patient", link.patient, link.email_hint, link.locale))
     if authorization.max_age_s is not None or authorization.prompt & FRESH_SIGN_IN:
         session = service.browser_sessions.get(page.context, page.browser.session)
-        if session:
+        if session and _reachable(page, session.hint):
             found.append(SignInStart("patient", session.patient, session.hint, session.locale))
     if authorization.expected_patient:
         reached = service.browser_sessions.contact(page.context, authorization.expected_patient)
         if reached:
             found.append(SignInStart("patient", authorization.expected_patient, *reached))
     return next((start for start in found if authorization.expected_patient in ("", start.subject)), None)
+
+
+def _reachable(page: PageRequest, address: str) -> bool:
+    """Whether a code can be sent to a patient with this address, or with none."""
+    return bool(address) or page.practice.delivery == "webhook"
 
 
 def _render(
@@ -94,6 +99,7 @@ def _render(
         lookalike=lookalike,
         wait=wait_text(page.practice, retry_after_s, locale),
         known_address=known.address if known else "",
+        known_without_address=known is not None and not known.address,
         other_address_url=other_address_url(page) if known else "",
         can_cancel=bool(page.authorization),
     )
