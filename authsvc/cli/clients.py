@@ -26,6 +26,7 @@ from authsvc.model import EVERY_PRACTICE, PERMISSIONS
 if TYPE_CHECKING:
     from authsvc.model import Client
 
+
 @click.group(cls=CommandGroup)
 def clients() -> None:
     """Clients: the credentials of practice services, and of the portals that patients sign in to."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import jwt
@@ -14,7 +15,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from authsvc import worker
 from authsvc.delivery.http_sender import PAUSE_MS
 from authsvc.delivery.outbox_worker import Worker
-from authsvc.errors import ChallengeGone, InvalidCode, InvalidInput
+from authsvc.errors import ChallengeGone, InvalidCode, InvalidInput, NoAddress
 from authsvc.flows.webhooks import ROTATION_MS
 from authsvc.model import Choice, DeliveryInfo, Started, TokenGrant
 from tests import outboxes
@@ -358,3 +359,53 @@ def test_a_challenge_by_patient_says_that_it_is_over(maple: Maple) -> None:
     house.patient("p1", "ann@example.org", access=False)
     with pytest.raises(ChallengeGone):
         house.codes.verify(house.act(), started.challenge, CODE)
+
+
+# --- a patient without an email address ----------------------------------------------------------------------------
+
+
+def on_file_without_an_address(maple: Maple) -> None:
+    maple.house.patients.put(maple.house.act(), "p9", email=None, label="Noa", locale="", portal_access=True)
+
+
+def test_a_patient_without_an_email_address_signs_in_by_the_portals_own_start(maple: Maple) -> None:
+    on_file_without_an_address(maple)
+    started = maple.house.start(patient="p9", delivery="webhook")
+    assert maple.delivered()["data"]["patient"] == "p9"
+    grant = maple.house.codes.verify(maple.house.act(), started.challenge, CODE)
+    assert isinstance(grant, TokenGrant)
+    assert grant.patient == "p9"
+
+
+def test_a_patient_without_an_email_address_signs_in_by_an_access_link(maple: Maple) -> None:
+    on_file_without_an_address(maple)
+    maple.set(delivery="webhook")
+    house = maple.house
+    started = house.links.exchange(house.act(), house.access_link(patient="p9"))
+    assert isinstance(started, Started)
+    code = maple.delivered()["data"]["code"]
+    assert isinstance(house.codes.verify(house.act(), started.challenge, code), TokenGrant)
+
+
+def test_where_mail_is_the_way_a_patient_without_an_address_is_told_so(maple: Maple) -> None:
+    on_file_without_an_address(maple)
+    house = maple.house
+    with pytest.raises(NoAddress):
+        house.links.exchange(house.act(), house.access_link(patient="p9"))
+    with pytest.raises(NoAddress):
+        house.start(patient="p9")
+
+
+def test_attack_guesses_at_one_patient_without_an_address_dont_lock_another(maple: Maple) -> None:
+    on_file_without_an_address(maple)
+    house = maple.house
+    house.patients.put(house.act(), "p8", email=None, label="Eli", locale="", portal_access=True)
+    for _ in range(20):
+        started = house.codes.start(house.act(), patient="p8", delivery="webhook")
+        house.clock.advance_s(900)
+        started = house.codes.start(house.act(), patient="p8", delivery="webhook")
+        for _ in range(5):
+            with suppress(InvalidCode, ChallengeGone):
+                house.codes.verify(house.act(), started.challenge, "000000")
+    started = house.start(patient="p9", delivery="webhook")
+    assert isinstance(house.codes.verify(house.act(), started.challenge, CODE), TokenGrant)
