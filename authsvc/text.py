@@ -133,6 +133,23 @@ def check_webhook_url(text: str, *, production: bool) -> None:
         raise ValueError("must not lead to a private network or to this machine")
 
 
+_PRIVATE_USE: Final = re.compile(r"[a-z][a-z0-9-]*(\.[a-z0-9-]+)+:/[!-~]*")
+
+
+def check_native_url(text: str, *, production: bool) -> None:
+    """Where an app may be called back (RFC 8252 §7): an address as above, this machine by its number on any port
+    (`http://127.0.0.1/cb`), or the app's own scheme, a domain of its maker turned round (`com.example.app:/cb`).
+
+    Raises ValueError with a reason that doesn't repeat the text.
+    """
+    if _PRIVATE_USE.fullmatch(text) and not text.partition(":")[2].startswith("//"):
+        # The same rules for what comes behind the scheme.
+        check_url(f"https://app.example{text.partition(':')[2]}", production=production)
+    else:
+        by_number = text.startswith(("http://127.0.0.1", "http://[::1]"))
+        check_url(text, production=production and not by_number)
+
+
 def check_link_template(text: str, *, production: bool) -> None:
     """A practice's own page for links: an address as above whose last path segment is `{token}`, which is filled in; a
     token in a query would stand in logs and referrers. Raises ValueError."""

@@ -41,6 +41,7 @@ from authsvc.flows.practices import Practices
 from authsvc.flows.rate_limits import RateLimits
 from authsvc.flows.relying_parties import RelyingParties
 from authsvc.flows.revocations import Revocations
+from authsvc.flows.session_cleanup import SessionCleanup
 from authsvc.flows.session_scopes import SessionScopes
 from authsvc.flows.sessions import Sessions
 from authsvc.flows.site_audit import SiteAudit
@@ -125,9 +126,10 @@ class Service:
 
         site = SiteAudit(runner, entropy)
         self.webhooks = Webhooks(self.data_keys, entropy, clock)
-        self.practices = Practices(DocumentStore(store, "practices"), logo_store, site, clock, self.webhooks)
+        cleanup, practices = SessionCleanup(deps, session_store), DocumentStore(store, "practices")
+        self.practices = Practices(practices, logo_store, site, clock, self.webhooks, cleanup)
         self.logos = Logos(logo_store)
-        self.clients = Clients(deps, client_store, DocumentStore(store, "clients"), site)
+        self.clients = Clients(deps, client_store, DocumentStore(store, "clients"), site, cleanup)
         self.relying_parties = RelyingParties(self.clients)
         self.patients = Patients(deps, patient_store, self.outbox)
         scopes = SessionScopes(session_store, catalogue)

@@ -12,7 +12,7 @@ from authsvc.cli.base import Command, print_result
 from authsvc.cli.parameters import ParameterType
 
 CLIENT = frozenset(
-    "del get hget hgetall lpop lpush lrange ltrim rpush sadd set smembers srem"  # noqa: SIM905 - a list to be read
+    "del get hget hgetall lpop lpush lrange ltrim rpush sadd scan set smembers srem"  # noqa: SIM905 - a list to be read
     " xrange xrevrange xtrim".split()
 )
 """What is sent from Python rather than from a script; a test compares this with the source."""

@@ -92,14 +92,19 @@ def read_hint(token: str, keys: Mapping[str, SigningKey], issuer: str) -> dict[s
     return claims
 
 
+def unverified_claims(token: str) -> dict[str, Any]:
+    """What a token says, believed by nobody. Empty for what can't be read."""
+    try:
+        said: dict[str, Any] = jwt.decode(token[:HINT_CHARS_MAX], options={"verify_signature": False})
+    except (jwt.PyJWTError, RecursionError, UnicodeEncodeError):
+        return {}
+    return said
+
+
 def claimed_audience(token: str) -> str:
     """The client that a token names, believed by nobody: no better than an id that anybody can write. Empty for what
     can't be read."""
-    try:
-        said = jwt.decode(token[:HINT_CHARS_MAX], options={"verify_signature": False})
-    except (jwt.PyJWTError, RecursionError, UnicodeEncodeError):
-        return ""
-    audience = said.get("aud")
+    audience = unverified_claims(token).get("aud")
     return audience if isinstance(audience, str) else ""
 
 

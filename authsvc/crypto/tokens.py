@@ -181,9 +181,10 @@ def session_nonce(key: bytes, practice: str, handle: str, sid: str) -> bytes:
     return raw_mac(key, "authsvc session nonce v1", practice, handle, sid)[:NONCE_BYTES]
 
 
-def jti(key: bytes, sid: str, generation: int) -> str:
-    """The token id of a session's nth access token: 128 bits, the same again for the same successor."""
-    return b64u(raw_mac(key, "authsvc jti v1", sid, str(generation))[:16])
+def jti(key: bytes, sid: str, generation: int, scope: str, kid: str) -> str:
+    """The token id of a session's nth access token: 128 bits, the same again for the same successor alone. One with
+    fewer scopes, or signed by the next key, is another token (RFC 7519 §4.1.7)."""
+    return b64u(raw_mac(key, "authsvc jti v2", sid, str(generation), scope, kid)[:16])
 
 
 def _refresh_mac(key: bytes, client: str, body: bytes) -> bytes:

@@ -9,10 +9,13 @@ No token ever stands in an address: a code is worth nothing without the verifier
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
+from typing import Any
 
 from authsvc.crypto import id_tokens, mint
 from authsvc.errors import InvalidAuthorizationCode, LinkGone
+from authsvc.flows import client_metadata
 from authsvc.flows.browser_sessions import parse_cookie
 from authsvc.flows.dependencies import Dependencies
 from authsvc.flows.links import Links
@@ -55,19 +58,21 @@ class AuthorizationCodes:
             claims = id_tokens.read_hint(id_token, self._keys.verification_keys(), self._deps.settings.public_url)
         except ValueError:
             return None
-        practice, _, patient = claims["sub"].partition(":")
-        return IdTokenHint(claims["aud"], practice, patient, claims.get("sid", ""))
+        return _hint(claims, verified=True)
+
+    def read_unverified_hint(self, id_token: str) -> IdTokenHint | None:
+        """Whom a token names whose key isn't among ours, as of before a rotation. It proves nothing, and may only
+        narrow what is asked for. None for one that says otherwise: our keys would have signed it."""
+        if id_tokens.claimed_kid(id_token) in ("", *self._keys.verification_keys()):
+            return None
+        claims = id_tokens.unverified_claims(id_token)
+        if not all(isinstance(claims.get(name), str) for name in ("sub", "aud")):
+            return None
+        return _hint(claims, verified=False)
 
     def unverified_audience(self, id_token: str) -> str:
         """The client that such a token names, ours or not: worth no more than an id that somebody typed."""
         return id_tokens.claimed_audience(id_token)
-
-    def is_of_retired_key(self, id_token: str, client: Client) -> bool:
-        """Whether it may be an ID token of this client whose key is no longer among ours. It proves nothing."""
-        kid = id_tokens.claimed_kid(id_token)
-        return (
-            bool(kid) and kid not in self._keys.verification_keys() and self.unverified_audience(id_token) == client.id
-        )
 
     # --- a redeemed link ----------------------------------------------------------------------------------------------
 
@@ -145,6 +150,8 @@ class AuthorizationCodes:
         practice = self._practices.get(practice_id) if code.startswith(AUTHORIZATION_CODE) else None
         if practice is None or not client.serves(practice.id):
             raise InvalidAuthorizationCode("unknown")
+        if not client_metadata.may_redirect(client, redirect_uri):
+            raise InvalidAuthorizationCode("redirect")  # it was taken away since
         context = RequestContext.of_client(self._deps.new_id(), client, practice, request_id)
         sid = self._deps.new_id()
         nonce = self._token_issuer.nonce(practice.id, code, sid)
@@ -169,6 +176,11 @@ class AuthorizationCodes:
         return self._token_issuer.for_link(
             client, practice.id, link, workflow, wanted=redeemed.scope.split(), oidc_nonce=redeemed.nonce
         )
+
+
+def _hint(claims: Mapping[str, Any], *, verified: bool) -> IdTokenHint:
+    practice, _, patient = claims["sub"].partition(":")
+    return IdTokenHint(claims["aud"], practice, patient, claims.get("sid", "") if verified else "", verified)
 
 
 def s256(verifier: str) -> str:

@@ -8,6 +8,7 @@ SHA-256. Looking never extends it: a page that asks "still there?" keeps nobody 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 from authsvc.crypto import mint
 from authsvc.errors import NotFound, PatientNotFound
@@ -117,13 +118,15 @@ class BrowserSessions:
 
     # --- sign out ---------------------------------------------------------------------------------------------------
 
-    def end(self, context: RequestContext, whose: BrowserSession | IdTokenHint, sid: str) -> None:
-        """End one of this patient's sessions, from any of them, or by a client's session of it. One that is over
-        already is just that."""
-        try:
+    def end_client_session(self, context: RequestContext, hint: IdTokenHint) -> None:
+        """End the client session that an ID token names, and nothing else; the client is told like of any end."""
+        with suppress(NotFound, PatientNotFound):
+            self._sessions.end(context, hint.patient, hint.sid, client=hint.client)
+
+    def end(self, context: RequestContext, whose: BrowserSession, sid: str) -> None:
+        """End one of this patient's sessions, from any of them. One that is over already is just that."""
+        with suppress(NotFound, PatientNotFound):
             self._sessions.end(context, whose.patient, sid)
-        except (NotFound, PatientNotFound):
-            return
 
     def end_others(self, context: RequestContext, here: BrowserSession) -> int:
         """End all of this patient's sessions but this one; how many that were."""

@@ -5,13 +5,17 @@ A fault's pointer is the name of the option that it is about.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypedDict
 
 from authsvc.errors import Fault
 from authsvc.flows.revocations import AUDIENCE as REVOCATIONS
 from authsvc.model import EVERY_PRACTICE, Client
-from authsvc.text import check_url
+from authsvc.text import check_native_url, check_url
+
+_LOOPBACK = re.compile(r"(http://(?:127\.0\.0\.1|\[::1\]))(:[1-9][0-9]{0,4})?((?:/[^#]*)?)")
+"""By its number: `localhost` may be another machine (RFC 8252 §8.3)."""
 
 ADDRESSES_MAX = 20  # of a kind: each is one more place that codes may go to
 
@@ -44,7 +48,8 @@ def faults(client: Client, *, production: bool) -> list[Fault]:
         "backchannel-logout-uri": tuple(filter(None, [client.backchannel_logout_uri])),
     }
     for option, addresses in {"redirect-uri": client.redirect_uris, **beside}.items():
-        found += _url_faults(option, addresses, production)
+        native = client.public and option in ("redirect-uri", "post-logout-uri")
+        found += _url_faults(option, addresses, check_native_url if native else check_url, production)
         if len(addresses) > ADDRESSES_MAX:
             found.append(Fault(f"/{option}", f"at most {ADDRESSES_MAX} addresses"))
     if client.redirect_uris:
@@ -65,10 +70,22 @@ def faults(client: Client, *, production: bool) -> list[Fault]:
     return found
 
 
-def _url_faults(option: str, urls: Iterable[str], production: bool) -> Iterator[Fault]:
+def may_redirect(client: Client, redirect_uri: str) -> bool:
+    """Whether codes may go there: compared whole, with no prefix and no pattern (RFC 9700 §2.1); but an app that
+    listens on this machine takes the port that is free (RFC 8252 §7.3)."""
+    if redirect_uri in client.redirect_uris:
+        return True
+    loopback = _LOOPBACK.fullmatch(redirect_uri) if client.public else None
+    if loopback is None:
+        return False
+    known = filter(None, map(_LOOPBACK.fullmatch, client.redirect_uris))
+    return any(registered.group(1, 3) == loopback.group(1, 3) for registered in known)
+
+
+def _url_faults(option: str, urls: Iterable[str], check: Callable[..., None], production: bool) -> Iterator[Fault]:
     for url in urls:
         try:
-            check_url(url, production=production)
+            check(url, production=production)
         except ValueError as problem:
             yield Fault(f"/{option}", str(problem))
 

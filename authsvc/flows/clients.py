@@ -14,15 +14,16 @@ import hmac
 from typing import Any, Unpack, cast
 
 from authsvc.audit import Event
-from authsvc.crypto import addresses, assertions, mint
+from authsvc.crypto import assertions, mint
 from authsvc.errors import AlreadyExists, Fault, InvalidInput, TokenInvalid, Unauthenticated, UnknownName
 from authsvc.flows import client_metadata, client_records
 from authsvc.flows.assertions import Assertions
 from authsvc.flows.cache import Cache
 from authsvc.flows.client_metadata import ClientChanges, ClientMetadata
 from authsvc.flows.dependencies import Dependencies
+from authsvc.flows.session_cleanup import SessionCleanup
 from authsvc.flows.site_audit import SiteAudit
-from authsvc.model import AUTHENTICATION_METHODS, Bucket, Client, ClientSecret
+from authsvc.model import AUTHENTICATION_METHODS, Client, ClientSecret
 from authsvc.store.clients import ClientStore
 from authsvc.store.documents import DocumentStore
 from authsvc.text import CLIENT_SECRET
@@ -34,8 +35,16 @@ NOBODY = mint.digest("no client has this secret")
 class Clients:
     """The use cases of an operator, and the authentication of every call."""
 
-    def __init__(self, deps: Dependencies, store: ClientStore, registry: DocumentStore, site: SiteAudit) -> None:
+    def __init__(
+        self,
+        deps: Dependencies,
+        store: ClientStore,
+        registry: DocumentStore,
+        site: SiteAudit,
+        sessions: SessionCleanup,
+    ) -> None:
         self._deps = deps
+        self._sessions = sessions
         self._store = store
         self._registry = registry
         self._site = site
@@ -90,7 +99,7 @@ class Clients:
         if client is None or client.authentication != "none":
             self.failed(peer_ip, client.id if client else "")
             raise Unauthenticated("wrong")
-        buckets = self._networks("exchange-network", f"@{client.id}", peer_ip)
+        buckets = self._deps.rate_limits.of_peer("exchange-network", f"@{client.id}", peer_ip)
         self._store.count_failure(self._deps.new_id(), buckets, actor="peer", client=client.id)
         return client
 
@@ -99,16 +108,10 @@ class Clients:
 
         `client_id` is a registered one: what a stranger wrote in its place may be a secret in the wrong field.
         """
-        buckets = self._networks("auth-failures", "@", peer_ip)
+        buckets = self._deps.rate_limits.of_peer("auth-failures", "@", peer_ip)
         self._store.count_failure(
             self._deps.new_id(), buckets, actor="peer", event=Event.CLIENT_REFUSED, client=client_id, cause=cause
         )
-
-    def _networks(self, policy: str, whose: str, peer_ip: str) -> list[Bucket]:
-        """The buckets of the peer's networks; `whose` keeps one set of them apart from another."""
-        key = self._deps.data_keys.key("address-index")
-        indices = (addresses.network_index(key, whose, network) for network in addresses.networks(peer_ip))
-        return [self._deps.rate_limits.bucket(policy, index) for index in indices]
 
     # --- registration -----------------------------------------------------------------------------------------------
 
@@ -140,6 +143,8 @@ class Clients:
         if client.has_secret:
             secret, stored = self._new_secret()
             client = dataclasses.replace(client, secrets=(stored,))
+        if self._read(client_id) is None:
+            self._sessions.end_of_client(client_id, practices, actor)
         if not self._registry.add(client_id, client_records.write(client)):
             raise AlreadyExists(f"client {client_id}")
         self._site.record(Event.CLIENT_ADDED, actor=actor, reason=reason, client=client_id)
@@ -190,10 +195,11 @@ class Clients:
         return [client for client in found if client is not None]
 
     def remove(self, client_id: str, *, actor: str, reason: str = "") -> None:
-        """Forget a client: its calls are 401 within five seconds. Raises UnknownName."""
-        if not self._registry.remove(client_id):
-            raise UnknownName("client", client_id)
+        """Forget a client and end its sessions: its calls are 401 within five seconds. Raises UnknownName."""
+        client = self.known(client_id)
+        self._registry.remove(client_id)
         self._cache.forget(client_id)
+        self._sessions.end_of_client(client_id, client.practices, actor)
         self._site.record(Event.CLIENT_REMOVED, actor=actor, reason=reason, client=client_id)
 
     def _put(self, client: Client) -> None:

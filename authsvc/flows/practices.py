@@ -10,6 +10,7 @@ from authsvc.crypto import addresses
 from authsvc.errors import AlreadyExists, Fault, InvalidInput, UnknownName
 from authsvc.flows.cache import Cache
 from authsvc.flows.logos import Logo
+from authsvc.flows.session_cleanup import SessionCleanup
 from authsvc.flows.site_audit import SiteAudit
 from authsvc.flows.webhooks import LIVE_SECRETS, Webhooks
 from authsvc.model import Practice, WebhookSecret
@@ -24,13 +25,20 @@ class Practices:
     """The use cases of an operator, and the look-up of every call."""
 
     def __init__(
-        self, registry: DocumentStore, pictures: LogoStore, site: SiteAudit, clock: Clock, webhooks: Webhooks
+        self,
+        registry: DocumentStore,
+        pictures: LogoStore,
+        site: SiteAudit,
+        clock: Clock,
+        webhooks: Webhooks,
+        sessions: SessionCleanup,
     ) -> None:
         self._registry = registry
         self._pictures = pictures
         self._site = site
         self._clock = clock
         self._webhooks = webhooks
+        self._sessions = sessions
         self._cache: Cache[Practice] = Cache(self._read)
 
     def get(self, practice_id: str) -> Practice | None:
@@ -47,6 +55,8 @@ class Practices:
     def add(self, practice_id: str, *, actor: str, reason: str = "", **fields: str) -> Practice:
         """A new practice. Raises AlreadyExists."""
         practice = Practice(id=practice_id, created_ms=self._clock.now_ms(), **_without_none(fields))
+        if self._read(practice_id) is None:
+            self._sessions.end_of_practice(practice_id, actor)
         if not self._registry.add(practice_id, dataclasses.asdict(practice)):
             raise AlreadyExists(f"practice {practice_id}")
         self._site.record(Event.PRACTICE_ADDED, actor=actor, reason=reason, practice=practice_id)
@@ -81,11 +91,12 @@ class Practices:
         return [practice for practice in found if practice is not None]
 
     def remove(self, practice_id: str, *, actor: str, reason: str = "") -> None:
-        """Forget a practice: every call about it is 404 within five seconds. Raises UnknownName."""
+        """Forget a practice, end its sessions: calls about it are 404 within five seconds. Raises UnknownName."""
         if not self._registry.remove(practice_id):
             raise UnknownName("practice", practice_id)
         self._pictures.remove(practice_id)
         self._cache.forget(practice_id)
+        self._sessions.end_of_practice(practice_id, actor)
         self._site.record(Event.PRACTICE_REMOVED, actor=actor, reason=reason, practice=practice_id)
 
     def _keep(self, practice_id: str, logo: Logo) -> None:

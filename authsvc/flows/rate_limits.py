@@ -31,6 +31,12 @@ class RateLimits:
             buckets += [self.bucket(network_policy, network) for network in self.networks(context)]
         return buckets
 
+    def of_peer(self, policy: str, whose: str, peer_ip: str) -> list[Bucket]:
+        """The buckets of the peer's networks; `whose` keeps one set of them apart from another."""
+        key = self._data_keys.key("address-index")
+        indices = (addresses.network_index(key, whose, network) for network in addresses.networks(peer_ip))
+        return [self.bucket(policy, index) for index in indices]
+
     def networks(self, context: RequestContext) -> tuple[str, ...]:
         """The patient's networks as keyed hashes; none when the caller didn't name the address."""
         if context.client_ip is None:

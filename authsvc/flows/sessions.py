@@ -131,7 +131,8 @@ class Sessions:
         state = self._state(client, practice, request_id, parsed.sid, sid=parsed.sid)
         if not state.active or state.generation != parsed.generation:
             return INACTIVE
-        return {"active": True, "token_type": "refresh_token", "client_id": client.id, "sid": parsed.sid}
+        # No token_type: RFC 6749 §7.1 has kinds of access tokens only, and RFC 7662 §2.2 means those.
+        return {"active": True, "client_id": client.id, "sid": parsed.sid}
 
     def _state(self, client: Client, practice: Practice, request_id: str, jti: str, **basis: str) -> TokenState:
         """Whether what a token rests on is active. Raises RateLimited, Unavailable."""
@@ -161,9 +162,12 @@ class Sessions:
         ]
         return sorted(found, key=lambda session: (-session.created_at_ms, session.id))
 
-    def end(self, context: RequestContext, patient: str, sid: str) -> None:
-        """Sign one session out. Raises PatientNotFound, and NotFound when the patient has no such session."""
-        if not self._store.end(context, self._buckets(context), sid=sid, patient=patient):
+    def end(self, context: RequestContext, patient: str, sid: str, client: str = "") -> None:
+        """Sign one session out, with the sign-in that it was opened from; with `client` that client's session alone.
+
+        Raises PatientNotFound, and NotFound when the patient has no such session.
+        """
+        if not self._store.end(context, self._buckets(context), sid=sid, patient=patient, client=client):
             raise NotFound
 
     def end_all(self, context: RequestContext, patient: str, keep: str | None = None) -> int:

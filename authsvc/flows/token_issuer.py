@@ -50,6 +50,8 @@ class TokenIssuer:
         """
         key = self._deps.data_keys.key("refresh")
         scopes = self._scopes.names(practice_id, session.scope)
+        granted = [name for name in scopes if wanted is None or name in wanted]
+        signer = self._keys.signer()
         life_ms = self._deps.settings.access_token_life_s * 1000
         claims = tokens.access_claims(
             issuer=self._deps.settings.public_url,
@@ -57,17 +59,17 @@ class TokenIssuer:
             client=session.client,
             practice=practice_id,
             patient=session.patient,
-            scopes=[name for name in scopes if wanted is None or name in wanted],
+            scopes=granted,
             acr=ACR_EXTRA,
             amr=[session.channel],
             auth_time_ms=session.opened_ms,
             now_ms=session.generation_ms,
             expires_ms=min(session.generation_ms + life_ms, session.expires_ms),
-            jti=tokens.jti(key, session.id, session.generation),
+            jti=tokens.jti(key, session.id, session.generation, " ".join(granted), signer.kid),
             sid=session.id,
         )
         return TokenGrant(
-            access_token=self._access.issue(self._keys.signer(), claims),
+            access_token=self._access.issue(signer, claims),
             expires_in_s=self._left_s(claims),
             scope=claims["scope"],
             patient=session.patient,

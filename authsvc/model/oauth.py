@@ -13,8 +13,8 @@ class AuthorizationRequest:
     """A checked authorization request (RFC 6749 §4.1.1, RFC 7636, OpenID Connect Core §3.1.2.1).
 
     `scopes` are those we know of what was asked, `challenge` is PKCE's (S256) or empty, `acr` is `instant`, `extra`
-    or empty, `expected_patient` the patient whom an id_token_hint of ours names. `query` is the request as a query
-    string again, for the pages that carry it along.
+    or empty, `expected_patient` the patient whom the id_token_hint names, `hint_verified` if we know its key. `query`
+    is the request as a query string again, for the pages that carry it along.
     """
 
     client: Client
@@ -30,18 +30,20 @@ class AuthorizationRequest:
     login_hint: str = ""
     ui_locales: str = ""
     expected_patient: str = ""
+    hint_verified: bool = False
     query: str = ""
 
 
 @dataclass(frozen=True)
 class IdTokenHint:
     """Whom an ID token of ours names (`id_token_hint`), the client that it was given to, and that client's session; a
-    link opens none."""
+    link opens none. Without the key that signed it, it isn't `verified` and may only narrow what is asked for."""
 
     client: str
     practice: str
     patient: str
     sid: str = ""
+    verified: bool = True
 
 
 @dataclass(frozen=True)

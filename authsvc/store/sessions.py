@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from authsvc.config.limits import Limits
@@ -34,6 +34,8 @@ class TokenState:
     nonce: str = ""
     client: str = ""
 
+
+SCANNED = 1000  # keys that one step of a scan looks at: about a millisecond of the store's time
 
 REVOKED = {"s": "sessions", "l": "links", "t": "tokens"}
 """What the scripts call the kinds of revocations, and what the feed calls them."""
@@ -116,6 +118,17 @@ class SessionStore:
             limits=buckets,
         )
         return int(reply["ended"])
+
+    def owners(self, practice: str = "*") -> Iterator[tuple[str, str, str]]:
+        """Every session of a practice, or of all (`*`): practice, sid and client. Reads the names of all keys, so it is
+        for operators alone."""
+        pattern = f"{practice_prefix(practice)}session:*"
+        for key in self._connection.call(lambda client: list(client.scan_iter(match=pattern, count=SCANNED))):
+            if record := self._record(key):
+                yield key[key.index("{") + 1 : key.index("}")], key.rpartition(":")[2], record.split("\n")[1]
+
+    def _record(self, key: str) -> str:
+        return self._connection.call(lambda client: client.get(key), key) or ""
 
     def list(self, context: RequestContext, patient: str, buckets: Sequence[Bucket]) -> list[Session]:
         """The live sessions of a patient. Raises PatientNotFound."""

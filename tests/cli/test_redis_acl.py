@@ -20,7 +20,7 @@ from tests.harness.cli import run_command
 STORE = Path(next(iter(authsvc.store.__path__)))
 PASSWORD = "a-password-of-the-test"
 OURS = {"pipeline", "close", "get_node_from_key", "get_redis_connection", "execute", "connection_pool"}
-SPELLED = {"delete": "del"}
+SPELLED = {"delete": "del", "scan_iter": "scan"}
 
 
 def test_every_command_that_the_source_sends_is_on_the_list() -> None:

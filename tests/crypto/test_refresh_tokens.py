@@ -110,7 +110,7 @@ def test_a_sessions_nonce_needs_the_handle_and_is_its_own() -> None:
 
 
 def test_token_ids_are_128_bits_unique_and_the_same_for_the_same_successor() -> None:
-    made = {tokens.jti(KEY, SID, generation) for generation in range(1_000)}
+    made = {tokens.jti(KEY, SID, generation, "a", "k") for generation in range(1_000)}
     assert len(made) == 1_000
     assert all(len(unb64u(each)) == 16 for each in made)
-    assert tokens.jti(KEY, SID, 7) == tokens.jti(KEY, SID, 7)
+    assert tokens.jti(KEY, SID, 7, "a", "k") == tokens.jti(KEY, SID, 7, "a", "k")

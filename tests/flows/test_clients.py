@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from authsvc.errors import AlreadyExists, RateLimited, Unauthenticated, UnknownName
+from authsvc.errors import AlreadyExists, InvalidGrant, RateLimited, Unauthenticated, UnknownName
 from authsvc.flows.cache import Cache
+from authsvc.model import TokenGrant
 from tests.flows.conftest import House
+from tests.flows.visitors import enter, look
 
 YEAR_S = 365 * 86_400
 
@@ -73,6 +75,44 @@ def test_a_removed_client_is_refused(house: House) -> None:
     ):
         with pytest.raises(UnknownName):
             call()
+
+
+@pytest.mark.parametrize("practices", [("maple",), ("*",)])
+def test_attack_a_client_that_is_given_a_removed_ones_id_finds_none_of_its_sessions(
+    house: House, practices: tuple[str, ...]
+) -> None:
+    house.patient()
+    kept = house.sign_in()
+    client, _ = house.new_client("till", practices=practices)
+    started = house.start(act=house.act(client))
+    grant = house.codes.verify(house.act(client), started.challenge, "314159")
+    assert isinstance(grant, TokenGrant)
+    house.service.clients.remove("till", actor="cli:anna")
+    assert house.introspected(grant.access_token) == {"active": False}
+    ended = house.trail()[-1]
+    assert (ended["event"], ended["cause"], ended["actor"]) == ("session.ended", "client_removed", "cli:anna")
+    late = house.codes.start(house.act(client), patient="p1")  # by a process that read the registration before
+    late = house.codes.verify(house.act(client), late.challenge, house.mailed()["code"])
+    assert isinstance(late, TokenGrant)
+    again, _ = house.new_client("till", practices=practices)
+    for token in (grant.refresh_token, late.refresh_token):
+        with pytest.raises(InvalidGrant):
+            house.sessions.refresh(again, token or "", None, "")
+    assert house.introspected(late.access_token) == {"active": False}
+    assert house.introspected(kept.access_token)["active"]
+    with pytest.raises(AlreadyExists):
+        house.new_client("till", practices=practices)
+
+
+def test_attack_a_practice_that_is_given_a_removed_ones_id_finds_none_of_its_sessions(house: House) -> None:
+    house.patient()
+    grant, entered = house.sign_in(), enter(house)
+    house.service.practices.remove("maple", actor="cli:test")
+    house.service.practices.add("maple", name="Another", actor="cli:test")
+    assert house.introspected(grant.access_token) == {"active": False}
+    assert look(house, entered) is None
+    with pytest.raises(InvalidGrant):
+        house.sessions.refresh(house.client, grant.refresh_token or "", None, "")
 
 
 def test_an_id_is_given_once(house: House) -> None:

@@ -11,6 +11,7 @@ import jwt
 import pytest
 
 from authsvc import verifier
+from authsvc.crypto import keys, tokens
 from authsvc.errors import InvalidGrant, InvalidScope, RateLimited, SignInNeeded, TokenInsufficient, TokenInvalid
 from authsvc.flows.authorization_codes import s256
 from authsvc.model import IdTokenHint, NewBrowserSession, TokenGrant
@@ -421,10 +422,17 @@ def test_an_id_token_that_has_outlived_its_key_still_says_whose_it_was_and_no_mo
     house.patient()
     portal = Portal(house)
     token = portal.tokens(enter(house).cookie).id_token or ""
-    authorization_codes, other = house.service.authorization_codes, house.client
-    assert not authorization_codes.is_of_retired_key(token, portal.client)  # its key is there
+    authorization_codes = house.service.authorization_codes
+    assert authorization_codes.read_unverified_hint(token) is None  # its key is there
     house.service.signing_keys.revoke(house.service.signing_keys.signer().kid, actor="cli:test")
     assert authorization_codes.read_id_token_hint(token) is None
-    assert authorization_codes.is_of_retired_key(token, portal.client)
-    assert not authorization_codes.is_of_retired_key(token, other)
-    assert not authorization_codes.is_of_retired_key("junk", portal.client)
+    assert authorization_codes.read_unverified_hint(token) == IdTokenHint("web", "maple", "p1", verified=False)
+    assert authorization_codes.read_unverified_hint("junk") is None
+
+
+@pytest.mark.parametrize(
+    "said", [{}, {"sub": "maple:p1"}, {"sub": 7, "aud": "web"}, {"sub": "maple:p1", "aud": ["web"]}]
+)
+def test_attack_a_token_of_an_unknown_key_that_names_nobody_is_no_hint(house: House, said: dict[str, Any]) -> None:
+    token = tokens.sign(keys.generate("ES256"), said, "JWT")
+    assert house.service.authorization_codes.read_unverified_hint(token) is None

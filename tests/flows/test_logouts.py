@@ -287,18 +287,19 @@ def test_a_client_that_took_its_address_back_is_not_told(maple: Maple) -> None:
 
 
 def test_a_client_that_is_gone_is_not_told(maple: Maple) -> None:
+    message = queued(maple)
     maple.house.service.clients.remove("web", actor="cli:test")
     with pytest.raises(DeliveryRefused, match="no address"):
-        opened(maple)
+        opened(maple, message)
 
 
 def test_another_practices_client_under_the_same_name_is_not_told_whose_patient_it_was(maple: Maple) -> None:
-    service = maple.house.service
+    service, message = maple.house.service, queued(maple)
     service.practices.add("oak", name="Oak Clinic", actor="cli:test")
     service.clients.remove("web", actor="cli:test")
     Portal(maple.house, "web", practices=("oak",), backchannel_logout_uri=maple.heard.url)
     with pytest.raises(DeliveryRefused, match="no address"):
-        opened(maple)
+        opened(maple, message)
 
 
 def test_production_never_sends_a_token_in_the_clear(maple: Maple) -> None:

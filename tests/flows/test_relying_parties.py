@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from authsvc.errors import InvalidInput, Unauthenticated, UnknownName
-from authsvc.text import check_url
+from authsvc.text import check_native_url, check_url
 from tests.flows.conftest import House
 from tests.flows.signers import Signer
 
@@ -52,6 +52,45 @@ def test_plain_http_is_for_this_machine_while_developing(host: str) -> None:
     check_url(f"http://{host}/in", production=False)
     with pytest.raises(ValueError, match="https"):
         check_url(f"http://{host}/in", production=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["com.example.app:/cb", "com.example-2.a:/", "http://127.0.0.1/cb", "http://[::1]:80/cb", "https://a.example/cb"],
+)
+def test_an_app_may_be_called_back_by_its_own_scheme_or_by_this_machines_number(text: str) -> None:
+    check_native_url(text, production=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "myapp:/cb",
+        "javascript:/x",
+        "com.example.app:",
+        "com.example.app:cb",
+        "com.example.app://host/cb",
+        "Com.Example.App:/cb",
+        "com.example.app:/cb#part",
+        "com.example.app:/a/../b",
+        "com.example.app:/*",
+        "com..app:/cb",
+        "http://localhost/cb",
+        "http://127.0.0.1.evil.example/cb",
+        "http://127.0.0.1@evil.example/cb",
+        "http://portal.example/cb",
+    ],
+)
+def test_attack_no_other_address_is_an_apps(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^(must|is)"):
+        check_native_url(text, production=True)
+
+
+def test_only_a_public_client_is_an_app(house: House) -> None:
+    assert wrong(house, redirect_uris=("com.example.app:/cb",)) == ["redirect-uri"]
+    app = {"public": True, "permissions": NONE, "redirect_uris": ("com.example.app:/cb",)}
+    assert house.new_client("app", **app, post_logout_uris=("com.example.app:/bye",))[0].public
+    assert wrong(house, **app, initiate_login_uri="com.example.app:/in") == ["initiate-login-uri"]
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,20 @@ def grant(house: House) -> TokenGrant:
     return house.sign_in()
 
 
+def test_a_successor_with_fewer_scopes_or_of_the_next_key_is_a_token_with_an_id_of_its_own(
+    house: House, grant: TokenGrant
+) -> None:
+    """RFC 7519 §4.1.7: to revoke one by its `jti` must not mean another."""
+    made = [refresh(house, grant), refresh(house, grant, "invoices:view")]
+    house.service.signing_keys.rotate(actor="cli:test", force=True)
+    made.append(refresh(house, grant))
+    said = [house.introspected(token.access_token) for token in made]
+    assert all(one["active"] for one in said)
+    assert len({one["jti"] for one in said}) == len({token.access_token for token in made}) == 3
+    house.sessions.revoke(house.client, made[1].access_token, "")
+    assert [house.introspected(token.access_token)["active"] for token in made] == [True, False, True]
+
+
 # --- refresh --------------------------------------------------------------------------------------------------------
 
 
@@ -322,7 +336,7 @@ def test_anything_else_is_exactly_inactive(house: House, grant: TokenGrant) -> N
 
 def test_a_clients_own_refresh_token_is_active_until_it_is_used(house: House, grant: TokenGrant) -> None:
     said = house.introspected(grant.refresh_token or "")
-    assert said == {"active": True, "token_type": "refresh_token", "client_id": "portal", "sid": grant.session}
+    assert said == {"active": True, "client_id": "portal", "sid": grant.session}
     refresh(house, grant)
     assert house.introspected(grant.refresh_token or "") == INACTIVE
 

@@ -6,8 +6,23 @@ import re
 
 import pytest
 
+from authsvc.errors import KeysetUnusable, SignInNeeded
+from authsvc.web.oauth import authorization_request
 from tests.web.conftest import Web
-from tests.web.relying import CALLBACK, OPEN, SCOPE, Party, claims, code_of, party, press, s256, sent_to, sign_in
+from tests.web.relying import (
+    CALLBACK,
+    OPEN,
+    SCOPE,
+    VERIFIER,
+    Party,
+    claims,
+    code_of,
+    party,
+    press,
+    s256,
+    sent_to,
+    sign_in,
+)
 from tests.web.visitor import ShownPage
 
 ISSUER = "http://127.0.0.1:8080"
@@ -125,7 +140,7 @@ def test_a_hint_of_another_patient_asks_who_it_is(web: Web, app: Party) -> None:
     assert sent_to(app.authorize(id_token_hint=hint, prompt="none"))[1]["error"] == "login_required"
 
 
-def test_a_hint_whose_key_has_gone_since_names_nobody(web: Web, app: Party) -> None:
+def test_attack_a_hint_whose_key_has_gone_since_is_not_ignored(web: Web, app: Party) -> None:
     """ID tokens are kept for as long as a session lasts, keys for minutes after a rotation."""
     sign_in(web)
     hint = app.tokens()["id_token"]
@@ -135,8 +150,15 @@ def test_a_hint_whose_key_has_gone_since_names_nobody(web: Web, app: Party) -> N
         web.clock.advance_s(600)
         assert code_of(app.authorize(prompt="none"))
     assert web.service.authorization_codes.read_id_token_hint(hint) is None
-    assert code_of(app.authorize(id_token_hint=hint))
+    where, said = sent_to(app.authorize(id_token_hint=hint))
+    assert (where, said["prompt"]) == ("/p/maple/sign-in", "login")
     assert sent_to(app.authorize(id_token_hint=hint, prompt="none"))[1]["error"] == "login_required"
+    web.house.patient("p2", "ben@example.org")
+    authorization = authorization_request.parse(web.service, [*said.items()])
+    with pytest.raises(SignInNeeded, match="other_patient"):  # and whoever signs in has to be the one whom it names
+        web.service.authorization_codes.for_browser_session(
+            web.service.act(web.house.practice), authorization, sign_in(web, "ben@example.org").cookie, fresh=True
+        )
     other = party(web, "other", callback="https://other.example/cb")
     assert sent_to(other.authorize(id_token_hint=hint))[1]["error"] == "invalid_request"
 
@@ -223,8 +245,8 @@ def test_attack_a_website_that_sends_its_visitors_here_by_the_hundred_locks_none
             assert sent_to(answer)[1]["error"] == "login_required"
     assert code_of(app.authorize(login_hint=press(web)))
     sign_in(web)
-    answers = [app.authorize().status_code for _ in range(150)]
-    assert answers[-1] == 429  # codes themselves are counted
+    answers = [sent_to(app.authorize())[1].get("error") for _ in range(150)]
+    assert answers[-1] == "temporarily_unavailable"  # codes themselves are counted
 
 
 def test_attack_a_hint_from_a_log_is_worth_nothing_in_another_browser(web: Web, app: Party) -> None:
@@ -384,9 +406,77 @@ def test_while_the_store_is_away_nobody_is_called_signed_out(web: Web, app: Part
     sign_in(web)
     assert code_of(app.authorize())
     web.stop_the_store()
-    answer = app.authorize(prompt="none")
-    assert answer.status_code == 503
-    assert "Retry-After" in answer.headers
+    where, said = sent_to(app.authorize(prompt="none"))
+    assert (where, said["error"], said["state"]) == (CALLBACK, "temporarily_unavailable", "st4te")
+
+
+def test_while_the_keys_are_away_a_client_with_a_hint_hears_that_too(
+    web: Web, app: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> None:
+        raise KeysetUnusable("no_ring_yet")
+
+    monkeypatch.setattr(web.service.signing_keys, "verification_keys", away)
+    assert sent_to(app.authorize(id_token_hint="e30.e30.e30"))[1]["error"] == "temporarily_unavailable"
+
+
+# --- apps -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("registered", "sent", "origin"),
+    [
+        ("com.example.app:/cb", "com.example.app:/cb", "com.example.app:"),
+        ("http://127.0.0.1/cb", "http://127.0.0.1:49152/cb", "http://127.0.0.1:49152"),
+        ("http://[::1]:7/cb?a=b", "http://[::1]:49152/cb?a=b", "http://[::1]:49152"),
+    ],
+)
+def test_an_app_is_called_back_by_its_own_scheme_or_on_any_port_of_this_machine(
+    web: Web, registered: str, sent: str, origin: str
+) -> None:
+    app = party(web, "native", callback=registered, public=True)
+    app.callback = sent
+    page = web.bare("GET", app.authorize().headers["Location"])
+    assert f"form-action 'self' {origin};" in page.headers["Content-Security-Policy"]
+    sign_in(web)
+    answer = app.authorize()
+    assert answer.headers["Location"].startswith(f"{sent}{'&' if '?' in sent else '?'}code=aac_maple.")
+    form = {"grant_type": "authorization_code", "code": answer.headers["Location"].split("code=")[1].split("&")[0]}
+    form |= {"client_id": "native", "redirect_uri": sent, "code_verifier": VERIFIER}
+    other = web.bare("POST", "/oauth2/token", data=form | {"redirect_uri": registered + "x"})
+    assert other.json["error"] == "invalid_grant"
+    assert web.bare("POST", "/oauth2/token", data=form).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "http://127.0.0.1:49152/other",
+        "http://127.0.0.2/cb",
+        "http://localhost:49152/cb",
+        "https://127.0.0.1:49152/cb",
+        "http://127.0.0.1:49152/cb#f",
+        "http://127.0.0.1:49152@evil.example/cb",
+        "http://127.0.0.1:/cb",
+        "com.example.other:/cb",
+    ],
+)
+def test_attack_an_address_beside_that_of_an_app_gets_nothing(web: Web, sent: str) -> None:
+    sign_in(web)
+    app = party(web, "native", callback="http://127.0.0.1/cb", public=True)
+    assert app.authorize(redirect_uri=sent).status_code == 400
+
+
+def test_attack_a_service_with_a_secret_has_no_port_to_choose(web: Web) -> None:
+    app = party(web, "server", callback="http://127.0.0.1/cb")
+    assert app.authorize(redirect_uri="http://127.0.0.1:49152/cb").status_code == 400
+
+
+def test_attack_a_code_for_an_address_that_was_taken_away_opens_nothing(web: Web, app: Party) -> None:
+    sign_in(web)
+    code = code_of(app.authorize())
+    web.service.clients.set("app", actor="cli:test", redirect_uris=(CALLBACK + "-new",))
+    assert app.redeem(code).json["error"] == "invalid_grant"
 
 
 # --- at the token endpoint ----------------------------------------------------------------------------------------

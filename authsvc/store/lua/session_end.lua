@@ -4,9 +4,9 @@
 -- events: session.ended limited
 -- args: session_id patient client keep reason delivery_ms limits*5
 --
--- `client` and `patient`, where given, must be the session's own. What a client gives back is its own session alone.
--- Who ends a patient's session by its id means the browser session that it was opened from: else the browser would
--- simply open the next one.
+-- `client` and `patient`, where given, must be the session's own. With a `client` its session ends alone: given back by
+-- itself without `patient`, so that it needs no logout token. Who ends a patient's session by its id means the browser
+-- session that it was opened from: else the browser would simply open the next one.
 -- Replies {ended} | err: rate-limited, patient-not-found
 
 local refused = charge(limits)
@@ -22,6 +22,6 @@ local session = read_session(session_id)
 if not session or (client ~= '' and session.client ~= client) or (known and session.patient ~= patient) then
   return reply_once({ended = 0})
 end
-if known and session.parent ~= '' then session = read_session(session.parent) or session end
-end_session(session, reason, client ~= '' and client or nil)
+if known and client == '' and session.parent ~= '' then session = read_session(session.parent) or session end
+end_session(session, reason, not known and client ~= '' and client or nil)
 return reply_once({ended = 1})

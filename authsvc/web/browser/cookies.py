@@ -69,6 +69,11 @@ class BrowserCookies:
         browser_id = _matching(_BROWSER, cookies.get(self._name, "")) or self._sealing.browser_id()
         return Browser(browser_id, _matching(_SESSION, cookies.get(f"{self._name}-{practice_id}", "")), cookies)
 
+    def practices(self) -> list[str]:
+        """The ids of those at which this browser may be signed in; by name alone, so some may be none."""
+        prefix = f"{self._name}-"
+        return sorted(name.removeprefix(prefix) for name in request.cookies if name.startswith(prefix))
+
     def set_browser(self, response: Response, browser: Browser) -> None:
         """Goes with every form, so that the browser keeps its id."""
         self._set(response, self._name, browser.id, BROWSER_LIFE_S)

@@ -14,13 +14,15 @@ from urllib.parse import urlencode
 
 from flask import request
 
-from authsvc.errors import AuthorizationError, TooLarge, UnregisteredClient
+from authsvc.errors import AuthorizationError, KeysetUnusable, TooLarge, Unavailable, UnregisteredClient
+from authsvc.flows.client_metadata import may_redirect
 from authsvc.flows.forward_auth import ACR_ORDER
 from authsvc.flows.token_issuer import OPENID
-from authsvc.model import AuthorizationRequest, Client
+from authsvc.model import AuthorizationRequest, Client, IdTokenHint
 from authsvc.text import LOGIN_HINT
 from authsvc.web import parsing
 from authsvc.web.client_authentication import CLIENT_ID
+from authsvc.web.context import count_error
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service
@@ -66,8 +68,8 @@ def parse(service: Service, sent_pairs: Iterable[tuple[str, str]]) -> Authorizat
     if practice is None:
         raise UnregisteredClient("client_id")
     redirect_uri = sent.first("redirect_uri")
-    if redirect_uri not in client.redirect_uris or sent.repeated("redirect_uri"):
-        raise UnregisteredClient("redirect_uri")  # compared whole: no prefix, no pattern (RFC 9700 §2.1)
+    if not may_redirect(client, redirect_uri) or sent.repeated("redirect_uri"):
+        raise UnregisteredClient("redirect_uri")
     state = sent.first("state")
     echoed = state if _STATE.fullmatch(state) and not sent.repeated("state") else ""
 
@@ -82,9 +84,14 @@ def parse(service: Service, sent_pairs: Iterable[tuple[str, str]]) -> Authorizat
         scopes = _scopes(service, sent)
         prompt = _prompt(sent)
         acr = _acr(sent)
-        expected_patient = _expected_patient(service, sent, client, silent="none" in prompt)
+        hint = _id_token_hint(service, sent, client, silent="none" in prompt)
     except _Wrong as wrong:
         raise refuse(wrong.error, wrong.description) from None
+    except (Unavailable, KeysetUnusable) as error:
+        count_error(error)
+        raise refuse("temporarily_unavailable", "Nothing was decided. Try again") from None
+    if hint is not None and not hint.verified:
+        prompt |= {"login"}
     login_hint, locales = sent.first("login_hint"), sent.first("ui_locales")
     asked = {
         "client_id": client.id,
@@ -116,7 +123,8 @@ def parse(service: Service, sent_pairs: Iterable[tuple[str, str]]) -> Authorizat
         acr=acr,
         login_hint=asked["login_hint"],
         ui_locales=asked["ui_locales"],
-        expected_patient=expected_patient,
+        expected_patient=hint.patient if hint else "",
+        hint_verified=hint is not None and hint.verified,
         query=urlencode({name: value for name, value in asked.items() if value}),
     )
 
@@ -212,17 +220,16 @@ def _acr(sent: _Sent) -> str:
     return known[0] if known else ""
 
 
-def _expected_patient(service: Service, sent: _Sent, client: Client, *, silent: bool) -> str:
-    """The patient whom the hint names. One whose key has gone since, as keys do after a rotation, names nobody: then
-    somebody has to be asked, and where nobody may be, the answer is that."""
+def _id_token_hint(service: Service, sent: _Sent, client: Client, *, silent: bool) -> IdTokenHint | None:
+    """Whom the hint names. One whose key isn't among ours, as keys go some time after a rotation, proves nothing: the
+    patient has to sign in anew, as the one whom it names; where nobody may be asked, the answer is that."""
     token = sent.first("id_token_hint")
     if not token:
-        return ""
-    hint = service.authorization_codes.read_id_token_hint(token)
-    if hint is None and service.authorization_codes.is_of_retired_key(token, client):
-        if silent:
-            raise _Wrong("login_required", "The key of id_token_hint has gone: somebody has to sign in")
-        return ""
-    if hint is None or hint.client != client.id:
+        return None
+    codes = service.authorization_codes
+    hint = codes.read_id_token_hint(token) or codes.read_unverified_hint(token)
+    if hint is None or hint.client != client.id or hint.practice != client.practices[0]:
         raise _Wrong("invalid_request", "id_token_hint is not an ID token that this client was given")
-    return hint.patient
+    if silent and not hint.verified:
+        raise _Wrong("login_required", "The key of id_token_hint has gone: somebody has to sign in")
+    return hint

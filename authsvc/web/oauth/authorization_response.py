@@ -87,5 +87,6 @@ def with_query(address: str, members: dict[str, str]) -> str:
 
 
 def origin(address: str) -> str:
+    """Where the address is, for `form-action`; of an app its scheme."""
     parts = urlsplit(address)
-    return f"{parts.scheme}://{parts.netloc}"
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else f"{parts.scheme}:"

@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from flask import Blueprint, Response, request, url_for
 
-from authsvc.errors import LinkGone, SignInNeeded
+from authsvc.errors import AuthorizationError, KeysetUnusable, LinkGone, RateLimited, SignInNeeded, Unavailable
 from authsvc.model import AuthorizationRequest, RequestContext
 from authsvc.web.browser.cookies import Browser, BrowserCookies
-from authsvc.web.context import current_service, request_context, request_info, see_other
+from authsvc.web.context import count_error, current_service, request_context, request_info, see_other
 from authsvc.web.oauth import authorization_request, authorization_response
 from authsvc.web.oauth.authorization_response import login_required
 
@@ -35,7 +35,15 @@ def authorize() -> Response:
     if request.method == "POST":
         # From another site it comes without our cookies (SameSite=Lax): as a GET they are there.
         return see_other(f"{url_for('authorize.authorize')}?{authorization.query}")
-    return _decide(authorization)
+    try:
+        return _decide(authorization)
+    except (RateLimited, Unavailable, KeysetUnusable) as error:
+        # The client is known and waits for an answer (RFC 6749 §4.1.2.1).
+        count_error(error)
+        description = f"Try again in {error.retry_after_s} seconds"
+        raise AuthorizationError(
+            authorization.redirect_uri, authorization.state, "temporarily_unavailable", description
+        ) from None
 
 
 def _decide(authorization: AuthorizationRequest) -> Response:

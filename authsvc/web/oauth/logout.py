@@ -16,7 +16,7 @@ from flask import Blueprint, Response, request, url_for
 from authsvc.errors import UnregisteredClient
 from authsvc.model import Client, IdTokenHint, Practice
 from authsvc.web.browser.cookies import Browser, BrowserCookies
-from authsvc.web.browser.render import render_page, request_language
+from authsvc.web.browser.render import render_message, render_page, request_language
 from authsvc.web.client_authentication import CLIENT_ID
 from authsvc.web.context import current_service, request_context, request_info, see_other
 from authsvc.web.middleware import Headers
@@ -47,6 +47,8 @@ class LogoutRequest:
 def logout() -> Response:
     """What goes wrong is a page."""
     form = _parameters()
+    if not form.get("id_token_hint") and not form.get("client_id"):
+        return _without_client()
     asked = _check(form)
     practice, info = asked.practice, request_info()
     info.practice, info.client = practice.id, asked.client.id
@@ -59,15 +61,15 @@ def logout() -> Response:
     proven = session is None or (asked.hint is not None and asked.hint.patient == session.patient)
     if not proven and request.method != "POST":
         return _ask(cookies, browser, asked)
-    if asked.hint and asked.hint.sid:
-        # The browser may have lost its cookie, or be signed in anew: what the client has rests on an older session.
-        sessions.end(context, asked.hint, asked.hint.sid)
-        context = request_context(practice)  # one context ends one thing: its id makes a script repeat its answer
     response = see_other(asked.redirect_uri or url_for("pages.signed_out", practice=practice.id))
     if session is not None:
         sessions.sign_out(context, browser.session)
         cookies.delete_session(response, practice.id)
         response.headers.extend(SIGNED_OUT)
+    if asked.hint and asked.hint.sid:
+        # The browser has lost its cookie, or is signed in anew: what the client has rests on another sign-in. That one
+        # stays, for the ID token proves the client's session and not whose browser this is.
+        sessions.end_client_session(request_context(practice), asked.hint)  # one context ends one thing
     return response
 
 
@@ -88,6 +90,18 @@ def _ask(cookies: BrowserCookies, browser: Browser, asked: LogoutRequest) -> Res
     return response
 
 
+def _without_client() -> Response:
+    """Nothing says who asks, so nothing is redirected: the patient is asked where this browser is signed in (§2)."""
+    if request.method == "POST":
+        return see_other(url_for("logout.logout"))  # as below: only then the cookies come along
+    cookies, service = BrowserCookies(current_service()), current_service()
+    for practice_id in cookies.practices():
+        practice = service.practices.get(practice_id)
+        if practice and service.browser_sessions.get(request_context(practice), cookies.browser(practice_id).session):
+            return see_other(url_for("pages.sign_out", practice=practice_id))
+    return render_message("signed_out", 200, None)
+
+
 def _check(form: Mapping[str, str]) -> LogoutRequest:
     """Raises UnregisteredClient for whatever doesn't fit together: then there is nowhere to send the browser.
 
@@ -97,16 +111,17 @@ def _check(form: Mapping[str, str]) -> LogoutRequest:
     service = current_service()
     token, client_id = form.get("id_token_hint", ""), form.get("client_id", "")
     hint = service.authorization_codes.read_id_token_hint(token) if token else None
-    client_id = client_id or (hint.client if hint else service.authorization_codes.unverified_audience(token))
+    named = hint.client if hint else service.authorization_codes.unverified_audience(token)
+    client_id = client_id or named
     client = service.clients.get(client_id) if CLIENT_ID.fullmatch(client_id) else None
-    if client is None or not client.redirect_uris or (hint and hint.client != client.id):
+    if client is None or not client.redirect_uris or named not in ("", client.id):
         raise UnregisteredClient("client_id")
     practice = service.practices.get(client.practices[0])
     if practice is None or (hint and hint.practice != practice.id):
         raise UnregisteredClient("client_id")
     redirect_uri = form.get("post_logout_redirect_uri", "")
-    if redirect_uri and redirect_uri not in client.post_logout_uris:
-        raise UnregisteredClient("post_logout_redirect_uri")
+    if redirect_uri not in client.post_logout_uris:
+        redirect_uri = ""  # §3: no redirect; but who wants to sign out shall
     if redirect_uri and form.get("state"):
         redirect_uri = with_query(redirect_uri, {"state": form["state"]})
     parameters = {name: form[name] for name in CARRIED if form.get(name)}

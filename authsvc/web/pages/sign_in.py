@@ -63,7 +63,7 @@ def _known_patient(page: PageRequest, authorization: AuthorizationRequest) -> Si
         session = service.browser_sessions.get(page.context, page.browser.session)
         if session and _reachable(page, session.hint):
             found.append(SignInStart("patient", session.patient, session.hint, session.locale))
-    if authorization.expected_patient:
+    if authorization.hint_verified:
         reached = service.browser_sessions.contact(page.context, authorization.expected_patient)
         if reached:
             found.append(SignInStart("patient", authorization.expected_patient, *reached))
