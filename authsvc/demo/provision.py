@@ -70,7 +70,7 @@ def patients(settings: Settings, records: Records) -> None:
     """Tell authsvc who may sign in, by its API. Raises api.Refused, api.Unavailable."""
     authsvc = Authsvc(settings.authsvc_url, settings.practice, settings.client_id, settings.client_secret)
     for person in records.people.values():
-        authsvc.put_patient(person.id, person.email, person.name, person.portal_access)
+        authsvc.put_patient(person.id, person.email, person.name, person.portal_access, person.language)
 
 
 def _client(service: Service, practice: str, client_id: str, permissions: Sequence[str]) -> str:

@@ -1,26 +1,18 @@
-"""The demo in a real browser, with JavaScript switched off: what a patient sees, presses and reads.
-
-Screenshots of every page, wide, narrow and dark, go to the folder that SCREENSHOTS names, for people to look at.
-"""
+"""The demo in a real browser, with JavaScript switched off: what a patient sees, presses and reads."""
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from tests.browser.demo_window import DemoWindow
 from tests.harness.axe import Axe
 from tests.harness.demo import CARD, CODE, LINK, Demo
 
 pytestmark = pytest.mark.browser
-
-SMALLEST_TARGET_PX = 24  # WCAG 2.5.8
-SIZES = {"wide": (1100, "light"), "narrow": (320, "light"), "dark": (800, "dark")}  # 320 px: WCAG 1.4.10
 
 
 @pytest.fixture(scope="module")
@@ -30,90 +22,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         yield running
 
 
-class DemoWindow:
-    """One patient with one browser window, who looks at every page she comes to."""
-
-    def __init__(self, chromium: Any, demo: Demo, size: str, *, javascript: bool = False) -> None:
-        width, scheme = SIZES[size]
-        self._size, self._url, self._shots = size, demo.url.rstrip("/"), 0
-        self._ours = (demo.url, f"{demo.service_url}/")
-        self._context = chromium.new_context(
-            viewport={"width": width, "height": 800},
-            color_scheme=scheme,
-            java_script_enabled=javascript,
-            base_url=self._url,
-        )
-        self.page = self._context.new_page()
-        self.outside: list[str] = []
-        self.page.on("request", lambda request: self._note(request.url))
-        self.page.set_default_timeout(15_000)
-        self._seen = set(self._inbox())
-
-    def _note(self, url: str) -> None:
-        if not url.startswith(self._ours):
-            self.outside.append(url)
-
-    def open(self, path: str) -> None:
-        self.page.goto(path)
-        self.look()
-
-    def press(self, words: str) -> None:
-        self.page.get_by_role("button", name=words).first.click()
-        self.look()
-
-    def follow(self, words: str) -> None:
-        self.page.get_by_role("link", name=words).first.click()
-        self.look()
-
-    def fill(self, label: str, text: str) -> None:
-        self.page.get_by_label(label, exact=True).fill(text)
-
-    def reads(self, words: str) -> bool:
-        return words in " ".join(self.page.locator("body").inner_text().split())
-
-    def look(self) -> None:
-        """Nothing sticks out of the window, every target can be hit, one h1, a title; and a picture for people."""
-        self.page.wait_for_load_state()
-        if self.page.url.endswith("/inbox"):
-            return  # it reloads under the eye; `/inbox?still` is the same page
-        assert self.page.evaluate("document.documentElement.scrollWidth") <= SIZES[self._size][0], self.page.url
-        assert self.page.locator("h1").count() == 1, self.page.url
-        assert self.page.title().endswith("Maple Clinic")
-        targets = self.page.locator(":is(button, .button, input, select):visible").evaluate_all(
-            "found => found.map(one => [one.outerHTML, one.offsetWidth, one.offsetHeight])"
-        )
-        for html, width, height in targets:
-            assert min(width, height) >= SMALLEST_TARGET_PX, html
-        folder = os.environ.get("SCREENSHOTS")
-        if folder:
-            self._shots += 1
-            path = urlsplit(self.page.url).path
-            name = re.sub(r"/ala?_[\w-]+|(?<=/code)/.*|(?<=/who)/.*|\W+", "-", path).strip("-") or "walk"
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            self.page.screenshot(path=f"{folder}/{self._size}-{self._shots:02d}-{name}.png", full_page=True)
-
-    def arrived(self, pattern: str) -> str:
-        """What comes to the inbox for this pattern."""
-        for _ in range(100):
-            fresh = [found for found in re.findall(pattern, self._inbox_html()) if found not in self._seen]
-            if fresh:
-                self._seen.add(fresh[0])
-                return str(fresh[0])
-            self.page.wait_for_timeout(100)
-        raise AssertionError(f"no {pattern} came")
-
-    def _inbox(self) -> list[str]:
-        html = self._inbox_html()
-        return re.findall(LINK, html) + re.findall(CODE, html)
-
-    def _inbox_html(self) -> str:
-        return str(self._context.request.get(f"{self._url}/inbox?still").text())
-
-    def close(self) -> None:
-        self._context.close()
-
-
-@pytest.fixture(params=SIZES)
+@pytest.fixture(params=["wide", "narrow", "dark"])
 def anna(request: pytest.FixtureRequest, chromium: Any, demo: Demo) -> Iterator[DemoWindow]:
     person = DemoWindow(chromium, demo, request.param)
     yield person

@@ -75,7 +75,7 @@ class Maple:
         for thread in self._threads:
             thread.start()
         for person in self.records.people.values():
-            self.clinic.authsvc.put_patient(person.id, person.email, person.name, person.portal_access)
+            self.clinic.authsvc.put_patient(person.id, person.email, person.name, person.portal_access, "en")
 
     def browser(self) -> Browser:
         browser = Browser(by_host(self._applications, next(self._addresses)))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from authsvc.demo.sample.api import Refused, Unavailable
-from authsvc.demo.sample.billing import mail_due_invoices
+from authsvc.demo.sample.billing import DESK_USER, mail_due_invoices
 from tests.demo.maple import AGREEMENT, CARD, INVOICE, Maple, asked, link_of, mailed, opened
 
 
@@ -118,6 +119,45 @@ def test_a_changed_text_has_another_digest(maple: Maple) -> None:
     before = agreement.digest
     agreement.text = (*agreement.text, "And we charge you for it.")
     assert agreement.digest != before
+
+
+# --- a patient without an address, and who did it ---------------------------------------------------------------------
+
+
+def test_a_patient_without_an_email_address_is_on_file_and_the_desk_is_told_that_nothing_goes_out(maple: Maple) -> None:
+    desk = maple.browser()
+    assert "No email address: no mail, no sign-in" in desk.open("/billing/otto").text
+    for button in ("Email the invoice", "Email an access link", "Send request for payment info"):
+        desk.open("/billing/otto")
+        desk.press(button)
+        assert "Nothing was sent: we have no email address of this patient." in desk.at.text
+    let_days_pass(maple, 14)
+    mail_due_invoices(maple.clinic)
+    assert "not mailed: no address" in desk.open("/billing/otto").text
+
+    desk.press("Save the address", email="nobody")
+    assert desk.at.element("email")["aria-invalid"] == "true"
+    desk.press("Save the address", email="otto@example.com")
+    assert "Otto Lind gets our emails at otto@example.com now." in desk.at.text
+    before = len(maple.mails())
+    desk.press("Email the invoice")
+    assert maple.arrived(before)["to"] == "otto@example.com"
+
+
+def test_what_the_desk_does_stands_in_the_trail_with_who_did_it(maple: Maple) -> None:
+    desk = maple.browser()
+    desk.open("/billing/mia")
+    desk.press("Send request for payment info")
+    issued = next(entry for entry in newest(maple) if entry["event"] == "link.issued")
+    assert (issued["actor"], issued["by"], issued["patient"]) == ("client:portal", DESK_USER, "mia")
+    let_days_pass(maple, 11)
+    mail_due_invoices(maple.clinic)
+    itself = next(entry for entry in newest(maple) if entry["event"] == "link.issued")
+    assert (itself["actor"], itself.get("by")) == ("client:portal", None)
+
+
+def newest(maple: Maple) -> list[dict[str, Any]]:
+    return maple.service.audit_log.tail("maple")[::-1]
 
 
 # --- portal access ----------------------------------------------------------------------------------------------------

@@ -8,11 +8,13 @@ decided.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 from urllib.parse import quote
 
 import requests
 
+NO_HEADERS: Mapping[str, str] = {}
 TIMEOUT_S = 5  # authsvc answers in milliseconds, or says 503 after two seconds
 
 
@@ -41,9 +43,17 @@ class Authsvc:
         self._url = url.rstrip("/")
         self._practice = f"/v1/practices/{practice}"
         self._credentials = (client_id, client_secret)
+        self._headers: dict[str, str] = {}
 
-    def put_patient(self, patient: str, email: str, label: str, portal_access: bool) -> None:
-        body = {"email": email, "label": label, "portal_access": portal_access}
+    def acting_for(self, user: str) -> Authsvc:
+        """The same for calls that somebody at the desk causes: who that is stands in authsvc's audit trail as `by`."""
+        other = copy(self)
+        other._headers = {"X-Acting-User": user}
+        return other
+
+    def put_patient(self, patient: str, email: str, label: str, portal_access: bool, locale: str) -> None:
+        """`email` may be empty: then the patient is on file, and gets no mail and no code."""
+        body = {"label": label, "portal_access": portal_access, "locale": locale} | ({"email": email} if email else {})
         self._call("PUT", f"{self._practice}/patients/{quote(patient)}", json=body)
 
     def deliveries(self, patient: str) -> list[dict[str, Any]]:
@@ -57,7 +67,7 @@ class Authsvc:
         if resource:
             body["resource"] = resource
         headers = {"Idempotency-Key": idempotency_key}
-        return str(self._call("POST", f"{self._practice}/links", json=body, headers=headers)["id"])
+        return str(self._call("POST", f"{self._practice}/links", headers, json=body)["id"])
 
     def links(self, patient: str) -> list[dict[str, Any]]:
         """The patient's links, newest first: when each was sent, how often it was used, what became of it."""
@@ -71,11 +81,10 @@ class Authsvc:
         """Ends the session behind the token (RFC 7009)."""
         self._call("POST", "/oauth2/revoke", data={"token": refresh_token})
 
-    def _call(self, method: str, path: str, **parts: Any) -> dict[str, Any]:
-        try:
-            answer = requests.request(  # no redirect is followed: it would carry our credentials elsewhere
-                method, self._url + path, auth=self._credentials, timeout=TIMEOUT_S, allow_redirects=False, **parts
-            )
+    def _call(self, method: str, path: str, headers: Mapping[str, str] = NO_HEADERS, **parts: Any) -> dict[str, Any]:
+        parts |= {"headers": {**self._headers, **headers}, "auth": self._credentials}
+        try:  # no redirect is followed: it would carry our credentials elsewhere
+            answer = requests.request(method, self._url + path, timeout=TIMEOUT_S, allow_redirects=False, **parts)
         except requests.RequestException as error:
             raise Unavailable(type(error).__name__) from None
         wait = answer.headers.get("Retry-After", "")

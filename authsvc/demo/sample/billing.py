@@ -5,14 +5,20 @@ In a real practice this area has the staff's own login; the demo leaves the door
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from flask import Blueprint, abort, flash, redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from authsvc.demo.sample.api import Refused, Unavailable
+from authsvc.demo.sample.api import Authsvc, Refused, Unavailable
 from authsvc.demo.sample.clinic import Clinic, clinic
+from authsvc.demo.sample.forms import EmailForm
 from authsvc.demo.sample.records import Person
 
 billing = Blueprint("billing", __name__, url_prefix="/billing")
+
+DESK_USER = "dana"  # whoever is signed in at the desk, as authsvc's audit trail names her
 
 # What may be sent, and what the desk reads afterwards.
 LINKS = {
@@ -23,6 +29,7 @@ LINKS = {
 }
 
 NOT_SENT = {
+    "no-address": "Nothing was sent: we have no email address of this patient.",
     "no-portal-access": "Nothing was sent: this patient has no access to the portal.",
     "rate-limited": "Nothing was sent: there were many emails just now. Please try again in a quarter of an hour.",
 }
@@ -35,10 +42,14 @@ def desk() -> str:
 
 @billing.get("/<patient>")
 def profile(patient: str) -> str:
-    person, authsvc = _person(patient), clinic().authsvc
-    requests = [link for link in authsvc.links(patient) if link["workflow"] == "update-payment-info"]
+    person = _person(patient)
+    requests = [link for link in _authsvc().links(patient) if link["workflow"] == "update-payment-info"]
     return render_template(
-        "profile.html", records=clinic().records, person=person, request_link=next(iter(requests), None)
+        "profile.html",
+        records=clinic().records,
+        person=person,
+        request_link=next(iter(requests), None),
+        form=EmailForm.for_page(email=person.email),
     )
 
 
@@ -51,16 +62,32 @@ def send() -> Response:
 @billing.post("/<patient>/access")
 def access(patient: str) -> Response:
     person = _person(patient)
-    person.portal_access = "give" in request.form
-    clinic().authsvc.put_patient(person.id, person.email, person.name, person.portal_access)
+    _put(person, portal_access="give" in request.form)
     what = "can sign in to the portal now" if person.portal_access else "can't sign in to the portal any more"
     flash(f"{person.name} {what}.")
     return redirect(f"/billing/{patient}", 303)
 
 
+@billing.post("/<patient>/email")
+def email(patient: str) -> Response:
+    """The desk changes the address, on the telephone say. Both mailboxes get a notice from authsvc."""
+    person, form = _person(patient), EmailForm()
+    if not form.validate():
+        return form.retry(f"/billing/{patient}")
+    _put(person, email=form.email.data)
+    flash(f"{person.name} gets our emails at {person.email} now.")
+    return redirect(f"/billing/{patient}", 303)
+
+
+@billing.post("/<patient>/language")
+def language(patient: str) -> Response:
+    _put(_person(patient), language="es" if "es" in request.form else "en")
+    return redirect(f"/billing/{patient}", 303)
+
+
 @billing.get("/mail/<patient>")
 def mail(patient: str) -> str:
-    return render_template("mail_log.html", person=_person(patient), deliveries=clinic().authsvc.deliveries(patient))
+    return render_template("mail_log.html", person=_person(patient), deliveries=_authsvc().deliveries(patient))
 
 
 def send_link() -> str:
@@ -71,7 +98,7 @@ def send_link() -> str:
     if workflow not in LINKS:
         abort(404)
     try:
-        clinic().authsvc.mail_link(person.id, workflow, resource, form["idempotency_key"])
+        _authsvc().mail_link(person.id, workflow, resource, form["idempotency_key"])
     except Refused as refused:
         if refused.kind not in NOT_SENT:
             raise
@@ -93,6 +120,18 @@ def mail_due_invoices(clinic: Clinic) -> None:
             invoice.not_mailed = refused.kind  # the desk sees it on the patient's profile
         except Unavailable:
             return
+
+
+def _authsvc() -> Authsvc:
+    return clinic().authsvc.acting_for(DESK_USER)
+
+
+def _put(person: Person, **changes: Any) -> None:
+    """Change it at authsvc, then here: if that fails, nothing is changed."""
+    changed = replace(person, **changes)
+    _authsvc().put_patient(changed.id, changed.email, changed.name, changed.portal_access, changed.language)
+    for name, value in changes.items():
+        setattr(person, name, value)
 
 
 def _person(patient: str) -> Person:

@@ -64,6 +64,16 @@ class CardForm(ClinicForm):
         return f"{self.name.data} ending in {self.last4.data}"
 
 
+class EmailForm(ClinicForm):
+    email = text_field(
+        "Email address",
+        r"[^@\s]{1,64}@[^@\s]{1,180}",
+        "Please write an email address, like anna@example.com.",
+        autocomplete="email",
+        inputmode="email",
+    )
+
+
 class ContactForm(ClinicForm):
     phone = text_field(
         "Telephone", r"[0-9 +()./-]{3,25}", "Please write a number, like 555 0101.", autocomplete="tel", inputmode="tel"

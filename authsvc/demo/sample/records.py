@@ -28,7 +28,9 @@ class Card:
 
 @dataclass
 class Person:
-    """A patient as the clinic knows her. The first card is the default; `portal_access` is what authsvc was told."""
+    """A patient as the clinic knows her; `email` may be empty. The first card is the default.
+
+    `email`, `portal_access` and `language` are what authsvc was told."""
 
     id: str
     name: str
@@ -39,6 +41,7 @@ class Person:
     dependents: list[str] = field(default_factory=list)
     cards: list[Card] = field(default_factory=list)
     portal_access: bool = True
+    language: str = "en"  # of authsvc's mails and pages for this patient
 
 
 @dataclass
@@ -160,16 +163,17 @@ class Records:
 
 
 def maple_clinic(now: Callable[[], datetime] = utc_now) -> Records:
-    """Four patients, two of them on one mailbox and one without portal access, with something to do for each."""
+    """Patients with something to do for each: two on one mailbox, one without portal access, one without email."""
     records = Records(now)
     for person in (
         Person("anna", "Anna Berg", "anna@example.com", "555 0101", "12 Elm Street"),
         Person("ben", "Ben Ortiz", "family@example.com", "555 0102", "3 Lake Road", "Family", ["Leo Ortiz"]),
         Person("mia", "Mia Ortiz", "family@example.com", "555 0103", "3 Lake Road"),
+        Person("otto", "Otto Lind", "", "555 0105", "1 Hill Street"),
         Person("ida", "Ida Novak", "ida@example.com", "555 0104", "8 Mill Lane", portal_access=False),
     ):
         records.people[person.id] = person
-        last4 = {"anna": "4242", "ben": "1881", "mia": "0077", "ida": "3020"}[person.id]
+        last4 = {"anna": "4242", "ben": "1881", "mia": "0077", "ida": "3020", "otto": "7171"}[person.id]
         records.add_card(person, "Visa", last4, "09/29")
     for number, (patient, what, cents, days_ago) in enumerate(
         (
@@ -179,6 +183,7 @@ def maple_clinic(now: Callable[[], datetime] = utc_now) -> Records:
             ("ben", "Knee X-ray", 18_900, 11),
             ("mia", "Eye test", 6_000, 3),
             ("ida", "Hearing test", 7_500, 2),
+            ("otto", "Eye drops", 1_900, 1),
         ),
         start=1001,
     ):

@@ -1,0 +1,42 @@
+"""The practice's workflows, each by its own words, walked in a browser in both languages within five minutes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.demo_window import DemoWindow
+from tests.browser.walk import walk
+from tests.harness.demo import Demo
+
+pytestmark = pytest.mark.browser
+
+ACTS = 24
+WITHIN_S = 150.0
+"""For one language: half of the five minutes."""
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_twenty_four_acts_are_walked_word_for_word(chromium: Any, tmp_path: Path, language: str) -> None:
+    began = time.monotonic()
+    with Demo(tmp_path) as demo:
+        desk, anna = (DemoWindow(chromium, demo, size, locale=language) for size in ("wide", "phone"))
+        if language != "en":
+            for patient in ("anna", "ben", "ida"):
+                desk.open(f"/billing/{patient}")
+                desk.press("Write in Spanish")
+        spoken: set[str] = set()
+        acts = []
+        for act, window in walk(desk, anna, demo):
+            acts.append(act)
+            if window.page.url.startswith(demo.service_url):
+                spoken.add(window.page.locator("html").get_attribute("lang"))
+        assert spoken == {language}
+        assert len({act.words for act in acts}) == len(acts) >= ACTS
+        assert anna.outside == desk.outside == []
+        for window in (desk, anna):
+            window.close()
+    assert time.monotonic() - began < WITHIN_S
