@@ -35,6 +35,7 @@ def walk(desk: DemoWindow, anna: DemoWindow, demo: Demo) -> Acts:
     yield from _portal(anna)
     yield from _signing_in(desk, anna, demo)
     yield from _access(desk, anna)
+    yield from _without_address(desk)
 
 
 def _invoices(desk: DemoWindow, anna: DemoWindow) -> Acts:
@@ -189,6 +190,13 @@ def _access(desk: DemoWindow, anna: DemoWindow) -> Acts:
     desk.press("Take the access away")
     assert desk.reads("can't sign in to the portal any more")
     yield Act("access-withdrawn", "portal access withdrawn"), desk
+
+
+def _without_address(desk: DemoWindow) -> Acts:
+    desk.open("/billing/otto")
+    desk.press("Email the invoice")
+    assert desk.reads("Nothing was sent: we have no email address of this patient.")
+    yield Act("no-address", "patient without an email address"), desk
 
 
 def _type_address_and_code(anna: DemoWindow, email: str) -> None:
