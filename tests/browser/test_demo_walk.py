@@ -15,8 +15,8 @@ from tests.harness.demo import Demo
 pytestmark = pytest.mark.browser
 
 ACTS = 24
-WITHIN_S = 150.0
-"""For one language: half of the five minutes."""
+WITHIN_S = 300.0
+"""For each language. On two quiet cores both together take less than half of it."""
 
 
 @pytest.mark.parametrize("language", ["en", "es"])
