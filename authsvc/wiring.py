@@ -144,7 +144,7 @@ class Service:
         self.authorization_codes = AuthorizationCodes(
             deps, AuthorizationCodeStore(runner, settings), self.signing_keys, self.links, self.practices, issuer
         )
-        self.userinfo = Userinfo(deps, patient_store, introspection, self.practices)
+        self.userinfo = Userinfo(deps, patient_store, introspection, self.practices, self.clients)
         self.forward_auth = ForwardAuth(introspection, self.practices, settings.default_audience)
         self.revocations = Revocations(deps, session_store, self.signing_keys, self.practices)
         self.audit_log = AuditLog(store, runner, self.data_keys, self.practices, site)

@@ -26,7 +26,7 @@ keepalive = 75  # seconds; longer than the 60 s that proxies keep idle upstream 
 graceful_timeout = 10  # seconds; requests under way may take this long after SIGTERM
 timeout = 30  # seconds; a worker that doesn't report for this long is replaced
 
-limit_request_line = 4_094  # bytes
+limit_request_line = 8_190  # bytes
 limit_request_fields = 64
 limit_request_field_size = 16_380  # bytes; an overlong token shall meet a 401: gateways take a 431 for a fault of ours
 

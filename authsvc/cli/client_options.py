@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from authsvc.errors import InvalidInput
-from authsvc.model import AUTHENTICATION_METHODS
+from authsvc.model import AUTHENTICATION_METHODS, CLAIM_SCOPES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,6 +49,12 @@ _OPTIONS = (
         help="Whether a sign-in needs a code_challenge; `optional` is for libraries without.  [required]",
     ),
     click.option(
+        "--claims",
+        type=click.Choice(["", *CLAIM_SCOPES]),
+        multiple=True,
+        help="It may be told this of patients, if the practice allows it; repeat for more.  [neither]",
+    ),
+    click.option(
         "--assertion-audience",
         type=click.Choice(["issuer", "token-endpoint"]),
         help="What its signed calls name; with `token-endpoint` they may live an hour.  [issuer]",
@@ -66,7 +72,7 @@ def registration(command: F) -> F:
 def named(options: dict[str, Any]) -> dict[str, Any]:
     """The options that were used, under the names of the use cases; an empty address stands for none."""
     used = {name: value for name, value in options.items() if value not in (None, ())}
-    for name in ("redirect_uris", "post_logout_uris"):
+    for name in ("redirect_uris", "post_logout_uris", "claims"):
         if name in used:
             used[name] = tuple(dict.fromkeys(filter(None, used[name])))
     if "jwks" in used:

@@ -170,6 +170,7 @@ def _document(client: Client) -> dict[str, object]:
         "initiate_login_uri": client.initiate_login_uri,
         "backchannel_logout_uri": client.backchannel_logout_uri,
         "pkce": client.pkce,
+        "claims": list(client.claims),
         "assertion_audience": client.assertion_audience,
         "keys": [key["kid"] for key in client.jwks],
         "created_at": instant(client.created_ms),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +21,7 @@ from authsvc.cli.base import (
     yes_option,
 )
 from authsvc.cli.errors import instant
+from authsvc.model import CLAIM_SCOPES
 
 if TYPE_CHECKING:
     from authsvc.flows.logos import Logo
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 FIELDS = (
     *("name", "phone", "support_email", "sender_name", "portal_url", "link_url", "locale", "time_zone"),
-    *("colour", "logo", "logo_width", "logo_height", "webhook_url", "delivery"),
+    *("colour", "logo", "logo_width", "logo_height", "webhook_url", "delivery", "claims"),
 )
 
 
@@ -81,8 +82,16 @@ def add(practice_id: str, reason: str, **fields: str) -> None:
 )
 @click.option("--logo", type=parameters.Picture(), metavar="FILE", help="PNG, JPEG or WebP; 512 KiB, 4096 pixels.")
 @click.option("--no-logo", is_flag=True, help="Show the name in its place.")
+@click.option(
+    "--claims",
+    type=click.Choice(["", *CLAIM_SCOPES]),
+    multiple=True,
+    help="Clients added with the same may be told this of patients; repeat for more, '' for neither.",
+)
 @reason_option
-def set_(practice_id: str, reason: str, logo: Logo | None, no_logo: bool, **fields: str | None) -> None:
+def set_(
+    practice_id: str, reason: str, logo: Logo | None, no_logo: bool, claims: tuple[str, ...], **fields: str | None
+) -> None:
     """Change the practice ID; what isn't named stays. A logo is written anew, without anything but its pixels, to fit
     640 × 160 of them; a colour is darkened or lightened where text in it couldn't be read."""
     if no_logo:
@@ -92,10 +101,12 @@ def set_(practice_id: str, reason: str, logo: Logo | None, no_logo: bool, **fiel
             raise click.UsageError("--logo and --no-logo exclude each other.")
         logo = NO_LOGO
     changes = {name: value for name, value in fields.items() if value is not None}
-    if not changes and logo is None:
+    if not changes and logo is None and not claims:
         raise click.UsageError("name what to change; --help shows all there is.")
     service = open_service()
-    checked = _checked(service, changes)
+    checked: dict[str, Any] = {**_checked(service, changes)}
+    if claims:
+        checked["claims"] = tuple(dict.fromkeys(filter(None, claims)))
     _show(service.practices.set(practice_id, actor=actor(), reason=reason, logo=logo, **checked))
 
 
@@ -173,12 +184,12 @@ def document(practice: Practice) -> dict[str, object]:
     """A practice as the JSON answers show it."""
     shown: dict[str, object] = {"id": practice.id}
     shown.update((name, getattr(practice, name)) for name in FIELDS)
-    return {**shown, "created_at": instant(practice.created_ms)}
+    return {**shown, "claims": list(practice.claims), "created_at": instant(practice.created_ms)}
 
 
 def _show(practice: Practice) -> None:
     shown = document(practice)
-    print_result(shown, lambda: pairs(shown))
+    print_result(shown, lambda: pairs({**shown, "claims": " ".join(practice.claims)}))
 
 
 def _checked(service: Service, fields: dict[str, str]) -> dict[str, str]:

@@ -31,6 +31,7 @@ class ClientChanges(TypedDict, total=False):
     auth: str
     pkce: str
     assertion_audience: str
+    claims: tuple[str, ...]
 
 
 class ClientMetadata(ClientChanges, total=False):
@@ -57,7 +58,7 @@ def faults(client: Client, *, production: bool) -> list[Fault]:
             found.append(Fault("/practice", "a client with --redirect-uri serves exactly one practice, and not '*'"))
     else:
         alone = [option for option, addresses in beside.items() if addresses] + ["public"] * client.public
-        alone += ["pkce"] * (client.pkce == "optional")
+        alone += ["pkce"] * (client.pkce == "optional") + ["claims"] * bool(client.claims)
         found += [Fault(f"/{option}", "only together with --redirect-uri") for option in alone]
     if client.public and client.jwks:
         found.append(Fault("/jwks", "excludes --public: who has a private key can keep a secret"))

@@ -27,6 +27,6 @@ def read(document: Mapping[str, Any]) -> Client:
             "practices": tuple(document["practices"]),
             "permissions": frozenset(document["permissions"]),
             "secrets": tuple(ClientSecret(**secret) for secret in document["secrets"]),
-            **{name: tuple(document.get(name, ())) for name in ("redirect_uris", "post_logout_uris", "jwks")},
+            **{name: tuple(document.get(name, ())) for name in ("redirect_uris", "post_logout_uris", "jwks", "claims")},
         }
     )

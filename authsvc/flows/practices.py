@@ -52,7 +52,7 @@ class Practices:
             raise UnknownName("practice", practice_id)
         return practice
 
-    def add(self, practice_id: str, *, actor: str, reason: str = "", **fields: str) -> Practice:
+    def add(self, practice_id: str, *, actor: str, reason: str = "", **fields: Any) -> Practice:
         """A new practice. Raises AlreadyExists."""
         practice = Practice(id=practice_id, created_ms=self._clock.now_ms(), **_without_none(fields))
         if self._read(practice_id) is None:
@@ -63,7 +63,7 @@ class Practices:
         return practice
 
     def set(
-        self, practice_id: str, *, actor: str, reason: str = "", logo: Logo | None = None, **fields: str
+        self, practice_id: str, *, actor: str, reason: str = "", logo: Logo | None = None, **fields: Any
     ) -> Practice:
         """Change the named fields, and the logo if one is given (`NO_LOGO` takes it away). Raises UnknownName,
         InvalidInput for delivery by a webhook that isn't complete."""
@@ -117,7 +117,8 @@ class Practices:
             return None
         known = {name: value for name, value in document.items() if name in MEMBERS}
         secrets = tuple(WebhookSecret(**secret) for secret in known.pop("webhook_secrets", ()))
-        return Practice(**known, webhook_secrets=secrets)
+        claims = tuple(known.pop("claims", ()))
+        return Practice(**known, webhook_secrets=secrets, claims=claims)
 
 
 def _without_none(fields: dict[str, Any]) -> dict[str, Any]:

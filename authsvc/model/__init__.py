@@ -39,6 +39,9 @@ from authsvc.model.practices import (
     AUTHENTICATION_METHODS as AUTHENTICATION_METHODS,
 )
 from authsvc.model.practices import (
+    CLAIM_SCOPES as CLAIM_SCOPES,
+)
+from authsvc.model.practices import (
     EVERY_PRACTICE as EVERY_PRACTICE,
 )
 from authsvc.model.practices import (
@@ -58,6 +61,9 @@ from authsvc.model.practices import (
 )
 from authsvc.model.practices import (
     WebhookTarget as WebhookTarget,
+)
+from authsvc.model.practices import (
+    claim_scopes as claim_scopes,
 )
 from authsvc.model.sessions import (
     BrowserSession as BrowserSession,

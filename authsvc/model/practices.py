@@ -34,6 +34,10 @@ AUTHENTICATION_METHODS = {
 """How a client may prove itself: what an operator types → the word of RFC 7591 §2."""
 
 
+CLAIM_SCOPES = {"email": "email", "name": "profile"}
+"""Claims that practice and client may both allow → the scope that asks for them (OpenID Connect Core §5.4)."""
+
+
 @dataclass(frozen=True)
 class WebhookSecret:
     """One secret that signs a practice's webhooks, sealed for the practice."""
@@ -59,6 +63,7 @@ class Practice:
     `colour` (`#rrggbb`), `logo` (the digest that names the stored picture, with its size in pixels), `support_email`,
     and `sender_name`, which mails come from; each may be empty. `delivery` is how the hosted pages reach patients:
     `email`, or `webhook`, which posts to `webhook_url` and signs with `webhook_secrets` (newest first).
+    `claims`: what relying parties may be told of patients.
     """
 
     id: str
@@ -78,6 +83,7 @@ class Practice:
     delivery: str = "email"
     webhook_url: str = ""
     webhook_secrets: tuple[WebhookSecret, ...] = ()
+    claims: tuple[str, ...] = ()
 
     @property
     def missing_for_webhook(self) -> str:
@@ -105,6 +111,7 @@ class Client:
     `initiate_login_uri` is where a pressed link sends the browser (OpenID Connect Core §4), `backchannel_logout_uri`
     where it hears of a session's end. `pkce` is `required` or `optional`; `secret_in_form` sends the secret as
     `client_secret_post`; `assertion_audience` is what its assertions may name: `issuer` alone, or `token-endpoint` too.
+    `claims` is what it may be told of patients, where the practice allows it.
     """
 
     id: str
@@ -122,6 +129,7 @@ class Client:
     pkce: str = "required"
     secret_in_form: bool = False
     assertion_audience: str = "issuer"
+    claims: tuple[str, ...] = ()
 
     def serves(self, practice_id: str) -> bool:
         return EVERY_PRACTICE in self.practices or practice_id in self.practices
@@ -138,3 +146,9 @@ class Client:
     @property
     def has_secret(self) -> bool:
         return self.authentication in ("client_secret_basic", "client_secret_post")
+
+
+def claim_scopes(practice: Practice, client: Client) -> dict[str, str]:
+    """The scopes with which this client may ask for claims about patients of the practice → the claim."""
+    allowed = {*practice.claims} & {*client.claims}
+    return {scope: claim for claim, scope in CLAIM_SCOPES.items() if claim in allowed}

@@ -33,7 +33,7 @@ SETTINGS: dict[str, Any] = {
     "keepalive": KEEPALIVE_S,
     "graceful_timeout": GRACEFUL_S,
     "timeout": 30,  # a worker whose main thread doesn't report for this long is replaced
-    "limit_request_line": 4_094,
+    "limit_request_line": 8_190,  # a sign-in with the longest state and nonce stands in one
     "limit_request_fields": 64,
     "limit_request_field_size": 16_380,  # an overlong token shall meet a 401: gateways take a 431 for a fault of ours
     "forwarded_allow_ips": "",  # schemes and paths are never taken from headers: public_url says where we are

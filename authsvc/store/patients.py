@@ -33,11 +33,13 @@ class Misses:
 
 @dataclass(frozen=True)
 class Contact:
-    """A patient's language, and where a code could be sent: `address` is sealed, and empty where none could."""
+    """A patient's language, and where a code could be sent: `address` is sealed, and empty where none could. `label`
+    is sealed too."""
 
     patient: str
     address: str
     locale: str
+    label: str
 
 
 class PatientStore:
@@ -96,7 +98,7 @@ class PatientStore:
     def contact(self, context: RequestContext, patient_id: str) -> Contact:
         """Where the patient can be reached. Changes nothing."""
         reply = self._runner.run("patient_contact", context, id=patient_id)
-        return Contact(reply.get("patient", ""), reply.get("address", ""), reply["locale"])
+        return Contact(reply.get("patient", ""), reply.get("address", ""), reply["locale"], reply.get("label", ""))
 
     def delete(self, context: RequestContext, patient_id: str, buckets: Sequence[Bucket], *, into: str = "") -> None:
         """Forget a patient, or merge it `into` another. Raises PatientNotFound."""

@@ -193,3 +193,15 @@ def test_a_way_of_proving_itself_that_does_not_fit_is_wrong_usage(maple: Authsvc
         ran = maple(*PORTAL, *more)
         assert ran.code == 2
         assert option in ran.err
+
+
+def test_what_a_client_may_be_told_of_patients_is_for_practice_and_client_to_say(maple: Authsvc) -> None:
+    assert maple(*PORTAL, "--claims", "email", "--claims", "name").code == 0
+    assert listed(maple)["claims"] == ["email", "name"]
+    assert maple("practices", "set", "maple", "--claims", "email", "--json").document["claims"] == ["email"]
+    assert "email" in maple("practices", "set", "maple", "--phone", "1").out
+    assert maple("practices", "set", "maple", "--claims", "", "--json").document["claims"] == []
+    assert maple("clients", "set", "web", "--claims", "", "--json").document["claims"] == []
+    assert maple("practices", "set", "maple", "--claims", "phone").code == 2
+    ran = maple("clients", "add", "api", "--practice", "maple", "--allow", "codes:issue", "--claims", "email")
+    assert "--claims: only together with --redirect-uri" in ran.err

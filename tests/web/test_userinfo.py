@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.web.conftest import Web
-from tests.web.relying import party, press, sign_in
+from tests.web.conftest import Web, basic
+from tests.web.relying import claims, party, press, sign_in
 
 PATH = "/oauth2/userinfo"
 
@@ -84,3 +84,77 @@ def test_a_practice_that_is_gone_has_no_patients(web: Web) -> None:
     token = app.tokens()["access_token"]
     web.service.practices.remove("maple", actor="cli:test")
     assert web.bare("GET", PATH, headers=bearer(token)).status_code == 401
+
+
+# --- name and email address, by opt-in of both ------------------------------------------------------------------------
+
+NAMED = {"email": "ann@example.org", "email_verified": True, "name": "Ann"}
+ASKED = "openid profile email invoices:view"
+
+
+def opt_in(web: Web, *claims: str) -> None:
+    web.service.practices.set("maple", actor="cli:test", claims=claims)
+    web.house.patients.put(web.house.act(), "p1", email="ann@example.org", label="Ann", locale="", portal_access=True)
+    sign_in(web)
+
+
+def told(web: Web, token: str) -> dict[str, object]:
+    answer = web.bare("GET", PATH, headers=bearer(token))
+    return {name: value for name, value in answer.json.items() if name in NAMED}
+
+
+def test_practice_and_client_that_both_opted_in_get_name_and_email_for_the_scopes(web: Web) -> None:
+    app = party(web, claims=("email", "name"))
+    opt_in(web, "email", "name")
+    tokens = app.tokens(scope=ASKED)
+    assert set(tokens["scope"].split()) == set(ASKED.split())
+    assert told(web, tokens["access_token"]) == NAMED
+    assert told(web, app.tokens(scope="openid email")["access_token"]).keys() == {"email", "email_verified"}
+    assert told(web, app.tokens(scope="openid")["access_token"]) == {}
+
+
+def test_a_refresh_keeps_the_scopes_it_names_again(web: Web) -> None:
+    app = party(web, claims=("email",))
+    opt_in(web, "email")
+    first = app.tokens(scope="openid email")
+    form = {"grant_type": "refresh_token", "refresh_token": first["refresh_token"], "scope": "openid email profile"}
+    answer = web.bare("POST", "/oauth2/token", data=form, headers=basic(app.name, app.secret))
+    assert set(answer.json["scope"].split()) == {"openid", "email"}
+    assert told(web, answer.json["access_token"])["email"] == "ann@example.org"
+
+
+@pytest.mark.parametrize(
+    "of_practice,of_client,names",
+    [((), ("email", "name"), set()), (("email", "name"), (), set()), (("email",), ("email", "name"), {"email"})],
+)
+def test_attack_one_opt_in_alone_tells_nothing(
+    web: Web, of_practice: tuple[str, ...], of_client: tuple[str, ...], names: set[str]
+) -> None:
+    app = party(web, claims=of_client)
+    opt_in(web, *of_practice)
+    tokens = app.tokens(scope=ASKED)
+    assert set(tokens["scope"].split()) == {"openid", "invoices:view"} | names
+    assert told(web, tokens["access_token"]).keys() - {"email_verified"} == names
+
+
+def test_an_opt_in_that_is_taken_back_counts_for_tokens_that_are_out(web: Web) -> None:
+    app = party(web, claims=("email", "name"))
+    opt_in(web, "email", "name")
+    token = app.tokens(scope=ASKED)["access_token"]
+    web.service.clients.set("app", actor="cli:test", claims=("name",))
+    assert told(web, token) == {"name": "Ann"}
+    web.service.practices.set("maple", actor="cli:test", claims=())
+    assert told(web, token) == {}
+
+
+def test_attack_an_instant_link_never_tells_whose_mailbox_it_came_from(web: Web) -> None:
+    app = party(web, claims=("email", "name"))
+    opt_in(web, "email", "name")
+    tokens = app.tokens(login_hint=press(web, patient="p1"), scope="openid email profile invoice:view")
+    assert told(web, tokens["access_token"]) == {}
+
+
+def test_the_id_token_holds_neither_since_it_comes_back_in_addresses(web: Web) -> None:
+    app = party(web, claims=("email", "name"))
+    opt_in(web, "email", "name")
+    assert not NAMED.keys() & claims(app.tokens(scope=ASKED)["id_token"]).keys()

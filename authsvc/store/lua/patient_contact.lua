@@ -2,9 +2,9 @@
 --
 -- uses: patients
 -- args: id
--- Replies {locale (empty: none, or not on file), and patient and address (sealed) where a code could be sent}
+-- Replies {locale (empty: none, or not on file), and patient, address and label (sealed) where a code could be sent}
 
 local patient = read_patient(resolve(id))
 local reachable = patient and patient.access == '1'
 return reply({locale = patient and patient.locale or '', patient = reachable and patient.id,
-  address = reachable and patient.address})
+  address = reachable and patient.address, label = reachable and patient.label})

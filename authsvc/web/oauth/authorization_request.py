@@ -8,7 +8,7 @@ known to belong together nothing is redirected anywhere; from then on the client
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -18,7 +18,7 @@ from authsvc.errors import AuthorizationError, KeysetUnusable, TooLarge, Unavail
 from authsvc.flows.client_metadata import may_redirect
 from authsvc.flows.forward_auth import ACR_ORDER
 from authsvc.flows.token_issuer import OPENID
-from authsvc.model import AuthorizationRequest, Client, IdTokenHint
+from authsvc.model import AuthorizationRequest, Client, IdTokenHint, claim_scopes
 from authsvc.text import LOGIN_HINT
 from authsvc.web import parsing
 from authsvc.web.client_authentication import CLIENT_ID
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 PROMPTS = frozenset({"none", "login", "consent", "select_account"})
 
 OF_OPENID = frozenset({"profile", "email", "address", "phone", "offline_access"})
-"""Scopes that standard clients send and that mean nothing here: ignored, as OpenID Connect Core §3.1.2.1 asks. Any
-other unknown scope is an error, since it is most likely a slip."""
+"""Scopes that standard clients send again when they refresh, whatever they were granted (mod_auth_openidc does)."""
 
 UNSUPPORTED = {
     "request": "request_not_supported",
@@ -41,8 +40,8 @@ UNSUPPORTED = {
 }
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # 256 bits in base64url: no other length can be a SHA-256
-_STATE = re.compile(r"[ -~]{0,512}")
-_NONCE = re.compile(r"[ -~]{0,256}")
+_STATE = re.compile(r"[ -~]{0,2048}")
+_NONCE = re.compile(r"[ -~]{0,2048}")
 _MAX_AGE = re.compile(r"[0-9]{1,9}")
 _HINT = re.compile(LOGIN_HINT + "[A-Za-z0-9_-]{43}")
 LOCALES = re.compile(r"[A-Za-z0-9-]{1,35}( [A-Za-z0-9-]{1,35}){0,9}")
@@ -77,11 +76,11 @@ def parse(service: Service, sent_pairs: Iterable[tuple[str, str]]) -> Authorizat
         return AuthorizationError(redirect_uri, echoed, error, description)
 
     if echoed != state:
-        raise refuse("invalid_request", "state is at most 512 printable ASCII characters, once")
+        raise refuse("invalid_request", "state is at most 2048 printable ASCII characters, once")
     try:
         _check_shape(sent)
         _check_pkce(sent, client)
-        scopes = _scopes(service, sent)
+        scopes = _scopes(service, sent, claim_scopes(practice, client))
         prompt = _prompt(sent)
         acr = _acr(sent)
         hint = _id_token_hint(service, sent, client, silent="none" in prompt)
@@ -176,7 +175,7 @@ def _check_shape(sent: _Sent) -> None:
     if sent.first("response_mode") not in ("", "query"):
         raise _Wrong("invalid_request", "response_mode is query")
     if not _NONCE.fullmatch(sent.first("nonce")):
-        raise _Wrong("invalid_request", "nonce is at most 256 printable ASCII characters")
+        raise _Wrong("invalid_request", "nonce is at most 2048 printable ASCII characters")
     max_age = sent.first("max_age")
     if max_age and not _MAX_AGE.fullmatch(max_age):
         raise _Wrong("invalid_request", "max_age is a number of seconds")
@@ -192,15 +191,13 @@ def _check_pkce(sent: _Sent, client: Client) -> None:
         raise _Wrong("invalid_request", f"{required}code_challenge, with code_challenge_method S256")
 
 
-def _scopes(service: Service, sent: _Sent) -> tuple[str, ...]:
-    """The known ones of what was asked, `openid` first."""
+def _scopes(service: Service, sent: _Sent, of_claims: Collection[str]) -> tuple[str, ...]:
+    """What is granted of what was asked, `openid` first. Others are ignored (OpenID Connect Core §3.1.2.1), and the
+    token response says what was granted (RFC 6749 §3.3)."""
     asked = sent.first("scope").split()
-    known = {scope for workflow in service.catalogue.all() for scope in workflow.scopes}
-    unknown = [name for name in asked if name not in known | OF_OPENID | {OPENID}]
+    known = {*of_claims, *(scope for workflow in service.catalogue.all() for scope in workflow.scopes)}
     if OPENID not in asked:
         raise _Wrong("invalid_scope", "scope must hold openid")
-    if unknown:
-        raise _Wrong("invalid_scope", f"unknown scope {unknown[0][:64]}")
     return (OPENID, *dict.fromkeys(name for name in asked if name in known))
 
 

@@ -18,6 +18,7 @@ from flask.typing import ResponseReturnValue
 
 from authsvc.errors import KeysetUnusable, NotFound
 from authsvc.i18n import LANGUAGES
+from authsvc.model import CLAIM_SCOPES
 from authsvc.web.context import current_service
 from authsvc.web.endpoint import Operation, Success, endpoint
 from authsvc.web.middleware import Environ, FastPath, Headers, Reply, read_only
@@ -37,8 +38,11 @@ CONFIDENTIAL = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
 METHODS = [*CONFIDENTIAL, "none"]
 ID_TOKEN_ALGS = "id_token_signing_alg_values_supported"
 ASSERTION_ALGS = ["ES256", "RS256", "PS256", "EdDSA"]
-CLAIMS = ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "practice", "locale"]
-"""Of the id_token and userinfo together."""
+CLAIMS = [
+    *("iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "practice", "locale"),
+    *("email", "email_verified", "name"),
+]
+"""Of the id_token and userinfo together; the last ones by opt-in of practice and client."""
 
 OPEN: Headers = [("Access-Control-Allow-Origin", "*"), ("Cross-Origin-Resource-Policy", "cross-origin")]
 
@@ -154,7 +158,7 @@ def metadata(service: Service) -> dict[str, Any]:
         "authorization_response_iss_parameter_supported": True,
         "subject_types_supported": ["public"],
         ID_TOKEN_ALGS: [settings.signing_alg],
-        "scopes_supported": list(dict.fromkeys(("openid", *catalogue.code_scopes))),
+        "scopes_supported": list(dict.fromkeys(("openid", *catalogue.code_scopes, *CLAIM_SCOPES.values()))),
         "claims_supported": CLAIMS,
         "claims_parameter_supported": False,
         "request_parameter_supported": False,

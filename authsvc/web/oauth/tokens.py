@@ -14,7 +14,7 @@ from flask.typing import ResponseReturnValue
 from marshmallow import INCLUDE, Schema, fields
 
 from authsvc.errors import Fault, InvalidInput, UnauthorizedClient, UnsupportedGrantType
-from authsvc.model import Client, TokenGrant
+from authsvc.model import Client, TokenGrant, claim_scopes
 from authsvc.web.context import current_service, request_info
 from authsvc.web.endpoint import Success, endpoint
 from authsvc.web.oauth.authorization_request import OF_OPENID
@@ -85,8 +85,9 @@ def _refresh(client: Client, form: Mapping[str, str]) -> TokenGrant:
     if scope is not None and not _SCOPE.fullmatch(scope):
         raise InvalidInput(Fault("/scope", "scope is a list of words with single spaces in between"))
     if scope is not None:
-        # Some clients (mod_auth_openidc) ask again for all that they asked for at first, these included.
-        scope = " ".join(name for name in scope.split() if name not in OF_OPENID)
+        practice = current_service().practices.get(client.practices[0])
+        ignored = OF_OPENID - claim_scopes(practice, client).keys() if practice else OF_OPENID
+        scope = " ".join(name for name in scope.split() if name not in ignored)
     return current_service().sessions.refresh(client, refresh_token, scope, request_info().request_id)
 
 
