@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from functools import cache
@@ -18,7 +19,20 @@ from authsvc.config.redis_url import RedisUrl
 from authsvc.config.settings import Settings
 
 CONNECTS_WITHIN = 2.0  # share of the time-out that a new connection may take, name look-up and handshakes included
-_CONNECTS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="authsvc-redis-connect")
+
+
+class _Connects:
+    """The threads that connect. A fork leaves them behind, so the child gets its own."""
+
+    def __init__(self) -> None:
+        self.renew()
+        os.register_at_fork(after_in_child=self.renew)
+
+    def renew(self) -> None:
+        self.threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="authsvc-redis-connect")
+
+
+_CONNECTS = _Connects()
 
 
 def connect(settings: Settings) -> Any:
@@ -101,7 +115,7 @@ class _BoundedConnect:
             if getattr(self, "_sock", None) is not None:  # the library calls this before each command
                 return
             begun: Any = super()
-            self._connecting = _CONNECTS.submit(begun.connect)
+            self._connecting = _CONNECTS.threads.submit(begun.connect)
         within_s = CONNECTS_WITHIN * (getattr(self, "socket_connect_timeout", None) or 1.0)
         connecting = self._connecting
         try:

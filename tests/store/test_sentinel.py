@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -130,3 +131,22 @@ def test_a_second_try_waits_for_the_connect_that_goes_on_and_starts_none_of_its_
     connection.connect()
     connection.connect()
     assert begun == [1]
+
+
+FORKED = """
+import dataclasses, os, sys
+from authsvc.config import load as config
+from authsvc.store.redis_client import connect
+from tests.flows.conftest import ENVIRON
+client = connect(dataclasses.replace(config.load(ENVIRON), redis_url=sys.argv[1]))
+assert client.ping()
+child = os.fork()
+if not child:
+    os._exit(0 if client.ping() else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_process_that_was_forked_after_a_connect_connects_too(store_url: str) -> None:
+    ran = subprocess.run([sys.executable, "-c", FORKED, store_url], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
