@@ -101,6 +101,17 @@ def every_page(lang: str, texts: Texts | None = None) -> Iterator[tuple[str, str
     )
     yield "code-early", "enter_code.html", code | {"notice": "early"}
 
+    webhook = {"by_webhook": True}
+    known = webhook | {"known_without_address": True, "other_address_url": "/other"}
+    yield "sign-in-webhook", "sign_in.html", FORM | webhook
+    yield "sign-in-webhook-known", "sign_in.html", FORM | known
+    yield "code-webhook", "enter_code.html", code | webhook
+    yield "code-webhook-invalid", "enter_code.html", code | webhook | {"error": "invalid", "attempts_left": 1}
+    yield "code-webhook-resent", "enter_code.html", code | webhook | {"notice": "resent", "address_masked": True}
+    yield "link-webhook", "open_link.html", FORM | webhook | {"workflow": "portal", "needs_code": True}
+    yield "link-webhook-expired", "dead_link.html", FORM | webhook | {"reason": "expired", "resendable": True}
+    yield "message-webhook-sent", "message.html", webhook | {"kind": "sent"}
+
     patients = [("p1", given.label), ("p2", "Mia Ortiz"), ("p3", "")]
     yield "who", "choose_patient.html", FORM | {"patients": patients}
     yield "who-wrong", "choose_patient.html", FORM | {"patients": patients, "error": "not_chosen"}
