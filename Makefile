@@ -2,7 +2,8 @@
 
 VENV := .venv
 PIP := PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV)/bin/python -m pip --quiet
-JOBS ?= auto
+# One process more than cores: many tests wait for a server, a browser or a gateway.
+JOBS ?= $(shell python3 -c "import os; print(min(4, len(os.sched_getaffinity(0)) + 1))" 2>/dev/null || echo auto)
 QUICK := tests/config tests/crypto tests/delivery tests/flows tests/store tests/verifier tests/web $(wildcard tests/test_*.py)
 SLOW := server or race or fault or journey or browser or gateway
 
@@ -27,7 +28,7 @@ quick: check ## check, then the tests that need no server, browser or gateway: f
 	@$(VENV)/bin/python -m pytest -q -n $(JOBS) --maxprocesses=4 --dist=worksteal -m "not ($(SLOW))" $(QUICK)
 
 test: check ## check, then run all tests with branch coverage (JOBS=1: in one process)
-	$(VENV)/bin/python -m pytest -n $(JOBS) --maxprocesses=4 --dist=loadfile --cov --cov-report=
+	$(VENV)/bin/python -m pytest -n $(JOBS) --maxprocesses=4 --dist=loadfile --no-loadscope-reorder --durations=20 --cov --cov-report=
 	@$(VENV)/bin/python tests/coverage_gate.py
 
 bare: $(VENV)/.test ## make test as on a machine with none of the optional programs (tests/harness/machine.py)
