@@ -121,7 +121,7 @@ class Service:
         code_store = CodeStore(runner, mailing, settings, limits)
         link_store = LinkStore(runner, mailing, limits)
         logo_store = LogoStore(store)
-        patient_store = PatientStore(runner, mailing)
+        patient_store = PatientStore(runner, mailing, limits)
         session_store = SessionStore(runner, store, settings, limits)
 
         site = SiteAudit(runner, entropy)

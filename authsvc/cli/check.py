@@ -80,6 +80,12 @@ def _guesses(settings: Settings, limits: Limits) -> PreflightResult:
     return PreflightResult(
         "guess bound",
         preflight.OK,
-        f"chance of entering one mailbox by guessing: {chance:g} a day"
-        f" ({limits.misses_per_day} misses × {limits.live_codes} live codes / 10^6), bound {settings.guess_bound:g}",
+        "chance of entering one mailbox by guessing: "
+        f"by address or patient: {_chance(limits.misses_per_day, limits.live_codes)}; "
+        f"by a client's links: {_chance(limits.misses_by_links_per_day, limits.live_codes)}; "
+        f"worst case over all permissions: {chance:g} a day, bound {settings.guess_bound:g}",
     )
+
+
+def _chance(misses: int, live_codes: int) -> str:
+    return f"{misses * live_codes / 10**6:g} a day ({misses} misses × {live_codes} live codes / 10^6)"

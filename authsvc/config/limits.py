@@ -16,7 +16,7 @@ from typing import Any
 from authsvc.config.units import hint, rate, read_toml
 from authsvc.config.value_types import chance, count, seconds
 from authsvc.errors import Fault, SettingsInvalid
-from authsvc.model import LimitState
+from authsvc.model import Bucket, LimitState
 
 DEFAULT = Path(__file__).parent / "defaults" / "limits.toml"
 
@@ -48,6 +48,7 @@ class Limits:
     attempts_per_challenge: int
     misses_consecutive: int
     misses_per_day: int
+    misses_by_links_per_day: int
     misses_per_link: int
     resends_per_challenge: int
     link_resends_per_lineage: int
@@ -59,6 +60,19 @@ class Limits:
     @property
     def live_codes(self) -> int:
         return LIVE_CODES
+
+    def buckets(self, *policies: str, of: str = "", shown: bool = True) -> list[Bucket]:
+        """A bucket of each policy. Without an owner the script that counts it knows whose it is."""
+        known = [self.policies[name] for name in policies]
+        return [Bucket(policy.name, of, policy.quota, policy.window_s, shown) for policy in known]
+
+    def of_address(self, address: str = "") -> list[Bucket]:
+        """What sign-ins with a typed address count against, by the keyed hash of it; never shown."""
+        return self.buckets("issue-address", "issue-address-day", of=address, shown=False)
+
+    def of_patient(self) -> list[Bucket]:
+        """What sign-ins by patient or by a client's link count against."""
+        return self.buckets("issue-patient", "issue-patient-day")
 
     @property
     def link_resend_every_s(self) -> int:
@@ -82,6 +96,7 @@ _SECTIONS: Mapping[str, Mapping[str, Callable[[object], Any]]] = {
         "attempts_per_challenge": lambda raw: count(1, 10).parse(raw, True),
         "misses_consecutive": lambda raw: count(1, 100).parse(raw, True),
         "misses_per_day": lambda raw: count(1, 10_000).parse(raw, True),
+        "misses_by_links_per_day": lambda raw: count(1, 1_000).parse(raw, True),
         "misses_per_link": lambda raw: count(1, 100).parse(raw, True),
     },
     "repeats": {
@@ -131,8 +146,11 @@ def _read(path: str, faults: list[Fault]) -> dict[str, Any]:
 
 
 def guess_chance(limits: Limits) -> float:
-    """The chance of entering one mailbox within a day by guessing: every miss allowed, every live code a hit."""
-    return limits.misses_per_day * limits.live_codes / CODES
+    """The chance of entering one mailbox within a day by guessing: every miss allowed, every live code a hit.
+
+    The worst case over all permissions: who may start sign-ins by address or patient, and by links of their own too.
+    """
+    return (limits.misses_per_day + limits.misses_by_links_per_day) * limits.live_codes / CODES
 
 
 def check(limits: Limits, guess_bound: float) -> tuple[Fault, ...]:
@@ -141,7 +159,12 @@ def check(limits: Limits, guess_bound: float) -> tuple[Fault, ...]:
     if found <= guess_bound:
         return ()
     detail = f"would be {found:g} a mailbox and day with these limits, above {guess_bound:g}"
-    return (Fault("AUTHSVC_GUESS_BOUND", f"the chance to guess a way in {detail}: lower misses_per_day"),)
+    return (
+        Fault(
+            "AUTHSVC_GUESS_BOUND",
+            f"the chance to guess a way in {detail}: lower misses_per_day or misses_by_links_per_day",
+        ),
+    )
 
 
 def fields(states: Iterable[LimitState], retry_after_s: int | None = None) -> dict[str, str]:

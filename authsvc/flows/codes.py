@@ -53,9 +53,7 @@ class Codes:
         prepared = self._challenges.new(context, delivery, locale or "")
         buckets = self._deps.rate_limits.of_caller(context, "issue-network")
         if mailbox:
-            buckets.append(self._deps.rate_limits.bucket("issue-address", mailbox, shown=False))
-        else:
-            buckets.append(self._deps.rate_limits.bucket("issue-patient", str(patient)))
+            buckets += self._deps.limits.of_address(mailbox)
         answer = self._started(prepared.challenge, prepared.code if delivery == "caller" else None)
         earlier = self._store.start(
             context,

@@ -25,6 +25,7 @@ class CodeStore:
         self._misses: dict[str, Any] = {
             "misses_consecutive": limits.misses_consecutive,
             "misses_per_day": limits.misses_per_day,
+            "misses_by_links_per_day": limits.misses_by_links_per_day,
         }
         self._choose_ms = settings.choose_life_s * 1000
         self._replay_ms = limits.replay_window_s * 1000
@@ -49,6 +50,7 @@ class CodeStore:
             "typed": bool(mailbox),
             "mailbox": mailbox,
             "patient": patient,
+            "patient_limits": self._limits.of_patient() if patient else (),
             **challenge_args(context, challenge),
             **self._misses,
         }
@@ -65,7 +67,6 @@ class CodeStore:
 
         Raises ChallengeGone, IdempotencyConflict.
         """
-        address, patient = self._limits.policies["issue-address"], self._limits.policies["issue-patient"]
         reply = self._mailed(
             "challenge_resend",
             context,
@@ -78,10 +79,8 @@ class CodeStore:
             resend_after_ms=self._settings.resend_after_s * 1000,
             resends_max=self._limits.resends_per_challenge,
             challenge_life_s=self._settings.challenge_life_s,
-            address_quota=address.quota,
-            address_window_s=address.window_s,
-            patient_quota=patient.quota,
-            patient_window_s=patient.window_s,
+            address_limits=self._limits.of_address(),
+            patient_limits=self._limits.of_patient(),
             **code_args(code),
             **self._misses,
         )

@@ -84,6 +84,7 @@ class LinkStore:
             mail_kind=mail.kind if mail else "",
             mail_body=mail.body if mail else "",
             locale=locale,
+            mail_limits=self._limits.buckets("link-mails"),
             limits=buckets,
             **self._mailing.args(),
             **idempotency_args(kept),
@@ -130,7 +131,6 @@ class LinkStore:
         kept: StoredAnswer,
     ) -> StartedByLink:
         """Start a challenge from an access link. Raises LinkUnknown, LinkGone, IdempotencyConflict."""
-        patient = self._limits.policies["issue-patient"]
         reply = self._runner.run(
             "link_start_challenge",
             context,
@@ -139,8 +139,8 @@ class LinkStore:
             link_digest=name.digest,
             misses_consecutive=self._limits.misses_consecutive,
             misses_per_day=self._limits.misses_per_day,
-            patient_quota=patient.quota,
-            patient_window_s=patient.window_s,
+            misses_by_links_per_day=self._limits.misses_by_links_per_day,
+            patient_limits=self._limits.of_patient(),
             limits=buckets,
             **challenge_args(context, challenge),
             **self._mailing.args(),
@@ -160,7 +160,6 @@ class LinkStore:
         self, context: RequestContext, name: LinkName, new: LinkName, mail: Mail, buckets: Sequence[Bucket]
     ) -> None:
         """Send a new link in the place of one that has expired or is used up; says nothing about it."""
-        address = self._limits.policies["issue-address"]
         self._runner.run(
             "link_resend",
             context,
@@ -170,8 +169,7 @@ class LinkStore:
             channel=context.practice.delivery,
             mail_id=mail.id,
             mail_body=mail.body,
-            address_quota=address.quota,
-            address_window_s=address.window_s,
+            address_limits=self._limits.of_address(),
             every_ms=self._limits.link_resend_every_s * 1000,
             resends_max=self._limits.link_resends_per_lineage,
             limits=buckets,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from authsvc.config.limits import Limits
 from authsvc.model import Bucket, RequestContext
 from authsvc.store.mailing import Mailing
 from authsvc.store.scripts import ScriptRunner
@@ -45,9 +46,10 @@ class Contact:
 class PatientStore:
     """Every method may raise RateLimited and Unavailable."""
 
-    def __init__(self, runner: ScriptRunner, mailing: Mailing) -> None:
+    def __init__(self, runner: ScriptRunner, mailing: Mailing, limits: Limits) -> None:
         self._runner = runner
         self._mailing = mailing
+        self._limits = limits
 
     def put(
         self,
@@ -75,6 +77,8 @@ class PatientStore:
             new_notice_id=new_notice.id,
             new_notice_body=new_notice.body,
             notice_until=notice_until_ms,
+            change_limits=self._limits.buckets("address-change", of=patient.id),
+            notice_limits=self._limits.buckets("address-notices", shown=False),
             delivery_ms=self._mailing.delivery_ms,
             limits=buckets,
         )

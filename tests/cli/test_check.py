@@ -34,7 +34,10 @@ def test_every_setting_has_its_verdict_and_no_secret_is_shown(settings: dict[str
 
 
 def test_the_chance_of_guessing_is_computed_and_printed(settings: dict[str, str]) -> None:
-    assert "0.0009 a day (300 misses × 3 live codes / 10^6), bound 0.001" in run_command(settings, "check").out
+    out = run_command(settings, "check").out
+    assert "by address or patient: 0.0009 a day (300 misses × 3 live codes / 10^6)" in out
+    assert "by a client's links: 9e-05 a day (30 misses × 3 live codes / 10^6)" in out
+    assert "worst case over all permissions: 0.00099 a day, bound 0.001" in out
 
 
 def test_limits_above_the_guess_bound_are_refused(settings: dict[str, str]) -> None:

@@ -125,6 +125,7 @@ def house(build: Callable[..., House]) -> House:
 def wide(build: Callable[..., House]) -> House:
     """A house whose client and network limits don't get in the way of a test about something else."""
     policies = dict(limits.load(None).policies)
-    for name in ("client-calls", "issue-network", "verify-network", "issue-address", "issue-patient"):
+    by_day = ("issue-address-day", "issue-patient-day")
+    for name in ("client-calls", "issue-network", "verify-network", "issue-address", "issue-patient", *by_day):
         policies[name] = dataclasses.replace(policies[name], quota=100_000)
     return build(policies=policies)

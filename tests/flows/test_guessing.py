@@ -141,7 +141,7 @@ def test_misses_behind_a_link_count_on_the_link_and_end_it_at_the_twentieth(wide
 
 
 def test_the_default_limits_keep_the_chance_of_entry_below_the_bound() -> None:
-    assert limits.guess_chance(limits.load(None)) == pytest.approx(0.0009)
+    assert limits.guess_chance(limits.load(None)) == pytest.approx(0.00099)
 
 
 def test_in_link_mode_no_code_is_told_to_a_caller_that_could_never_be_right(wide: House) -> None:
@@ -312,6 +312,7 @@ def test_the_mail_brake_stops_typed_starts_first(
     typed_challenge = house.start().challenge
     house.clock.advance_s(31)
     house.redis.set("authsvc:{@site}:mail-throttle" if site_wide else "authsvc:{maple}:mail-throttle", brake)
+    house.redis.set("authsvc:{maple}:mail-count", house.clock.now_ms() + 91_000)  # a tenth of its quota
     house.service.mail_throttle.refresh()
     calls: dict[bool, list[Callable[[], Any]]] = {
         True: [lambda: house.codes.start(house.act(), patient="p1"), lambda: house.links.exchange(house.act(), token)],
@@ -329,9 +330,26 @@ def test_the_mail_brake_stops_typed_starts_first(
                     call()
                 policy = ("mails-all", 20_000, 3600) if site_wide else ("mails-practice", 2000, 900)
                 assert LimitState(*policy, 0, 60) in caught.value.limits
-    if not by_patient:
-        with pytest.raises(RateLimited):
-            house.access_link(delivery="email")
+    with pytest.raises(RateLimited):
+        house.access_link(delivery="email")
+
+
+def test_a_throttled_site_stops_no_practice_that_has_mailed_little(house: House) -> None:
+    house.patient()
+    house.redis.set("authsvc:{@site}:mail-throttle", "all")
+    house.redis.set("authsvc:{maple}:mail-count", house.clock.now_ms() + 80_000)
+    house.service.mail_throttle.refresh()
+    house.start()
+    house.access_link(delivery="email")
+
+
+def test_links_stop_before_sign_ins_when_a_practice_mails_much(house: House) -> None:
+    house.patient()
+    house.redis.set("authsvc:{maple}:mail-throttle", "bulk")
+    house.start()
+    with pytest.raises(RateLimited) as caught:
+        house.access_link(delivery="email")
+    assert caught.value.violated == ("mails-practice",)
 
 
 def test_limits_are_kept_while_the_service_restarts(build: Callable[..., House], house: House) -> None:
@@ -349,3 +367,162 @@ def test_limits_are_kept_while_the_service_restarts(build: Callable[..., House],
     )
     with pytest.raises(RateLimited):
         again.codes.start(house.act(), email="ann@example.org")
+
+
+# --- links ----------------------------------------------------------------------------------------------------------
+
+
+def burn_by_links(house: House, misses: int, patient: str = "p1") -> None:
+    """Miss this often on challenges of ever new links that a client has issued and exchanged itself."""
+    for _ in range(misses // 5):
+        started = house.links.exchange(house.act(), house.access_link(patient=patient))
+        assert isinstance(started, Started)
+        for _ in range(5):
+            with pytest.raises(InvalidCode):
+                house.codes.verify(house.act(), started.challenge, WRONG)
+
+
+def exchanged(house: House, token: str, code: str) -> str:
+    """The challenge of a link whose code is known to the test."""
+    house.entropy.next_below(int(code))
+    started = house.links.exchange(house.act(), token)
+    assert isinstance(started, Started)
+    return started.challenge
+
+
+def test_attack_guessing_over_ever_new_links_of_a_client_ends_at_thirty_misses_a_day(wide: House) -> None:
+    wide.patient()
+    burn_by_links(wide, 30)
+    challenge = exchanged(wide, wide.access_link(), "161803")
+    assert wide.mailed()["kind"] == "access-link"
+    with pytest.raises(InvalidCode) as caught:
+        wide.codes.verify(wide.act(), challenge, "161803")
+    assert caught.value.reason == "link_mode"
+    # Typed starts have a budget of their own, and the link that was mailed leads in.
+    token = wide.mailed()["url"].rsplit("/", 1)[1]
+    wide.codes.verify(wide.act(), exchanged(wide, token, "161803"), "161803")
+    wide.sign_in()
+
+
+def test_attack_guessing_by_links_over_all_patients_of_a_mailbox_has_one_budget(wide: House) -> None:
+    for name in ("p1", "p2", "p3"):
+        wide.patient(name)
+        burn_by_links(wide, 10, name)
+    challenge = exchanged(wide, wide.access_link(patient="p1"), "161803")
+    with pytest.raises(InvalidCode):
+        wide.codes.verify(wide.act(), challenge, "161803")
+
+
+def test_a_right_code_by_a_link_is_no_miss_and_a_day_later_links_give_codes_again(wide: House) -> None:
+    wide.patient()
+    burn_by_links(wide, 25)
+    for _ in range(6):
+        wide.codes.verify(wide.act(), exchanged(wide, wide.access_link(), "161803"), "161803")
+    burn_by_links(wide, 5)
+    challenge = exchanged(wide, wide.access_link(), "161803")
+    wide.clock.advance_s(31)
+    wide.codes.resend(wide.act(), challenge)
+    assert wide.mailed()["kind"] == "access-link"
+    wide.clock.advance_s(DAY_S + 3600)
+    wide.codes.verify(wide.act(), exchanged(wide, wide.access_link(), "161803"), "161803")
+
+
+def test_a_link_that_was_only_mailed_counts_on_itself_alone(wide: House) -> None:
+    wide.patient()
+    burn(wide, 100)
+    wide.start()
+    token = wide.mailed()["url"].rsplit("/", 1)[1]
+    for _ in range(4):
+        challenge = exchanged(wide, token, "161803")
+        for _ in range(5):
+            with pytest.raises(InvalidCode):
+                wide.codes.verify(wide.act(), challenge, WRONG)
+    assert list(wide.redis.scan_iter("authsvc:{maple}:guesses-by-links:*")) == []
+
+
+def test_an_operator_unlocks_links_too(wide: House) -> None:
+    wide.patient()
+    burn_by_links(wide, 30)
+    wide.patients.unlock(wide.act(), "p1")
+    wide.codes.verify(wide.act(), exchanged(wide, wide.access_link(), "161803"), "161803")
+
+
+# --- mails that others cause ----------------------------------------------------------------------------------------
+
+
+def test_attack_a_stranger_causes_at_most_forty_mails_in_a_day_and_the_last_carries_a_link(house: House) -> None:
+    house.patient()
+    kinds = []
+    for _ in range(4 * 24):
+        house.clock.advance_s(900)
+        for _ in range(6):
+            try:
+                house.start()
+            except RateLimited:
+                break
+            kinds.append(house.mailed()["kind"])
+    assert 20 < len(kinds) <= 40
+    assert kinds[-1] == "access-link"
+
+
+def test_attack_a_client_that_starts_by_patient_all_day_is_limited_too(house: House) -> None:
+    house.patient()
+    mails, policies = 0, set()
+    for _ in range(4 * 24):
+        house.clock.advance_s(900)
+        try:
+            house.codes.start(house.act(), patient="p1")
+            mails += 1
+        except RateLimited as refused:
+            policies.add(refused.violated)
+    assert policies == {("issue-patient-day",)}
+    assert mails <= 40
+
+
+def test_attack_spending_all_starts_of_a_patient_leaves_the_mailed_link_working(house: House) -> None:
+    house.patient()
+    for _ in range(5):
+        house.start()
+    token = house.mailed()["url"].rsplit("/", 1)[1]
+    for _ in range(10):
+        house.codes.start(house.act(), patient="p1")
+    challenge = exchanged(house, token, "161803")
+    house.clock.advance_s(31)
+    house.codes.resend(house.act(), challenge)
+    house.codes.verify(house.act(), challenge, "161803")
+
+
+def test_attack_the_old_id_of_a_merged_patient_brings_no_budget_of_its_own(house: House) -> None:
+    house.patient("p1")
+    house.patient("p2")
+    house.patients.merge(house.act(), "p2", "p1")
+    for name in ("p1", "p2") * 5:
+        house.codes.start(house.act(), patient=name)
+    for name in ("p1", "p2"):
+        with pytest.raises(RateLimited):
+            house.codes.start(house.act(), patient=name)
+
+
+def test_attack_a_client_mails_a_patient_twenty_links_a_day(house: House) -> None:
+    house.patient()
+    for _ in range(20):
+        house.access_link(delivery="email")
+    with pytest.raises(RateLimited) as caught:
+        house.access_link(delivery="email")
+    assert caught.value.violated == ("link-mails",)
+    house.access_link()
+
+
+def test_attack_changing_addresses_mails_strangers_a_few_notices_and_stops(house: House) -> None:
+    for number in range(8):
+        house.patient(f"w{number}", "first@example.com")
+    changes, policies = 0, set()
+    for place in range(48):
+        try:
+            house.patient(f"w{place % 8}", ("second@example.com", "first@example.com")[place // 8 % 2])
+            changes += 1
+        except RateLimited as refused:
+            policies.add(refused.violated)
+    assert policies == {("address-change",)}
+    assert changes == 40
+    assert len(house.outbox()) == 20

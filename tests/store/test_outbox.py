@@ -336,6 +336,8 @@ def test_the_brake_is_loosened_step_by_step(outbox: Outbox, redis_client: redis.
     clock.advance_s(10)  # room for one again
     assert outbox.count("maple", 0, CAP) == "typed"
     clock.advance_s(11)
+    assert outbox.count("maple", 0, CAP) == "bulk"
+    clock.advance_s(8)
     assert outbox.count("maple", 0, CAP) == ""
     assert throttle(redis_client) is None
 

@@ -3,12 +3,11 @@
 -- uses: idempotency mail_throttle start_challenge
 -- events: code.resent limited
 -- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
--- args: misses_consecutive:int misses_per_day:int attempts_max:int
+-- args: misses_consecutive:int misses_per_day:int misses_by_links_per_day:int attempts_max:int
 -- args: challenge client channel locale tag code_until:int resend_after_ms:int resends_max:int challenge_life_s
--- args: address_quota address_window_s patient_quota patient_window_s
 -- args: mail_id mail_body delivery_ms tombstone_ms:int
 -- args: access_link_id access_link_digest access_link_workflow access_link_expires:int access_link_max_uses
--- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5
+-- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5 address_limits*5 patient_limits*5
 --
 -- The budget of the address guards a typed start, that of the patient any other.
 -- Replies {until, channel} | {earlier_answer} | err: rate-limited, challenge-gone (reason),
@@ -32,14 +31,15 @@ if early > 0 then return refuse_limited('resend', early, 1, math.ceil(resend_aft
 if tonumber(known.resends) >= resends_max then
   return refuse_limited('resend', expires - now, resends_max, challenge_life_s)
 end
-local refused = throttled(known.kind == 'typed')
+local refused = throttled(known.kind == 'typed' and 'typed' or 'code')
 if refused then return refused end
-if known.kind == 'typed' then
-  limits[#limits + 1] = {'issue-address', known.mailbox, address_quota, address_window_s, ''}
-else
-  local whose = known.patient ~= '' and known.patient or known.mailbox
-  limits[#limits + 1] = {'issue-patient', whose, patient_quota, patient_window_s, '1'}
+local link = known.kind == 'link' and read_link(known.link)
+local own = limits_of(address_limits, known.mailbox)
+if known.kind ~= 'typed' then
+  local whose = known.patient ~= '' and resolve(known.patient) or known.mailbox
+  own = limits_of(patient_limits, link and link.mailbox_only == '1' and link.id or whose)
 end
+for _, bucket in ipairs(own) do limits[#limits + 1] = bucket end
 local left, arrivals
 refused, left, arrivals = check(limits)
 if refused then return refused end
@@ -51,7 +51,10 @@ if known.kind ~= 'typed' and not patient then
   count(arrivals)
   return refuse('challenge-gone', 'superseded')
 end
-local by_link = known.kind ~= 'link' and (in_link_mode(known.mailbox) or left['issue-address'] == 0)
+local by_link = links_in_link_mode(link, known.mailbox)
+if known.kind ~= 'link' then
+  by_link = in_link_mode(known.mailbox) or left['issue-address'] == 0 or left['issue-address-day'] == 0
+end
 channel, locale = known.channel, known.locale
 count(arrivals)
 code_until = math.min(code_until, expires)

@@ -3,11 +3,11 @@
 -- uses: idempotency mail_throttle start_challenge
 -- events: code.started limited
 -- args: typed patient mailbox site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
--- args: misses_consecutive:int misses_per_day:int
+-- args: misses_consecutive:int misses_per_day:int misses_by_links_per_day:int
 -- args: challenge client channel locale networks pepper profile salt tag code_until:int challenge_until:int
 -- args: mail_id mail_body delivery_ms tombstone_ms:int
 -- args: access_link_id access_link_digest access_link_workflow access_link_expires:int access_link_max_uses
--- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5
+-- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5 patient_limits*5
 --
 -- `typed` is 1 where an address was typed, which `mailbox` is the hash of; else `patient` is named. `tag` is the hash of
 -- the code. `access_link_…` is what the mail carries where no code may be sent.
@@ -22,9 +22,10 @@
 local earlier = idempotent_reply()
 if earlier then return earlier end
 if call('EXISTS', key('challenge', challenge)) == 1 then return reply({}) end
-local refused = throttled(typed == '1')
+local refused = throttled(typed == '1' and 'typed' or 'code')
 if refused then return refused end
 local left, arrivals
+for _, bucket in ipairs(limits_of(patient_limits, resolve(patient))) do limits[#limits + 1] = bucket end
 refused, left, arrivals = check(limits)
 if refused then return refused end
 
@@ -54,7 +55,7 @@ if by_link and channel == 'caller' then
   count(arrivals)
   return refuse_limited('guesses', HOUR_MS, misses_per_day, 86400)
 end
-by_link = by_link or (typed == '1' and left['issue-address'] == 0)
+by_link = by_link or (typed == '1' and (left['issue-address'] == 0 or left['issue-address-day'] == 0))
 count(arrivals)
 local kind = typed == '1' and 'typed' or 'patient'
 local patient_id = known and known.id or ''

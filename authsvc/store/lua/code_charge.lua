@@ -3,7 +3,8 @@
 -- uses: limits challenges
 -- events: challenge.gone link.ended limited
 -- args: challenge client network_known network_quota network_window_s
--- args: attempts_max:int misses_consecutive:int misses_per_day:int misses_per_link:int replay_ms:int replays_max:int limits*5
+-- args: attempts_max:int misses_consecutive:int misses_per_day:int misses_by_links_per_day:int
+-- args: misses_per_link:int replay_ms:int replays_max:int limits*5
 --
 -- `network_known` is 1 where the caller named the patient's network, so that it is among `limits`.
 -- Replies {salt, profile, pepper, attempts_left (after this one), link_mode, hour} | err: rate-limited,
@@ -42,10 +43,16 @@ local attempts = tonumber(known.attempts)
 local again = known.last_call == call_id  -- sent again by the client library: the attempt is reserved already
 if attempts >= attempts_max and not again then return gone('exhausted') end
 
-if known.kind ~= 'link' then link_mode = in_link_mode(known.mailbox) end
+local guesses, link = key('guesses', known.mailbox), nil
+if known.kind == 'link' then
+  link = read_link(known.link)
+  link_mode = links_in_link_mode(link, known.mailbox)
+  guesses = link and link.mailbox_only ~= '1' and key('guesses-by-links', known.mailbox)
+else
+  link_mode = in_link_mode(known.mailbox)
+end
 if not again then
   if known.kind == 'link' then
-    local link = read_link(known.link)
     if not link or link.ended ~= '' then return gone('superseded') end
     link.misses = tonumber(link.misses) + 1
     rewrite_link(link)
@@ -54,10 +61,11 @@ if not again then
       return gone('exhausted')
     end
   else
-    local k = key('guesses', known.mailbox)
-    call('HINCRBY', k, 'consecutive', '1')
-    call('HINCRBY', k, 'hour:' .. int(hour), '1')
-    call('PEXPIRE', k, GUESSES_MS)
+    call('HINCRBY', guesses, 'consecutive', '1')
+  end
+  if guesses then
+    call('HINCRBY', guesses, 'hour:' .. int(hour), '1')
+    call('PEXPIRE', guesses, known.kind == 'link' and int(25 * HOUR_MS) or GUESSES_MS)
   end
   attempts = attempts + 1
   known.attempts = attempts

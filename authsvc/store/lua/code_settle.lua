@@ -59,7 +59,9 @@ if known.kind == 'link' then
     link.misses = math.max(tonumber(link.misses) - 1, 0)
     rewrite_link(link)
   end
-elseif call('HEXISTS', guesses, 'hour:' .. hour) == 1 then  -- an operator may have cleared the misses meanwhile
+  guesses = link and link.mailbox_only ~= '1' and key('guesses-by-links', known.mailbox)
+end
+if guesses and call('HEXISTS', guesses, 'hour:' .. hour) == 1 then  -- an operator may have cleared the misses meanwhile
   call('HINCRBY', guesses, 'hour:' .. hour, '-1')
 end
 

@@ -5,7 +5,7 @@
 -- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
 -- args: link_id link_digest patient workflow kind resource expires:int max_uses channel client life:int
 -- args: mail_id mail_kind mail_body locale delivery_ms tombstone_ms:int
--- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5
+-- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5 mail_limits*5
 --
 -- Without a `mail_id` the caller composes its own mail, and the patient of an instant link need not be on file.
 -- Replies {} | {earlier_answer} | err: rate-limited, too-many-links, patient-not-found, no-portal-access,
@@ -14,10 +14,13 @@
 local earlier = idempotent_reply()
 if earlier then return earlier end
 if call('EXISTS', key('link', link_id)) == 1 then return reply({}) end
-local refused = mail_id ~= '' and throttled(false) or charge(limits)
+patient = resolve(patient)
+if mail_id ~= '' then
+  for _, bucket in ipairs(limits_of(mail_limits, patient)) do limits[#limits + 1] = bucket end
+end
+local refused = mail_id ~= '' and throttled('bulk') or charge(limits)
 if refused then return refused end
 
-patient = resolve(patient)
 local known = read_patient(patient)
 if not known and (mail_id ~= '' or kind == 'access') then return refuse('patient-not-found') end
 if kind == 'access' and known.access ~= '1' then return refuse('no-portal-access') end

@@ -4,7 +4,7 @@
 -- events: link.resent limited
 -- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
 -- args: link_id link_digest kind new_id new_digest mail_id mail_body
--- args: channel address_quota address_window_s every_ms:int resends_max:int delivery_ms tombstone_ms:int limits*5
+-- args: channel every_ms:int resends_max:int delivery_ms tombstone_ms:int limits*5 address_limits*5
 --
 -- One every `every_ms`, `resends_max` for a lineage, on the budget of the address.
 -- Replies {} | err: rate-limited
@@ -19,11 +19,11 @@ if dead ~= 'expired' and dead ~= 'used_up' then return reply({}) end
 local patient = link.patient ~= '' and read_patient(resolve(link.patient))
   or signers_on(link.mailbox, tonumber(link.epoch))[1]
 if link.patient == '' then channel = 'email' end  -- whoever shares the mailbox
-if not patient or lacks_address(patient, channel) or throttled_by(false) then return reply({}) end
+if not patient or lacks_address(patient, channel) or throttled_by('bulk') then return reply({}) end
 local root = read_link(link.root)
 if not root or tonumber(root.resends) >= resends_max or now - tonumber(root.resent_at) < every_ms then return reply({}) end
 limits_shown = {}  -- what the address has left is nobody's to know
-refused = charge({{'issue-address', patient.mailbox, address_quota, address_window_s, ''}})
+refused = charge(limits_of(address_limits, patient.mailbox))
 limits_shown = {}
 if refused then return reply({}) end
 local expires = now + tonumber(link.life)
@@ -32,7 +32,7 @@ write(LINK, key('link', root.id), root, math.max(tonumber(root.expires), expires
 save_link({id = new_id, digest = new_digest, patient = link.patient ~= '' and patient.id or '',
   mailbox = patient.mailbox, workflow = link.workflow, kind = kind, resource = link.resource, issued = now,
   expires = expires, max_uses = link.max_uses, on_file = '1', channel = channel, client = link.client, root = link.root,
-  life = link.life}, tombstone_ms)
+  life = link.life, mailbox_only = '1'}, tombstone_ms)
 enqueue_mail('mails', {id = mail_id, kind = kind == 'access' and 'access-link' or 'new-link', channel = channel,
   patient = patient.id, body = mail_body, locale = patient.locale, ['until'] = expires, basis = 'link:' .. new_id})
 record('link.resent', 'link', new_id, 'instead_of', link_id, 'patient', patient.id, 'workflow', link.workflow)

@@ -3,12 +3,12 @@
 -- uses: idempotency mail_throttle start_challenge
 -- events: link.exchanged link.refused code.started limited
 -- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
--- args: misses_consecutive:int misses_per_day:int patient_quota patient_window_s
+-- args: misses_consecutive:int misses_per_day:int misses_by_links_per_day:int
 -- args: link_id link_digest
 -- args: challenge client channel locale networks pepper profile salt tag code_until:int challenge_until:int
 -- args: mail_id mail_body delivery_ms tombstone_ms:int
 -- args: access_link_id access_link_digest access_link_workflow access_link_expires:int access_link_max_uses
--- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5
+-- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5 patient_limits*5
 -- Replies {address (sealed), patient} | {earlier_answer} | err: rate-limited, link-unknown, link-gone (reason),
 -- no-address, idempotency-conflict
 
@@ -30,17 +30,19 @@ local patient_id = link.patient ~= '' and resolve(link.patient) or ''
 local patient = patient_id ~= '' and read_patient(patient_id) or signers_on(link.mailbox, tonumber(link.epoch))[1]
 if link.last_call == call_id then return reply({address = patient.address, patient = patient.id}) end
 if lacks_address(patient, channel) then return refuse('no-address') end
-refused = throttled(false)
+refused = throttled('code')
 if refused then return refused end
-local whose = patient_id ~= '' and patient_id or link.mailbox
-refused = charge({{'issue-patient', whose, patient_quota, patient_window_s, '1'}})
+-- A link that was only ever mailed has a budget of its own: nobody who starts sign-ins elsewhere can spend it.
+local whose = link.mailbox_only == '1' and link_id or patient_id ~= '' and patient_id or link.mailbox
+refused = charge(limits_of(patient_limits, whose))
 if refused then return refused end
 link.uses, link.last_call = tonumber(link.uses) + 1, call_id
 rewrite_link(link)
 if patient_id == '' and channel == 'webhook' then channel = 'email' end  -- whoever shares the mailbox
 open_challenge('link', patient.mailbox, patient_id, patient, link_id)
-mail_challenge('link', patient.mailbox, patient, false)
+local by_link = links_in_link_mode(link, patient.mailbox)
+mail_challenge('link', patient.mailbox, patient, by_link)
 record('link.exchanged', 'link', link_id, 'patient', link.patient, 'workflow', link.workflow)
-record('code.started', 'patient', patient_id, 'mail', 'code')
+record('code.started', 'patient', patient_id, 'mail', by_link and 'link' or 'code')
 keep_answer()
 return reply({address = patient.address, patient = patient.id})

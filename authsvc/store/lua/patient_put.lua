@@ -3,11 +3,12 @@
 -- uses: retries limits sessions links
 -- events: patient.created patient.changed patient.address_changed patient.granted patient.withdrawn session.ended link.ended limited
 -- args: id address mailbox label locale access old_notice_id old_notice_body new_notice_id new_notice_body
--- args: notice_until:int delivery_ms limits*5
+-- args: notice_until:int delivery_ms limits*5 change_limits*5 notice_limits*5
 --
 -- `address` and `mailbox` are empty for a patient without an address.
 -- Another address ends the codes, links and sessions that rest on the old one: sessions here, codes and links because
--- they are older than `addressed`. Withdrawn access ends sessions and access links here, codes by `granted`.
+-- they are older than `addressed`. Changes are limited by patient, notices by mailbox: a stranger who gets them has asked
+-- for none. Withdrawn access ends sessions and access links here, codes by `granted`.
 -- Replies {created} | err: rate-limited, too-many-patients (on this mailbox)
 
 local MAILBOX_MAX = 200
@@ -18,6 +19,10 @@ local old = read_patient(id)
 if mailbox == '' then mailbox = 'none:' .. id end
 local moved = old and old.mailbox ~= mailbox
 local granted = access == '1' and (not old or old.access ~= '1')
+if moved then
+  refused = charge(change_limits)
+  if refused then return refused end
+end
 local withdrawn = access ~= '1' and old and old.access == '1'
 if not old or moved then
   local others = on_mailbox(mailbox)
@@ -49,9 +54,9 @@ if left then
   end_sessions(patient, 'address_changed')
   -- Links are found out when they are used; the tokens that they gave are in the feed for offline verifiers.
   for _, link_id in ipairs(links_of('p:' .. id)) do publish_revocation('l', link_id) end
-  for _, notice in ipairs({{old_notice_id, old_notice_body, former.address, former.locale},
-    {new_notice_id, new_notice_body, address, locale}}) do
-    if notice[3] ~= '' then
+  for _, notice in ipairs({{old_notice_id, old_notice_body, former.address, former.locale, former.mailbox},
+    {new_notice_id, new_notice_body, address, locale, mailbox}}) do
+    if notice[3] ~= '' and not charge(limits_of(notice_limits, notice[5])) then
       enqueue_mail('mails', {id = notice[1], kind = 'address-changed', channel = 'email', patient = id,
         address = notice[3], body = notice[2], locale = notice[4], ['until'] = notice_until})
     end

@@ -7,6 +7,6 @@
 
 local patient = read_patient(resolve(id))
 if not patient then return refuse('patient-not-found') end
-call('DEL', key('guesses', patient.mailbox))
+call('DEL', key('guesses', patient.mailbox), key('guesses-by-links', patient.mailbox))
 record('patient.unlocked', 'patient', patient.id)
 return reply({})

@@ -41,6 +41,12 @@ local function charge(buckets)
   return refused, left
 end
 
+-- Buckets whose owner is known to the script only.
+local function limits_of(buckets, owner)
+  for _, bucket in ipairs(buckets) do bucket[2] = owner end
+  return buckets
+end
+
 -- A refusal by what is no bucket: shown like one that is empty, so that every refusal names its policy.
 local function refuse_limited(policy, wait_ms, quota, window_s)
   limits_shown[#limits_shown + 1] = {policy, tonumber(quota), tonumber(window_s), 0, math.ceil(wait_ms / 1000)}

@@ -1,11 +1,13 @@
 -- link:<id>       record. `digest` of the token, `patient` (empty: whoever is on `mailbox`), `kind` instant or access,
 --                 `epoch` at issue, `on_file` is 1 if the patient was, `misses` of codes that it started, `ended` is why
 --                 it was ended, `channel` carries it, `client` issued it, `root` is the first link of the lineage, which
---                 counts `resends` and `resent_at`; `life` in ms, `last_call` is the call that used it last
+--                 counts `resends` and `resent_at`; `life` in ms, `last_call` is the call that used it last,
+--                 `mailbox_only` is 1 where the token was mailed and no client has seen it
 -- uses: patients
 
 local LINK = {'digest', 'patient', 'mailbox', 'workflow', 'kind', 'resource', 'issued', 'expires', 'uses', 'max_uses',
-  'epoch', 'on_file', 'misses', 'ended', 'channel', 'client', 'root', 'resends', 'resent_at', 'life', 'last_call'}
+  'epoch', 'on_file', 'misses', 'ended', 'channel', 'client', 'root', 'resends', 'resent_at', 'life', 'last_call',
+  'mailbox_only'}
 
 local function read_link(id)
   local link = read(LINK, key('link', id))
