@@ -76,6 +76,12 @@ def _words(error: Exception) -> tuple[str, str, dict[str, object]]:
             faults = [{"pointer": fault.pointer, "detail": fault.detail} for fault in error.faults]
             listed = "; ".join(f"{fault.pointer.lstrip('/') or 'input'}: {fault.detail}" for fault in error.faults)
             return "invalid", f"Not accepted: {listed}.", {"errors": faults}
+        case errors.NotReplicated():
+            sentence = (
+                "It was done, but too few replicas of the store have it: a fail-over now may take it back."
+                " Look at the replicas and AUTHSVC_REDIS_REPLICAS, then see whether it is there."
+            )
+            return "unavailable", sentence, {"reason": error.reason}
         case errors.Unavailable():
             sentence = (
                 f"The store doesn't answer ({error.reason}): nothing was decided."

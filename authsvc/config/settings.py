@@ -184,7 +184,7 @@ class Settings:
         float, fine_seconds(0.1, 10), "How long a call retries against the store before it answers 503."
     ] = 2.0
     redis_replicas: Annotated[
-        int, count(0, 5), "Replicas of each primary. Above 0, consuming a secret waits until one has it."
+        int, count(0, 5), "Replicas that must have what was issued or spent before it is answered."
     ] = 0
     log_level: Annotated[str, choice("debug", "info", "warning", "error"), "Secrets and addresses are in no level."] = (
         "info"

@@ -15,6 +15,9 @@ from authsvc.errors.availability import (
     DeliveryRefused as DeliveryRefused,
 )
 from authsvc.errors.availability import (
+    NotReplicated as NotReplicated,
+)
+from authsvc.errors.availability import (
     RateLimited as RateLimited,
 )
 from authsvc.errors.availability import (

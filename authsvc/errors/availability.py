@@ -63,6 +63,15 @@ class Unavailable(WithReason):
         self.retry_after_s = retry_after_s
 
 
+class NotReplicated(Unavailable):
+    """The act is done on the primary, and too few replicas have it: a fail-over now may take it back."""
+
+    oauth = OAuthError(503, "temporarily_unavailable", "Done, but perhaps not for good. Try again with the same values")
+
+    def __init__(self) -> None:
+        super().__init__("not_replicated")
+
+
 class DeliveryDeferred(AuthsvcError):
     """The next hop didn't take the message now; a later try may work. `detail` holds no address and no secret.
 

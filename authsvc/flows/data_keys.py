@@ -80,7 +80,10 @@ class DataKeys:
         if stored is None:
             if purpose == KEYSET_PURPOSE:
                 raise KeysetUnusable("no_ring_yet")
-            stored = self._store.keep_data_key(purpose, self.fresh(purpose)[1])
+            # Beside a key that is gone none is made: what it sealed could never be opened again.
+            stored = self._store.keep_data_key(purpose, self.fresh(purpose)[1], beside=next(iter(self._keys), ""))
+            if stored is None:
+                raise Unavailable("data_keys_changed")
         return self._keys.setdefault(purpose, self._open(purpose, stored))
 
     def fresh(self, purpose: str) -> tuple[bytes, str]:

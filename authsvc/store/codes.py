@@ -188,7 +188,9 @@ class CodeStore:
 
     def _mailed(self, script: str, context: RequestContext, kept: StoredAnswer, **args: Any) -> Reply:
         """Run a script that queues a mail."""
-        reply = self._runner.run(script, context, **args, **self._mailing.args(), **idempotency_args(kept))
+        reply = self._runner.run(
+            script, context, durable=True, **args, **self._mailing.args(), **idempotency_args(kept)
+        )
         self._mailing.wake(context.practice.id)
         return reply
 

@@ -23,7 +23,7 @@ import redis
 from redis.cluster import RedisCluster
 from redis.exceptions import ClusterDownError
 
-from authsvc.errors import Unavailable
+from authsvc.errors import NotReplicated, Unavailable
 from authsvc.store.outages import AWAY, Outage, outage
 
 BREAKER_OPENS_AFTER_S = 1.0
@@ -205,5 +205,5 @@ class Connection:
             pipe.wait(self._replicas, self._replica_timeout_ms)
             answer, reached = pipe.execute()
         if reached < self._replicas:
-            raise Unavailable("not_replicated")
+            raise NotReplicated
         return cast(list[Any], answer)

@@ -52,10 +52,12 @@ class KeyStore:
         reply = self._run("keyset_replace", call_id, event, former=former or "", keyset=keyset, **recorded)
         return "err" not in reply
 
-    def keep_data_key(self, purpose: str, sealed: str) -> str:
-        """The data key of this purpose: `sealed`, unless there was one already. However many ask, all get the same."""
-        reply = self._runner.run_for_site("data_key_keep", SLOT, "", durable=True, purpose=purpose, sealed=sealed)
-        return str(reply["sealed"])
+    def keep_data_key(self, purpose: str, sealed: str, *, beside: str = "") -> str | None:
+        """The data key of this purpose: `sealed`, unless there was one already. However many ask, all get the same.
+        None when the one of `beside` is not there any more."""
+        args = {"purpose": purpose, "sealed": sealed, "beside": beside}
+        found: str | None = self._runner.run_for_site("data_key_keep", SLOT, "", durable=True, **args).get("sealed")
+        return found
 
     def rewrap(self, call_id: str, moves: Mapping[str, tuple[str, str]], **recorded: Any) -> bool:
         """Put each purpose's second text in place of its first, all or none. False when one was changed meanwhile."""

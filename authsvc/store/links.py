@@ -69,6 +69,7 @@ class LinkStore:
         reply = self._runner.run(
             "link_issue",
             context,
+            durable=True,
             link_id=link.id,
             link_digest=link.digest,
             patient=link.patient,
@@ -163,6 +164,7 @@ class LinkStore:
         self._runner.run(
             "link_resend",
             context,
+            durable=True,
             **_named(name),
             new_id=new.id,
             new_digest=new.digest,

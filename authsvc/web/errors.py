@@ -14,7 +14,15 @@ import flask
 from flask import request
 from werkzeug import exceptions
 
-from authsvc.errors import AuthsvcError, InvalidInput, KeysetUnusable, MethodNotAllowed, NotFound, Unavailable
+from authsvc.errors import (
+    AuthsvcError,
+    InvalidInput,
+    KeysetUnusable,
+    MethodNotAllowed,
+    NotFound,
+    NotReplicated,
+    Unavailable,
+)
 from authsvc.web import problems
 from authsvc.web.middleware import REQUEST_INFO, Environ, Reply
 from authsvc.web.responses import json_bytes, to_response
@@ -58,7 +66,8 @@ class ErrorHandler:
         if isinstance(error, AuthsvcError):
             self._metrics.refused(error)
         if isinstance(error, Unavailable | KeysetUnusable):
-            log.warning("nothing was decided", extra={"request_id": request_id, "reason": error.reason})
+            words = "done, but not on enough replicas" if isinstance(error, NotReplicated) else "nothing was decided"
+            log.warning(words, extra={"request_id": request_id, "reason": error.reason})
         elif not isinstance(error, AuthsvcError):
             log.error("a fault of ours", exc_info=error, extra={"request_id": request_id})
 

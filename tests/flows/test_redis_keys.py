@@ -84,7 +84,10 @@ def links(house: House) -> None:
     used = house.link(patient="ann", resource="invoice:a:b", max_uses=1)
     house.links.exchange(house.act(), used)
     house.links.resend(house.act(), used)
-    assert isinstance(house.links.exchange(house.act(), house.access_link(patient="ann")), Started)
+    by_link = house.links.exchange(house.act(), house.access_link(patient="ann"))
+    assert isinstance(by_link, Started)
+    with pytest.raises(InvalidCode):
+        house.codes.verify(house.act(), by_link.challenge, "000000")
     house.links.revoke_where(house.act(), resource="invoice:inv_1")
 
 
