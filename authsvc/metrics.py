@@ -102,7 +102,7 @@ class _Series:
     """The time series themselves; made at the first use, when prometheus_client may be imported."""
 
     def __init__(self) -> None:
-        from prometheus_client import CollectorRegistry, Counter, Histogram
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
         self.registry = CollectorRegistry()
         self.counters = {
@@ -118,6 +118,12 @@ class _Series:
             ("route",),
             registry=self.registry,
             buckets=REQUEST_BUCKETS_S,
+        )
+        self.clock_offset = Gauge(
+            "authsvc_redis_clock_offset_seconds",
+            "Seconds that Redis's clock is ahead of ours.",
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
         )
         self.thread_wait = Histogram(
             "authsvc_thread_wait_seconds",
@@ -181,6 +187,13 @@ class Metrics:
         """How long a request waited for a thread."""
         try:
             self._series().thread_wait.observe(seconds)
+        except OSError:  # as above
+            return
+
+    def clock_offset(self, seconds: float) -> None:
+        """How far Redis's clock is ahead of ours."""
+        try:
+            self._series().clock_offset.set(seconds)
         except OSError:  # as above
             return
 

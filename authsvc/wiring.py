@@ -67,6 +67,7 @@ from authsvc.store.patients import PatientStore
 from authsvc.store.redis_client import connect
 from authsvc.store.scripts import ScriptRunner
 from authsvc.store.sessions import SessionStore
+from authsvc.store.watch import StoreWatch
 
 THROTTLE_POLL_S = 1.0  # how old the state of the mail throttle may be
 
@@ -148,8 +149,14 @@ class Service:
         self.forward_auth = ForwardAuth(introspection, self.practices, settings.default_audience)
         self.revocations = Revocations(deps, session_store, self.signing_keys, self.practices)
         self.audit_log = AuditLog(store, runner, self.data_keys, self.practices, site)
+        self.store_watch = StoreWatch(store, clock, settings.production, metrics.clock_offset)
         self._pollers = (
-            Poller(settings.ring_poll_s, keys=self.signing_keys.refresh, data_keys=self.data_keys.refresh),
+            Poller(
+                settings.ring_poll_s,
+                keys=self.signing_keys.refresh,
+                data_keys=self.data_keys.refresh,
+                store=self.store_watch.refresh,
+            ),
             Poller(THROTTLE_POLL_S, mail_throttle=self.mail_throttle.refresh),
         )
 
@@ -205,7 +212,7 @@ class Service:
             self.store.check_writable()
         except AuthsvcError:
             return False
-        return True
+        return not self.store.refusal
 
 
 def bootstrap(

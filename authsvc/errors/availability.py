@@ -41,6 +41,7 @@ class Unavailable(WithReason):
         "store_cluster",
         "store_disk",
         "store_dns",
+        "store_evicts",
         "store_full",
         "store_loading",
         "store_password",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from authsvc.errors import DeliveryDeferred, KeysetUnusable, Unavailable
+from authsvc.store import watch
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service
@@ -31,9 +32,18 @@ class PreflightResult:
 
 def store(service: Service) -> list[PreflightResult]:
     """Version, eviction policy and persistence of every Redis node. Raises Unavailable."""
-    info = service.store.call(lambda client: client.info())
-    nodes = info.items() if info and all(isinstance(node, Mapping) for node in info.values()) else [("redis", info)]
-    return [result for name, node in nodes for result in _node(str(name), node, service.settings.production)]
+    found = watch.nodes(service.store.call(lambda client: client.info()))
+    now_ms, settings = service.clock.now_ms(), service.settings
+    return [
+        result
+        for name, node in found.items()
+        for result in (
+            *_node(str(name), node, settings.production),
+            *_lua(str(name), node),
+            *_replicas(str(name), node, settings.redis_replicas),
+            *_clock(str(name), node, now_ms),
+        )
+    ]
 
 
 def refuse_unsafe_store(service: Service) -> None:
@@ -71,6 +81,53 @@ def _node(name: str, info: Mapping[str, Any], production: bool) -> list[Prefligh
     else:
         found.append(PreflightResult(name, WARNING, "no append-only file: a restart of Redis signs everybody out"))
     return found
+
+
+LUA_FAULTS_MENDED = {
+    "redis": {(6, 2): 20, (7, 2): 11, (7, 4): 6, (8, 0): 4, (8, 2): 2},
+    "valkey": {(7, 2): 11, (8, 0): 6, (8, 1): 4},
+}
+"""The first release of each series without CVE-2025-49844, CVE-2025-46817, CVE-2025-46818 and CVE-2025-46819."""
+
+
+def _lua(name: str, info: Mapping[str, Any]) -> list[PreflightResult]:
+    """Whether whoever may run scripts can take the server over."""
+    kind = "valkey" if "valkey_version" in info else "redis"
+    version = str(info.get(f"{kind}_version", "0.0.0"))
+    major, minor, patch = ([int(part) for part in version.split(".") if part.isdigit()] + [0, 0, 0])[:3]
+    mended = LUA_FAULTS_MENDED[kind]
+    if (major, minor) > max(mended) or patch >= mended.get((major, minor), patch + 1):
+        return [PreflightResult(name, OK, f"{kind} {version} has no known fault in Lua")]
+    good = ", ".join(f"{one}.{two}.{three}" for (one, two), three in mended.items())
+    detail = (
+        f"{kind} {version} has known faults in Lua (CVE-2025-49844), unless its distribution has mended them: {good}"
+    )
+    return [PreflightResult(name, WARNING, detail)]
+
+
+def _replicas(name: str, info: Mapping[str, Any], wanted: int) -> list[PreflightResult]:
+    """The replicas that are connected, against how many an act waits for."""
+    connected = int(info.get("connected_slaves", 0))
+    if info.get("role") != "master" or connected == wanted == 0:
+        return []
+    if connected < wanted:
+        detail = f"{connected} replicas are connected, and every act that lasts waits for {wanted}: it is 503"
+    elif connected > wanted:
+        detail = (
+            f"an act waits for {wanted} of {connected} replicas: a fail-over to another may lose it."
+            f" AUTHSVC_REDIS_REPLICAS={connected} keeps it, at the price of 503 while one is away"
+        )
+    else:
+        return [PreflightResult(name, OK, f"all {connected} replicas have an act before it is answered")]
+    return [PreflightResult(name, WARNING, detail)]
+
+
+def _clock(name: str, info: Mapping[str, Any], now_ms: int) -> list[PreflightResult]:
+    offset_ms = watch.clock_offset_ms(info, now_ms)
+    if offset_ms is None:
+        return []
+    off = abs(offset_ms) >= watch.CLOCK_OFF_MS
+    return [PreflightResult(name, WARNING if off else OK, f"its clock is {offset_ms / 1000:+.1f} s off ours")]
 
 
 def keys(service: Service) -> PreflightResult:

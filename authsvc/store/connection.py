@@ -82,12 +82,15 @@ class Connection:
         self._pause = pause
         self._places = threading.BoundedSemaphore(waiting_limit)
         self._breakers: dict[str, _Breaker] = {}
+        self.refusal = ""  # why no script is to be run though Redis answers; empty: none
 
     def evaluate(self, source: str, sha: str, keys: tuple[str, ...], args: Sequence[Any], durable: bool) -> list[Any]:
         """Run a Lua script. `durable` changes also wait for a replica, where replicas are configured.
 
         Raises Unavailable.
         """
+        if self.refusal:
+            raise Unavailable(self.refusal)
         wait = durable and self._replicas > 0
         return self.call(lambda client: self._evaluate(client, source, sha, keys, args, wait), keys[0])
 

@@ -55,8 +55,10 @@ class KeyStore:
     def keep_data_key(self, purpose: str, sealed: str, *, beside: str = "") -> str | None:
         """The data key of this purpose: `sealed`, unless there was one already. However many ask, all get the same.
         None when the one of `beside` is not there any more."""
-        args = {"purpose": purpose, "sealed": sealed, "beside": beside}
-        found: str | None = self._runner.run_for_site("data_key_keep", SLOT, "", durable=True, **args).get("sealed")
+        reply = self._runner.run_for_site(
+            "data_key_keep", SLOT, "", durable=True, purpose=purpose, sealed=sealed, beside=beside
+        )
+        found: str | None = reply.get("sealed")
         return found
 
     def rewrap(self, call_id: str, moves: Mapping[str, tuple[str, str]], **recorded: Any) -> bool:

@@ -11,7 +11,7 @@ from authsvc.config import load as config
 from authsvc.server import preflight
 from tests.cli.conftest import Authsvc
 from tests.delivery.mail_hosts import serving
-from tests.fakes import SECRET_KEY, environ
+from tests.fakes import SECRET_KEY, FakeClock, environ
 from tests.harness.cli import run_command
 
 
@@ -107,6 +107,8 @@ class _Told:
         self.store = self
         self.settings = self
         self.production = production
+        self.redis_replicas = 0
+        self.clock = FakeClock()
         self._told = told
 
     def call(self, _act: object) -> dict[str, Any]:

@@ -173,3 +173,26 @@ def test_a_store_that_is_away_is_unavailable_and_makes_no_key() -> None:
         data_keys.key("addresses")
     server.connected = True
     assert len(data_keys.key("addresses")) == 32
+
+
+def test_fault_in_an_emptied_store_no_data_key_is_made_beside_those_that_are_gone(site: Site) -> None:
+    keys = site.start().data_keys
+    keys.key("addresses")
+    site.client.flushall()
+    with pytest.raises(Unavailable, match="data_keys_changed"):
+        keys.key("refresh")
+    assert site.client.keys("*") == []
+
+
+def test_fault_a_process_whose_keys_are_not_the_stores_seals_nothing_until_they_are_back(site: Site) -> None:
+    keys = site.start().data_keys
+    keys.key("addresses")
+    kept = site.client.hgetall("authsvc:{@keys}:data")
+    site.client.flushall()
+    with pytest.raises(KeysetUnusable, match="data_keys_changed"):
+        keys.refresh()
+    with pytest.raises(Unavailable, match="data_keys_changed"):
+        keys.key("addresses")
+    site.client.hset("authsvc:{@keys}:data", mapping=kept)
+    keys.refresh()
+    assert keys.key("addresses")
