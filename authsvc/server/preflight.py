@@ -100,7 +100,7 @@ def _lua(name: str, info: Mapping[str, Any]) -> list[PreflightResult]:
         return [PreflightResult(name, OK, f"{kind} {version} has no known fault in Lua")]
     good = ", ".join(f"{one}.{two}.{three}" for (one, two), three in mended.items())
     detail = (
-        f"{kind} {version} has known faults in Lua (CVE-2025-49844), unless its distribution has mended them: {good}"
+        f"{kind} {version} has known faults in Lua (CVE-2025-49844), unless its own packager mended them: {good}"
     )
     return [PreflightResult(name, WARNING, detail)]
 
