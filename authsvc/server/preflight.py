@@ -99,9 +99,7 @@ def _lua(name: str, info: Mapping[str, Any]) -> list[PreflightResult]:
     if (major, minor) > max(mended) or patch >= mended.get((major, minor), patch + 1):
         return [PreflightResult(name, OK, f"{kind} {version} has no known fault in Lua")]
     good = ", ".join(f"{one}.{two}.{three}" for (one, two), three in mended.items())
-    detail = (
-        f"{kind} {version} has known faults in Lua (CVE-2025-49844), unless its own packager mended them: {good}"
-    )
+    detail = f"{kind} {version} has known faults in Lua (CVE-2025-49844), unless its own packager mended them: {good}"
     return [PreflightResult(name, WARNING, detail)]
 
 
