@@ -134,7 +134,7 @@ class Service:
         self.relying_parties = RelyingParties(self.clients)
         self.patients = Patients(deps, patient_store, self.outbox)
         scopes = SessionScopes(session_store, catalogue)
-        issuer = TokenIssuer(deps, self.signing_keys, scopes)
+        issuer = TokenIssuer(deps, self.signing_keys, scopes, self.clients)
         challenges = Challenges(deps, code_store)
         self.codes = Codes(deps, code_store, challenges, issuer, scopes)
         self.links = Links(deps, link_store, challenges, issuer)

@@ -49,6 +49,11 @@ _OPTIONS = (
         help="Whether a sign-in needs a code_challenge; `optional` is for libraries without.  [required]",
     ),
     click.option(
+        "--id-token-alg",
+        type=click.Choice(["ES256", "RS256"]),
+        help="What its ID tokens are signed with; many libraries expect RS256.  [as access tokens are]",
+    ),
+    click.option(
         "--claims",
         type=click.Choice(["", *CLAIM_SCOPES]),
         multiple=True,

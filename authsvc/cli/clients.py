@@ -25,6 +25,7 @@ from authsvc.model import EVERY_PRACTICE, PERMISSIONS
 
 if TYPE_CHECKING:
     from authsvc.model import Client
+    from authsvc.wiring import Service
 
 
 @click.group(cls=CommandGroup)
@@ -87,6 +88,7 @@ def add(
             public=public,
             **more,
         )
+    _make_key(service, client)
     if secret:
         _show_secret(client_id, secret)
         return
@@ -103,9 +105,18 @@ def set_(client_id: str, reason: str, **options: Any) -> None:
     changes = named(options)
     if not changes:
         raise click.UsageError("Name at least one thing to change.")
+    service = open_service()
     with named_by_option():
-        client = open_service().clients.set(client_id, actor=actor(), reason=reason, **changes)
+        client = service.clients.set(client_id, actor=actor(), reason=reason, **changes)
+    _make_key(service, client)
     print_result(_document(client), f"Changed {client_id}.")
+
+
+def _make_key(service: Service, client: Client) -> None:
+    """Have the key for its ID tokens before the first is asked for: an RSA key takes a second."""
+    if client.id_token_alg:
+        service.signing_keys.ensure()
+        service.signing_keys.signer_of(client.id_token_alg)
 
 
 @clients.command("list")
@@ -170,6 +181,7 @@ def _document(client: Client) -> dict[str, object]:
         "initiate_login_uri": client.initiate_login_uri,
         "backchannel_logout_uri": client.backchannel_logout_uri,
         "pkce": client.pkce,
+        "id_token_alg": client.id_token_alg,
         "claims": list(client.claims),
         "assertion_audience": client.assertion_audience,
         "keys": [key["kid"] for key in client.jwks],

@@ -30,6 +30,7 @@ class ClientChanges(TypedDict, total=False):
     jwks: str
     auth: str
     pkce: str
+    id_token_alg: str
     assertion_audience: str
     claims: tuple[str, ...]
 
@@ -59,6 +60,7 @@ def faults(client: Client, *, production: bool) -> list[Fault]:
     else:
         alone = [option for option, addresses in beside.items() if addresses] + ["public"] * client.public
         alone += ["pkce"] * (client.pkce == "optional") + ["claims"] * bool(client.claims)
+        alone += ["id-token-alg"] * bool(client.id_token_alg)
         found += [Fault(f"/{option}", "only together with --redirect-uri") for option in alone]
     if client.public and client.jwks:
         found.append(Fault("/jwks", "excludes --public: who has a private key can keep a secret"))

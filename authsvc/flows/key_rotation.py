@@ -76,7 +76,8 @@ class KeyRotation(SigningKeys):
         raise InvalidInput(Fault("format", f"is one of {', '.join(EXPORTS)}"))
 
     def rotate(self, actor: str, reason: str = "", force: bool = False, if_older_than_s: int | None = None) -> KeyStep:
-        """The next key signs, the current one retires, a new one (of the configured algorithm) is published.
+        """The next key signs, the current one retires, a new one (of the configured algorithm) is published. The keys
+        of ID tokens alone go with them, unless their next one is too new.
 
         Raises UnsafeStep while verifiers may not know the next key yet, unless forced. Where the stored keyset is lost
         or unreadable it raises KeysetUnusable, unless forced: then a new keyset is begun.
@@ -90,7 +91,9 @@ class KeyRotation(SigningKeys):
             cost = _too_early(keyset.next, now_ms)
             if cost and not force:
                 raise UnsafeStep(cost, keyset.next.signs_from_ms)
-            return keyset.rotated(self._fresh(fresh, now_ms), now_ms, self._timing), cost
+            due = [key for key in keyset.id_token_keys if key.state == NEXT and (force or not _too_early(key, now_ms))]
+            others = [self._fresh(signing.generate(key.alg), now_ms) for key in due]
+            return keyset.rotated(self._fresh(fresh, now_ms), now_ms, self._timing, *others), cost
 
         try:
             return self._take(Event.KEY_ROTATED, actor, reason, step)
@@ -117,9 +120,10 @@ class KeyRotation(SigningKeys):
                     "authsvc refuses its tokens within 5 s and patients get new ones when they refresh; services that "
                     f"verify by a cached key set go on taking them for up to {self._settings.jwks_max_age_s} s"
                 )
-            if gone.state == CURRENT and (early := _too_early(keyset.next, now_ms)):
+            if gone.state == CURRENT and (early := _too_early(keyset.waiting_with(gone), now_ms)):
                 costs.append(early)
-            return keyset.without(kid, self._fresh(fresh, now_ms), now_ms), "; ".join(costs)
+            filler = signing.generate(gone.alg) if gone in keyset.id_token_keys else fresh
+            return keyset.without(kid, self._fresh(filler, now_ms), now_ms), "; ".join(costs)
 
         return self._take(Event.KEY_REVOKED, actor, reason, step, kid)
 
@@ -143,6 +147,23 @@ class KeyRotation(SigningKeys):
             return keyset.with_next(self._fresh(brought, now_ms)), ""
 
         return self._take(Event.KEY_IMPORTED, actor, reason, step, brought.kid)
+
+    def signer_of(self, alg: str) -> SigningKey:
+        """The key that signs with this algorithm (empty: as access tokens are); made when it is first needed. Raises
+        Unavailable, KeysetUnusable."""
+        found = self.view().signers.get(alg) if alg else self.signer()
+        if found is not None:
+            return found
+        current, waiting = signing.generate(alg), signing.generate(alg)
+
+        def step(keyset: Keyset, now_ms: int) -> tuple[Keyset, str] | None:
+            if alg in keyset.signing():
+                return None  # another instance was faster
+            begun = self._sealed(current, CURRENT, now_ms, now_ms)  # no client has seen a token of this kind yet
+            return keyset.with_id_token_keys(begun, self._fresh(waiting, now_ms)), ""
+
+        self._take(Event.KEY_CREATED, "registration", "", step, current.kid)
+        return self.view().signers[alg]
 
     def rewrap(self, actor: str, reason: str = "") -> Rewrap:
         """Seal every data key under the newest master secret, so that the older ones can be taken away."""

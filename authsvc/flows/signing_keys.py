@@ -45,6 +45,7 @@ class KeysetView:
     until_ms: float
     keyset: Keyset
     signer: SigningKey
+    signers: Mapping[str, SigningKey]  # by algorithm
     verifying: Mapping[str, SigningKey]
     jwks: bytes
     etag: str
@@ -121,8 +122,8 @@ class SigningKeys:
             raise KeysetUnusable(str(error)) from None
         # What is held already isn't opened again, unless its stored form changed.
         held = self._held
-        known = {key.sealed: held.opened[key.kid] for key in held.keyset.keys} if held else {}
-        opened = {key.kid: self._fits(key, known.get(key.sealed) or self._open(key)) for key in keyset.keys}
+        known = {key.sealed: held.opened[key.kid] for key in held.keyset.all_keys} if held else {}
+        opened = {key.kid: self._fits(key, known.get(key.sealed) or self._open(key)) for key in keyset.all_keys}
         if not self._revoked.isdisjoint(opened):
             raise KeysetUnusable("a revoked key is back")
         self._revoked.update(keyset.revoked)
@@ -202,6 +203,7 @@ def _view_of(held: LoadedKeyset, now_ms: int) -> KeysetView:
         until_ms=math.inf if changes_at_ms is None else changes_at_ms,
         keyset=keyset,
         signer=verifying[keyset.current.kid],
+        signers={alg: verifying[key.kid] for alg, key in keyset.signing().items()},
         verifying=verifying,
         jwks=jwks,
         etag=hashlib.sha256(jwks).hexdigest()[:32],

@@ -12,9 +12,10 @@ from typing import Any
 from authsvc.config.workflows import Workflow
 from authsvc.crypto import id_tokens, tokens
 from authsvc.crypto.tokens import AccessTokens
+from authsvc.flows.clients import Clients
 from authsvc.flows.dependencies import Dependencies
+from authsvc.flows.key_rotation import KeyRotation
 from authsvc.flows.session_scopes import SessionScopes
-from authsvc.flows.signing_keys import SigningKeys
 from authsvc.model import Client, Session, TokenGrant
 from authsvc.store.authorization_codes import RedeemedLink
 
@@ -26,10 +27,11 @@ OPENID = "openid"  # the scope that makes an authorization request one of OpenID
 class TokenIssuer:
     """Mints access and refresh tokens."""
 
-    def __init__(self, deps: Dependencies, keys: SigningKeys, scopes: SessionScopes) -> None:
+    def __init__(self, deps: Dependencies, keys: KeyRotation, scopes: SessionScopes, clients: Clients) -> None:
         self._deps = deps
         self._keys = keys
         self._scopes = scopes
+        self._clients = clients
         self._access = AccessTokens()
 
     def nonce(self, practice_id: str, handle: str, sid: str) -> bytes:
@@ -146,7 +148,8 @@ class TokenIssuer:
             sid=claims.get("sid"),
             nonce=nonce,
         )
-        return tokens.sign(self._keys.signer(), said, id_tokens.ID_TYPE)
+        client = self._clients.get(claims["client_id"])
+        return tokens.sign(self._keys.signer_of(client.id_token_alg if client else ""), said, id_tokens.ID_TYPE)
 
     def _left_s(self, claims: Mapping[str, Any]) -> int:
         return max(0, int(claims["exp"]) - self._deps.clock.now_ms() // 1000)

@@ -109,9 +109,10 @@ class Client:
     With `redirect_uris` it is also a relying party (OpenID Connect): patients sign in for it at the hosted pages, and
     it serves one practice. A `public` one has no secret; one with `jwks` (public keys, RFC 7517) signs its calls.
     `initiate_login_uri` is where a pressed link sends the browser (OpenID Connect Core §4), `backchannel_logout_uri`
-    where it hears of a session's end. `pkce` is `required` or `optional`; `secret_in_form` sends the secret as
-    `client_secret_post`; `assertion_audience` is what its assertions may name: `issuer` alone, or `token-endpoint` too.
-    `claims` is what it may be told of patients, where the practice allows it.
+    where it hears of a session's end. `pkce` is `required` or `optional`; `id_token_alg` is what its ID tokens are
+    signed with, empty for what access tokens are; `secret_in_form` sends the secret as `client_secret_post`;
+    `assertion_audience` is what its assertions may name: `issuer` alone, or `token-endpoint` too. `claims` is what it
+    may be told of patients, where the practice allows it.
     """
 
     id: str
@@ -127,6 +128,7 @@ class Client:
     public: bool = False
     jwks: tuple[Mapping[str, str], ...] = ()
     pkce: str = "required"
+    id_token_alg: str = ""
     secret_in_form: bool = False
     assertion_audience: str = "issuer"
     claims: tuple[str, ...] = ()

@@ -205,3 +205,10 @@ def test_what_a_client_may_be_told_of_patients_is_for_practice_and_client_to_say
     assert maple("practices", "set", "maple", "--claims", "phone").code == 2
     ran = maple("clients", "add", "api", "--practice", "maple", "--allow", "codes:issue", "--claims", "email")
     assert "--claims: only together with --redirect-uri" in ran.err
+
+
+def test_the_algorithm_of_its_id_tokens_is_registered(maple: Authsvc) -> None:
+    assert maple(*PORTAL, "--id-token-alg", "RS256").code == 0
+    assert listed(maple)["id_token_alg"] == "RS256"
+    assert maple("clients", "set", "web", "--id-token-alg", "ES256", "--json").document["id_token_alg"] == "ES256"
+    assert maple("clients", "set", "web", "--id-token-alg", "HS256").code == 2

@@ -8,7 +8,7 @@ import jwt
 import pytest
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 from authlib.oidc.discovery import OpenIDProviderMetadata
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -109,27 +109,25 @@ def test_openid_connect_and_oauth_are_told_the_same(shared: Web) -> None:
 def test_with_rs256_an_independent_reader_finds_the_openid_document_whole(build: Any) -> None:
     web = build(public_url="https://auth.example.org", signing_alg="RS256")
     said = web.bare("GET", OPENID).json
-    assert said["id_token_signing_alg_values_supported"] == ["RS256"]
+    assert said["id_token_signing_alg_values_supported"] == ["RS256", "ES256"]
     OpenIDProviderMetadata(said).validate()
     AuthorizationServerMetadata(said).validate()
 
 
-def test_with_es256_it_misses_rs256_and_nothing_else(build: Any) -> None:
-    """Discovery §3 demands RS256 of everybody; we sign ES256 by default (STANDARDS D-1)."""
+def test_with_es256_it_offers_rs256_by_registration_as_discovery_demands(build: Any) -> None:
+    """Discovery §3 demands RS256 of everybody; we sign ES256 unless a client is registered otherwise."""
     web = build(public_url="https://auth.example.org")
     said = web.bare("GET", OPENID).json
-    with pytest.raises(ValueError, match=r"RS256.*id_token_signing_alg_values_supported"):
-        OpenIDProviderMetadata(said).validate()
-    OpenIDProviderMetadata({**said, "id_token_signing_alg_values_supported": ["RS256"]}).validate()
+    assert said["id_token_signing_alg_values_supported"] == ["ES256", "RS256"]
+    OpenIDProviderMetadata(said).validate()
     AuthorizationServerMetadata(said).validate()
 
 
-def test_the_algorithms_of_id_tokens_are_those_of_the_keys_there_are(build: Any) -> None:
+def test_the_algorithms_of_id_tokens_are_also_those_of_the_keys_there_are(build: Any) -> None:
     web = build()
-    key = rsa.generate_private_key(65537, 3072)
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     web.service.signing_keys.import_pem(pem, "cli:test")
-    assert web.bare("GET", OPENID).json["id_token_signing_alg_values_supported"] == ["ES256", "RS256"]
+    assert web.bare("GET", OPENID).json["id_token_signing_alg_values_supported"] == ["ES256", "RS256", "EdDSA"]
 
 
 def test_every_address_in_the_metadata_answers(shared: Web) -> None:
@@ -179,7 +177,7 @@ def test_without_any_keys_yet_the_set_is_503_and_never_empty(web: Web) -> None:
     fresh = type(web).__new__(type(web))
     fresh.__dict__.update(web.__dict__)
     keyless(fresh)
-    assert fresh.bare("GET", OPENID).json["id_token_signing_alg_values_supported"] == ["ES256"]
+    assert fresh.bare("GET", OPENID).json["id_token_signing_alg_values_supported"] == ["ES256", "RS256"]
     answer = fresh.bare("GET", JWKS)
     assert (answer.status_code, slug(answer)) == (503, "unavailable")
     assert answer.headers["Cache-Control"] == "no-store"

@@ -37,6 +37,8 @@ METADATA_MAX_AGE_S = 3600
 CONFIDENTIAL = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
 METHODS = [*CONFIDENTIAL, "none"]
 ID_TOKEN_ALGS = "id_token_signing_alg_values_supported"
+BY_REGISTRATION = ["ES256", "RS256"]
+"""What the ID tokens of any client may be signed with."""
 ASSERTION_ALGS = ["ES256", "RS256", "PS256", "EdDSA"]
 CLAIMS = [
     *("iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "practice", "locale"),
@@ -81,15 +83,15 @@ class Discovery:
         return conditional(environ, body, _etag(body), self._metadata_headers)
 
     def _document(self) -> bytes:
-        """The metadata, with the algorithms of the keys that there are: an imported key, or one from before the setting
-        was changed, may be of another kind than new ones. While there are no keys, that of new ones."""
+        """The metadata, with the algorithms of the keys that there are beside those that a client may be registered
+        for: an imported key, or one from before the setting was changed, may be of another kind than new ones."""
         try:
             keys, version = self._keys.jwks()
         except KeysetUnusable:
             keys, version = b'{"keys":[]}', ""
         body = self._documents.get(version)
         if body is None:
-            algs = [self._signing_alg, *(key["alg"] for key in json.loads(keys)["keys"])]
+            algs = [self._signing_alg, *BY_REGISTRATION, *(key["alg"] for key in json.loads(keys)["keys"])]
             body = json_bytes({**self._metadata, ID_TOKEN_ALGS: list(dict.fromkeys(algs))})
             self._documents = {version: body}
         return body
@@ -157,7 +159,7 @@ def metadata(service: Service) -> dict[str, Any]:
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,
         "subject_types_supported": ["public"],
-        ID_TOKEN_ALGS: [settings.signing_alg],
+        ID_TOKEN_ALGS: list(dict.fromkeys([settings.signing_alg, *BY_REGISTRATION])),
         "scopes_supported": list(dict.fromkeys(("openid", *catalogue.code_scopes, *CLAIM_SCOPES.values()))),
         "claims_supported": CLAIMS,
         "claims_parameter_supported": False,
