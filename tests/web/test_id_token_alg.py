@@ -7,7 +7,6 @@ import jwt
 from tests.web.conftest import Web, basic
 from tests.web.relying import Party, party, sent_to, sign_in
 
-
 UNTIMED = {"verify_exp": False, "verify_iat": False}
 """The tests' clock stands still."""
 
