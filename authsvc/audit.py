@@ -46,6 +46,7 @@ class Event(StrEnum):
     PATIENT_CREATED = "patient.created"
     PATIENT_CHANGED = "patient.changed"
     PATIENT_ADDRESS_CHANGED = "patient.address_changed"
+    PATIENT_ADDRESS_CHANGE_STARTED = "patient.address_change_started"
     PATIENT_GRANTED = "patient.granted"
     PATIENT_WITHDRAWN = "patient.withdrawn"
     PATIENT_DELETED = "patient.deleted"

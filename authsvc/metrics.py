@@ -22,7 +22,7 @@ from authsvc.config import limits
 
 OTHER = "other"
 
-_KINDS = ("code", "access-link", "link", "address-changed", "new-link", "test")
+_KINDS = ("code", "access-link", "link", "address-changed", "email-change", "new-link", "test")
 _STATES = ("queued", "sent", "deferred", "refused", "too_late", "cancelled", "void")
 _POLICIES = (*limits.POLICIES, "resend", "guesses")
 

@@ -27,6 +27,7 @@ from authsvc.flows.codes import Codes
 from authsvc.flows.cookies import Cookies
 from authsvc.flows.data_keys import DataKeys
 from authsvc.flows.dependencies import Dependencies
+from authsvc.flows.email_changes import EmailChanges
 from authsvc.flows.forward_auth import ForwardAuth
 from authsvc.flows.idempotency import IdempotentAnswers
 from authsvc.flows.introspection import TokenIntrospection
@@ -56,6 +57,7 @@ from authsvc.store.clients import ClientStore
 from authsvc.store.codes import CodeStore
 from authsvc.store.connection import Connection
 from authsvc.store.documents import DocumentStore
+from authsvc.store.email_changes import EmailChangeStore
 from authsvc.store.keys import KeyStore
 from authsvc.store.links import LinkStore
 from authsvc.store.logos import LogoStore
@@ -137,6 +139,8 @@ class Service:
         issuer = TokenIssuer(deps, self.signing_keys, scopes, self.clients)
         challenges = Challenges(deps, code_store)
         self.codes = Codes(deps, code_store, challenges, issuer, scopes)
+        changes = EmailChangeStore(runner, mailing, limits)
+        self.email_changes = EmailChanges(deps, changes, patient_store, challenges)
         self.links = Links(deps, link_store, challenges, issuer)
         self.introspection = introspection = TokenIntrospection(deps, session_store, self.signing_keys)
         self.sessions = Sessions(deps, session_store, client_store, issuer, introspection, self.practices)

@@ -28,7 +28,7 @@ from authsvc.text import CONTROL, PUBLIC_ID
 
 HARD_LINE_BYTES: Final = 998  # RFC 5322 §2.1.1
 
-_NEEDS_CODE: Final = frozenset({"code"})
+_NEEDS_CODE: Final = frozenset({"code", "email-change"})
 _NEEDS_URL: Final = frozenset({"access-link", "link", "new-link"})
 _CODE: Final = re.compile(r"[0-9]{6}", re.ASCII)
 

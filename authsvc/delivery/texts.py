@@ -23,7 +23,7 @@ from authsvc.errors import DeliveryRefused
 from authsvc.model import Message, Practice
 from authsvc.text import tel
 
-KINDS: Final = ("code", "access-link", "link", "new-link", "address-changed", "test")
+KINDS: Final = ("code", "access-link", "link", "new-link", "address-changed", "email-change", "test")
 """The kinds of message that there are templates for."""
 
 LINE_CHARS: Final = 76  # text is wrapped here; a URL or code stands on a line of its own and is never broken

@@ -36,6 +36,7 @@ TYPES: Final = {
     "link": "link",
     "new-link": "link",
     "address-changed": "notice",
+    "email-change": "code",
     "test": "notice",
 }
 """Kinds of message, in the words of the webhook."""

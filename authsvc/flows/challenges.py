@@ -13,7 +13,7 @@ from authsvc.errors import Fault, InvalidInput
 from authsvc.flows.dependencies import Dependencies
 from authsvc.model import Practice, RequestContext
 from authsvc.store.codes import CodeStore
-from authsvc.store.values import AccessLink, NewChallenge, NewCode
+from authsvc.store.values import AccessLink, Charged, NewChallenge, NewCode
 from authsvc.text import ACCESS_LINK_TOKEN, CHALLENGE
 
 SALT_BYTES = 16
@@ -77,6 +77,20 @@ class Challenges:
         pepper = known.get("pepper", self._deps.data_keys.pepper_id)
         code, new = self._code(context, challenge, salt, profile, pepper)
         return code, new, known.get("channel", "email")
+
+    def check(
+        self, context: RequestContext, challenge: str, code: str, *, email_change: bool = False
+    ) -> tuple[Charged, str]:
+        """Reserve an attempt, then hash the typed code: what settling must know, and the hash.
+
+        Raises ChallengeGone, RateLimited, Unavailable (a full hashing queue charges nothing).
+        """
+        buckets = self._deps.rate_limits.of_caller(context, "verify-network")
+        with self._deps.hash_queue.place() as turn:
+            charged = self._store.charge(context, challenge_id(challenge), buckets, email_change=email_change)
+            pepper, salt = self._deps.data_keys.pepper(charged.pepper), mint.unb64u(charged.salt)
+            with turn:
+                return charged, hashing.code_tag(pepper, context.practice.id, challenge, code, salt, charged.profile)
 
     def _code(
         self, context: RequestContext, challenge: str, salt: bytes, profile: str, pepper: str

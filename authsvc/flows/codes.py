@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 from authsvc.crypto import mint
-from authsvc.crypto.hashing import code_tag
 from authsvc.errors import Fault, Forbidden, InvalidInput
 from authsvc.flows.challenges import Challenges, challenge_id, check_webhook
 from authsvc.flows.dependencies import Dependencies
@@ -101,15 +100,9 @@ class Codes:
         former: BrowserCookie = NO_COOKIE,
     ) -> Session | Choice:
         """The same up to the session's record. `former` is the session that the browser had at the hosted pages."""
-        known = challenge_id(challenge)
-        with self._deps.hash_queue.place() as turn:
-            charged = self._store.charge(context, known, self._deps.rate_limits.of_caller(context, "verify-network"))
-            pepper = self._deps.data_keys.pepper(charged.pepper)
-            with turn:
-                salt = mint.unb64u(charged.salt)
-                tag = code_tag(pepper, context.practice.id, challenge, code, salt, charged.profile)
+        charged, tag = self._challenges.check(context, challenge, code)
         session = self._new_session(context, challenge)
-        opened = self._store.settle(context, known, charged, tag, patient or "", session, former)
+        opened = self._store.settle(context, challenge_id(challenge), charged, tag, patient or "", session, former)
         return opened if isinstance(opened, Session) else self._choice(context, challenge, opened)
 
     def choices(self, context: RequestContext, challenge: str) -> Choice:

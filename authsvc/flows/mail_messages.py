@@ -14,6 +14,7 @@ from authsvc.flows.personal_data import PersonalData
 from authsvc.model import Message, Practice
 from authsvc.ports import Entropy
 from authsvc.store.outbox import Entry, Recipient
+from authsvc.store.values import Mail
 
 
 class MailMessages:
@@ -31,6 +32,7 @@ class MailMessages:
         self._personal_data = personal_data
         self._entropy = entropy
         self._public_url = settings.public_url
+        self._notice_life_s = settings.delivery_record_life_s
         workflows = catalogue.all()
         self.access_workflow = next((known.name for known in workflows if known.security == "access"), "portal")
 
@@ -52,6 +54,15 @@ class MailMessages:
     def seal_code(self, practice_id: str, message_id: str, code: str, expires_at_ms: int, token: str) -> str:
         """Seal a code, and the token of the access link that is sent in its place where no code may be sent."""
         return self.seal(practice_id, message_id, code=code, code_ends_ms=expires_at_ms, token=token)
+
+    def address_notice(self, practice_id: str) -> Mail:
+        """The notice that an address was changed; one for each of the two mailboxes."""
+        message_id = self.new_id()
+        return Mail(message_id, "address-changed", self.seal(practice_id, message_id))
+
+    def notice_until_ms(self, now_ms: int) -> int:
+        """After which a notice is not sent any more."""
+        return now_ms + self._notice_life_s * 1000
 
     def open(self, practice: Practice, entry: Entry, recipient: Recipient) -> Message:
         """The message of an outbox entry. Raises ValueError for one that doesn't open."""

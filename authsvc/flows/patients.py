@@ -13,7 +13,6 @@ from authsvc.flows.dependencies import Dependencies
 from authsvc.model import DeliveryInfo, Patient, RequestContext
 from authsvc.store.outbox import Outbox
 from authsvc.store.patients import Misses, PatientStore, StoredPatient
-from authsvc.store.values import Mail
 
 
 class Patients:
@@ -48,29 +47,24 @@ class Patients:
             locale=locale,
             portal_access=portal_access,
         )
-        until_ms = self._deps.clock.now_ms() + self._deps.settings.delivery_record_life_s * 1000
         created = self._store.put(
             context,
             stored,
-            self._notice(practice),
-            self._notice(practice),
-            until_ms,
+            self._deps.messages.address_notice(practice),
+            self._deps.messages.address_notice(practice),
+            self._deps.messages.notice_until_ms(self._deps.clock.now_ms()),
             self._deps.rate_limits.of_caller(context),
         )
         return Patient(patient_id, (email or "").strip(), label, locale, portal_access), created
 
-    def _notice(self, practice_id: str) -> Mail:
-        message_id = self._deps.messages.new_id()
-        return Mail(message_id, "address-changed", self._deps.messages.seal(practice_id, message_id))
-
     def get(self, context: RequestContext, patient_id: str) -> Patient:
         """Raises PatientNotFound, RateLimited."""
-        return self._opened(context, self._read(context, patient_id)[0])
+        return self._deps.personal_data.patient(context.practice.id, self._read(context, patient_id)[0])
 
     def show(self, context: RequestContext, patient_id: str) -> dict[str, Any]:
         """For an operator: the record, the misses of the mailbox, and whether it is in link mode."""
         stored, misses = self._read(context, patient_id)
-        patient, limits = self._opened(context, stored), self._deps.limits
+        patient, limits = self._deps.personal_data.patient(context.practice.id, stored), self._deps.limits
         return {
             "patient": patient.id,
             "email": patient.email,
@@ -148,13 +142,3 @@ class Patients:
         # A client reads what its practice gave it; an operator who looks at a patient leaves an audit entry.
         buckets = self._deps.rate_limits.of_caller(context)
         return self._store.get(context, patient_id, buckets, viewed=context.client is None)
-
-    def _opened(self, context: RequestContext, stored: StoredPatient) -> Patient:
-        data, practice = self._deps.personal_data, context.practice.id
-        return Patient(
-            id=stored.id,
-            email=data.unseal(practice, "address", stored.address, stored.id),
-            label=data.unseal(practice, "label", stored.label, stored.id),
-            locale=stored.locale,
-            portal_access=stored.portal_access,
-        )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from authsvc.crypto import addresses, sealing
 from authsvc.errors import Fault, InvalidInput
 from authsvc.flows.data_keys import DataKeys
-from authsvc.model import RequestContext
+from authsvc.model import Patient, RequestContext
 from authsvc.ports import Entropy
+from authsvc.store.patients import StoredPatient
 
 
 class PersonalData:
@@ -36,6 +37,16 @@ class PersonalData:
             return ""
         key = self._data_keys.key("addresses")
         return sealing.unseal(key, purpose, sealed, f"{practice_id}:{patient_id}").decode()
+
+    def patient(self, practice_id: str, stored: StoredPatient) -> Patient:
+        """A patient's record, readable."""
+        return Patient(
+            id=stored.id,
+            email=self.unseal(practice_id, "address", stored.address, stored.id),
+            label=self.unseal(practice_id, "label", stored.label, stored.id),
+            locale=stored.locale,
+            portal_access=stored.portal_access,
+        )
 
     def email_hint(self, practice_id: str, sealed: str, patient_id: str) -> str:
         """A sealed address, masked as its owner may see it on a page; empty for none."""

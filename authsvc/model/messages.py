@@ -26,9 +26,9 @@ class Message:
     """One opened outbox entry, ready to be composed and sent. Lives in the worker's memory only.
 
     `kind`: `code` (code set), `access-link` (url set: opens the sign-in), `link` (url and workflow set: one simple
-    thing), `address-changed` (notice to the old and the new address), `new-link` (a dead link's successor, as `link`).
-    `expires_at_ms` is when code or link end, `until_ms` after which the message must not be sent any more. A `logout`
-    goes to a client: `token` is what it is told, `url` where.
+    thing), `address-changed` (notice to the old and the new address), `email-change` (code set: proves a new address),
+    `new-link` (a dead link's successor, as `link`). `expires_at_ms` is when code or link end, `until_ms` after which
+    the message must not be sent any more. A `logout` goes to a client: `token` is what it is told, `url` where.
     """
 
     id: str

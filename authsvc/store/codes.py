@@ -90,7 +90,9 @@ class CodeStore:
         """Salt, profile and pepper of a challenge's codes, and the channel of its mails; empty for an unknown one."""
         return self._runner.run("challenge_hashing", context, challenge=challenge_id)
 
-    def charge(self, context: RequestContext, challenge_id: str, buckets: Sequence[Bucket]) -> Charged:
+    def charge(
+        self, context: RequestContext, challenge_id: str, buckets: Sequence[Bucket], *, email_change: bool = False
+    ) -> Charged:
         """Charge the limits and reserve an attempt, before anything secret is compared. Raises ChallengeGone."""
         network = self._limits.policies["verify-network"]
         reply = self._runner.run(
@@ -98,6 +100,7 @@ class CodeStore:
             context,
             challenge=challenge_id,
             client=context.client_id,
+            email_change=email_change,
             network_known=context.client_ip is not None,
             network_quota=network.quota,
             network_window_s=network.window_s,

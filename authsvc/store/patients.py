@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from authsvc.config.limits import Limits
 from authsvc.model import Bucket, RequestContext
 from authsvc.store.mailing import Mailing
-from authsvc.store.scripts import ScriptRunner
+from authsvc.store.scripts import Reply, ScriptRunner
 from authsvc.store.values import Mail
 
 
@@ -41,6 +41,17 @@ class Contact:
     address: str
     locale: str
     label: str
+
+
+def stored_patient(reply: Reply) -> StoredPatient:
+    """The record that a script has replied."""
+    return StoredPatient(
+        id=reply["id"],
+        address=reply["address"],
+        label=reply["label"],
+        locale=reply["locale"],
+        portal_access=reply["access"] == "1",
+    )
 
 
 class PatientStore:
@@ -90,14 +101,7 @@ class PatientStore:
     ) -> tuple[StoredPatient, Misses]:
         """The record, and the misses of the mailbox; `viewed`: record who looked. Raises PatientNotFound."""
         reply = self._runner.run("patient_get", context, id=patient_id, viewed=viewed, limits=buckets)
-        patient = StoredPatient(
-            id=reply["id"],
-            address=reply["address"],
-            label=reply["label"],
-            locale=reply["locale"],
-            portal_access=reply["access"] == "1",
-        )
-        return patient, Misses(int(reply["consecutive"]), int(reply["day"]))
+        return stored_patient(reply), Misses(int(reply["consecutive"]), int(reply["day"]))
 
     def contact(self, context: RequestContext, patient_id: str) -> Contact:
         """Where the patient can be reached. Changes nothing."""

@@ -94,6 +94,7 @@ patient_id = _text(PATIENT, "must be 1 to 64 of A-Z a-z 0-9 . _ -", "pat_1", "Th
 resource = _text(RESOURCE, 'must look like "invoice:inv_1"', "invoice:inv_1", "Type and identifier of one resource.")
 workflow = _text(rf"^{rules.WORKFLOW}$", "must be the name of a workflow", "pay-invoice")
 locale = _text(rf"^{rules.LOCALE}$", 'must be a language tag such as "en" or "es-MX"', "es", "BCP 47.")
+session = _text(rf"^{rules.PUBLIC_ID}$", "must be the id of a session", "Yk3sQ2mXw9r5t0Zb7LhNcA")
 cursor = _text(r"^[0-9]{1,15}$", "must be the cursor of an earlier feed", "1795336886035", "Only what came later.")
 challenge = _text(
     SECRET, "must be the handle of a challenge", "ach_0OXdhY0tnl0rCxzp4Lx2NjS1Sx1oTq4WyKb0bD6SBJQ",

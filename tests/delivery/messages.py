@@ -15,7 +15,7 @@ URL = "https://sign.example/p/maple/l/al_q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjR
 
 def message(kind: str = "code", **changes: object) -> Message:
     """A code for Anna, or another kind of message; `changes` by field."""
-    life_ms = 600_000 if kind == "code" else 72 * 3_600_000
+    life_ms = 600_000 if kind in ("code", "email-change") else 72 * 3_600_000
     base = Message(
         id="Zm9vYmFyYmF6cXV4MTIzNA",
         practice=PRACTICE,
@@ -26,7 +26,7 @@ def message(kind: str = "code", **changes: object) -> Message:
         queued_at_ms=QUEUED_MS,
         until_ms=QUEUED_MS + life_ms,
         expires_at_ms=QUEUED_MS + life_ms,
-        code="042917" if kind == "code" else "",
+        code="042917" if kind in ("code", "email-change") else "",
         url=URL if "link" in kind else "",
         workflow="pay-invoice" if kind in ("link", "new-link") else "",
     )

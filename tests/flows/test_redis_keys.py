@@ -36,6 +36,7 @@ def a_days_acts(house: House) -> None:
     house.patient("ben", "ann@example.org", access=False)
     house.patients.delete(house.act(), "ben")
     hosted_pages(house)
+    house.service.email_changes.start(house.act(), patient="dan", email="dan.new@example.org")
     house.codes.start(house.act(), email="nobody@example.org")
     with suppress(RateLimited):
         for _ in range(10):

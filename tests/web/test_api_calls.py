@@ -120,6 +120,38 @@ def test_patients_who_share_a_mailbox_are_asked_who_they_are(web: Web) -> None:
     assert web.call("POST", "codes/choose", json={"challenge": challenge, "patient": "p1"}).status_code == 410
 
 
+# --- a change of the email address --------------------------------------------------------------------------------
+
+
+def test_a_changed_address_is_proved_by_a_code_and_the_answer_is_the_patient(web: Web) -> None:
+    session = web.sign_in()["session"]
+    new = {"patient": "p1", "email": "ann.new@example.org", "client_ip": "203.0.113.7"}
+    web.entropy.next_below(271828)
+    started = web.call("POST", "email-changes", json={**new, "session": session, "locale": "es"})
+    assert started.status_code == 202
+    assert set(started.json) == {"challenge", "expires_in", "resend_in"}
+    wrong = web.call("POST", "email-changes/verify", json={"challenge": started.json["challenge"], "code": "000000"})
+    assert (wrong.status_code, slug(wrong), wrong.json["attempts_left"]) == (400, "invalid-code", 4)
+    right = {"challenge": started.json["challenge"], "code": "271 828", "client_ip": "203.0.113.7"}
+    changed = web.call("POST", "email-changes/verify", json=right)
+    assert changed.status_code == 200
+    assert changed.json == web.call("GET", "patients/p1").json
+    assert changed.json["email"] == "ann.new@example.org"
+    assert [one["id"] for one in web.call("GET", "patients/p1/sessions").json["sessions"]] == [session]
+
+
+def test_a_new_address_gets_the_same_answer_whoever_has_it(web: Web) -> None:
+    web.house.patient("p2", "bob@example.org")
+
+    def seen(email: str) -> Any:
+        web.clock.advance_s(900)
+        answer = web.call("POST", "email-changes", json={"patient": "p1", "email": email})
+        headers = {name: value for name, value in answer.headers if name != "X-Request-Id"}
+        return answer.status, headers, re.sub(r"ach_[\w-]{43}", "ach", answer.get_data(as_text=True))
+
+    assert seen("bob@example.org") == seen("nobody@example.org")
+
+
 # --- who does it --------------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,8 @@
 -- args: access_link_id access_link_digest access_link_workflow access_link_expires:int access_link_max_uses
 -- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5 address_limits*5 patient_limits*5
 --
--- The budget of the address guards a typed start, that of the patient any other.
+-- The budget of the address guards a typed start, that of the patient any other; a change of the address has a budget of
+-- the new address too.
 -- Replies {until, channel} | {earlier_answer} | err: rate-limited, challenge-gone (reason),
 -- idempotency-conflict
 
@@ -34,9 +35,12 @@ end
 local refused = throttled(known.kind == 'typed' and 'typed' or 'code')
 if refused then return refused end
 local link = known.kind == 'link' and read_link(known.link)
-local own = limits_of(address_limits, known.mailbox)
+local own = limits_of(address_limits, known.kind == EMAIL_CHANGE and known.mailbox .. '.change' or known.mailbox)
 if known.kind ~= 'typed' then
   local whose = known.patient ~= '' and resolve(known.patient) or known.mailbox
+  if known.kind == EMAIL_CHANGE then
+    for _, bucket in ipairs(own) do limits[#limits + 1] = bucket end
+  end
   own = limits_of(patient_limits, link and link.mailbox_only == '1' and link.id or whose)
 end
 for _, bucket in ipairs(own) do limits[#limits + 1] = bucket end
@@ -51,8 +55,12 @@ if known.kind ~= 'typed' and not patient then
   count(arrivals)
   return refuse('challenge-gone', 'superseded')
 end
+if known.kind == EMAIL_CHANGE and in_link_mode(known.mailbox) then
+  count(arrivals)
+  return refuse_limited('guesses', HOUR_MS, misses_per_day, 86400)
+end
 local by_link = links_in_link_mode(link, known.mailbox)
-if known.kind ~= 'link' then
+if known.kind ~= 'link' and known.kind ~= EMAIL_CHANGE then
   by_link = in_link_mode(known.mailbox) or left['issue-address'] == 0 or left['issue-address-day'] == 0
 end
 channel, locale = known.channel, known.locale
@@ -61,7 +69,7 @@ code_until = math.min(code_until, expires)
 known.code1, known.code2, known.code3 = tag .. '|' .. int(code_until), known.code1, known.code2
 known.sent, known.resends = now, tonumber(known.resends) + 1
 rewrite_challenge(known)
-mail_challenge(known.kind, known.mailbox, patient, by_link)
+mail_challenge(known.kind, known.mailbox, patient, by_link, known.kind == EMAIL_CHANGE and known.address or nil)
 record('code.resent', 'patient', known.patient, 'mail', by_link and 'link' or 'code')
 keep_answer()
 return reply({['until'] = int(code_until), channel = channel})

@@ -2,11 +2,12 @@
 --
 -- uses: limits challenges
 -- events: challenge.gone link.ended limited
--- args: challenge client network_known network_quota network_window_s
+-- args: challenge client email_change network_known network_quota network_window_s
 -- args: attempts_max:int misses_consecutive:int misses_per_day:int misses_by_links_per_day:int
 -- args: misses_per_link:int replay_ms:int replays_max:int limits*5
 --
 -- `network_known` is 1 where the caller named the patient's network, so that it is among `limits`.
+-- `email_change` is 1 where the code shall change an address, else it shall sign somebody in.
 -- Replies {salt, profile, pepper, attempts_left (after this one), link_mode, hour} | err: rate-limited,
 -- challenge-gone (reason)
 
@@ -26,6 +27,7 @@ end
 
 if not known then return gone('unknown') end
 if known.client ~= client then return gone('other_client') end
+if (known.kind == EMAIL_CHANGE) ~= (email_change == '1') then return gone('unknown') end
 local hour, link_mode = math.floor(now / HOUR_MS), false
 local charged = {salt = known.salt, profile = known.profile, pepper = known.pepper, hour = int(hour)}
 if known.state ~= '' then

@@ -34,7 +34,7 @@ local function choose_among(found)
   return reply({choose = flat})
 end
 
-if not known or known.client ~= client then return gone('unknown') end
+if not known or known.client ~= client or known.kind == EMAIL_CHANGE then return gone('unknown') end
 if known.state ~= '' then
   -- A parallel submit of the code that has just won, or the replay that code_charge let through.
   if link_mode == '1' or known.winning_tag ~= tag or now - tonumber(known.won_at) > replay_ms then return gone('spent') end
@@ -50,20 +50,7 @@ if link_mode == '1' then return missed('link_mode') end
 local found = signers(known)
 if #found == 0 then return missed('no_access') end
 
--- Proven. The reserved miss is given back, and the run of misses ends here.
-local guesses = key('guesses', known.mailbox)
-call('HDEL', guesses, 'consecutive')
-if known.kind == 'link' then
-  local link = read_link(known.link)
-  if link then
-    link.misses = math.max(tonumber(link.misses) - 1, 0)
-    rewrite_link(link)
-  end
-  guesses = link and link.mailbox_only ~= '1' and key('guesses-by-links', known.mailbox)
-end
-if guesses and call('HEXISTS', guesses, 'hour:' .. hour) == 1 then  -- an operator may have cleared the misses meanwhile
-  call('HINCRBY', guesses, 'hour:' .. hour, '-1')
-end
+clear_misses(known, hour)
 
 local chosen
 if patient ~= '' then

@@ -31,7 +31,7 @@ local wanted = patient ~= nil
 if wanted and basis == 'challenge' then
   local known = read(CHALLENGE, key('challenge', basis_id))
   wanted = known and known.state == '' and tonumber(known.expires) > now
-    and may_sign_in(patient, known.mailbox, tonumber(known.epoch))
+    and (may_sign_in(patient, known.mailbox, tonumber(known.epoch)) or known.kind == EMAIL_CHANGE and #signers(known) > 0)
 elseif wanted and basis == 'link' then
   wanted = not why_dead(read_link(basis_id))
 end

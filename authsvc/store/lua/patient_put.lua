@@ -1,6 +1,6 @@
 -- Create or replace a patient.
 --
--- uses: retries limits sessions links
+-- uses: retries limits mailboxes
 -- events: patient.created patient.changed patient.address_changed patient.granted patient.withdrawn session.ended link.ended limited
 -- args: id address mailbox label locale access old_notice_id old_notice_body new_notice_id new_notice_body
 -- args: notice_until:int delivery_ms limits*5 change_limits*5 notice_limits*5
@@ -10,8 +10,6 @@
 -- they are older than `addressed`. Changes are limited by patient, notices by mailbox: a stranger who gets them has asked
 -- for none. Withdrawn access ends sessions and access links here, codes by `granted`.
 -- Replies {created} | err: rate-limited, too-many-patients (on this mailbox)
-
-local MAILBOX_MAX = 200
 
 local refused = charge(limits)
 if refused then return refused end
@@ -24,44 +22,17 @@ if moved then
   if refused then return refused end
 end
 local withdrawn = access ~= '1' and old and old.access == '1'
-if not old or moved then
-  local others = on_mailbox(mailbox)
-  if #others >= MAILBOX_MAX then return refuse('too-many-patients') end
-  others[#others + 1] = id
-  table.sort(others)
-  call('SET', key('mailbox', mailbox), table.concat(others, '\n'))
-end
-
-local function next_epoch()
-  return call('INCR', KEYS[1] .. 'epoch')
-end
+if (not old or moved) and not join_mailbox(mailbox, id) then return refuse('too-many-patients') end
 
 local patient = old or {id = id, created = now, sessions = ''}
 local former = {address = patient.address, mailbox = patient.mailbox, locale = patient.locale}
 patient.address, patient.mailbox, patient.label, patient.locale, patient.access = address, mailbox, label, locale, access
--- Nothing rests on an address that wasn't there.
-local left = moved and former.address ~= ''
-if not old or left then patient.addressed = next_epoch() end
+if not old or (moved and former.address ~= '') then patient.addressed = next_epoch() end
 if not old or granted then patient.granted = next_epoch() end
 write_patient(patient)
 call('DEL', key('merged', id))  -- an id that is put on file again means this patient, not the one it was merged into
 if not old then record('patient.created', 'patient', id) end
-if moved then
-  leave_mailbox(former.mailbox, id)
-  record('patient.address_changed', 'patient', id)
-end
-if left then
-  end_sessions(patient, 'address_changed')
-  -- Links are found out when they are used; the tokens that they gave are in the feed for offline verifiers.
-  for _, link_id in ipairs(links_of('p:' .. id)) do publish_revocation('l', link_id) end
-  for _, notice in ipairs({{old_notice_id, old_notice_body, former.address, former.locale, former.mailbox},
-    {new_notice_id, new_notice_body, address, locale, mailbox}}) do
-    if notice[3] ~= '' and not charge(limits_of(notice_limits, notice[5])) then
-      enqueue_mail('mails', {id = notice[1], kind = 'address-changed', channel = 'email', patient = id,
-        address = notice[3], body = notice[2], locale = notice[4], ['until'] = notice_until})
-    end
-  end
-end
+if moved then leave_former(patient, former, '') end
 if granted then record('patient.granted', 'patient', id) end
 if withdrawn then
   record('patient.withdrawn', 'patient', id)

@@ -14,15 +14,13 @@ from authsvc.web.endpoint import Success, endpoint
 
 blueprint = Blueprint("patients", __name__)
 
-_PATIENT = {"id": "pat_1", "email": "anna@example.org", "label": "Anna", "locale": "es", "portal_access": True}
-
 
 @blueprint.put("/patients/<id>")
 @endpoint(
     "putPatient",
     "Put a patient on file, or change one",
-    Success(200, "Changed. Members that are left out are reset.", responses.PatientAnswer, _PATIENT),
-    Success(201, "New on file.", responses.PatientAnswer, _PATIENT),
+    Success(200, "Changed. Members that are left out are reset.", responses.PatientAnswer, responses.PATIENT),
+    Success(201, "New on file.", responses.PatientAnswer, responses.PATIENT),
     permission="patients:write",
     body=schemas.PutPatient(),
     example={"email": "anna@example.org", "label": "Anna", "portal_access": True},
@@ -45,7 +43,7 @@ def put_patient(context: RequestContext, data: dict[str, Any], id: str) -> Respo
 @endpoint(
     "getPatient",
     "Read a patient",
-    Success(200, "What is on file.", responses.PatientAnswer, _PATIENT),
+    Success(200, "What is on file.", responses.PatientAnswer, responses.PATIENT),
     permission="patients:read",
     problems=("patient-not-found",),
 )

@@ -152,7 +152,7 @@ class SessionsAnswer(Schema):
 
 class DeliveryRow(Schema):
     id = string()
-    kind = string(enum=["code", "access-link", "link", "address-changed", "new-link"])
+    kind = string(enum=["code", "access-link", "link", "address-changed", "new-link", "email-change"])
     channel = string(enum=["email", "webhook"])
     state = string(enum=["queued", "sent", "deferred", "refused", "too_late"])
     queued_at = instant()
@@ -168,6 +168,7 @@ class DeliveriesAnswer(Schema):
 # --- examples -----------------------------------------------------------------------------------------------------
 
 STARTED = {"challenge": "ach_0OXdhY0tnl0rCxzp4Lx2NjS1Sx1oTq4WyKb0bD6SBJQ", "expires_in": 600, "resend_in": 30}
+PATIENT = {"id": "pat_1", "email": "anna@example.org", "label": "Anna", "locale": "es", "portal_access": True}
 CHALLENGE_LINKS = {
     "resend": ("resendCode", "challenge", "challenge"),
     "verify": ("verifyCode", "challenge", "challenge"),

@@ -70,6 +70,20 @@ class ResendLink(Body):
     token = fields.link_token(required=True)
 
 
+class StartEmailChange(Body):
+    patient = fields.patient_id(required=True)
+    email = fields.email(required=True, description="The new address.")
+    session = fields.session(description="The session that shall stay: the one in which the patient does this.")
+    locale = fields.locale()
+    client_ip = fields.ClientIp()
+
+
+class VerifyEmailChange(Body):
+    challenge = fields.challenge(required=True)
+    code = fields.Code()
+    client_ip = fields.ClientIp()
+
+
 class PutPatient(Body):
     email = fields.email(description="Where codes and links go. Without one no mail can be sent: no sign-in by email.")
     label = fields.Text(

@@ -1,13 +1,18 @@
--- challenge:<id>  record, under the digest of the challenge that the caller holds. `kind` typed, patient or link;
+-- challenge:<id>  record, under the digest of the challenge that the caller holds. `kind` typed, patient, link or email-change;
 --                 `networks` at the start; `pepper` id, hash `profile` and `salt` of its codes; `code1` to `code3` are the
 --                 live codes, newest first, as "<tag>|<expires>"; `sent` is when the last mail went; `epoch` at the
 --                 start; `unknown` is 1 for an unknown mailbox; `state` empty, choose or won. Once won: `winning_tag`,
 --                 `won_at`, the patient `chosen`, `session` and `replays`. `last_call` is the call that changed it last
+--                 Of a change of the email address `mailbox` and `address` (sealed) are the new ones, and `stays` is the
+--                 session that doesn't end; its code opens no session, and no code of a sign-in changes an address
 -- uses: patients guesses links outbox
 
 local CHALLENGE = {'client', 'kind', 'mailbox', 'patient', 'link', 'networks', 'pepper', 'profile', 'salt', 'code1',
   'code2', 'code3', 'expires', 'attempts', 'sent', 'resends', 'epoch', 'channel', 'locale', 'unknown', 'state',
-  'winning_tag', 'won_at', 'chosen', 'session', 'replays', 'last_call'}
+  'winning_tag', 'won_at', 'chosen', 'session', 'replays', 'last_call',
+  'address', 'stays'}
+
+local EMAIL_CHANGE = 'email-change'
 
 local function read_challenge()
   return read(CHALLENGE, key('challenge', challenge))
@@ -18,9 +23,14 @@ local function rewrite_challenge(record)
   rewrite(CHALLENGE, key('challenge', challenge), record)
 end
 
--- Everyone whom the challenge may sign in now: the patient it was started for, or all who share the mailbox.
+-- Everyone whom the challenge may sign in now: the patient it was started for, or all who share the mailbox. For a change
+-- of the address: the patient whose address is still the one that it was.
 local function signers(record)
   local epoch = tonumber(record.epoch)
+  if record.kind == EMAIL_CHANGE then
+    local patient = read_patient(record.patient)
+    return patient and patient.addressed <= epoch and {patient} or {}
+  end
   if record.patient == '' then return signers_on(record.mailbox, epoch) end
   local patient = read_patient(record.patient)
   return may_sign_in(patient, record.mailbox, epoch) and {patient} or {}
@@ -32,4 +42,21 @@ local function is_live_tag(record, tag)
     if known == tag and tonumber(expires) > now then return true end
   end
   return false
+end
+
+-- The mailbox is proven: the run of misses ends, and the one that `code_charge` has reserved is given back.
+local function clear_misses(record, hour)
+  local guesses = key('guesses', record.mailbox)
+  call('HDEL', guesses, 'consecutive')
+  if record.kind == 'link' then
+    local link = read_link(record.link)
+    if link then
+      link.misses = math.max(tonumber(link.misses) - 1, 0)
+      rewrite_link(link)
+    end
+    guesses = link and link.mailbox_only ~= '1' and key('guesses-by-links', record.mailbox)
+  end
+  if guesses and call('HEXISTS', guesses, 'hour:' .. hour) == 1 then  -- an operator may have cleared the misses meanwhile
+    call('HINCRBY', guesses, 'hour:' .. hour, '-1')
+  end
 end

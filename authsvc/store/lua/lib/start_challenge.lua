@@ -1,21 +1,23 @@
 -- Start a challenge and queue its mail, from the arguments that every start has.
 -- uses: challenges
 
-local function open_challenge(kind, mailbox, patient_id, known, link_id)
+-- `address` and `stays` of a change of the address; else nil.
+local function open_challenge(kind, mailbox, patient_id, known, link_id, address, stays)
   write(CHALLENGE, key('challenge', challenge), {client = client, kind = kind, mailbox = mailbox, patient = patient_id,
     link = link_id, networks = networks, pepper = pepper, profile = profile, salt = salt,
     code1 = tag .. '|' .. int(code_until), expires = challenge_until, attempts = 0, sent = now, resends = 0,
     epoch = read_epoch(), channel = channel, locale = locale, unknown = known and '' or '1', replays = 0,
-    last_call = call_id}, challenge_until)
+    last_call = call_id, address = address, stays = stays}, challenge_until)
 end
 
 -- Queue the mail of a challenge: its code, or an access link to the same mailbox (`access_link_…`). The sealed body holds
--- both; the kind says which of them is sent.
-local function mail_challenge(kind, mailbox, patient, by_link)
+-- both; the kind says which of them is sent. `address`: the new one, of a change of the address.
+local function mail_challenge(kind, mailbox, patient, by_link, address)
   if channel == 'caller' then return end
   local message = {id = mail_id, kind = 'code', channel = channel, patient = patient and patient.id or '',
     body = mail_body, locale = locale, ['until'] = code_until, nobody = patient and '' or '1',
     basis = 'challenge:' .. challenge}
+  if address then message.kind, message.address = kind, address end
   if patient and locale == '' then message.locale = patient.locale end
   if by_link then
     message.kind, message['until'], message.basis = 'access-link', access_link_expires, 'link:' .. access_link_id

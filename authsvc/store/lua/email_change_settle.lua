@@ -1,0 +1,58 @@
+-- Compare the hashed code, and on a match put the patient on the mailbox that it has proven.
+--
+-- uses: challenges mailboxes
+-- events: patient.address_changed patient.changed code.missed challenge.gone session.ended limited
+-- args: challenge client tag link_mode hour attempts_left replay_ms:int delivery_ms
+-- args: old_notice_id old_notice_body new_notice_id new_notice_body notice_until:int change_limits*5 notice_limits*5
+--
+-- `link_mode`, `hour` and `attempts_left` come from code_charge.
+-- Replies {id, address, label, locale, access} | err: rate-limited (changes of one patient), invalid-code (reason, attempts_left), challenge-gone (reason),
+-- too-many-patients (on the new mailbox)
+
+local known = read_challenge()
+
+local function gone(reason)
+  record('challenge.gone', 'reason', reason)
+  return refuse('challenge-gone', reason)
+end
+
+local function missed(reason)
+  record('code.missed', 'reason', reason, 'patient', known.patient)
+  return reply({err = 'invalid-code', reason = reason, attempts_left = attempts_left})
+end
+
+local function patient_reply(patient)
+  return reply({id = patient.id, address = patient.address, label = patient.label, locale = patient.locale,
+    access = patient.access})
+end
+
+if not known or known.client ~= client or known.kind ~= EMAIL_CHANGE then return gone('unknown') end
+if known.state ~= '' then
+  -- A parallel submit of the code that has just won, or the replay that code_charge let through.
+  local patient = read_patient(known.patient)
+  local fresh = link_mode ~= '1' and known.winning_tag == tag and now - tonumber(known.won_at) <= replay_ms
+  return patient and fresh and patient_reply(patient) or gone('spent')
+end
+if tonumber(known.expires) <= now then return gone('expired') end
+if not is_live_tag(known, tag) then return missed('wrong') end
+if link_mode == '1' then return missed('link_mode') end
+local patient = signers(known)[1]
+if not patient then return gone('superseded') end
+local moved = patient.mailbox ~= known.mailbox
+local refused = moved and charge(limits_of(change_limits, patient.id))
+if refused then return refused end
+if moved and not join_mailbox(known.mailbox, patient.id) then return refuse('too-many-patients') end
+
+clear_misses(known, hour)
+known.state, known.winning_tag, known.won_at, known.replays = 'won', tag, now, 0
+rewrite_challenge(known)
+local former = {address = patient.address, mailbox = patient.mailbox, locale = patient.locale}
+patient.address, patient.mailbox = known.address, known.mailbox
+if moved then patient.addressed = next_epoch() end
+write_patient(patient)
+if moved then
+  leave_former(patient, former, known.stays, 'code')
+else
+  record('patient.changed', 'patient', patient.id)
+end
+return patient_reply(patient)

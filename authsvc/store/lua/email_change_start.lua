@@ -1,0 +1,29 @@
+-- Start a change of a patient's email address: a code goes to the new mailbox, and nothing has changed yet.
+--
+-- uses: idempotency mail_throttle start_challenge
+-- events: patient.address_change_started limited
+-- args: patient mailbox address stays
+-- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
+-- args: misses_consecutive:int misses_per_day:int
+-- args: challenge client channel locale networks pepper profile salt tag code_until:int challenge_until:int
+-- args: mail_id mail_body delivery_ms tombstone_ms:int
+-- args: access_link_id access_link_digest access_link_workflow access_link_expires:int access_link_max_uses
+-- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5
+--
+-- `mailbox` and `address` (sealed) are the new ones, `stays` is the session that shall not end. Whose the new mailbox is
+-- already isn't looked at. No link is ever sent in a code's place: it would sign in whoever is on that mailbox.
+-- Replies {} | {earlier_answer} | err: rate-limited, patient-not-found, idempotency-conflict
+
+local earlier = idempotent_reply()
+if earlier then return earlier end
+if call('EXISTS', key('challenge', challenge)) == 1 then return reply({}) end
+local refused = throttled('code') or charge(limits)
+if refused then return refused end
+local known = read_patient(patient)
+if not known then return refuse('patient-not-found') end
+if in_link_mode(mailbox) then return refuse_limited('guesses', HOUR_MS, misses_per_day, 86400) end
+open_challenge(EMAIL_CHANGE, mailbox, known.id, known, '', address, stays)
+mail_challenge(EMAIL_CHANGE, mailbox, known, false, address)
+record('patient.address_change_started', 'patient', known.id)
+keep_answer()
+return reply({})
