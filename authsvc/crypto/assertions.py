@@ -84,11 +84,18 @@ def _public(entry: Mapping[str, Any], number: int) -> dict[str, str]:
         key = ALGORITHMS[algs[0]].from_jwk(dict(entry))
     except (ValueError, TypeError, PyJWTError):  # not base64url, a wrong length, not a point of the curve
         raise ValueError(f"key {number} is broken") from None
-    if entry["kty"] == "RSA" and (key.key_size not in RSA_BITS or key.public_numbers().e < RSA_EXPONENT_MIN):
+    if entry["kty"] == "RSA" and _is_weak(key):
         raise ValueError(f"key {number} is too weak or too long: RSA has 2048 bits or more, and an exponent of 65537")
     # Written anew from the parsed key, so that each has one spelling.
     said = ALGORITHMS[algs[0]].to_jwk(key, as_dict=True)
     return {name: said[name] for name in _MEMBERS[entry["kty"]]} | {"kid": kid} | ({"alg": alg} if alg else {})
+
+
+def _is_weak(key: Any) -> bool:
+    """Too short, too long, or with numbers that no generator of keys makes."""
+    numbers = key.public_numbers()
+    odd = numbers.n % 2 and numbers.e % 2
+    return key.key_size not in RSA_BITS or numbers.e < RSA_EXPONENT_MIN or not odd
 
 
 # --- the assertions -----------------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ class Deployment:
             "mail_from": "Maple Practice <no-reply@maple.example>",
         }
         if kind == "sentinel":
-            given["redis_replicas"] = "1"
+            given["redis_replicas"] = "2"  # all of them, so that every fail-over keeps what was acknowledged
         if limits:
             (self.folder / "limits.toml").write_text(limits)
             given["limits_file"] = str(self.folder / "limits.toml")

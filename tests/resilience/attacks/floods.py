@@ -24,6 +24,8 @@ mails-practice = "200 per 15 min"
 mails-all = "600 per hour"
 issue-patient = "5000 per 15 min"
 issue-address = "5000 per 15 min"
+issue-patient-day = "5000 per day"
+issue-address-day = "5000 per day"
 """
 
 

@@ -19,6 +19,8 @@ from tests.resilience.smtp_conversation import Mail
 LOOSE = """[policies]
 issue-address = "5000 per 15 min"
 issue-patient = "5000 per 15 min"
+issue-address-day = "5000 per day"
+issue-patient-day = "5000 per day"
 issue-network = "5000 per 15 min"
 verify-network = "50000 per 15 min"
 exchange-network = "5000 per min"
