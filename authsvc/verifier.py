@@ -45,12 +45,13 @@ LEEWAY_S = 30  # how far two clocks may differ; RFC 9068 §4 allows "no more tha
 TOKEN_MAX_BYTES = 8 * 1024  # ours stay under 1.5 kB; nothing longer is parsed
 KID_MAX_CHARS = 128  # ours are 43 (RFC 7638)
 KEYS_MAX_AGE_S = 300  # a revoked key dies here within this time; authsvc publishes a key for longer before it signs
+KEYS_TRUSTED_S = 24 * 3600  # how long the last good set is used though no newer one can be had
 REFETCH_EVERY_S = 30  # at most one fetch in this time, failed ones too: junk tokens can't make us hammer authsvc
 FETCH_TIMEOUT_S = 2.0  # for the whole answer, not for each byte
 JWKS_MAX_BYTES = 64 * 1024  # some 100 keys; ours hold 2 to 4
 FEED_EVERY_S = 5  # how often a followed revocation feed is fetched
 FEED_MAX_AGE_S = 60  # without a feed this young nothing is decided: whoever follows it relies on it
-FEED_MAX_BYTES = 512 * 1024  # some 15,000 revocations in ten minutes
+FEED_MAX_BYTES = 1536 * 1024  # 25,000 revocations, the most that a feed lists, are under 1 MB
 STRANGERS_MAX = 1000  # unknown kids remembered; 128 kB at the very worst
 RSA_BITS = range(2048, 8193)  # ASVS 11.2.3 below; above, one check costs milliseconds
 
@@ -554,7 +555,8 @@ class _CachedKeys(NamedTuple):
 
 class _KeySet:
     """The last good key set. A failed, empty or broken answer never replaces it; a key that vanished from a good
-    answer is gone with it. Only a fetch holds the lock, and a thread whose kid is known never waits for it."""
+    answer is gone with it, and a set that couldn't be had anew for a day is used no more. Only a fetch holds the lock,
+    and a thread whose kid is known never waits for it."""
 
     def __init__(self, url: str, now: Callable[[], float], fetch: Fetch) -> None:
         self._url, self._now, self._fetch = url, now, fetch
@@ -575,7 +577,7 @@ class _KeySet:
             finally:
                 self._lock.release()
         cached = self._cached
-        if kid in cached.keys:
+        if kid in cached.keys and self._now() - cached.at < KEYS_TRUSTED_S:
             return cached.keys[kid]
         if self._within(KEYS_MAX_AGE_S, cached.at):
             raise InvalidToken("unknown_kid")
@@ -650,12 +652,12 @@ def _usable_key(jwk: dict[str, Any]) -> _Key | None:
         key = algorithm.from_jwk(jwk)
     except (ValueError, jwt.PyJWTError):  # not canonical, wrong length, not a point of the curve
         return None
-    if alg == "RS256" and (key.key_size not in RSA_BITS or _is_roca(key.public_numbers().n)):
+    if alg == "RS256" and (key.key_size not in RSA_BITS or is_roca(key.public_numbers().n)):
         return None
     return _Key(alg, lambda signed, signature: algorithm.verify(signed, key, signature))
 
 
-def _is_roca(modulus: int) -> bool:
+def is_roca(modulus: int) -> bool:
     """CVE-2017-15361: such a modulus is a power of 65537 modulo every small prime; by chance, 1 in 10^8 is."""
     return all(any(pow(65537, power, p) == modulus % p for power in range(p)) for p in _ROCA_PRIMES)
 

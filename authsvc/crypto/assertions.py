@@ -95,7 +95,7 @@ def _is_weak(key: Any) -> bool:
     """Too short, too long, or with numbers that no generator of keys makes."""
     numbers = key.public_numbers()
     odd = numbers.n % 2 and numbers.e % 2
-    return key.key_size not in RSA_BITS or numbers.e < RSA_EXPONENT_MIN or not odd
+    return key.key_size not in RSA_BITS or numbers.e < RSA_EXPONENT_MIN or not odd or verifier.is_roca(numbers.n)
 
 
 # --- the assertions -----------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ STEP_S = 5  # a feed is issued for this long; the delay of a verifier is at most
 LIFE_S = 60  # a feed older than this says nothing any more
 KEPT_S = 0.5  # one look at the store serves all who ask within this time
 
-LISTED = 20_000  # the newest revocations; a verifier reads no more of them
+LISTED = 25_000  # the newest revocations; a verifier reads no more of them
 
 
 @dataclass(frozen=True)

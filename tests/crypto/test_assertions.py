@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import math
 from typing import Any
 
 import jwt
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from authsvc.crypto import assertions
+from authsvc.crypto import assertions, mint
 from authsvc.errors import TokenInvalid
 from tests.fakes import FakeClock
 from tests.flows.signers import Signer
@@ -96,7 +97,22 @@ def test_a_key_that_could_not_be_used_is_refused_by_its_number(signer: Signer, c
     assert "key 2" in str(caught.value)
 
 
-@pytest.mark.parametrize("entry", [weak_rsa(1024), weak_rsa(2048, 3)], ids=["1024 bits", "exponent 3"])
+def broken_rsa(modulus: int) -> dict[str, Any]:
+    return {"kty": "RSA", "kid": "weak", "e": "AQAB", "n": mint.b64u(modulus.to_bytes(256, "big"))}
+
+
+def roca_modulus() -> int:
+    """2048 bits with the fingerprint of CVE-2017-15361: modulo each small prime it is a power of 65537."""
+    product = math.prod(number for number in range(3, 168) if all(number % other for other in range(2, number)))
+    modulus = product * (2**2047 // product + 1) + pow(65537, 271828, product)
+    return modulus if modulus % 2 else modulus + product
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [weak_rsa(1024), weak_rsa(2048, 3), broken_rsa(2**2047 + 2), broken_rsa(roca_modulus())],
+    ids=["1024 bits", "exponent 3", "even modulus", "ROCA"],
+)
 def test_a_weak_rsa_key_is_refused(entry: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="too weak"):
         assertions.read_keys(json.dumps({"keys": [entry]}))

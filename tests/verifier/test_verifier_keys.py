@@ -122,6 +122,19 @@ def test_a_set_that_is_broken_is_refused_and_the_last_good_one_kept(
     assert issuer.fetches == 2
 
 
+def test_attack_a_verifier_that_is_kept_from_new_keys_trusts_the_old_ones_for_a_day_at_most(
+    verifier: Verifier, issuer: Issuer, clock: Clock
+) -> None:
+    verifier.verify(kit.token())
+    issuer.jwks = b""
+    clock.now += 24 * 3600 - 1
+    with pytest.raises(InvalidToken, match="expired"):  # the key is still there, the token of yesterday isn't good
+        verifier.verify(kit.token())
+    clock.now += 1
+    with pytest.raises(KeysUnavailable):
+        verifier.verify(kit.token())
+
+
 def test_a_broken_set_at_the_start_is_no_set(verifier: Verifier, issuer: Issuer) -> None:
     issuer.jwks = {"keys": []}
     with pytest.raises(KeysUnavailable):
