@@ -14,13 +14,18 @@ would take padding, twin members, a missing `exp` and any `typ` (docs/reference/
 Then `require` judges what the request needs: step-up (RFC 9470), scope (RFC 6750), resource. Every refusal is an
 exception that knows its HTTP answer. There is no background thread, no state but the key set, and no switch for less.
 
-Follows RFC 9068 §4, RFC 8725, RFC 7515 §5.2, RFC 6750 §2-3, RFC 9470 §3. `Verifier` may be shared between threads.
+A token that is bound to a key of its client (DPoP) passes only with that client's proof for this very request, and
+never as a bearer token; the guards take proofs where `base_url` is given.
+
+Follows RFC 9068 §4, RFC 8725, RFC 7515 §5.2, RFC 6750 §2-3, RFC 9449 §4.3 and §7, RFC 9470 §3. `Verifier` may be shared
+between threads.
 """
 
 from __future__ import annotations
 
 import base64
 import functools
+import hashlib
 import http.client
 import io
 import ipaddress
@@ -37,7 +42,7 @@ from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
 from typing import Any, ClassVar, Final, NamedTuple, cast
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import jwt
 
@@ -97,6 +102,7 @@ class VerifierError(Exception):
 
     status: ClassVar[int] = 401
     error: ClassVar[str] = ""
+    scheme: ClassVar[str] = "Bearer"
 
     def __init__(self, reason: str, **parameters: str) -> None:
         super().__init__(reason)
@@ -107,7 +113,7 @@ class VerifierError(Exception):
     def www_authenticate(self) -> str:
         """The challenge (RFC 6750 §3, RFC 9110 §11.6.1); a value can't break out of its quotes."""
         said = {"realm": "authsvc"} | ({"error": self.error} if self.error else {}) | self.parameters
-        return "Bearer " + ", ".join(f'{name}="{_UNQUOTABLE.sub("", value)}"' for name, value in said.items())
+        return f"{self.scheme} " + ", ".join(f'{name}="{_UNQUOTABLE.sub("", value)}"' for name, value in said.items())
 
     @property
     def headers(self) -> dict[str, str]:
@@ -133,6 +139,16 @@ class InvalidToken(VerifierError):
     """The token proves nothing here: malformed, forged, expired, or meant for another."""
 
     error = "invalid_token"
+
+
+class InvalidProof(InvalidToken):
+    """The DPoP proof isn't one for this token, this request and this instant (RFC 9449 §4.3)."""
+
+    error = "invalid_dpop_proof"
+    scheme = "DPoP"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, algs=" ".join(ALGORITHMS.values()))
 
 
 class KeysUnavailable(InvalidToken):
@@ -181,6 +197,9 @@ class Verifier:
     seconds later instead of when the token expires, at the price that tokens are undecided (503) when the feed can't be
     had for a minute. A string is the feed's address without the practice, where it isn't the issuer's own.
 
+    `base_url` is this service's own address as its clients know it (`https://api.example.org`), which DPoP proofs have
+    to name. It isn't taken from the request, since whoever sends one writes its Host.
+
     `now` (seconds since the epoch) and `fetch` (address to body; raises OSError or ValueError) are there for tests.
     Raises ValueError for settings that can't be run with. Opens no connection before the first token comes.
     """
@@ -193,6 +212,7 @@ class Verifier:
         jwks_url: str | None = None,
         *,
         revocations: bool | str = False,
+        base_url: str = "",
         now: Callable[[], float] = time.time,
         fetch: Fetch | None = None,
     ) -> None:
@@ -204,7 +224,7 @@ class Verifier:
             jwks_url = issuer.rstrip("/") + "/.well-known/jwks.json"
         _refuse_unsafe_url(jwks_url)
         self._issuer, self._audience, self._practice = issuer, audience, practice
-        self._now = now
+        self._now, self._base_url, self._proofs = now, base_url.rstrip("/"), _UsedProofs()
         self._keys = _KeySet(jwks_url, now, fetch or fetch_jwks)
         self._feeds: _Feeds | None = None
         if revocations:
@@ -213,8 +233,12 @@ class Verifier:
             by_default = functools.partial(fetch_jwks, max_bytes=FEED_MAX_BYTES)
             self._feeds = _Feeds(base, issuer, self._keys.find, now, fetch or by_default)
 
-    def verify(self, token: str) -> Claims:
-        """The claims of a token that is good here and now. Raises InvalidToken (KeysUnavailable: undecided, 503)."""
+    def verify(self, token: str, dpop: str | None = None, method: str = "", url: str = "") -> Claims:
+        """The claims of a token that is good here and now. Raises InvalidToken (KeysUnavailable: undecided, 503).
+
+        `dpop` is the proof that came along with the scheme `DPoP`, for the request of this `method` to this `url`, the
+        address as the client knows it. Each proof is good once in this process.
+        """
         now = self._now()
         claims = check(token, self._keys.find, self._issuer, now)
         if self._feeds:
@@ -223,6 +247,14 @@ class Verifier:
             raise InvalidToken("audience")
         if self._practice is not ANY_PRACTICE and claims["practice"] != self._practice:
             raise InvalidToken("practice")
+        if dpop is None:
+            if "cnf" in claims:
+                raise InvalidToken("bound_to_a_key")  # RFC 9449 §7.2: no downgrade to a bearer token
+            return claims
+        proof = check_proof(dpop, method, url, now, token)
+        if proof.jkt != claims.get("cnf", {}).get("jkt"):
+            raise InvalidProof("key")
+        self._proofs.add(proof, now)
         return claims
 
     def require(
@@ -297,12 +329,22 @@ class Verifier:
     def _admit(self, environ: Mapping[str, Any], need: _Need, named: Callable[[], str | None]) -> Claims:
         """One request, from header to verdict. The token is judged before the application names its resource."""
         try:
-            claims = self.verify(_bearer(environ))
+            claims = self.verify(_sent_token(environ), *self._proof(environ))
             need.judge(claims, named(), self._now())
         except VerifierError as refusal:
             _log.info("refused with %d: %s", refusal.status, refusal.reason)
             raise
         return claims
+
+    def _proof(self, environ: Mapping[str, Any]) -> tuple[str | None, str, str]:
+        """What came with the scheme `DPoP`, and the request that it has to be for."""
+        if not str(environ["HTTP_AUTHORIZATION"]).lower().startswith("dpop "):
+            return None, "", ""
+        if not self._base_url:
+            raise InvalidProof("no_base_url")
+        path = str(environ.get("SCRIPT_NAME", "")) + str(environ.get("PATH_INFO", ""))
+        url = self._base_url + quote(path.encode("latin-1", "replace"))
+        return str(environ.get("HTTP_DPOP", "")), str(environ.get("REQUEST_METHOD", "")), url
 
 
 # --- what a request needs -----------------------------------------------------------------------------------------
@@ -386,10 +428,10 @@ def _bound_resource(claims: Mapping[str, Any]) -> str | None:
     return cast(str, resource)
 
 
-def _bearer(environ: Mapping[str, Any]) -> str:
+def _sent_token(environ: Mapping[str, Any]) -> str:
     """The token, from the Authorization header and nowhere else (RFC 6750 §2.1, RFC 9700 §4.3.2)."""
     scheme, _, token = str(environ.get("HTTP_AUTHORIZATION", "")).partition(" ")
-    if scheme.lower() != "bearer":
+    if scheme.lower() not in ("bearer", "dpop"):
         raise NoCredentials("no_bearer_token")
     if any(name == "access_token" for name, _ in parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True)):
         raise InvalidRequest("token_in_two_places")
@@ -479,6 +521,8 @@ def _check_types(claims: Claims) -> None:
     for name in ("sid", "link"):
         if name in claims and not _is_text(claims[name]):
             raise InvalidToken(f"claim_{name}")
+    if "cnf" in claims and not _is_jkt(claims["cnf"]):
+        raise InvalidToken("claim_cnf")  # bound in a way that nobody checks here
     if "sid" in claims and "link" in claims:
         raise InvalidToken("session_and_link")  # a link never opens a session
     if claims["iat"] >= claims["exp"]:
@@ -516,6 +560,11 @@ def _unb64(text: object) -> bytes:
     if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != text:
         raise ValueError("not canonical base64url")
     return raw
+
+
+def _is_jkt(value: object) -> bool:
+    """RFC 9449 §6.1."""
+    return isinstance(value, dict) and value.keys() == {"jkt"} and _is_text(value["jkt"])
 
 
 def _is_text(value: object) -> bool:
@@ -660,6 +709,88 @@ def _usable_key(jwk: dict[str, Any]) -> _Key | None:
 def is_roca(modulus: int) -> bool:
     """CVE-2017-15361: such a modulus is a power of 65537 modulo every small prime; by chance, 1 in 10^8 is."""
     return all(any(pow(65537, power, p) == modulus % p for power in range(p)) for p in _ROCA_PRIMES)
+
+
+# --- proofs of a client's key ---------------------------------------------------------------------------------------
+
+
+class Proof(NamedTuple):
+    """What a DPoP proof proves: the thumbprint of the key (RFC 7638), its own id, and until when it would be taken."""
+
+    jkt: str
+    jti: str
+    until: float
+
+
+def check_proof(dpop: str, method: str, url: str, now: float, token: str | None = None) -> Proof:
+    """Whether a proof is for this request, now, and with this access token (RFC 9449 §4.3). Raises InvalidProof.
+
+    What stays to be asked: whether it is the key that is meant, and whether this `jti` came before.
+    """
+    try:
+        header, payload, signed, signature = split(dpop, PROOF_MAX_BYTES)
+        said = json_object(payload)
+    except (InvalidToken, ValueError):
+        raise InvalidProof("proof_shape") from None
+    jwk = header.get("jwk")
+    if header.keys() != {"alg", "typ", "jwk"} or header["typ"] != "dpop+jwt" or not isinstance(jwk, dict):
+        raise InvalidProof("proof_header")
+    key = _usable_key({**jwk, "kid": "of-a-proof"})
+    if key is None or header["alg"] != key.alg or not key.verifies(signed, signature):
+        raise InvalidProof("proof_signature")
+    if not _is_text(said.get("jti")) or len(said["jti"]) > JTI_MAX_CHARS or not _is_count(said.get("iat")):
+        raise InvalidProof("proof_claims")
+    if said.get("htm") != method or _place(said.get("htu")) != _place(url):
+        raise InvalidProof("proof_of_another_request")
+    until = said["iat"] + PROOF_LIFE_S + LEEWAY_S
+    if until <= now or said["iat"] > now + LEEWAY_S:
+        raise InvalidProof("proof_time")
+    if token is not None and said.get("ath") != _digest(token.encode()):
+        raise InvalidProof("proof_of_another_token")
+    members = {name: jwk[name] for name in sorted(_THUMBPRINT[jwk["kty"]])}
+    return Proof(_digest(json.dumps(members, separators=(",", ":")).encode()), said["jti"], until)
+
+
+PROOF_LIFE_S = 60  # how old a DPoP proof may be, beside the leeway (RFC 9449 §11.1)
+PROOF_MAX_BYTES = 4 * 1024
+PROOFS_MAX = 100_000  # proofs remembered until they are too old, so that each is good once; 20 MB at the very worst
+JTI_MAX_CHARS: Final = 256
+_THUMBPRINT: Final = {"EC": ("crv", "kty", "x", "y"), "RSA": ("e", "kty", "n"), "OKP": ("crv", "kty", "x")}
+
+
+def _digest(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(raw).digest()).rstrip(b"=").decode()
+
+
+def _place(url: object) -> tuple[str, str, int | None, str] | None:
+    """An address without query and fragment, in one spelling (RFC 9449 §4.3, RFC 3986 §6.2). Raises InvalidProof."""
+    if not isinstance(url, str) or not _is_text(url):
+        raise InvalidProof("proof_claims")
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    except ValueError:
+        raise InvalidProof("proof_claims") from None
+    return parts.scheme, parts.hostname or "", port, unquote(parts.path) or "/"
+
+
+class _UsedProofs:
+    """The proofs of the last minute and a half, so that each is good once. Full is full: nothing is forgotten early."""
+
+    def __init__(self) -> None:
+        self._until: dict[tuple[str, str], float] = {}
+        self._lock = threading.Lock()
+
+    def add(self, proof: Proof, now: float) -> None:
+        """Raises InvalidProof for one that came before, KeysUnavailable where no more can be remembered."""
+        with self._lock:
+            if self._until.get(proof[:2], 0) > now:
+                raise InvalidProof("proof_replayed")
+            if len(self._until) >= PROOFS_MAX:
+                self._until = {seen: until for seen, until in self._until.items() if until > now}
+            if len(self._until) >= PROOFS_MAX:
+                raise KeysUnavailable(retry_after_s=PROOF_LIFE_S)
+            self._until[proof[:2]] = proof.until
 
 
 # --- the revocation feed ------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ and says so.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from authsvc.audit import Recorder
@@ -27,6 +26,7 @@ from authsvc.flows.codes import Codes
 from authsvc.flows.cookies import Cookies
 from authsvc.flows.data_keys import DataKeys
 from authsvc.flows.dependencies import Dependencies
+from authsvc.flows.dpop import Dpop
 from authsvc.flows.email_changes import EmailChanges
 from authsvc.flows.forward_auth import ForwardAuth
 from authsvc.flows.idempotency import IdempotentAnswers
@@ -39,6 +39,7 @@ from authsvc.flows.patients import Patients
 from authsvc.flows.personal_data import PersonalData
 from authsvc.flows.polling import Poller
 from authsvc.flows.practices import Practices
+from authsvc.flows.pushed_requests import PushedRequests
 from authsvc.flows.rate_limits import RateLimits
 from authsvc.flows.relying_parties import RelyingParties
 from authsvc.flows.revocations import Revocations
@@ -57,6 +58,7 @@ from authsvc.store.clients import ClientStore
 from authsvc.store.codes import CodeStore
 from authsvc.store.connection import Connection
 from authsvc.store.documents import DocumentStore
+from authsvc.store.dpop_proofs import DpopProofStore
 from authsvc.store.email_changes import EmailChangeStore
 from authsvc.store.keys import KeyStore
 from authsvc.store.links import LinkStore
@@ -66,7 +68,8 @@ from authsvc.store.mailing import Mailing
 from authsvc.store.outbox import Outbox
 from authsvc.store.outbox_wakeup import OutboxWakeup
 from authsvc.store.patients import PatientStore
-from authsvc.store.redis_client import connect
+from authsvc.store.pushed_requests import PushedRequestStore
+from authsvc.store.redis_client import connection
 from authsvc.store.scripts import ScriptRunner
 from authsvc.store.sessions import SessionStore
 from authsvc.store.watch import StoreWatch
@@ -143,14 +146,16 @@ class Service:
         self.email_changes = EmailChanges(deps, changes, patient_store, challenges)
         self.links = Links(deps, link_store, challenges, issuer)
         self.introspection = introspection = TokenIntrospection(deps, session_store, self.signing_keys)
-        self.sessions = Sessions(deps, session_store, client_store, issuer, introspection, self.practices)
+        self.dpop = dpop = Dpop(deps, DpopProofStore(runner))
+        self.sessions = Sessions(deps, session_store, client_store, issuer, introspection, self.practices, dpop)
         self.cookies = Cookies(self.data_keys, entropy)
         self.browser_sessions = BrowserSessions(deps, session_store, patient_store, self.codes, self.sessions, issuer)
         self.authorization_codes = AuthorizationCodes(
-            deps, AuthorizationCodeStore(runner, settings), self.signing_keys, self.links, self.practices, issuer
+            deps, AuthorizationCodeStore(runner, settings), self.signing_keys, self.links, self.practices, issuer, dpop
         )
-        self.userinfo = Userinfo(deps, patient_store, introspection, self.practices, self.clients)
-        self.forward_auth = ForwardAuth(introspection, self.practices, settings.default_audience)
+        self.pushed_requests = PushedRequests(deps, PushedRequestStore(runner))
+        self.userinfo = Userinfo(deps, patient_store, introspection, self.practices, self.clients, dpop)
+        self.forward_auth = ForwardAuth(introspection, self.practices, dpop, settings.default_audience)
         self.revocations = Revocations(deps, session_store, self.signing_keys, self.practices)
         self.audit_log = AuditLog(store, runner, self.data_keys, self.practices, site)
         self.store_watch = StoreWatch(store, clock, settings.production, metrics.clock_offset)
@@ -230,18 +235,11 @@ def bootstrap(
     metrics: Metrics | None = None,
 ) -> Service:
     """Wire a service for these settings; tests hand in a client, a clock and entropy of their own."""
-    store = Connection(
-        partial(connect, settings) if redis_client is None else redis_client,
-        deadline_s=settings.redis_deadline_s,
-        waiting_limit=max(1, settings.threads // 2),
-        replicas=settings.redis_replicas,
-        timeout_s=settings.redis_timeout_s,
-    )
     return Service(
         settings,
         catalogue or workflows.load(settings.workflows_file or None),
         limits or limits_file.load(settings.limits_file or None),
-        store=store,
+        store=connection(settings, redis_client),
         clock=clock or SystemClock(),
         entropy=entropy or SystemEntropy(),
         metrics=metrics or Metrics(),

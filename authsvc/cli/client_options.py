@@ -64,6 +64,18 @@ _OPTIONS = (
         type=click.Choice(["issuer", "token-endpoint"]),
         help="What its signed calls name; with `token-endpoint` they may live an hour.  [issuer]",
     ),
+    click.option(
+        "--par/--no-par",
+        "require_pushed_authorization_requests",
+        default=None,
+        help="Its authorization requests have to be pushed (RFC 9126); every client may. `--no-par` takes it back.",
+    ),
+    click.option(
+        "--dpop/--no-dpop",
+        "dpop_bound_access_tokens",
+        default=None,
+        help="Its tokens have to be bound to a key (RFC 9449); every client's may be. `--no-dpop` takes it back.",
+    ),
 )
 
 

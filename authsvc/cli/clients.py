@@ -183,6 +183,8 @@ def _document(client: Client) -> dict[str, object]:
         "pkce": client.pkce,
         "id_token_alg": client.id_token_alg,
         "claims": list(client.claims),
+        "require_pushed_authorization_requests": client.require_pushed_authorization_requests,
+        "dpop_bound_access_tokens": client.dpop_bound_access_tokens,
         "assertion_audience": client.assertion_audience,
         "keys": [key["kid"] for key in client.jwks],
         "created_at": instant(client.created_ms),

@@ -51,6 +51,7 @@ def access_claims(
     sid: str | None = None,
     link: str | None = None,
     resource: str | None = None,
+    jkt: str = "",
 ) -> dict[str, Any]:
     """The claims of DESIGN §5: of a code sign-in with `sid`, or of a link with `link` and perhaps its `resource`.
 
@@ -78,6 +79,8 @@ def access_claims(
     if resource is not None:
         claims["resource"] = resource
         claims["authorization_details"] = authorization_details(resource, scopes)
+    if jkt:
+        claims["cnf"] = {"jkt": jkt}  # RFC 9449 §6.1
     return claims
 
 
@@ -181,10 +184,10 @@ def session_nonce(key: bytes, practice: str, handle: str, sid: str) -> bytes:
     return raw_mac(key, "authsvc session nonce v1", practice, handle, sid)[:NONCE_BYTES]
 
 
-def jti(key: bytes, sid: str, generation: int, scope: str, kid: str) -> str:
+def jti(key: bytes, sid: str, generation: int, scope: str, kid: str, jkt: str = "") -> str:
     """The token id of a session's nth access token: 128 bits, the same again for the same successor alone. One with
-    fewer scopes, or signed by the next key, is another token (RFC 7519 §4.1.7)."""
-    return b64u(raw_mac(key, "authsvc jti v2", sid, str(generation), scope, kid)[:16])
+    fewer scopes, signed by the next key or bound to another one, is another token (RFC 7519 §4.1.7)."""
+    return b64u(raw_mac(key, "authsvc jti v2", sid, str(generation), scope, kid, jkt)[:16])
 
 
 def _refresh_mac(key: bytes, client: str, body: bytes) -> bytes:

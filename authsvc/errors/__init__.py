@@ -36,7 +36,13 @@ from authsvc.errors.oauth import (
     AuthorizationError as AuthorizationError,
 )
 from authsvc.errors.oauth import (
+    DpopTokenInvalid as DpopTokenInvalid,
+)
+from authsvc.errors.oauth import (
     InvalidAuthorizationCode as InvalidAuthorizationCode,
+)
+from authsvc.errors.oauth import (
+    InvalidDpopProof as InvalidDpopProof,
 )
 from authsvc.errors.oauth import (
     InvalidGrant as InvalidGrant,

@@ -12,17 +12,18 @@ class InvalidGrant(WithReason):
 
 
 class InvalidRefreshToken(InvalidGrant):
-    """`reused`: an older one of the session came again."""
+    """`reused`: an older one of the session came again; `dpop`: the proof is of another key than the session's."""
 
-    metric, metric_values = "refreshes_refused", ("malformed", "unknown", "expired", "reused", "other_client")
+    metric = "refreshes_refused"
+    metric_values = ("malformed", "unknown", "expired", "reused", "other_client", "dpop")
 
 
 class InvalidAuthorizationCode(InvalidGrant):
     """`pkce` and `redirect`: the verifier or the address isn't that of the request; `ended`: the sign-in is over;
-    `revoked`: the link is."""
+    `revoked`: the link is; `dpop`: the proof is of another key than was asked for."""
 
     metric = "authorization_codes_refused"
-    metric_values = ("unknown", "other_client", "pkce", "redirect", "reused", "expired", "revoked", "ended")
+    metric_values = ("unknown", "other_client", "pkce", "redirect", "reused", "expired", "revoked", "ended", "dpop")
 
 
 class UnsupportedGrantType(AuthsvcError):
@@ -50,6 +51,19 @@ class TokenInvalid(WithReason):
     status, slug = 401, "invalid-token"
     oauth = OAuthError(401, "invalid_token", "The access token is not valid")
     metric, metric_values = "bearers_refused", ("invalid",)
+
+
+class InvalidDpopProof(WithReason):
+    """A client's DPoP proof isn't one for this request, or there is none where one is needed (RFC 9449 §5)."""
+
+    status = 400
+    oauth = OAuthError(400, "invalid_dpop_proof", "Send a DPoP proof for this request, made just now, once")
+
+
+class DpopTokenInvalid(TokenInvalid):
+    """A token that is bound to a key came without a proof of that key for this request (RFC 9449 §7.1)."""
+
+    oauth = OAuthError(401, "invalid_dpop_proof", "Send a DPoP proof for this request, made just now, once")
 
 
 class TokenMissing(AuthsvcError):
@@ -93,6 +107,7 @@ class UnregisteredClient(AuthsvcError):
     """
 
     status = 400
+    oauth = OAuthError(400, "invalid_request", "{problem} is not registered for this client")
 
     def __init__(self, problem: str) -> None:
         super().__init__(problem)
@@ -100,7 +115,8 @@ class UnregisteredClient(AuthsvcError):
 
 
 class AuthorizationError(AuthsvcError):
-    """What an authorization request comes to, sent to the client's redirect address (RFC 6749 §4.1.2.1)."""
+    """What an authorization request comes to, sent to the client's redirect address (RFC 6749 §4.1.2.1), or said at
+    once where it was pushed (RFC 9126 §2.3)."""
 
     def __init__(self, redirect_uri: str, state: str, error: str, description: str) -> None:
         super().__init__(error)
@@ -108,3 +124,4 @@ class AuthorizationError(AuthsvcError):
         self.state = state
         self.error = error
         self.description = description
+        self.oauth = OAuthError(400, error, "{description}")

@@ -18,11 +18,20 @@ from authsvc.errors import InvalidAuthorizationCode, LinkGone
 from authsvc.flows import client_metadata
 from authsvc.flows.browser_sessions import parse_cookie
 from authsvc.flows.dependencies import Dependencies
+from authsvc.flows.dpop import Dpop
 from authsvc.flows.links import Links
 from authsvc.flows.practices import Practices
 from authsvc.flows.signing_keys import SigningKeys
 from authsvc.flows.token_issuer import TokenIssuer
-from authsvc.model import AuthorizationRequest, Client, IdTokenHint, PendingLink, RequestContext, TokenGrant
+from authsvc.model import (
+    AuthorizationRequest,
+    Client,
+    IdTokenHint,
+    PendingLink,
+    PresentedProof,
+    RequestContext,
+    TokenGrant,
+)
 from authsvc.store.authorization_codes import AuthorizationCodeStore, NewAuthorizationCode
 from authsvc.store.values import NO_COOKIE, BrowserCookie, NewSession, PendingLinkName
 from authsvc.text import AUTHORIZATION_CODE, LOGIN_HINT
@@ -42,6 +51,7 @@ class AuthorizationCodes:
         links: Links,
         practices: Practices,
         token_issuer: TokenIssuer,
+        dpop: Dpop,
     ) -> None:
         self._deps = deps
         self._store = store
@@ -49,6 +59,7 @@ class AuthorizationCodes:
         self._links = links
         self._practices = practices
         self._token_issuer = token_issuer
+        self._dpop = dpop
 
     # --- a hint at an earlier sign-in ---------------------------------------------------------------------------------
 
@@ -136,31 +147,40 @@ class AuthorizationCodes:
             expires_ms=self._deps.clock.now_ms() + CODE_LIFE_MS,
             patient=request.expected_patient,
             max_age_ms=max_age_ms,
+            dpop_jkt=request.dpop_jkt,
         )
         buckets = self._deps.rate_limits.of_caller(context, "exchange-network")
         self._store.issue(context, request.client.id, new, buckets, cookie=cookie, pending=pending)
         return code
 
-    def redeem(self, client: Client, code: str, redirect_uri: str, verifier: str, request_id: str) -> TokenGrant:
+    def redeem(
+        self,
+        client: Client,
+        code: str,
+        redirect_uri: str,
+        verifier: str,
+        request_id: str,
+        proof: PresentedProof | None = None,
+    ) -> TokenGrant:
         """The tokens for a code: of a new client session, or of a link.
 
-        Raises InvalidAuthorizationCode, RateLimited.
+        Raises InvalidAuthorizationCode, InvalidDpopProof, RateLimited.
         """
         practice_id = code.removeprefix(AUTHORIZATION_CODE).partition(".")[0]
         practice = self._practices.get(practice_id) if code.startswith(AUTHORIZATION_CODE) else None
         if practice is None or not client.serves(practice.id):
             raise InvalidAuthorizationCode("unknown")
-        if not client_metadata.may_redirect(client, redirect_uri):
-            raise InvalidAuthorizationCode("redirect")  # it was taken away since
         context = RequestContext.of_client(self._deps.new_id(), client, practice, request_id)
+        jkt = self._dpop.thumbprint(context, client, proof)
         sid = self._deps.new_id()
         nonce = self._token_issuer.nonce(practice.id, code, sid)
         redeemed = self._store.redeem(
             context,
             mint.digest(code),
-            redirect_uri,
+            redirect_uri if client_metadata.may_redirect(client, redirect_uri) else "",  # it may be taken away since
             s256(verifier) if verifier else "",
-            NewSession(sid, mint.digest(mint.b64u(nonce)), client.audience, "", "", 0),
+            NewSession(sid, mint.digest(mint.b64u(nonce)), client.audience, "", "", 0, jkt if client.public else ""),
+            jkt=jkt,
             notify=bool(client.backchannel_logout_uri),
             jti=self._deps.new_id(),
             token_until_ms=self._deps.clock.now_ms() + self._deps.settings.access_token_life_s * 1000,
@@ -168,13 +188,15 @@ class AuthorizationCodes:
         )
         if redeemed.session is not None:
             nonce = self._token_issuer.nonce(practice.id, code, redeemed.session.id)
-            return self._token_issuer.for_session(practice.id, redeemed.session, nonce, oidc_nonce=redeemed.nonce)
+            return self._token_issuer.for_session(
+                practice.id, redeemed.session, nonce, oidc_nonce=redeemed.nonce, jkt=jkt
+            )
         link = redeemed.link
         workflow = self._deps.catalogue.get(link.workflow) if link else None
         if link is None or workflow is None:
             raise LinkGone("revoked")  # the site has taken the workflow out of its catalogue
         return self._token_issuer.for_link(
-            client, practice.id, link, workflow, wanted=redeemed.scope.split(), oidc_nonce=redeemed.nonce
+            client, practice.id, link, workflow, wanted=redeemed.scope.split(), oidc_nonce=redeemed.nonce, jkt=jkt
         )
 
 

@@ -33,6 +33,8 @@ class ClientChanges(TypedDict, total=False):
     id_token_alg: str
     assertion_audience: str
     claims: tuple[str, ...]
+    require_pushed_authorization_requests: bool
+    dpop_bound_access_tokens: bool
 
 
 class ClientMetadata(ClientChanges, total=False):
@@ -61,6 +63,7 @@ def faults(client: Client, *, production: bool) -> list[Fault]:
         alone = [option for option, addresses in beside.items() if addresses] + ["public"] * client.public
         alone += ["pkce"] * (client.pkce == "optional") + ["claims"] * bool(client.claims)
         alone += ["id-token-alg"] * bool(client.id_token_alg)
+        alone += ["par"] * client.require_pushed_authorization_requests + ["dpop"] * client.dpop_bound_access_tokens
         found += [Fault(f"/{option}", "only together with --redirect-uri") for option in alone]
     if client.public and client.jwks:
         found.append(Fault("/jwks", "excludes --public: who has a private key can keep a secret"))

@@ -13,10 +13,11 @@ from authsvc.crypto import mint, tokens
 from authsvc.crypto.tokens import Refresh
 from authsvc.errors import InvalidRefreshToken, InvalidScope, KeysetUnusable, NotFound, TokenInvalid
 from authsvc.flows.dependencies import Dependencies
+from authsvc.flows.dpop import Dpop
 from authsvc.flows.introspection import TokenIntrospection, session_or_link
 from authsvc.flows.practices import Practices
 from authsvc.flows.token_issuer import TokenIssuer
-from authsvc.model import Bucket, Client, Practice, RequestContext, SessionInfo, TokenGrant
+from authsvc.model import Bucket, Client, Practice, PresentedProof, RequestContext, SessionInfo, TokenGrant
 from authsvc.store.clients import ClientStore
 from authsvc.store.sessions import SessionStore, TokenState
 from authsvc.text import REFRESH_TOKEN
@@ -24,7 +25,7 @@ from authsvc.text import REFRESH_TOKEN
 INACTIVE: dict[str, Any] = {"active": False}
 INTROSPECTED = (
     *("scope", "client_id", "sub", "aud", "iss", "exp", "iat", "jti", "acr", "amr", "auth_time"),
-    *("practice", "patient", "sid", "link", "resource", "authorization_details"),
+    *("practice", "patient", "sid", "link", "resource", "authorization_details", "cnf"),
 )
 
 
@@ -39,6 +40,7 @@ class Sessions:
         token_issuer: TokenIssuer,
         introspection: TokenIntrospection,
         practices: Practices,
+        dpop: Dpop,
     ) -> None:
         self._deps = deps
         self._store = store
@@ -46,18 +48,28 @@ class Sessions:
         self._token_issuer = token_issuer
         self._introspection = introspection
         self._practices = practices
+        self._dpop = dpop
 
     # --- RFC 6749 §6 ------------------------------------------------------------------------------------------------
 
-    def refresh(self, client: Client, refresh_token: str, scope: str | None, request_id: str) -> TokenGrant:
-        """The next tokens of a session. Raises InvalidRefreshToken, InvalidScope, RateLimited."""
+    def refresh(
+        self,
+        client: Client,
+        refresh_token: str,
+        scope: str | None,
+        request_id: str,
+        proof: PresentedProof | None = None,
+    ) -> TokenGrant:
+        """The next tokens of a session. Raises InvalidRefreshToken, InvalidScope, InvalidDpopProof, RateLimited."""
         wanted = None if scope is None else scope.split()
         if wanted == []:
             raise InvalidScope
         token, context = self._parsed(client, refresh_token, request_id)
         nonce = mint.digest(mint.b64u(token.nonce))
-        session = self._store.refresh(context, token.sid, token.generation, nonce, wanted or (), self._buckets(context))
-        return self._token_issuer.for_session(token.practice, session, token.nonce, wanted)
+        jkt = self._dpop.thumbprint(context, client, proof)
+        buckets = self._buckets(context)
+        session = self._store.refresh(context, token.sid, token.generation, nonce, wanted or (), buckets, jkt)
+        return self._token_issuer.for_session(token.practice, session, token.nonce, wanted, jkt=jkt)
 
     def _parsed(self, client: Client, refresh_token: str, request_id: str) -> tuple[Refresh, RequestContext]:
         """A refresh token, and the call that it begins. Junk counts like a wrong secret, by client."""
@@ -115,7 +127,7 @@ class Sessions:
             return INACTIVE
         return {
             "active": True,
-            "token_type": "Bearer",
+            "token_type": "DPoP" if "cnf" in claims else "Bearer",
             **{name: claims[name] for name in INTROSPECTED if name in claims},
         }
 

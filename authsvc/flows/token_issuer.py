@@ -45,10 +45,12 @@ class TokenIssuer:
         nonce: bytes,
         wanted: Sequence[str] | None = None,
         oidc_nonce: str = "",
+        jkt: str = "",
     ) -> TokenGrant:
         """The tokens of a session's present generation; `wanted` scopes narrow the access token (RFC 6749 §6).
 
-        With `openid` among the session's scopes there is an ID token too; `oidc_nonce` goes into that.
+        With `openid` among the session's scopes there is an ID token too; `oidc_nonce` goes into that. The access token
+        is bound to the DPoP key `jkt`, where one was proved.
         """
         key = self._deps.data_keys.key("refresh")
         scopes = self._scopes.names(practice_id, session.scope)
@@ -67,11 +69,13 @@ class TokenIssuer:
             auth_time_ms=session.opened_ms,
             now_ms=session.generation_ms,
             expires_ms=min(session.generation_ms + life_ms, session.expires_ms),
-            jti=tokens.jti(key, session.id, session.generation, " ".join(granted), signer.kid),
+            jti=tokens.jti(key, session.id, session.generation, " ".join(granted), signer.kid, jkt),
+            jkt=jkt,
             sid=session.id,
         )
         return TokenGrant(
             access_token=self._access.issue(signer, claims),
+            token_type="DPoP" if jkt else "Bearer",
             expires_in_s=self._left_s(claims),
             scope=claims["scope"],
             patient=session.patient,
@@ -97,6 +101,7 @@ class TokenIssuer:
         *,
         wanted: Sequence[str] | None = None,
         oidc_nonce: str = "",
+        jkt: str = "",
     ) -> TokenGrant:
         """The one token of an instant link: its workflow's scopes for its one resource, and nothing to refresh.
 
@@ -120,9 +125,11 @@ class TokenIssuer:
             jti=link.jti,
             link=link.id,
             resource=resource,
+            jkt=jkt,
         )
         return TokenGrant(
             access_token=self._access.issue(self._keys.signer(), claims),
+            token_type="DPoP" if jkt else "Bearer",
             expires_in_s=self._left_s(claims),
             scope=claims["scope"],
             patient=link.patient,

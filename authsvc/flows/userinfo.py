@@ -13,10 +13,11 @@ from typing import Any
 from authsvc.errors import TokenInsufficient, TokenInvalid
 from authsvc.flows.clients import Clients
 from authsvc.flows.dependencies import Dependencies
+from authsvc.flows.dpop import Dpop
 from authsvc.flows.introspection import TokenIntrospection
 from authsvc.flows.practices import Practices
 from authsvc.flows.token_issuer import OPENID
-from authsvc.model import RequestContext, claim_scopes
+from authsvc.model import PresentedProof, RequestContext, claim_scopes
 from authsvc.store.patients import Contact, PatientStore
 
 
@@ -30,22 +31,25 @@ class Userinfo:
         introspection: TokenIntrospection,
         practices: Practices,
         clients: Clients,
+        dpop: Dpop,
     ) -> None:
         self._deps = deps
         self._store = store
         self._introspection = introspection
         self._practices = practices
         self._clients = clients
+        self._dpop = dpop
 
-    def of(self, bearer: str, request_id: str) -> dict[str, Any]:
+    def of(self, token: str, request_id: str, proof: PresentedProof | None = None) -> dict[str, Any]:
         """`sub`, `practice`, `locale`, and by opt-in `email` with `email_verified`, and `name`.
 
         Raises TokenInvalid, TokenInsufficient (without `openid`), Unavailable.
         """
-        claims = self._introspection.claims(bearer)
+        claims = self._introspection.claims(token)
         practice = self._practices.get(claims["practice"])
         if practice is None or not self._introspection.is_active(claims, practice):
             raise TokenInvalid("revoked")
+        self._dpop.check_token(claims, token, practice, proof)
         if OPENID not in claims["scope"].split():
             raise TokenInsufficient("scope", OPENID)
         context = RequestContext(

@@ -29,6 +29,9 @@ from authsvc.model.oauth import (
     IdTokenHint as IdTokenHint,
 )
 from authsvc.model.oauth import (
+    PresentedProof as PresentedProof,
+)
+from authsvc.model.oauth import (
     PublicKey as PublicKey,
 )
 from authsvc.model.patients import Choice as Choice

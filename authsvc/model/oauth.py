@@ -14,7 +14,8 @@ class AuthorizationRequest:
 
     `scopes` are those we know of what was asked, `challenge` is PKCE's (S256) or empty, `acr` is `instant`, `extra`
     or empty, `expected_patient` the patient whom the id_token_hint names, `hint_verified` if we know its key. `query`
-    is the request as a query string again, for the pages that carry it along.
+    is the request as a query string again, for the pages that carry it along. `pushed` is the reference of a
+    pushed one, `dpop_jkt` the thumbprint of the key that its code is bound to (RFC 9449 §10).
     """
 
     client: Client
@@ -31,7 +32,18 @@ class AuthorizationRequest:
     ui_locales: str = ""
     expected_patient: str = ""
     hint_verified: bool = False
+    pushed: str = ""
+    dpop_jkt: str = ""
     query: str = ""
+
+
+@dataclass(frozen=True)
+class PresentedProof:
+    """A DPoP proof that nobody has looked at yet, and the request that it came with (RFC 9449 §4)."""
+
+    proof: str
+    method: str
+    url: str
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,9 @@ class Client:
     where it hears of a session's end. `pkce` is `required` or `optional`; `id_token_alg` is what its ID tokens are
     signed with, empty for what access tokens are; `secret_in_form` sends the secret as `client_secret_post`;
     `assertion_audience` is what its assertions may name: `issuer` alone, or `token-endpoint` too. `claims` is what it
-    may be told of patients, where the practice allows it.
+    may be told of patients, where the practice allows it. With `require_pushed_authorization_requests` (RFC 9126 §6)
+    it begins a sign-in by pushing its request; with `dpop_bound_access_tokens` (RFC 9449 §5.2) its tokens are bound to
+    its key.
     """
 
     id: str
@@ -132,6 +134,8 @@ class Client:
     secret_in_form: bool = False
     assertion_audience: str = "issuer"
     claims: tuple[str, ...] = ()
+    require_pushed_authorization_requests: bool = False
+    dpop_bound_access_tokens: bool = False
 
     def serves(self, practice_id: str) -> bool:
         return EVERY_PRACTICE in self.practices or practice_id in self.practices

@@ -21,12 +21,14 @@ class TokenGrant:
     resource: str | None = None
     authorization_details: tuple[Mapping[str, object], ...] | None = None
     id_token: str | None = None
+    token_type: str = "Bearer"
 
 
 @dataclass(frozen=True)
 class Session:
     """A session's record. `client` is empty for a browser session at the hosted pages, `channel` carried the proof
-    (`amr`), `opened_ms` is `auth_time`; the present `generation` of refresh tokens began at `generation_ms`."""
+    (`amr`), `opened_ms` is `auth_time`, `jkt` the thumbprint of a public client's DPoP key; the
+    present `generation` of refresh tokens began at `generation_ms`."""
 
     id: str
     patient: str
@@ -39,6 +41,7 @@ class Session:
     generation_ms: int
     expires_ms: int
     scope: str
+    jkt: str = ""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ class NewAuthorizationCode:
     expires_ms: int
     patient: str = ""
     max_age_ms: int | None = None
+    dpop_jkt: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ class AuthorizationCodeStore:
             scope=code.scope,
             code_expires=code.expires_ms,
             max_age_ms=code.max_age_ms,
+            dpop_jkt=code.dpop_jkt,
             patient=code.patient,
             session_id=cookie.sid,
             secret=cookie.secret,
@@ -111,6 +113,7 @@ class AuthorizationCodeStore:
         code_challenge: str,
         session: NewSession,
         *,
+        jkt: str,
         notify: bool,
         jti: str,
         token_until_ms: int,
@@ -129,6 +132,8 @@ class AuthorizationCodeStore:
             session_id=session.id,
             session_nonce=session.nonce,
             session_audience=session.audience,
+            session_jkt=session.jkt,
+            jkt=jkt,
             notify=notify,
             jti=jti,
             token_until=token_until_ms,

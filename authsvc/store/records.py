@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from authsvc.model import Session
 
+JKT = 14  # its place among the fields
+
 
 def session(text: str) -> Session:
     """A session as a script replies it: the fields of lua/lib/sessions.lua, and its sid behind them."""
@@ -21,4 +23,5 @@ def session(text: str) -> Session:
         generation_ms=int(generation_at),
         expires_ms=int(expires),
         scope=scope,
+        jkt=fields[JKT] if len(fields) > JKT + 1 else "",
     )

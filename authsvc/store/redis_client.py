@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import redis
@@ -17,6 +17,7 @@ from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from authsvc.config.redis_url import RedisUrl
 from authsvc.config.settings import Settings
+from authsvc.store.connection import Connection
 
 CONNECTS_WITHIN = 2.0  # share of the time-out that a new connection may take, name look-up and handshakes included
 
@@ -33,6 +34,17 @@ class _Connects:
 
 
 _CONNECTS = _Connects()
+
+
+def connection(settings: Settings, client: Any = None) -> Connection:
+    """What the store talks through; `client` in the place of one that is made when the first call needs it."""
+    return Connection(
+        partial(connect, settings) if client is None else client,
+        deadline_s=settings.redis_deadline_s,
+        waiting_limit=max(1, settings.threads // 2),
+        replicas=settings.redis_replicas,
+        timeout_s=settings.redis_timeout_s,
+    )
 
 
 def connect(settings: Settings) -> Any:

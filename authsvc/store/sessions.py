@@ -68,8 +68,12 @@ class SessionStore:
         nonce: str,
         scope: Sequence[str],
         buckets: Sequence[Bucket],
+        jkt: str = "",
     ) -> Session:
-        """The session with its next generation; `nonce` is a digest. Raises InvalidRefreshToken, InvalidScope."""
+        """The session with its next generation; `nonce` is a digest, `jkt` the DPoP key that was proved.
+
+        Raises InvalidRefreshToken, InvalidScope.
+        """
         reply = self._runner.run(
             "session_refresh",
             context,
@@ -78,6 +82,7 @@ class SessionStore:
             client=context.client_id,
             generation=generation,
             nonce=nonce,
+            jkt=jkt,
             idle_ms=self._idle_ms,
             grace_ms=self._grace_ms,
             delivery_ms=self._delivery_ms,

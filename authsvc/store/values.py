@@ -79,7 +79,8 @@ class Mail:
 
 @dataclass(frozen=True)
 class NewSession:
-    """A session that is ready to be opened. `nonce` is a digest; `scope_text` is what a scope `@<id>` stands for."""
+    """A session that is ready to be opened. `nonce` is a digest; `scope_text` is what a scope `@<id>` stands for,
+    `jkt` the key that its refresh tokens are bound to."""
 
     id: str
     nonce: str
@@ -87,6 +88,7 @@ class NewSession:
     scope: str
     scope_text: str
     expires_ms: int
+    jkt: str = ""
 
 
 @dataclass(frozen=True)

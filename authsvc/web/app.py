@@ -15,7 +15,7 @@ from authsvc.web.api import docs
 from authsvc.web.browser import branding, render, static_pages
 from authsvc.web.endpoint import check_unrouted, name_route
 from authsvc.web.middleware import FastPath, Middleware
-from authsvc.web.oauth import authorize, discovery, forward_auth, logout, revocations, tokens, userinfo
+from authsvc.web.oauth import authorize, discovery, forward_auth, logout, pushed_requests, revocations, tokens, userinfo
 from authsvc.web.pages import routes, session
 from authsvc.web.responses import JsonProvider, Response
 
@@ -27,6 +27,7 @@ BLUEPRINTS = (
     tokens.blueprint,
     userinfo.blueprint,
     authorize.blueprint,
+    pushed_requests.blueprint,
     logout.blueprint,
     discovery.blueprint,
     revocations.blueprint,

@@ -48,6 +48,12 @@ class ClientIpResolver:
                 break
         return str(here or UNKNOWN)
 
+    def trusts_peer(self, environ: Environ) -> bool:
+        """Whether the connection itself is a trusted proxy's: what it says of a request may be relied on."""
+        remote = environ.get("REMOTE_ADDR", "")
+        here = address(remote)
+        return bool(self._trusted) and (self._is_trusted(here) if here else not remote)
+
     def _is_trusted(self, one: IPv4Address | IPv6Address) -> bool:
         return any(one in network for network in self._trusted)
 

@@ -63,6 +63,8 @@ def headers(error: Exception) -> Headers:
             return [("WWW-Authenticate", www_authenticate.BASIC)]
         case errors.TokenMissing():
             return [("WWW-Authenticate", www_authenticate.BEARER)]
+        case errors.DpopTokenInvalid():
+            return [("WWW-Authenticate", www_authenticate.DPOP_INVALID)]
         case errors.TokenInvalid():
             return [("WWW-Authenticate", www_authenticate.BEARER_INVALID)]
         case errors.TokenInsufficient():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from authsvc.errors import TokenInsufficient
+from authsvc.verifier import ALGORITHMS
 
 BASIC = 'Basic realm="authsvc", charset="UTF-8"'
 """RFC 7617 §2.1; the two halves are form-url-encoded before that (RFC 6749 §2.3.1)."""
@@ -11,6 +12,12 @@ BEARER = 'Bearer realm="authsvc"'
 """No token was sent: a challenge without an error code (RFC 6750 §3)."""
 
 BEARER_INVALID = BEARER + ', error="invalid_token", error_description="The access token is not valid"'
+
+DPOP_INVALID = (
+    f'DPoP realm="authsvc", algs="{" ".join(ALGORITHMS.values())}", error="invalid_dpop_proof",'
+    ' error_description="The DPoP proof is not valid for this request"'
+)
+"""RFC 9449 §7.1."""
 
 _DESCRIBED = {
     "scope": "The access token lacks a scope",

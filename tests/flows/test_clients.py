@@ -104,6 +104,17 @@ def test_attack_a_client_that_is_given_a_removed_ones_id_finds_none_of_its_sessi
         house.new_client("till", practices=practices)
 
 
+def test_a_session_that_ends_while_they_are_listed_is_passed_over(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.patient()
+    house.sign_in()
+    store = house.sessions._store
+    assert [(practice, client) for practice, _, client in store.owners()] == [("maple", "portal")]
+    monkeypatch.setattr(store, "_record", lambda key: "")
+    assert list(store.owners()) == []
+
+
 def test_attack_a_practice_that_is_given_a_removed_ones_id_finds_none_of_its_sessions(house: House) -> None:
     house.patient()
     grant, entered = house.sign_in(), enter(house)

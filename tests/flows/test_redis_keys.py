@@ -10,7 +10,7 @@ import pytest
 
 from authsvc.errors import InvalidCode, RateLimited
 from authsvc.flows.logos import prepared
-from authsvc.model import Choice, Started
+from authsvc.model import Choice, PresentedProof, Started
 from authsvc.store.inbox import Inbox
 from authsvc.store.outbox import CODES, LOGOUTS, MAILS, WEBHOOK_CODES, WEBHOOKS, MailCap
 from bench.memory import Documented, documented, written
@@ -18,6 +18,7 @@ from tests.flows.conftest import House
 from tests.flows.signers import Signer
 from tests.flows.visitors import Portal, enter, page, press
 from tests.pictures import picture
+from tests.proofs import ProofKey
 
 PAGE = Path(__file__).parents[2] / "docs/reference/redis-keys.md"
 ROWS = documented(PAGE.read_text(encoding="utf-8"))
@@ -50,6 +51,9 @@ def a_days_acts(house: House) -> None:
     signer = Signer("reports", house.clock)
     house.new_client("reports", jwks=signer.jwks())
     service.clients.authenticate_assertion(signer.sign(), "", "203.0.113.9")
+    service.pushed_requests.push(house.client, house.practice, "scope=openid", "")
+    presented = PresentedProof(ProofKey(house.clock).proof("GET", "https://a.example/"), "GET", "https://a.example/")
+    service.dpop.thumbprint(house.act(), house.client, presented)
     by_webhook(house)
     for queue in (CODES, MAILS, WEBHOOK_CODES, WEBHOOKS, LOGOUTS):
         for entry in service.outbox.take("maple", queue, "worker", 30_000, 5).entries:

@@ -86,6 +86,15 @@ def test_attack_no_other_address_is_an_apps(text: str) -> None:
         check_native_url(text, production=True)
 
 
+def test_who_pushes_and_who_proves_a_key_is_a_relying_party(house: House) -> None:
+    must = {"require_pushed_authorization_requests": True, "dpop_bound_access_tokens": True}
+    assert wrong(house, **must) == ["par", "dpop"]
+    client, _ = house.new_client("web", redirect_uris=(CALLBACK,), **must)
+    assert house.service.clients.known("web") == client
+    changed = house.service.clients.set("web", actor="cli:test", dpop_bound_access_tokens=False)
+    assert (changed.dpop_bound_access_tokens, changed.require_pushed_authorization_requests) == (False, True)
+
+
 def test_only_a_public_client_is_an_app(house: House) -> None:
     assert wrong(house, redirect_uris=("com.example.app:/cb",)) == ["redirect-uri"]
     app = {"public": True, "permissions": NONE, "redirect_uris": ("com.example.app:/cb",)}

@@ -146,9 +146,10 @@ EXPECTED = {
     "jwks_uri": "200 application/jwk-set+json",
     "service_documentation": "200 text/html",
     "authorization_endpoint": "400 text/html",
-    "end_session_endpoint": "400 text/html",
+    "end_session_endpoint": "200 text/html",
     "userinfo_endpoint": "401 Bearer",
     "token_endpoint": "401 Basic",
+    "pushed_authorization_request_endpoint": "401 Basic",
     "revocation_endpoint": "401 Basic",
     "introspection_endpoint": "401 Basic",
 }

@@ -54,7 +54,7 @@ def test_only_the_exact_path_is_answered(web: Web, token: str, path: str) -> Non
     assert web.bare("GET", f"{path}?practice=maple", headers={"Authorization": f"Bearer {token}"}).status_code == 404
 
 
-@pytest.mark.parametrize("header", ["", "Basic cG9ydGFsOng=", "DPoP x", "Token x"])
+@pytest.mark.parametrize("header", ["", "Basic cG9ydGFsOng=", "DPoP", "Token x"])
 def test_without_a_bearer_token_the_challenge_has_no_error_code(web: Web, header: str) -> None:
     answer = web.bare("GET", "/v1/forward-auth?practice=maple", headers={"Authorization": header})
     assert (answer.status_code, slug(answer)) == (401, "missing-token")

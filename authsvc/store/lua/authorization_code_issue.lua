@@ -2,7 +2,7 @@
 --
 -- uses: limits session_records link_records authorization_codes
 -- events: grant.issued limited
--- args: code client redirect_uri code_challenge nonce scope code_expires:int max_age_ms patient
+-- args: code client redirect_uri code_challenge nonce scope code_expires:int max_age_ms patient dpop_jkt
 -- args: session_id secret idle_ms pending_id pending_browser limits*5
 --
 -- `code` is a digest. `max_age_ms` and `patient` are empty for any age and any patient. `session_id` and the digest of
@@ -21,7 +21,7 @@ end
 
 if call('EXISTS', key('authorization-code', code)) == 1 then return reply({}) end
 local grant = {client = client, redirect_uri = redirect_uri, code_challenge = code_challenge, nonce = nonce,
-  scope = scope, expires = code_expires}
+  scope = scope, expires = code_expires, dpop_jkt = dpop_jkt}
 local wanted = patient ~= '' and resolve(patient)
 local holder, refused
 if pending_id ~= '' then

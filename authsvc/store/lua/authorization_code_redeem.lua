@@ -3,7 +3,7 @@
 -- uses: limits sessions link_records authorization_codes
 -- events: grant.redeemed grant.reused grant.refused session.ended limited
 -- args: code client redirect_uri code_challenge idle_ms:int
--- args: session_id session_nonce session_audience notify jti token_until:int delivery_ms limits*5
+-- args: session_id session_nonce session_audience session_jkt jkt notify jti token_until:int delivery_ms limits*5
 --
 -- `code_challenge` is the S256 of the verifier. `jti` is that of the token that a link would give, until `token_until`.
 -- A second use means that somebody copied the code: what the first one gave ends (RFC 6749 §4.1.2). A wrong verifier,
@@ -35,6 +35,8 @@ if not grant then return no('unknown') end
 if grant.client ~= client then return no('other_client') end
 if grant.code_challenge ~= code_challenge then return no('pkce') end
 if grant.redirect_uri ~= redirect_uri then return no('redirect') end
+-- The key that the request named, if it named one (RFC 9449 §10); codes of before an update have no such field.
+if (grant.dpop_jkt or '') ~= '' and grant.dpop_jkt ~= jkt then return no('dpop') end
 if grant.result ~= '' then
   local session = grant.link == '' and read_session(grant.result)
   if grant.redeeming_call == call_id then  -- sent again by the client library
@@ -84,7 +86,7 @@ rewrite(AUTHORIZATION_CODE, k, grant)
 local session = {sid = session_id, patient = parent.patient, client = client, audience = session_audience,
   channel = parent.channel, opened = parent.opened, used = now, generation = 0, generation_at = now,
   nonce = session_nonce, expires = parent.expires, scope = grant.scope, parent = parent.sid, notify = notify,
-  children = ''}
+  children = '', jkt = session_jkt}
 write_session(session)
 parent.children = parent.children == '' and session_id or parent.children .. ',' .. session_id
 parent.used = now  -- else it could end before what is opened here, and be kept alive by that

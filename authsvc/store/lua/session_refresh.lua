@@ -2,7 +2,7 @@
 --
 -- uses: limits sessions
 -- events: session.refreshed session.reused session.refused session.ended limited
--- args: session_id client generation:int nonce idle_ms:int grace_ms:int delivery_ms limits*5 scope*1
+-- args: session_id client generation:int nonce jkt idle_ms:int grace_ms:int delivery_ms limits*5 scope*1
 --
 -- Anything older than the parent, or the parent after the grace, is a copied token: the whole family ends
 -- (RFC 9700 §4.14.2). `scope` lists the names asked for; empty: all.
@@ -20,6 +20,7 @@ end
 if not session then return no('unknown') end
 if session.client ~= client then return no('other_client') end
 if session.nonce ~= nonce then return no('unknown') end
+if (session.jkt or '') ~= '' and session.jkt ~= jkt then return no('dpop') end  -- bound to a key (RFC 9449 §5)
 if not is_alive(session, idle_ms) then return no('expired') end
 if #scope > 0 then
   local granted = session.scope

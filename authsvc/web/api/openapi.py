@@ -20,7 +20,7 @@ from authsvc.web import api, health
 from authsvc.web.api.openapi_operation import OperationDescription
 from authsvc.web.endpoint import Operation, operations
 from authsvc.web.fields import PATIENT, PRACTICE
-from authsvc.web.oauth import discovery, forward_auth, revocations, tokens
+from authsvc.web.oauth import discovery, forward_auth, pushed_requests, revocations, tokens
 
 if TYPE_CHECKING:
     from authsvc.config.workflows import Catalogue
@@ -30,8 +30,8 @@ def _operations() -> tuple[Operation, ...]:
     """Those beside views, and those that are answered before Flask."""
     app = Flask(__name__, static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    for blueprint in (api.blueprint, tokens.blueprint, discovery.blueprint, revocations.blueprint):
-        app.register_blueprint(blueprint)
+    for part in (api, tokens, pushed_requests, discovery, revocations):
+        app.register_blueprint(part.blueprint)
     return (*operations(app), *discovery.OPERATIONS, *forward_auth.OPERATIONS, *health.OPERATIONS)
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from flask import Response, request
+from flask import Response, g, request
 from werkzeug.http import dump_cookie
 
 if TYPE_CHECKING:
@@ -66,7 +66,9 @@ class BrowserCookies:
         sent = request.cookies.to_dict(flat=False)
         ours = {name for name in sent if name == self._name or name.startswith(self._name + "-")}
         cookies = {name: sent[name][0] for name in ours if len(sent[name]) == 1}
-        browser_id = _matching(_BROWSER, cookies.get(self._name, "")) or self._sealing.browser_id()
+        browser_id = _matching(_BROWSER, cookies.get(self._name, "")) or g.setdefault(
+            "browser_id", self._sealing.browser_id()
+        )
         return Browser(browser_id, _matching(_SESSION, cookies.get(f"{self._name}-{practice_id}", "")), cookies)
 
     def practices(self) -> list[str]:

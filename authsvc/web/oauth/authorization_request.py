@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from flask import request
-
-from authsvc.errors import AuthorizationError, KeysetUnusable, TooLarge, Unavailable, UnregisteredClient
+from authsvc.errors import AuthorizationError, KeysetUnusable, Unavailable, UnregisteredClient
 from authsvc.flows.client_metadata import may_redirect
 from authsvc.flows.forward_auth import ACR_ORDER
+from authsvc.flows.pushed_requests import URN
 from authsvc.flows.token_issuer import OPENID
-from authsvc.model import AuthorizationRequest, Client, IdTokenHint, claim_scopes
+from authsvc.model import AuthorizationRequest, Client, IdTokenHint, Practice, claim_scopes
 from authsvc.text import LOGIN_HINT
-from authsvc.web import parsing
+from authsvc.web.browser.cookies import BrowserCookies
 from authsvc.web.client_authentication import CLIENT_ID
-from authsvc.web.context import count_error
+from authsvc.web.context import count_error, request_context
+from authsvc.web.oauth.sent_parameters import SentParameters
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service
@@ -43,29 +44,51 @@ _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # 256 bits in base64url: no other
 _STATE = re.compile(r"[ -~]{0,2048}")
 _NONCE = re.compile(r"[ -~]{0,2048}")
 _MAX_AGE = re.compile(r"[0-9]{1,9}")
+_JKT = re.compile(r"[A-Za-z0-9_-]{43}")  # a thumbprint (RFC 7638), as dpop_jkt (RFC 9449 §10)
 _HINT = re.compile(LOGIN_HINT + "[A-Za-z0-9_-]{43}")
 LOCALES = re.compile(r"[A-Za-z0-9-]{1,35}( [A-Za-z0-9-]{1,35}){0,9}")
 
 
-def parameters() -> list[tuple[str, str]]:
-    """What was sent to an endpoint that a browser is led to, from the query or the form (OpenID Connect Core §3.1.2.1:
-    both must do). Raises UnregisteredClient for what can't be read.
-    """
-    try:
-        if request.method == "POST":
-            return parsing.parse_pairs(parsing.read(request.environ).decode("utf-8"))
-        return parsing.parse_pairs(request.environ.get("QUERY_STRING", ""))
-    except (TooLarge, ValueError):
-        raise UnregisteredClient("encoding") from None
+def is_pushed(sent_pairs: Iterable[tuple[str, str]]) -> bool:
+    """Whether the request is only a reference to a pushed one (RFC 9126 §4)."""
+    return SentParameters(sent_pairs).first("request_uri").startswith(URN)
 
 
-def parse(service: Service, sent_pairs: Iterable[tuple[str, str]]) -> AuthorizationRequest:
-    """The checked request. Raises UnregisteredClient, AuthorizationError, Unavailable."""
-    sent = _Sent(sent_pairs)
+def parse(
+    service: Service, sent_pairs: Iterable[tuple[str, str]], *, on_page: bool = False, pushing: bool = False
+) -> AuthorizationRequest:
+    """The checked request: of a browser at the endpoint or (`on_page`) on its way through our pages, or of a client
+    that is `pushing` it. Raises UnregisteredClient, AuthorizationError, Unavailable."""
+    sent = SentParameters(sent_pairs)
     client = _client(service, sent)
     practice = service.practices.get(client.practices[0])
     if practice is None:
         raise UnregisteredClient("client_id")
+    reference = sent.first("request_uri")
+    if not reference.startswith(URN):
+        return _parse(service, sent, client, practice, pushed=pushing)
+    browser = BrowserCookies(service).browser(practice.id).id
+    context = request_context(practice)
+    pushed = service.pushed_requests.open(context, client, reference, browser, on_page=on_page)
+    if pushed is None or sent.repeated("request_uri"):
+        raise UnregisteredClient("request_uri")
+    found = _parse(service, SentParameters(pushed), client, practice, pushed=True)
+    # What our own pages add beside the reference: another language, another patient.
+    added = {"ui_locales": sent.first("ui_locales") or found.ui_locales, "prompt": ""}
+    if sent.first("prompt") == "select_account" and "none" not in found.prompt:
+        added["prompt"] = "select_account"
+    carried = {"client_id": client.id, "request_uri": reference, **added}
+    return replace(
+        found,
+        prompt=found.prompt | set(added["prompt"].split()),
+        pushed=reference,
+        query=urlencode({name: value for name, value in carried.items() if value}),
+    )
+
+
+def _parse(
+    service: Service, sent: SentParameters, client: Client, practice: Practice, *, pushed: bool
+) -> AuthorizationRequest:
     redirect_uri = sent.first("redirect_uri")
     if not may_redirect(client, redirect_uri) or sent.repeated("redirect_uri"):
         raise UnregisteredClient("redirect_uri")
@@ -78,6 +101,8 @@ def parse(service: Service, sent_pairs: Iterable[tuple[str, str]]) -> Authorizat
     if echoed != state:
         raise refuse("invalid_request", "state is at most 2048 printable ASCII characters, once")
     try:
+        if client.require_pushed_authorization_requests and not pushed:
+            raise _Wrong("invalid_request", "this client has to push its requests (RFC 9126)")
         _check_shape(sent)
         _check_pkce(sent, client)
         scopes = _scopes(service, sent, claim_scopes(practice, client))
@@ -101,6 +126,7 @@ def parse(service: Service, sent_pairs: Iterable[tuple[str, str]]) -> Authorizat
         "code_challenge_method": "S256" if sent.first("code_challenge") else "",
         "state": state,
         "nonce": sent.first("nonce"),
+        "dpop_jkt": sent.first("dpop_jkt"),
         "prompt": " ".join(sorted(prompt)),
         "max_age": sent.first("max_age"),
         "acr_values": acr,
@@ -117,6 +143,7 @@ def parse(service: Service, sent_pairs: Iterable[tuple[str, str]]) -> Authorizat
         challenge=asked["code_challenge"],
         state=state,
         nonce=asked["nonce"],
+        dpop_jkt=asked["dpop_jkt"],
         prompt=prompt,
         max_age_s=int(asked["max_age"]) if asked["max_age"] else None,
         acr=acr,
@@ -137,23 +164,7 @@ class _Wrong(Exception):
         self.description = description
 
 
-class _Sent:
-    """The parameters as they came: an empty one counts as absent, and which came twice is known (RFC 6749 §3.1)."""
-
-    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
-        self._values: dict[str, list[str]] = {}
-        for name, value in pairs:
-            self._values.setdefault(name, []).append(value)
-
-    def first(self, name: str) -> str:
-        return self._values.get(name, [""])[0]
-
-    def repeated(self, *names: str) -> str:
-        """The first of these that came more than once; of all parameters where none is named."""
-        return next((name for name in names or self._values if len(self._values.get(name, ())) > 1), "")
-
-
-def _client(service: Service, sent: _Sent) -> Client:
+def _client(service: Service, sent: SentParameters) -> Client:
     client_id = sent.first("client_id")
     client = service.clients.get(client_id) if CLIENT_ID.fullmatch(client_id) else None
     if client is None or not client.redirect_uris or sent.repeated("client_id"):
@@ -161,7 +172,7 @@ def _client(service: Service, sent: _Sent) -> Client:
     return client
 
 
-def _check_shape(sent: _Sent) -> None:
+def _check_shape(sent: SentParameters) -> None:
     twice = sent.repeated()
     if twice:
         raise _Wrong("invalid_request", f"{twice[:40]} was sent more than once")
@@ -176,12 +187,14 @@ def _check_shape(sent: _Sent) -> None:
         raise _Wrong("invalid_request", "response_mode is query")
     if not _NONCE.fullmatch(sent.first("nonce")):
         raise _Wrong("invalid_request", "nonce is at most 2048 printable ASCII characters")
+    if sent.first("dpop_jkt") and not _JKT.fullmatch(sent.first("dpop_jkt")):
+        raise _Wrong("invalid_request", "dpop_jkt is a thumbprint of 43 characters")
     max_age = sent.first("max_age")
     if max_age and not _MAX_AGE.fullmatch(max_age):
         raise _Wrong("invalid_request", "max_age is a number of seconds")
 
 
-def _check_pkce(sent: _Sent, client: Client) -> None:
+def _check_pkce(sent: SentParameters, client: Client) -> None:
     """RFC 7636. A missing method would mean "plain" (§4.3), which protects nothing."""
     challenge, method = sent.first("code_challenge"), sent.first("code_challenge_method")
     if client.pkce == "optional" and not challenge and not method:
@@ -191,7 +204,7 @@ def _check_pkce(sent: _Sent, client: Client) -> None:
         raise _Wrong("invalid_request", f"{required}code_challenge, with code_challenge_method S256")
 
 
-def _scopes(service: Service, sent: _Sent, of_claims: Collection[str]) -> tuple[str, ...]:
+def _scopes(service: Service, sent: SentParameters, of_claims: Collection[str]) -> tuple[str, ...]:
     """What is granted of what was asked, `openid` first. Others are ignored (OpenID Connect Core §3.1.2.1), and the
     token response says what was granted (RFC 6749 §3.3)."""
     asked = sent.first("scope").split()
@@ -201,14 +214,14 @@ def _scopes(service: Service, sent: _Sent, of_claims: Collection[str]) -> tuple[
     return (OPENID, *dict.fromkeys(name for name in asked if name in known))
 
 
-def _prompt(sent: _Sent) -> frozenset[str]:
+def _prompt(sent: SentParameters) -> frozenset[str]:
     prompt = frozenset(sent.first("prompt").split())
     if not prompt <= PROMPTS or ("none" in prompt and len(prompt) > 1):
         raise _Wrong("invalid_request", "prompt is none alone, or some of login, consent and select_account")
     return prompt
 
 
-def _acr(sent: _Sent) -> str:
+def _acr(sent: SentParameters) -> str:
     """The least that does: every value named would do (OpenID Connect Core §3.1.2.1), and a higher one always does."""
     named = sent.first("acr_values").split()
     known = [acr for acr in ACR_ORDER if acr in named]
@@ -217,7 +230,7 @@ def _acr(sent: _Sent) -> str:
     return known[0] if known else ""
 
 
-def _id_token_hint(service: Service, sent: _Sent, client: Client, *, silent: bool) -> IdTokenHint | None:
+def _id_token_hint(service: Service, sent: SentParameters, client: Client, *, silent: bool) -> IdTokenHint | None:
     """Whom the hint names. One whose key isn't among ours, as keys go some time after a rotation, proves nothing: the
     patient has to sign in anew, as the one whom it names; where nobody may be asked, the answer is that."""
     token = sent.first("id_token_hint")

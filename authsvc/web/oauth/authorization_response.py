@@ -10,10 +10,11 @@ from urllib.parse import urlencode, urlsplit
 
 from flask import Blueprint, Response, url_for
 
-from authsvc.errors import AuthorizationError, SignInNeeded
+from authsvc.errors import AuthorizationError, SignInNeeded, UnregisteredClient
 from authsvc.model import AuthorizationRequest, Practice, RequestContext
 from authsvc.web.browser import error_pages
-from authsvc.web.context import current_service, see_other
+from authsvc.web.browser.cookies import BrowserCookies
+from authsvc.web.context import current_service, request_context, see_other
 from authsvc.web.errors import quotable
 
 
@@ -35,11 +36,20 @@ def finish(
             raise
         why = "The patient signed in as somebody else" if needed.reason == "other_patient" else "Try again"
         return send_error(login_required(authorization, why))
-    return send_code(authorization, code)
+    return send_code(authorization, code, fresh=fresh)
 
 
-def send_code(authorization: AuthorizationRequest, code: str) -> Response:
-    """To the client with its code. `iss` says who answers, so that a client of several can't be mixed up."""
+def send_code(authorization: AuthorizationRequest, code: str, *, fresh: bool = False) -> Response:
+    """To the client with its code. `iss` says who answers, so that a client of several can't be mixed up.
+
+    Raises UnregisteredClient for a pushed request that has had its code.
+    """
+    if authorization.pushed:
+        practice, client = authorization.practice, authorization.client
+        browser = BrowserCookies(current_service()).browser(practice.id).id
+        pushed = current_service().pushed_requests
+        if not pushed.spend(request_context(practice), client, authorization.pushed, browser, twice=fresh):
+            raise UnregisteredClient("request_uri")
     return _to_client(authorization.redirect_uri, {"code": code, "state": authorization.state})
 
 

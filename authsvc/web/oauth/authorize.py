@@ -8,6 +8,7 @@ framed or forged here; and nothing but a code, worth nothing without its verifie
 from __future__ import annotations
 
 from dataclasses import replace
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request, url_for
 
@@ -15,7 +16,7 @@ from authsvc.errors import AuthorizationError, KeysetUnusable, LinkGone, RateLim
 from authsvc.model import AuthorizationRequest, RequestContext
 from authsvc.web.browser.cookies import Browser, BrowserCookies
 from authsvc.web.context import count_error, current_service, request_context, request_info, see_other
-from authsvc.web.oauth import authorization_request, authorization_response
+from authsvc.web.oauth import authorization_request, authorization_response, sent_parameters
 from authsvc.web.oauth.authorization_response import login_required
 
 AGAIN = frozenset({"login", "consent", "select_account"})
@@ -29,7 +30,12 @@ authorization_response.register_errors(blueprint)
 @blueprint.route("/authorize", methods=["GET", "POST"])
 def authorize() -> Response:
     """What goes wrong is a page or a redirect."""
-    authorization = authorization_request.parse(current_service(), authorization_request.parameters())
+    pairs = sent_parameters.parameters()
+    if request.method == "POST" and authorization_request.is_pushed(pairs):
+        sent = dict(pairs)  # the browser that brings it owns it, and shows only as a GET which one it is: see below
+        reference = {"client_id": sent.get("client_id", ""), "request_uri": sent["request_uri"]}
+        return see_other(f"{url_for('authorize.authorize')}?{urlencode(reference)}")
+    authorization = authorization_request.parse(current_service(), pairs)
     info = request_info()
     info.practice, info.client = authorization.practice.id, authorization.client.id
     if request.method == "POST":
@@ -69,7 +75,10 @@ def _decide(authorization: AuthorizationRequest) -> Response:
             pass
     if "none" in authorization.prompt:
         raise login_required(authorization, "Somebody has to sign in")
-    return see_other(f"{url_for('pages.sign_in', practice=authorization.practice.id)}?{authorization.query}")
+    response = see_other(f"{url_for('pages.sign_in', practice=authorization.practice.id)}?{authorization.query}")
+    if authorization.pushed:
+        BrowserCookies(current_service()).set_browser(response, browser)
+    return response
 
 
 def _for_patient_of_link(

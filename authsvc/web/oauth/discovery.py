@@ -17,6 +17,7 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from authsvc.errors import KeysetUnusable, NotFound
+from authsvc.flows import dpop
 from authsvc.i18n import LANGUAGES
 from authsvc.model import CLAIM_SCOPES
 from authsvc.web.context import current_service
@@ -141,9 +142,12 @@ def metadata(service: Service) -> dict[str, Any]:
         "issuer": settings.public_url,
         "jwks_uri": base + JWKS,
         "authorization_endpoint": f"{base}/oauth2/authorize",
+        "pushed_authorization_request_endpoint": f"{base}/oauth2/par",
+        "require_pushed_authorization_requests": False,
         "token_endpoint": f"{base}/oauth2/token",
         "token_endpoint_auth_methods_supported": METHODS,
         "token_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGS,
+        "dpop_signing_alg_values_supported": list(dpop.ALGORITHMS),
         "userinfo_endpoint": f"{base}/oauth2/userinfo",
         "end_session_endpoint": f"{base}/oauth2/logout",
         "revocation_endpoint": f"{base}/oauth2/revoke",

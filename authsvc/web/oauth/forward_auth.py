@@ -3,7 +3,8 @@
 Gateways understand little: nginx turns whatever isn't 2xx, 401 or 403 into a 500, Caddy 2.6 writes the name of a header
 that is missing into the request. So the answer is 200, 401, 403 or 503 and nothing else, and all seven headers are
 always there. The token is judged first and only then what the gateway asked for. Method, body, cookies and every
-forwarded header are ignored: nothing is decided from what a client can say.
+forwarded header are ignored: nothing is decided from what a client can say. One exception: a DPoP proof (RFC 9449) is
+for one method and address, which a trusted gateway says in X-Forwarded-Method, -Proto, -Host and -Uri.
 """
 
 from __future__ import annotations
@@ -11,19 +12,20 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from authsvc.errors import TokenInsufficient, TokenInvalid, TokenMissing
+from authsvc.errors import TokenInsufficient
 from authsvc.flows.forward_auth import ACR_ORDER
 from authsvc.text import CONTROL
 from authsvc.web import parsing
+from authsvc.web.client_ip import ClientIpResolver
 from authsvc.web.endpoint import Operation, Success
 from authsvc.web.middleware import REQUEST_INFO, Environ, FastPath, Reply
+from authsvc.web.oauth.presented_token import forwarded_request, presented_token
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service
 
 PATH = "/v1/forward-auth"
 PARAMETERS = ("practice", "scope", "resource", "acr", "audience")
-MAX_TOKEN = 8192
 MAX_QUERY = 2048
 
 HEADERS = (
@@ -40,32 +42,20 @@ HEADERS = (
 def forward_auth(service: Service) -> FastPath:
     """The answer to gateways. It raises TokenMissing and TokenInvalid (401), TokenInsufficient (403; for `acr` 401),
     Unavailable."""
-    gateway = service.forward_auth
+    gateway, resolver = service.forward_auth, ClientIpResolver(service.settings.trusted_proxies)
 
     def answer(environ: Environ) -> Reply:
-        token = bearer(environ.get("HTTP_AUTHORIZATION", ""))
+        token, proof = presented_token(environ, lambda: forwarded_request(environ, resolver))
         wanted = requirements(environ.get("QUERY_STRING", ""))
         if wanted is None:
             # Named wrongly: the token is judged all the same, since 401 comes before 403.
-            gateway.authorise(token, None, None, None, None)
+            gateway.authorise(token, None, None, None, None, proof=proof)
             raise TokenInsufficient("practice")
-        claims = gateway.authorise(token, *wanted)
+        claims = gateway.authorise(token, *wanted, proof=proof)
         environ[REQUEST_INFO].practice = claims["practice"]
         return Reply(200, [(name, str(claims.get(claim, ""))) for name, claim in HEADERS])
 
     return answer
-
-
-def bearer(header: str) -> str:
-    """The token, from the Authorization header alone (RFC 9700 §4.3.2). Raises TokenMissing, TokenInvalid."""
-    scheme, _, token = header.partition(" ")
-    if scheme.lower() != "bearer":
-        raise TokenMissing
-    token = token.strip(" ")
-    # A comma: two Authorization headers that a server in between has joined.
-    if not token or len(token) > MAX_TOKEN or not token.isascii() or any(char in token for char in " ,\t"):
-        raise TokenInvalid("malformed")
-    return token
 
 
 @functools.lru_cache(maxsize=512)

@@ -20,7 +20,7 @@ from authsvc.web.browser.render import render_message, render_page, request_lang
 from authsvc.web.client_authentication import CLIENT_ID
 from authsvc.web.context import current_service, request_context, request_info, see_other
 from authsvc.web.middleware import Headers
-from authsvc.web.oauth import authorization_request, authorization_response
+from authsvc.web.oauth import authorization_response, sent_parameters
 from authsvc.web.oauth.authorization_response import origin, with_query
 
 CARRIED = ("id_token_hint", "client_id", "post_logout_redirect_uri", "state", "ui_locales")
@@ -130,7 +130,7 @@ def _check(form: Mapping[str, str]) -> LogoutRequest:
 
 def _parameters() -> dict[str, str]:
     """What was sent, each at most once. Raises UnregisteredClient for what can't be read."""
-    pairs = authorization_request.parameters()
+    pairs = sent_parameters.parameters()
     form = dict(pairs)
     if len(form) != len(pairs):
         raise UnregisteredClient("repeated parameter")

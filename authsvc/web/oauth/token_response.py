@@ -14,7 +14,7 @@ def token_response(value: TokenGrant) -> dict[str, Any]:
     """Members that don't apply are absent, never null."""
     answer: dict[str, Any] = {
         "access_token": value.access_token,
-        "token_type": "Bearer",
+        "token_type": value.token_type,
         "expires_in": value.expires_in_s,
         "scope": value.scope,
         "patient": value.patient,
@@ -37,7 +37,7 @@ class AuthorizationDetail(Schema):
 
 class TokenAnswer(Schema):
     access_token = string("A signed JWT of type `at+jwt`.")
-    token_type = string(enum=["Bearer"])
+    token_type = string("`DPoP` where the call had a DPoP proof (RFC 9449).", enum=["Bearer", "DPoP"])
     expires_in = seconds("Seconds until the access token expires.")
     scope = string("What was granted, separated by spaces.")
     patient = string("The practice's own id of the patient.")

@@ -18,6 +18,7 @@ from authsvc.model import Client, TokenGrant, claim_scopes
 from authsvc.web.context import current_service, request_info
 from authsvc.web.endpoint import Success, endpoint
 from authsvc.web.oauth.authorization_request import OF_OPENID
+from authsvc.web.oauth.presented_token import own_proof
 from authsvc.web.oauth.token_response import SESSION, TokenAnswer, token_response
 
 _TOKEN = re.compile(r"[!-~]{1,8192}")
@@ -76,7 +77,9 @@ def _redeem_code(client: Client, form: Mapping[str, str]) -> TokenGrant:
     verifier = form.get("code_verifier", "") if client.pkce == "optional" else _required(form, "code_verifier")
     if verifier and not _VERIFIER.fullmatch(verifier):
         raise InvalidInput(Fault("/code_verifier", "code_verifier is 43 to 128 of A-Z a-z 0-9 . _ ~ -"))
-    return current_service().authorization_codes.redeem(client, code, redirect_uri, verifier, request_info().request_id)
+    return current_service().authorization_codes.redeem(
+        client, code, redirect_uri, verifier, request_info().request_id, own_proof("/oauth2/token")
+    )
 
 
 def _refresh(client: Client, form: Mapping[str, str]) -> TokenGrant:
@@ -88,7 +91,9 @@ def _refresh(client: Client, form: Mapping[str, str]) -> TokenGrant:
         practice = current_service().practices.get(client.practices[0])
         ignored = OF_OPENID - claim_scopes(practice, client).keys() if practice else OF_OPENID
         scope = " ".join(name for name in scope.split() if name not in ignored)
-    return current_service().sessions.refresh(client, refresh_token, scope, request_info().request_id)
+    return current_service().sessions.refresh(
+        client, refresh_token, scope, request_info().request_id, own_proof("/oauth2/token")
+    )
 
 
 def _required(form: Mapping[str, str], name: str) -> str:

@@ -6,7 +6,7 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from authsvc.web.context import current_service, request_info
-from authsvc.web.oauth.forward_auth import bearer
+from authsvc.web.oauth.presented_token import own_url, presented_token
 
 blueprint = Blueprint("userinfo", __name__, url_prefix="/oauth2")
 
@@ -15,5 +15,5 @@ blueprint = Blueprint("userinfo", __name__, url_prefix="/oauth2")
 def userinfo() -> ResponseReturnValue:
     """Raises TokenMissing, TokenInvalid, TokenInsufficient, Unavailable. The token comes in the header alone: one in a
     form or a query would end up in logs (RFC 9700 §4.3.2)."""
-    token = bearer(request.headers.get("Authorization", ""))
-    return dict(current_service().userinfo.of(token, request_info().request_id))
+    token, proof = presented_token(request.environ, lambda: (request.method, own_url("/oauth2/userinfo")))
+    return dict(current_service().userinfo.of(token, request_info().request_id, proof))

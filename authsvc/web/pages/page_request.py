@@ -77,7 +77,7 @@ def _authorization(practice: Practice) -> tuple[AuthorizationRequest | None, str
         raise UnregisteredClient("encoding") from None
     if not any(name == "client_id" for name, _ in pairs):
         return None, _language_query()
-    authorization = authorization_request.parse(current_service(), pairs)
+    authorization = authorization_request.parse(current_service(), pairs, on_page=True)
     if authorization.practice.id != practice.id:
         raise UnregisteredClient("client_id")
     request_info().client = authorization.client.id

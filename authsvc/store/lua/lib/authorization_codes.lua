@@ -4,6 +4,6 @@
 -- pending-link:<digest>        record: a redeemed instant link that waits for its client
 
 local AUTHORIZATION_CODE = {'client', 'redirect_uri', 'code_challenge', 'nonce', 'scope', 'expires', 'session', 'link',
-  'patient', 'workflow', 'resource', 'channel', 'authenticated', 'result', 'redeeming_call'}
+  'patient', 'workflow', 'resource', 'channel', 'authenticated', 'result', 'redeeming_call', 'dpop_jkt'}
 local PENDING = {'link', 'patient', 'workflow', 'resource', 'channel', 'browser', 'client', 'redeemed', 'expires'}
 local STOLEN_MS = 600000  -- a spent code is remembered for this long, so that a stolen one that comes late is known

@@ -2,11 +2,12 @@
 --                (amr), `opened` is auth_time, `generation` counts refreshes and `generation_at` is when the present one
 --                began, `nonce` is the digest of the session's nonce (of a browser session: of its cookie's secret),
 --                `parent` is the browser session that a client's session was opened from, `notify` is 1 where the client
---                wants a logout token, `children` lists the sids of the client sessions of a browser session
+--                wants a logout token, `children` lists the sids of the client sessions of a browser session, `jkt` is the
+--                thumbprint of the DPoP key of a public client
 -- scopes:<id>    the scope string that a session's scope "@<id>" stands for: all that a code sign-in grants
 
 local SESSION = {'patient', 'client', 'audience', 'channel', 'opened', 'used', 'generation', 'generation_at', 'nonce',
-  'expires', 'scope', 'parent', 'notify', 'children'}
+  'expires', 'scope', 'parent', 'notify', 'children', 'jkt'}
 
 local function read_session(sid)
   local session = read(SESSION, key('session', sid))
