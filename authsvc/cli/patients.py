@@ -41,17 +41,23 @@ label_option = click.option(
 @click.argument("patient", metavar="ID", type=parameters.PATIENT)
 @email_option
 @label_option
-@click.option("--locale", type=parameters.LOCALE, default="", help="Of mails and pages; else the practice's.")
+@click.option("--locale", type=parameters.LOCALE, help="Of mails and pages; else the practice's.")
 @click.option("--portal-access", is_flag=True, help="Let the patient sign in.")
 @reason_option
 def add(
-    practice: str, patient: str, email: str | None, label: str | None, locale: str, portal_access: bool, reason: str
+    practice: str,
+    patient: str,
+    email: str | None,
+    label: str | None,
+    locale: str | None,
+    portal_access: bool,
+    reason: str,
 ) -> None:
     """Put the new patient ID of PRACTICE on file; without --email there is no sign-in by email."""
     service = open_service()
     act = act_in(service, practice, reason)
     added = service.patients.add(
-        act, patient, email=email, label=label or "", locale=locale, portal_access=portal_access
+        act, patient, email=email, label=label or "", locale=locale or "", portal_access=portal_access
     )
     _print_patient(practice, added, created=True)
 

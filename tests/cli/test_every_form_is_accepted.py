@@ -132,10 +132,11 @@ def clients(run: Operator, folder: Path) -> None:
                  "--pkce optional --claims email --claims name")  # fmt: skip
     allowed = " ".join(f"--allow {permission}" for permission in sorted(PERMISSIONS))
     run(f"clients add api --practice maple {allowed} --audience maple-api --json --reason r")
-    run(f"clients add app --practice maple --auth basic {addresses}")
-    run(f"clients set app {addresses} --auth post --json --reason r")
-    run("clients set app --auth basic --pkce required --claims", "")
-    run("clients add poster --practice maple --auth post --redirect-uri https://post.example/cb --pkce required")
+    run(f"clients add app --practice maple --auth basic --id-token-alg RS256 {addresses}")
+    run(f"clients set app {addresses} --auth post --id-token-alg ES256 --json --reason r")
+    run("clients set app --auth basic --pkce required --id-token-alg RS256 --claims", "")
+    posts = "--redirect-uri https://post.example/cb --pkce required --id-token-alg ES256"
+    run(f"clients add poster --practice maple --auth post {posts}")
     run("clients add open --practice maple --auth none --redirect-uri https://open.example/cb --claims", "")
     run("clients add public --practice maple --public --redirect-uri https://public.example/cb")
     signs = f"--practice maple --allow codes:issue --auth private_key_jwt --jwks {jwks}"
