@@ -90,7 +90,7 @@ def test_every_operation_parameter_member_and_word_of_the_description_is_accepte
     practices = web.service.practices
     practices.rotate_webhook_secret("maple", actor="cli:test")
     practices.set("maple", actor="cli:test", webhook_url="https://hooks.example/authsvc")
-    for tried in (patients, codes, links, at_oauth, for_everybody, endings):
+    for tried in (patients, codes, email_changes, links, at_oauth, for_everybody, endings):
         tried(described)
         web.clock.advance_s(1800)  # limits are full again
     assert described.offered - described.answered == set()
@@ -121,6 +121,15 @@ def codes(api: Description) -> None:
     api.call("POST", "codes/choose", json={"challenge": challenge, "patient": "p3", **HERE})
     api.call("DELETE", "patients/p3")
     api.call("GET", "patients/p1/deliveries")
+
+
+def email_changes(api: Description) -> None:
+    session = api.web.sign_in()["session"]
+    asked = {"patient": "p1", "email": "new@example.org", "session": session, "locale": "es", **HERE}
+    api.web.entropy.next_below(int(CODE))
+    challenge = api.call("POST", "email-changes", {"Idempotency-Key": "k4"}, json=asked).json["challenge"]
+    api.call("POST", "email-changes/verify", json={"challenge": challenge, "code": CODE, **HERE})
+    api.call("PUT", "patients/p1", json={"email": "ann@example.org", "portal_access": True})
 
 
 def issued(api: Description, headers: Mapping[str, str] | None = None, **body: Any) -> Any:
