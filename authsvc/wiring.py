@@ -157,7 +157,7 @@ class Service:
         self.userinfo = Userinfo(deps, patient_store, introspection, self.practices, self.clients, dpop)
         self.forward_auth = ForwardAuth(introspection, self.practices, dpop, settings.default_audience)
         self.revocations = Revocations(deps, session_store, self.signing_keys, self.practices)
-        self.audit_log = AuditLog(store, runner, self.data_keys, self.practices, site)
+        self.audit_log = AuditLog(store, runner, self.data_keys, self.practices, site, deps.rate_limits)
         self.store_watch = StoreWatch(store, clock, settings.production, metrics.clock_offset)
         self._pollers = (
             Poller(

@@ -14,6 +14,7 @@ from authsvc.cli.base import (
     CommandGroup,
     actor,
     confirm,
+    note,
     open_service,
     output_mode,
     print_result,
@@ -22,12 +23,13 @@ from authsvc.cli.base import (
     yes_option,
 )
 from authsvc.cli.errors import FAILED, instant
+from authsvc.model import AuditFilter
 
 SITE = ("@site", "@keys", "@clients")
 STREAM = parameters.ParameterType(
     "name", rf"{'|'.join(SITE)}|{text.PRACTICE_ID}", f"a practice's id, {', '.join(SITE)}"
 )
-HEAD = ("n", "at", "event", "actor", "patient", "reason")
+HEAD = ("n", "at", "event", "actor", "by", "patient", "reason")
 
 
 @click.group(cls=CommandGroup)
@@ -38,11 +40,38 @@ def audit() -> None:
 @audit.command()
 @click.argument("name", type=STREAM)
 @click.option("--lines", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many entries.")
-def tail(name: str, lines: int) -> None:
-    """Show the youngest entries of the stream NAME, a practice's id or @site, @keys, @clients."""
-    entries = [_shown(entry) for entry in open_service().audit_log.tail(name, lines)]
+@click.option("--patient", type=parameters.PATIENT, default="", help="Of this patient.")
+@click.option("--event", default="", metavar="NAME", help="With this name, such as patient.address_changed.")
+@click.option("--actor", default="", metavar="WHO", help="By this caller, such as client:portal or cli:root.")
+@click.option("--by", default="", metavar="PERSON", help="By this person at the desk, as the client named them.")
+@click.option("--since", type=parameters.Instant(), default=0, help="From then on (RFC 3339).")
+@click.option("--until", type=parameters.Instant(), default=0, help="Before then (RFC 3339).")
+@click.option("--after", type=click.IntRange(1), default=None, metavar="N", help="Older than entry N.")
+def tail(
+    name: str,
+    lines: int,
+    patient: str,
+    event: str,
+    actor: str,
+    by: str,
+    since: int,
+    until: int,
+    after: int | None,
+) -> None:
+    """Show the youngest entries of the stream NAME, a practice's id or @site, @keys, @clients: those that match."""
+    log, more = open_service().audit_log, after or 0
+    found: list[dict[str, Any]] = []
+    while True:
+        page = log.search(name, AuditFilter(patient, event, actor, by, since, until, more), lines - len(found))
+        found += page.entries
+        more = page.next or 0
+        if not more or len(found) == lines:
+            break
+    if page.trimmed_to:
+        note(f"Entries up to {page.trimmed_to} were exported and dropped: nothing is found of them here.")
+    entries = [_shown(entry) for entry in reversed(found)]
     print_result(
-        {"name": name, "entries": entries},
+        {"name": name, "entries": entries, "next": more or None},
         lambda: table(HEAD, [[entry.get(column) for column in HEAD] for entry in entries], "No entries."),
     )
 

@@ -105,6 +105,20 @@ class Picture(click.ParamType["Logo"]):
             self.fail(f"{value!r} {problem}.", param, ctx)
 
 
+class Instant(click.ParamType[int]):
+    """An instant of RFC 3339 such as `2026-11-22T08:00:00Z`, as milliseconds since the epoch."""
+
+    name = "instant"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            return text.parse_rfc3339(value)
+        except ValueError as problem:
+            self.fail(f"{problem}.", param, ctx)
+
+
 class Span(click.ParamType[int]):
     """A span of time such as `30d`, `12 h` or `90 min`, as whole seconds."""
 

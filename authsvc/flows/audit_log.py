@@ -17,7 +17,9 @@ from authsvc.audit import Event
 from authsvc.crypto import mint, sealing
 from authsvc.flows.data_keys import DataKeys
 from authsvc.flows.practices import Practices
+from authsvc.flows.rate_limits import RateLimits
 from authsvc.flows.site_audit import SiteAudit
+from authsvc.model import AuditFilter, AuditPage, RequestContext
 from authsvc.store.audit import PAGE, AuditEntry, AuditStream, Seal
 from authsvc.store.connection import Connection
 from authsvc.store.scripts import ScriptRunner
@@ -48,12 +50,14 @@ class AuditLog:
         data_keys: DataKeys,
         practices: Practices,
         site: SiteAudit,
+        rate_limits: RateLimits,
     ) -> None:
         self._connection = connection
         self._runner = runner
         self._data_keys = data_keys
         self._practices = practices
         self._site = site
+        self._rate_limits = rate_limits
 
     def seal_all(self) -> int:
         """Seal what came since the last time, in every trail; how many entries that were. Raises Unavailable."""
@@ -103,6 +107,18 @@ class AuditLog:
     def tail(self, name: str, most: int = 20) -> list[dict[str, Any]]:
         """The youngest entries, readable. Raises UnknownName, Unavailable."""
         return [_readable(name, entry) for entry in self._stream(name).newest(most)]
+
+    def search(self, name: str, wanted: AuditFilter, limit: int) -> AuditPage:
+        """The entries that match, newest first, of those that no export has trimmed. Perhaps fewer than `limit` with a
+        `next`, where many were looked at. Raises UnknownName, Unavailable."""
+        found = self._stream(name).search(wanted, limit)
+        entries = tuple(_readable(name, entry) for entry in found.entries)
+        return AuditPage(entries, found.next or None, found.first - 1)
+
+    def search_for_client(self, context: RequestContext, wanted: AuditFilter, limit: int) -> AuditPage:
+        """The same in the practice of a client's call. Raises RateLimited, Unavailable."""
+        self._stream(context.practice.id).charge(context, self._rate_limits.of_caller(context))
+        return self.search(context.practice.id, wanted, limit)
 
     def export(self, name: str) -> tuple[Iterator[dict[str, Any]], int]:
         """Every entry, readable, and the number up to which the stream is sealed: `trim` takes it, once all is
@@ -155,7 +171,9 @@ def entry_mac(data_keys: DataKeys, stream: str, text: str, event: str) -> str:
 
 
 def _parts(entry: AuditEntry) -> tuple[str, ...]:
-    return str(entry.n), entry.text, entry.event, entry.mac, entry.details
+    """What a seal covers; an entry of before there were ways back has none."""
+    parts = str(entry.n), entry.text, entry.event, entry.mac, entry.details
+    return (*parts, entry.back) if entry.back else parts
 
 
 def _all(stream: AuditStream) -> Iterator[AuditEntry]:

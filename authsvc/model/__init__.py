@@ -5,6 +5,8 @@ No behaviour beyond what a value knows of itself, no I/O.
 
 from __future__ import annotations
 
+from authsvc.model.audit import AuditFilter as AuditFilter
+from authsvc.model.audit import AuditPage as AuditPage
 from authsvc.model.context import Bucket as Bucket
 from authsvc.model.context import LimitState as LimitState
 from authsvc.model.context import RequestContext as RequestContext

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 PERMISSIONS = frozenset(
     {
+        "audit:read",
         "codes:issue",
         "codes:reveal",
         "codes:verify",

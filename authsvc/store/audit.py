@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote_plus
 
+from authsvc.model import AuditFilter, Bucket, RequestContext
 from authsvc.store.connection import Connection, practice_prefix
 from authsvc.store.scripts import ScriptRunner
 
 PAGE = 500
+BUCKETS = 512  # of patients (lua/lib/audit.lua)
+LOOKED_AT_ONCE = 1000  # by one script: Redis does nothing else meanwhile
+LOOKED_MAX = 20_000  # for one answer
 
 
 @dataclass(frozen=True)
 class AuditEntry:
     """One entry as it lies in the stream: its number, the text and MAC of the caller, event and details by the
-    script."""
+    script. `back` is how far back the entries before it stand of the same patient, event, actor and person."""
 
     n: int
     text: str
     event: str
     mac: str
     details: str
+    back: str = ""
+
+
+@dataclass(frozen=True)
+class FoundEntries:
+    """Entries that match, newest first; `first` is the oldest number that is still in Redis, `next` is 0 where there is
+    no more, `looked` counts the entries that were read."""
+
+    entries: tuple[AuditEntry, ...]
+    first: int
+    next: int
+    looked: int
 
 
 @dataclass(frozen=True)
@@ -54,6 +72,34 @@ class AuditStream:
         found = self._connection.call(lambda client: client.xrevrange(self._prefix + "audit", count=most))
         return [_entry(entry_id, fields) for entry_id, fields in reversed(found)]
 
+    def search(self, wanted: AuditFilter, limit: int) -> FoundEntries:
+        """At most `limit` entries; fewer, with a `next`, where `LOOKED_MAX` have been looked at before."""
+        found: list[AuditEntry] = []
+        looked, after = 0, wanted.after
+        while True:
+            reply = self._runner.run_for_site(
+                "audit_search",
+                self._name,
+                "",
+                of_patient=wanted.patient,
+                of_event=wanted.event,
+                of_actor=wanted.actor,
+                of_person=quote_plus(wanted.by),  # as in the text of an entry
+                since=wanted.since_ms,
+                before=wanted.until_ms,
+                after=after,
+                limit=limit - len(found),
+                most=LOOKED_AT_ONCE,
+            )
+            found += [AuditEntry(int(n), *rest) for n, *rest in reply["entries"]]
+            looked, after = looked + int(reply["looked"]), int(reply.get("next", 0))
+            if not after or len(found) == limit or looked >= LOOKED_MAX:
+                return FoundEntries(tuple(found), int(reply["first"]), after, looked)
+
+    def charge(self, context: RequestContext, buckets: Sequence[Bucket]) -> None:
+        """Count a client's call. Raises RateLimited."""
+        self._runner.run("charge", context, recorded_event="", limits=buckets)
+
     def count(self) -> int:
         """How many entries were ever numbered."""
         return int(self._connection.call(lambda client: client.get(self._prefix + "audit-n")) or 0)
@@ -77,15 +123,19 @@ class AuditStream:
 
     def trim(self, upto: int) -> int:
         """Drop the entries up to and including a number; their seals stay. How many were dropped."""
-        return int(
+        dropped = int(
             self._connection.call(
                 lambda client: client.xtrim(self._prefix + "audit", minid=f"{upto + 1}-0", approximate=False)
             )
         )
+        for number in range(BUCKETS):
+            self._runner.run_for_site("audit_forget", self._name, "", number=number, upto=upto)
+        return dropped
 
 
 def _entry(entry_id: str, fields: dict[str, Any]) -> AuditEntry:
-    return AuditEntry(int(entry_id.partition("-")[0]), fields["t"], fields["e"], fields["m"], fields["d"])
+    n = int(entry_id.partition("-")[0])
+    return AuditEntry(n, fields["t"], fields["e"], fields["m"], fields["d"], fields.get("p", ""))
 
 
 def _seal(text: str) -> Seal:

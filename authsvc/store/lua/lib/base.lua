@@ -60,6 +60,13 @@ local function rewrite(fields, k, record)
   call('SET', k, pack_record(fields, record), 'KEEPTTL')
 end
 
+-- Which of `count` hashes holds what belongs to `owner`.
+local function bucket(owner, count)
+  local sum = 5381
+  for at = 1, #owner do sum = (sum * 33 + string.byte(owner, at)) % 4294967296 end
+  return int(sum % count)
+end
+
 -- Comma-separated items of a field.
 local function items(text)
   local found = {}

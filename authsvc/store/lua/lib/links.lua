@@ -6,9 +6,7 @@ local BUCKETS = 512
 local LINKS_MAX = 500  -- remembered for one patient or resource
 
 local function bucket_of(owner)
-  local sum = 5381
-  for at = 1, #owner do sum = (sum * 33 + string.byte(owner, at)) % 4294967296 end
-  return key('links', int(sum % BUCKETS))
+  return key('links', bucket(owner, BUCKETS))
 end
 
 -- The ids that are remembered for an owner; what has outlived its time is left out.
