@@ -18,6 +18,7 @@ from authsvc.cli.base import (
     reason_option,
     yes_option,
 )
+from authsvc.cli.errors import instant
 
 if TYPE_CHECKING:
     from authsvc.model import Patient
@@ -87,6 +88,30 @@ def _print_patient(practice: str, patient: Patient, *, created: bool) -> None:
         "created": created,
     }
     print_result(shown, lambda: pairs(shown))
+
+
+@patients.command()
+@click.argument("practice", type=parameters.PRACTICE)
+@click.argument("patient", metavar="ID", type=parameters.PATIENT)
+@click.option("--locale", type=parameters.LOCALE, help="Of the mail; else the patient's own.")
+@reason_option
+def invite(practice: str, patient: str, locale: str | None, reason: str) -> None:
+    """Send the patient an access link, which leads to a code; `authsvc worker` sends it."""
+    service = open_service()
+    issued = service.links.invite(act_in(service, practice, reason), patient, locale)
+    shown = {
+        "practice": practice,
+        "patient": patient,
+        "link": issued.id,
+        "delivery": issued.delivery,
+        "expires_at": instant(issued.expires_at_ms),
+        "max_uses": issued.max_uses,
+    }
+    print_result(
+        shown,
+        f"An access link for {patient} is queued: delivery {issued.delivery}. It works until {shown['expires_at']};"
+        f" `authsvc mail log {practice} --patient {patient}` says what became of the mail.",
+    )
 
 
 @patients.command()

@@ -64,6 +64,7 @@ class Links:
         if delivery != "caller":
             fields = {"url": answer.url, "workflow": workflow, "expires_at_ms": expires_ms}
             mail = self._mail(context, "access-link" if access else "link", fields)
+            answer = dataclasses.replace(answer, delivery=mail.id)
         link = NewLink(
             id=answer.id,
             digest=mint.digest(token),
@@ -80,6 +81,11 @@ class Links:
         earlier = self._store.issue(context, link, mail, locale or "", self._buckets(context), kept)
         return answer if earlier is None else IssuedLink(**self._deps.answers.open(context, earlier))
 
+    def invite(self, context: RequestContext, patient: str, locale: str | None = None) -> IssuedLink:
+        """For an operator: mail the patient an access link. Raises as `issue`, NoAddress among it."""
+        workflow, delivery = self._deps.messages.access_workflow, context.practice.delivery
+        return self.issue(context, patient=patient, workflow=workflow, delivery=delivery, locale=locale)
+
     def exchange(self, context: RequestContext, token: str) -> TokenGrant | Started:
         """Exchange a link's token: a token for an instant link, a started challenge for an access link.
 
@@ -90,12 +96,9 @@ class Links:
         client = context.client
         if client is None:
             raise ValueError("a link is exchanged by a client; at the hosted page it is redeemed")
-        used = self._store.use(
-            context,
-            name_of(token),
-            self._buckets(context, "exchange-network"),
-            NO_ANSWER,
-        )
+        jti = self._deps.new_id()
+        buckets = self._buckets(context, "exchange-network")
+        used = self._store.use(context, name_of(token), buckets, NO_ANSWER, jti=jti)
         workflow = self._deps.catalogue.get(used.workflow)
         if workflow is None:
             # The site has taken the workflow out of its catalogue: nothing is granted by name alone.
@@ -107,7 +110,7 @@ class Links:
             resource=used.resource,
             channel=used.channel,
             redeemed_ms=self._deps.clock.now_ms(),
-            jti=self._deps.new_id(),
+            jti=jti,
         )
         return self._token_issuer.for_link(client, context.practice.id, link, workflow)
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class IssuedLink:
-    """A new link; `url` ends in the token and is shown this once."""
+    """A new link; `url` ends in the token and is shown this once. `delivery` is the id of its message, if there is
+    one."""
 
     id: str
     url: str
     expires_at_ms: int
     max_uses: int | None
+    delivery: str = ""
 
 
 @dataclass(frozen=True)

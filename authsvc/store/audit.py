@@ -13,8 +13,8 @@ from authsvc.store.scripts import ScriptRunner
 
 PAGE = 500
 BUCKETS = 512  # of patients (lua/lib/audit.lua)
-LOOKED_AT_ONCE = 1000  # by one script: Redis does nothing else meanwhile
-LOOKED_MAX = 20_000  # for one answer
+LOOKED_AT_ONCE = 500  # by one script: Redis does nothing else meanwhile
+LOOKED_MAX = 5_000  # for one answer
 
 
 @dataclass(frozen=True)

@@ -103,8 +103,10 @@ class LinkStore:
         pending: PendingLinkName | None = None,
         pending_client: str = "",
         pending_until_ms: int = 0,
+        *,
+        jti: str = "",
     ) -> UsedLink:
-        """Use an instant link; with `pending`, leave it for that client and this browser.
+        """Use an instant link: for the token `jti`, or with `pending` leave it for that client and this browser.
 
         Raises LinkUnknown, LinkGone, IdempotencyConflict.
         """
@@ -118,6 +120,7 @@ class LinkStore:
             pending_browser=pending.browser,
             pending_client=pending_client,
             pending_until=pending_until_ms,
+            jti=jti,
             limits=buckets,
             **idempotency_args(kept),
         )

@@ -178,6 +178,41 @@ def test_a_second_client_of_the_same_id_is_refused(maple: Authsvc) -> None:
 # --- patients -----------------------------------------------------------------------------------------------------
 
 
+def test_an_invitation_is_queued_and_the_command_names_the_delivery_and_no_secret(maple: Authsvc) -> None:
+    maple("patients", "grant", "maple", "p_1", "--email", "anna@example.org")
+    invited = maple("patients", "invite", "maple", "p_1", "--reason", "asked at the desk", "--json")
+    assert invited.document.keys() == {"practice", "patient", "link", "delivery", "expires_at", "max_uses"}
+    logged = maple("mail", "log", "maple", "--patient", "p_1", "--json").document
+    assert invited.document["delivery"] in json.dumps(logged)
+    said = maple("patients", "invite", "maple", "p_1")
+    assert "is queued: delivery" in said.out
+    assert "/l/" not in said.out + invited.out
+    maple("patients", "add", "maple", "p_2", "--portal-access")
+    refused = maple("patients", "invite", "maple", "p_2", "--json")
+    assert (refused.code, refused.document["error"]["code"]) == (1, "no-address")
+    assert maple("patients", "invite", "maple", "p_9").code == 1
+
+
+def test_the_trail_is_searched_by_patient_event_actor_and_time(maple: Authsvc) -> None:
+    for name in ("p_1", "p_2"):
+        maple("patients", "grant", "maple", name, "--email", f"{name}@example.org")
+    maple("patients", "grant", "maple", "p_1", "--email", "new@example.org", "--reason", "came to the desk")
+    found = maple("audit", "tail", "maple", "--patient", "p_1", "--event", "patient.address_changed", "--json").document
+    assert [(entry["patient"], entry["reason"]) for entry in found["entries"]] == [("p_1", "came to the desk")]
+    assert found["next"] is None
+    whole = maple("audit", "tail", "maple", "--json").document["entries"]
+    assert [entry["n"] for entry in whole] == sorted(entry["n"] for entry in whole)
+    newest = maple("audit", "tail", "maple", "--lines", "2", "--actor", whole[-1]["actor"], "--json").document
+    assert newest["entries"] == whole[-2:]
+    older = maple("audit", "tail", "maple", "--after", str(newest["next"]), "--json").document
+    assert older["entries"] == whole[:-2]
+    assert (
+        maple("audit", "tail", "maple", "--since", "2100-01-01T00:00:00Z", "--by", "anna").out.strip() == "No entries."
+    )
+    assert maple("audit", "tail", "maple", "--until", "yesterday").code == 2
+    maple("audit", "export", "maple", "--trim")
+
+
 def test_a_patient_is_added_without_an_address_and_the_command_says_what_that_means(maple: Authsvc) -> None:
     added = maple("patients", "add", "maple", "p_1", "--label", "Anna", "--json")
     assert added.document == {

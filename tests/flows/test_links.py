@@ -480,3 +480,27 @@ def test_attack_links_without_end_for_one_patient_are_refused_with_a_reason(hous
         house.link()
     house.clock.advance_s(3601)
     assert house.link()
+
+
+def test_the_entry_of_an_exchange_names_the_link_and_the_token_that_it_gave(house: House) -> None:
+    house.patient()
+    token = house.link(workflow="accept-agreement", resource="agreement:terms_2")
+    grant = house.links.exchange(house.act(by="anna"), token)
+    assert isinstance(grant, TokenGrant)
+    claims = house.introspected(grant.access_token)
+    entry = house.trail()[-1]
+    assert (entry["event"], entry["link"], entry["jti"], entry["by"]) == (
+        "link.exchanged",
+        claims["link"],
+        claims["jti"],
+        "anna",
+    )
+
+
+def test_an_operator_invites_a_patient_by_the_practices_own_way(house: House) -> None:
+    house.patient()
+    issued = house.links.invite(house.service.act(house.practice, actor="cli:anna"), "p1", "es")
+    (delivery,) = house.patients.deliveries(house.act(), "p1")
+    assert (issued.delivery, delivery.kind, delivery.state) == (delivery.id, "access-link", "queued")
+    assert (house.mailed()["to"], house.mailed()["locale"]) == ("ann@example.org", "es")
+    assert house.mailed()["url"] == issued.url

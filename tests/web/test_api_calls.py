@@ -120,6 +120,58 @@ def test_patients_who_share_a_mailbox_are_asked_who_they_are(web: Web) -> None:
     assert web.call("POST", "codes/choose", json={"challenge": challenge, "patient": "p1"}).status_code == 410
 
 
+# --- the audit ------------------------------------------------------------------------------------------------------
+
+
+def test_who_signed_in_as_her_is_one_call(web: Web) -> None:
+    web.sign_in()
+    auditor = web.client("auditor", "audit:read")
+    path = "audit?patient=p1&event=code.verified&actor=client%3Aportal&since=2020-01-01T00%3A00%3A00Z&limit=1"
+    found = web.call("GET", path, headers=auditor)
+    assert found.status_code == 200
+    assert set(found.json) == {"entries", "next"}
+    (entry,) = found.json["entries"]
+    assert (entry["event"], entry["patient"], entry["actor"]) == ("code.verified", "p1", "client:portal")
+    assert RFC3339.fullmatch(entry["at"])
+    rest = web.call("GET", f"{path}&after={found.json['next']}", headers=auditor)
+    assert rest.json == {"entries": [], "next": None}
+    assert "RateLimit" in found.headers
+
+
+def test_the_audit_needs_its_own_permission(web: Web) -> None:
+    blind = web.client("blind", "patients:read", "patients:write", "sessions:revoke")
+    assert slug(web.call("GET", "audit", headers=blind)) == "forbidden"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0",
+        "limit=201",
+        "since=yesterday",
+        "until=1",
+        "after=x",
+        "event=A",
+        "actor=%20",
+        "by=a,b",
+        "patient=%2F",
+        "x=1",
+    ],
+)
+def test_a_filter_of_another_shape_is_refused(web: Web, query: str) -> None:
+    answer = web.call("GET", f"audit?{query}")
+    assert (answer.status_code, pointers(answer)) == (400, [f"/{query.partition('=')[0]}"])
+
+
+def test_what_was_trimmed_is_said(web: Web) -> None:
+    log = web.service.audit_log
+    log.seal("maple")
+    entries, mark = log.export("maple")
+    assert len(list(entries)) == mark
+    log.trim("maple", mark, actor="cli:anna")
+    assert web.call("GET", "audit").json == {"entries": [], "next": None, "trimmed_to": mark}
+
+
 # --- a change of the email address --------------------------------------------------------------------------------
 
 

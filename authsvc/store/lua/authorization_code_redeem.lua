@@ -58,7 +58,7 @@ if grant.link ~= '' then
   if is_revoked(read_link(grant.link)) then return no('revoked') end
   grant.result = jti
   rewrite(AUTHORIZATION_CODE, k, grant)
-  record('grant.redeemed', 'patient', resolve(grant.patient), 'link', grant.link)
+  record('grant.redeemed', 'patient', resolve(grant.patient), 'link', grant.link, 'jti', jti)
   return link_reply()
 end
 

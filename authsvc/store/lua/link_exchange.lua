@@ -2,9 +2,10 @@
 --
 -- uses: idempotency limits link_records
 -- events: link.exchanged link.refused limited
--- args: link_id link_digest kind pending_id pending_browser pending_client pending_until:int
+-- args: link_id link_digest kind pending_id pending_browser pending_client pending_until:int jti
 -- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5
 --
+-- `jti` is the id of the token that an exchange gives; empty at the hosted page, where `grant.redeemed` has it.
 -- `pending_id` (empty: none) names what the hosted page leaves for the client, which fetches it with an authorization
 -- code, through this browser alone.
 -- pending-link:<id>  record
@@ -30,7 +31,8 @@ if link.last_call ~= call_id then  -- else sent again by the client library
   end
   link.uses, link.last_call = tonumber(link.uses) + 1, call_id
   rewrite_link(link)
-  record('link.exchanged', 'link', link_id, 'patient', resolve(link.patient), 'workflow', link.workflow)
+  record('link.exchanged', 'link', link_id, 'patient', resolve(link.patient), 'workflow', link.workflow,
+    'jti', jti)
 end
 local patient = resolve(link.patient)
 if pending_id ~= '' then
