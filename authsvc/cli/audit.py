@@ -40,7 +40,7 @@ def audit() -> None:
 @audit.command()
 @click.argument("name", type=STREAM)
 @click.option("--lines", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many entries.")
-@click.option("--patient", type=parameters.PATIENT, default="", help="Of this patient.")
+@click.option("--patient", type=parameters.PATIENT, help="Of this patient.")
 @click.option("--event", default="", metavar="NAME", help="With this name, such as patient.address_changed.")
 @click.option("--actor", default="", metavar="WHO", help="By this caller, such as client:portal or cli:root.")
 @click.option("--by", default="", metavar="PERSON", help="By this person at the desk, as the client named them.")
@@ -50,7 +50,7 @@ def audit() -> None:
 def tail(
     name: str,
     lines: int,
-    patient: str,
+    patient: str | None,
     event: str,
     actor: str,
     by: str,
@@ -62,7 +62,7 @@ def tail(
     log, more = open_service().audit_log, after or 0
     found: list[dict[str, Any]] = []
     while True:
-        page = log.search(name, AuditFilter(patient, event, actor, by, since, until, more), lines - len(found))
+        page = log.search(name, AuditFilter(patient or "", event, actor, by, since, until, more), lines - len(found))
         found += page.entries
         more = page.next or 0
         if not more or len(found) == lines:
