@@ -32,7 +32,8 @@ NOT_SEEN = {"key.imported", "key.rewrapped"}
 
 def codes_and_sign_ins(house: House) -> None:
     house.patient("fay", "fay@example.org")
-    web, entered = Portal(house, "fays"), enter(house, "fay@example.org")
+    web = Portal(house, "fays", redirect_uris=("https://fays.example/in", "https://fays.example/other"))
+    entered = enter(house, "fay@example.org")
     assert house.service.browser_sessions.extend(page(house), entered.cookie)
     token = house.link(patient="fay")
     house.links.describe(page(house), token)
@@ -42,7 +43,7 @@ def codes_and_sign_ins(house: House) -> None:
     Portal(house, "guys").refused(signed_in)
     for code in (pressed, signed_in):
         web.refused(code, verifier="A" * 43)
-        web.refused(code, redirect_uri="https://evil.example/in")
+        web.refused(code, redirect_uri="https://fays.example/other")
         web.redeem(code)
         web.refused(code)
     again = enter(house, "fay@example.org", before=entered.cookie)
