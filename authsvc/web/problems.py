@@ -88,7 +88,8 @@ def reply(error: Exception, public_url: str) -> Reply:
         "type": f"{public_url.rstrip('/')}/problems/{kind.slug}",
         "title": kind.title,
         "status": known.status,
-        "detail": kind.detail.format_map(vars(known)),
+        # Of the one 503 after which something was done, nobody is told that nothing was.
+        "detail": known.oauth[2] if isinstance(known, errors.NotReplicated) else kind.detail.format_map(vars(known)),
         **members(known),
     }
     return Reply(known.status, [("Content-Type", PROBLEM_TYPE), *headers(known)], json_bytes(document))

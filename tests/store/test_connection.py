@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +15,12 @@ import redis
 from redis.exceptions import ResponseError
 
 from authsvc.config import load as config
-from authsvc.errors import Unavailable
+from authsvc.errors import NotReplicated, Unavailable
 from authsvc.model import Bucket
 from authsvc.store.connection import Connection, practice_prefix, site_prefix
 from authsvc.store.redis_client import connect
 from authsvc.store.scripts import LUA, Script
+from authsvc.web import problems
 from tests.flows.conftest import ENVIRON
 from tests.store.running import charge
 
@@ -235,6 +237,11 @@ def test_a_durable_act_without_its_replica_is_undecided(store_url: str) -> None:
         charge(store, durable=True)
     assert caught.value.reason == "not_replicated"
     assert charge(store) == []
+
+
+def test_a_503_of_missing_replicas_does_not_say_that_nothing_was_decided() -> None:
+    document = json.loads(problems.reply(NotReplicated(), "https://signin.example").body)
+    assert (document["status"], "perhaps not for good" in document["detail"]) == (503, True)
 
 
 # --- addresses ------------------------------------------------------------------------------------------------------
