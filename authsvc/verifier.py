@@ -78,7 +78,16 @@ class _Any(Enum):
 ANY_PRACTICE: Final = _Any.PRACTICE
 """Take every practice's tokens. The service must then compare `claims["practice"]` with the request by itself."""
 
-Claims = dict[str, Any]
+
+class Claims(dict[str, Any]):
+    """The claims of a token, as a dict; `patient` is whose data it is about, `actor` whoever acts for that patient."""
+
+    @property
+    def actor(self) -> str:
+        """`practice:patient` of the guardian who acts for the token's patient (`act`, RFC 8693 §4.1); else empty."""
+        return str(self["act"]["sub"]) if "act" in self else ""
+
+
 Fetch = Callable[[str], bytes]
 FindKey = Callable[[str], tuple[str, Callable[[bytes, bytes], bool]]]  # kid → algorithm, (signed, signature) → good?
 StartResponse = Callable[..., Any]
@@ -264,9 +273,10 @@ class Verifier:
         resource: str | None = None,
         acr: str | None = None,
         max_age: int | None = None,
+        acting: bool = True,
     ) -> None:
         """Raises unless `claims` reach; see the function `require`."""
-        _Need(scope, acr, max_age).judge(claims, resource, self._now())
+        _Need(scope, acr, max_age, acting).judge(claims, resource, self._now())
 
     def flask(
         self,
@@ -274,13 +284,14 @@ class Verifier:
         resource: str | Callable[..., str | None] | None = None,
         acr: str | None = None,
         max_age: int | None = None,
+        acting: bool = True,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Guard a Flask view; the claims are then in `flask.g.authsvc_claims`.
 
         `resource` names what this request touches: text in which `{name}` stands for the view's argument, or a
         callable that gets the view's arguments. Put it under `@app.get`, so that it runs inside the route.
         """
-        need = _Need(scope, acr, max_age)
+        need = _Need(scope, acr, max_age, acting)
 
         def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
             @functools.wraps(view)
@@ -307,12 +318,13 @@ class Verifier:
         resource: str | Callable[[dict[str, Any]], str | None] | None = None,
         acr: str | None = None,
         max_age: int | None = None,
+        acting: bool = True,
     ) -> WsgiApp:
         """Guard a whole WSGI application; the claims are then in `environ["authsvc.claims"]`.
 
         `resource` is text, or a callable that gets the WSGI environ.
         """
-        need = _Need(scope, acr, max_age)
+        need = _Need(scope, acr, max_age, acting)
 
         def guarded(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
             try:
@@ -356,6 +368,7 @@ def require(
     resource: str | None = None,
     acr: str | None = None,
     max_age: int | None = None,
+    acting: bool = True,
     *,
     now: Callable[[], float] = time.time,
 ) -> None:
@@ -364,8 +377,9 @@ def require(
     `scope` is one or several, all needed. `resource` names what the request touches (`invoice:inv_1`): a token bound
     to a resource passes for that one only, and never where None is named; a token from a code sign-in isn't bound and
     passes for all of the patient's (whether this one is the patient's, the service checks). `max_age` is in seconds.
+    `acting=False` is for what a patient must do in person: a token in which a guardian acts is refused.
     """
-    _Need(scope, acr, max_age).judge(claims, resource, now())
+    _Need(scope, acr, max_age, acting).judge(claims, resource, now())
 
 
 @dataclass(frozen=True)
@@ -375,6 +389,7 @@ class _Need:
     scope: str
     acr: str | None
     max_age: int | None
+    acting: bool
 
     def __post_init__(self) -> None:
         if not _is_scope(self.scope):
@@ -383,6 +398,8 @@ class _Need:
             raise ValueError(f"acr must be one of {ACR_ORDER}")
         if self.max_age is not None and not _is_count(self.max_age):
             raise ValueError("max_age must be a whole number of seconds, 0 or more")
+        if not isinstance(self.acting, bool):
+            raise ValueError("acting must be True or False")
 
     def judge(self, claims: Mapping[str, Any], resource: str | None, now: float) -> None:
         """Step-up first: where a link's token lacks the scope, a code would bring it, and only the 401 says so."""
@@ -396,6 +413,8 @@ class _Need:
             raise InsufficientAuthentication("acr", **step_up)
         if self.max_age is not None and claims.get("auth_time", 0) + self.max_age < now:
             raise InsufficientAuthentication("max_age", **step_up)
+        if not self.acting and "act" in claims:
+            raise InsufficientScope("acting", scope=self.scope, error_description="for the patient in person")
         if not set(self.scope.split()) <= set(str(claims.get("scope", "")).split()):
             raise InsufficientScope("scope", scope=self.scope)
         if bound is not None and bound != resource:
@@ -458,7 +477,7 @@ def check(token: str, find: FindKey, issuer: str, now: float) -> Claims:
     if not verifies(signed, signature):
         raise InvalidToken("signature")
     try:
-        claims = json_object(payload)
+        claims = Claims(json_object(payload))
     except ValueError:
         raise InvalidToken("payload_json") from None
     _check_types(claims)
@@ -467,6 +486,8 @@ def check(token: str, find: FindKey, issuer: str, now: float) -> Claims:
         raise InvalidToken("issuer")
     if claims["sub"] != f"{claims['practice']}:{claims['patient']}":
         raise InvalidToken("subject")
+    if "act" in claims:
+        _check_actor(claims)
     if claims["exp"] + LEEWAY_S <= now:
         raise InvalidToken("expired")
     if max(claims["iat"], claims["auth_time"], claims.get("nbf", 0)) > now + LEEWAY_S:
@@ -528,6 +549,16 @@ def _check_types(claims: Claims) -> None:
     if claims["iat"] >= claims["exp"]:
         raise InvalidToken("life")
     _bound_resource(claims)
+
+
+def _check_actor(claims: Claims) -> None:
+    """`act` names one other patient of the same practice, who typed a code: no chain, no link. Raises InvalidToken."""
+    act = claims["act"]
+    if not isinstance(act, dict) or act.keys() != {"sub"} or not _is_text(act["sub"]) or "sid" not in claims:
+        raise InvalidToken("claim_act")
+    practice, _, patient = act["sub"].partition(":")
+    if practice != claims["practice"] or not _is_id(patient) or patient == claims["patient"]:
+        raise InvalidToken("claim_act")
 
 
 def json_object(raw: bytes) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from authsvc.flows.codes import Codes
 from authsvc.flows.cookies import Cookies
 from authsvc.flows.data_keys import DataKeys
 from authsvc.flows.dependencies import Dependencies
+from authsvc.flows.dependents import Dependents
 from authsvc.flows.dpop import Dpop
 from authsvc.flows.email_changes import EmailChanges
 from authsvc.flows.forward_auth import ForwardAuth
@@ -36,6 +37,7 @@ from authsvc.flows.links import Links
 from authsvc.flows.logos import Logos
 from authsvc.flows.mail_messages import MailMessages
 from authsvc.flows.patients import Patients
+from authsvc.flows.person_switch import PersonSwitch
 from authsvc.flows.personal_data import PersonalData
 from authsvc.flows.polling import Poller
 from authsvc.flows.practices import Practices
@@ -57,6 +59,7 @@ from authsvc.store.authorization_codes import AuthorizationCodeStore
 from authsvc.store.clients import ClientStore
 from authsvc.store.codes import CodeStore
 from authsvc.store.connection import Connection
+from authsvc.store.dependents import DependentStore
 from authsvc.store.documents import DocumentStore
 from authsvc.store.dpop_proofs import DpopProofStore
 from authsvc.store.email_changes import EmailChangeStore
@@ -121,7 +124,6 @@ class Service:
             answers=IdempotentAnswers(self.data_keys, entropy, settings.idempotency_life_s),
             hash_queue=HashQueue(settings.code_hash_slots, settings.code_hash_queue),
         )
-
         mailing = Mailing(settings, limits, self.mail_throttle, self._outbox_wakeup)
         client_store = ClientStore(runner)
         code_store = CodeStore(runner, mailing, settings, limits)
@@ -129,7 +131,6 @@ class Service:
         logo_store = LogoStore(store)
         patient_store = PatientStore(runner, mailing, limits)
         session_store = SessionStore(runner, store, settings, limits)
-
         site = SiteAudit(runner, entropy)
         self.webhooks = Webhooks(self.data_keys, entropy, clock)
         cleanup, practices = SessionCleanup(deps, session_store), DocumentStore(store, "practices")
@@ -138,16 +139,17 @@ class Service:
         self.clients = Clients(deps, client_store, DocumentStore(store, "clients"), site, cleanup)
         self.relying_parties = RelyingParties(self.clients)
         self.patients = Patients(deps, patient_store, self.outbox)
+        self.dependents = Dependents(deps, DependentStore(runner, mailing))
         scopes = SessionScopes(session_store, catalogue)
         issuer = TokenIssuer(deps, self.signing_keys, scopes, self.clients)
         challenges = Challenges(deps, code_store)
         self.codes = Codes(deps, code_store, challenges, issuer, scopes)
-        changes = EmailChangeStore(runner, mailing, limits)
-        self.email_changes = EmailChanges(deps, changes, patient_store, challenges)
+        self.email_changes = EmailChanges(deps, EmailChangeStore(runner, mailing, limits), patient_store, challenges)
         self.links = Links(deps, link_store, challenges, issuer)
         self.introspection = introspection = TokenIntrospection(deps, session_store, self.signing_keys)
         self.dpop = dpop = Dpop(deps, DpopProofStore(runner))
         self.sessions = Sessions(deps, session_store, client_store, issuer, introspection, self.practices, dpop)
+        self.person_switch = PersonSwitch(deps, session_store, issuer, scopes)
         self.cookies = Cookies(self.data_keys, entropy)
         self.browser_sessions = BrowserSessions(deps, session_store, patient_store, self.codes, self.sessions, issuer)
         self.authorization_codes = AuthorizationCodes(

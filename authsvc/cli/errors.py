@@ -112,6 +112,10 @@ _SENTENCES: dict[type[Exception], tuple[str, str]] = {
         "no-address",
         "The patient is on file without an email address; `authsvc patients grant` sets one.",
     ),
+    errors.DependentChain: (
+        "dependent-chain",
+        "A guardian is no dependent, and a dependent has none; `authsvc patients dependents list` shows who acts.",
+    ),
     errors.DeliveryDeferred: ("deferred", "The mail host didn't take it now"),
     errors.DeliveryRefused: ("refused", "The mail host refused it"),
     PermissionError: ("not-permitted", "Not permitted"),

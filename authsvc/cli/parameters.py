@@ -106,7 +106,7 @@ class Picture(click.ParamType["Logo"]):
 
 
 class Instant(click.ParamType[int]):
-    """An instant of RFC 3339 such as `2026-11-22T08:00:00Z`, as milliseconds since the epoch."""
+    """An instant of RFC 3339 such as `2026-11-22T08:00:00Z`, or a day in UTC, as milliseconds since the epoch."""
 
     name = "instant"
 
@@ -114,7 +114,7 @@ class Instant(click.ParamType[int]):
         if isinstance(value, int):
             return value
         try:
-            return text.parse_rfc3339(value)
+            return text.parse_rfc3339(f"{value}T00:00:00Z" if re.fullmatch(r"[0-9-]{10}", value) else value)
         except ValueError as problem:
             self.fail(f"{problem}.", param, ctx)
 
@@ -140,6 +140,7 @@ PRACTICES = ParameterType("id", rf"\*|{text.PRACTICE_ID}", f"a practice's id ({_
 CLIENT = ParameterType("id", text.CLIENT_ID, f"a client's id ({_ID})")
 PATIENT = ParameterType("id", text.PATIENT_ID, "a patient's id (1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-')")
 RESOURCE = ParameterType("resource", text.RESOURCE, "a resource such as invoice:inv_1")
+WORKFLOW = ParameterType("name", text.WORKFLOW, "a workflow's name")
 LINK = ParameterType("id", text.PUBLIC_ID, "a link's public id")
 KID = ParameterType("kid", text.PUBLIC_ID, "a key's id, as `authsvc keys list` shows it")
 LOCALE = ParameterType("locale", text.LOCALE, "a locale such as en or es-MX")

@@ -18,6 +18,7 @@ from authsvc.cli.base import (
     reason_option,
     yes_option,
 )
+from authsvc.cli.dependents import dependents
 from authsvc.cli.errors import instant
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ NO_ADDRESS = "No email address is on file: codes and links can't be mailed to th
 def patients() -> None:
     """Patients: who may sign in, and help for those who can't."""
 
+
+patients.add_command(dependents)
 
 email_option = click.option("--email", metavar="ADDRESS", help="Where codes and links go.")
 label_option = click.option(

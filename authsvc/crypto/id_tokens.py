@@ -33,6 +33,7 @@ def id_claims(
     expires_s: int,
     sid: str | None = None,
     nonce: str = "",
+    act: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """No name and no address; `practice` says whose patient it is. `nonce` only in answer to the request that had it:
     a refreshed ID token has none (OpenID Connect Core §12.2)."""
@@ -47,6 +48,8 @@ def id_claims(
         "amr": list(amr),
         "practice": practice,
     }
+    if act is not None:
+        claims["act"] = act
     if sid is not None:
         claims["sid"] = sid
     if nonce:

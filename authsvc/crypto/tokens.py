@@ -52,8 +52,10 @@ def access_claims(
     link: str | None = None,
     resource: str | None = None,
     jkt: str = "",
+    guardian: str = "",
 ) -> dict[str, Any]:
     """The claims of DESIGN §5: of a code sign-in with `sid`, or of a link with `link` and perhaps its `resource`.
+    `guardian` is the patient who acts for `patient` (`act`, RFC 8693 §4.1).
 
     Instants are milliseconds in, whole seconds out (rounded down, so that nothing outlives what it was given).
     """
@@ -72,6 +74,8 @@ def access_claims(
         "exp": expires_ms // 1000,
         "jti": jti,
     }
+    if guardian:
+        claims["act"] = {"sub": f"{practice}:{guardian}"}
     if sid is not None:
         claims["sid"] = sid
     if link is not None:
@@ -107,7 +111,7 @@ class AccessTokens:
         """The signed token."""
         return sign(key, claims, TOKEN_TYPE)
 
-    def verify(self, token: str, keys: Mapping[str, SigningKey], issuer: str, now_ms: int) -> dict[str, Any]:
+    def verify(self, token: str, keys: Mapping[str, SigningKey], issuer: str, now_ms: int) -> verifier.Claims:
         """The claims of a token that one of `keys` signed and that is good now, for whichever audience and practice it
         was made: those are the asking endpoint's to compare. Raises TokenInvalid.
 

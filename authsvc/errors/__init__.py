@@ -117,6 +117,12 @@ from authsvc.errors.sign_in import (
     ChallengeGone as ChallengeGone,
 )
 from authsvc.errors.sign_in import (
+    CodeNeeded as CodeNeeded,
+)
+from authsvc.errors.sign_in import (
+    DependentChain as DependentChain,
+)
+from authsvc.errors.sign_in import (
     InvalidCode as InvalidCode,
 )
 from authsvc.errors.sign_in import (

@@ -23,6 +23,18 @@ class NoAddress(AuthsvcError):
     status, slug = 409, "no-address"
 
 
+class DependentChain(AuthsvcError):
+    """Somebody would act for a patient who acts for others, or who is a dependent itself."""
+
+    status, slug = 409, "dependent-chain"
+
+
+class CodeNeeded(AuthsvcError):
+    """The sign-in is too old to go on as somebody else without another code."""
+
+    status, slug = 409, "code-needed"
+
+
 class InvalidCode(WithReason):
     """The code doesn't open the challenge. `reason`: one of `metric_values`."""
 

@@ -202,7 +202,10 @@ class AuthorizationCodes:
 
 def _hint(claims: Mapping[str, Any], *, verified: bool) -> IdTokenHint:
     practice, _, patient = claims["sub"].partition(":")
-    return IdTokenHint(claims["aud"], practice, patient, claims.get("sid", "") if verified else "", verified)
+    if not verified:
+        return IdTokenHint(claims["aud"], practice, patient, verified=False)
+    guardian = claims.get("act", {}).get("sub", "").partition(":")[2]
+    return IdTokenHint(claims["aud"], practice, patient, claims.get("sid", ""), guardian=guardian)
 
 
 def s256(verifier: str) -> str:

@@ -64,7 +64,10 @@ class BrowserSessions:
         return opened if isinstance(opened, Choice) else self._opened(context, challenge, opened)
 
     def choose(self, context: RequestContext, challenge: str, patient: str, former: str = "") -> NewBrowserSession:
-        """Sign in as one of the proven mailbox's patients. Raises InvalidInput, ChallengeGone, RateLimited."""
+        """Sign in as one of the proven mailbox's patients, or to act for a dependent of one of them.
+
+        Raises InvalidInput, ChallengeGone, RateLimited.
+        """
         session = self._codes.choose_session(context, challenge, patient, parse_cookie(former))
         return self._opened(context, challenge, session)
 
@@ -87,11 +90,12 @@ class BrowserSessions:
             patient=session.patient,
             label=self._deps.personal_data.unseal(practice, "label", found.label, session.patient),
             locale=found.locale,
-            hint=self._deps.personal_data.email_hint(practice, found.address, session.patient),
+            hint=self._deps.personal_data.email_hint(practice, found.address, session.person),
             auth_time_ms=session.opened_ms,
             last_used_ms=session.used_ms,
             idle_ends_ms=min(session.used_ms + idle_ms, session.expires_ms),
             ends_ms=session.expires_ms,
+            guardian=session.guardian,
         )
 
     def contact(self, context: RequestContext, patient: str) -> tuple[str, str] | None:
@@ -113,8 +117,9 @@ class BrowserSessions:
         return self._store.extend(context, name, self._deps.rate_limits.of_caller(context, "exchange-network"))
 
     def list(self, context: RequestContext, here: BrowserSession) -> list[SessionInfo]:
-        """Where else this patient is signed in, and here; newest first."""
-        return self._sessions.list(context, here.patient)
+        """Where else this person is signed in, and here; newest first."""
+        found = self._sessions.list(context, here.person)
+        return [session for session in found if (session.guardian or session.patient) == here.person]
 
     # --- sign out ---------------------------------------------------------------------------------------------------
 
@@ -124,13 +129,13 @@ class BrowserSessions:
             self._sessions.end(context, hint.patient, hint.sid, client=hint.client)
 
     def end(self, context: RequestContext, whose: BrowserSession, sid: str) -> None:
-        """End one of this patient's sessions, from any of them. One that is over already is just that."""
+        """End one of this person's sessions, from any of them. One that is over already is just that."""
         with suppress(NotFound, PatientNotFound):
-            self._sessions.end(context, whose.patient, sid)
+            self._sessions.end(context, whose.person, sid)
 
     def end_others(self, context: RequestContext, here: BrowserSession) -> int:
-        """End all of this patient's sessions but this one; how many that were."""
-        return self._sessions.end_all(context, here.patient, keep=here.sid)
+        """End all of this person's sessions but this one; how many that were."""
+        return self._sessions.end_all(context, here.person, keep=here.sid)
 
     def sign_out(self, context: RequestContext, cookie: str) -> bool:
         """End this browser's session, and with it what its clients have. False when there was none."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-from authsvc.crypto import mint
 from authsvc.errors import Fault, Forbidden, InvalidInput
 from authsvc.flows.challenges import Challenges, challenge_id, check_webhook
 from authsvc.flows.dependencies import Dependencies
@@ -110,8 +109,10 @@ class Codes:
         return self._choice(context, challenge, self._store.choices(context, challenge_id(challenge)))
 
     def choose(self, context: RequestContext, challenge: str, patient: str) -> TokenGrant:
-        """Open the session of one of the proven mailbox's patients; once. Raises InvalidInput, ChallengeGone,
-        RateLimited."""
+        """Open the session of one of the proven mailbox's patients, or of a dependent of one of them; once.
+
+        Raises InvalidInput, ChallengeGone, RateLimited.
+        """
         return self._issue_tokens(context, challenge, self.choose_session(context, challenge, patient))
 
     def choose_session(
@@ -123,14 +124,7 @@ class Codes:
         return self._store.choose(context, challenge_id(challenge), patient, buckets, session, former)
 
     def _choice(self, context: RequestContext, challenge: str, found: Choices) -> Choice:
-        practice = context.practice.id
-        return Choice(
-            challenge,
-            tuple(
-                (patient, self._deps.personal_data.unseal(practice, "label", label, patient))
-                for patient, label in found.patients
-            ),
-        )
+        return self._deps.personal_data.choice(context.practice.id, challenge, found)
 
     def _check_delivery(self, context: RequestContext, delivery: str, patient: str | None) -> None:
         if delivery == "caller":
@@ -148,15 +142,8 @@ class Codes:
         """A session that is ready to be opened, should this be the submit that wins."""
         sid = self._deps.new_id()
         nonce = self._token_issuer.nonce(context.practice.id, challenge, sid)
-        client = context.client  # a browser session at the hosted pages grants nothing by itself
-        return NewSession(
-            id=sid,
-            nonce=mint.digest(mint.b64u(nonce)),
-            audience=client.audience if client else "",
-            scope=self._scopes.reference if client else "",
-            scope_text=self._scopes.text if client else "",
-            expires_ms=self._deps.clock.now_ms() + self._deps.settings.session_absolute_s * 1000,
-        )
+        expires_ms = self._deps.clock.now_ms() + self._deps.settings.session_absolute_s * 1000
+        return self._scopes.new_session(context.client, sid, nonce, expires_ms)
 
     def _issue_tokens(self, context: RequestContext, challenge: str, session: Session) -> TokenGrant:
         nonce = self._token_issuer.nonce(context.practice.id, challenge, session.id)

@@ -5,15 +5,13 @@ The token is judged first, then what the gateway asked for. Nothing is decided f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from authsvc.errors import TokenInsufficient, TokenInvalid
 from authsvc.flows.dpop import Dpop
 from authsvc.flows.introspection import TokenIntrospection
 from authsvc.flows.practices import Practices
 from authsvc.flows.token_issuer import ACR_EXTRA, ACR_INSTANT
 from authsvc.model import EVERY_PRACTICE, PresentedProof
+from authsvc.verifier import Claims
 
 ACR_ORDER = (ACR_INSTANT, ACR_EXTRA)
 
@@ -38,7 +36,7 @@ class ForwardAuth:
         acr: str | None,
         audience: str | None = None,
         proof: PresentedProof | None = None,
-    ) -> Mapping[str, Any]:
+    ) -> Claims:
         """The token's claims, when it stands and reaches. `practice` may be `*`; all scopes named are needed.
         Without `audience` the token must be for the default one: what nobody named is never "any".
 

@@ -19,6 +19,7 @@ from authsvc.flows.dependencies import Dependencies
 from authsvc.flows.signing_keys import SigningKeys
 from authsvc.model import Practice, RequestContext
 from authsvc.store.sessions import SessionStore
+from authsvc.verifier import Claims
 
 REMEMBERED = 4096  # tokens; about 2 kB each at the very worst
 
@@ -33,9 +34,9 @@ class TokenIntrospection:
         self._access = AccessTokens()
         self._lock = threading.Lock()
         self._etag = ""
-        self._checked: OrderedDict[bytes, dict[str, Any]] = OrderedDict()
+        self._checked: OrderedDict[bytes, Claims] = OrderedDict()
 
-    def claims(self, token: str) -> dict[str, Any]:
+    def claims(self, token: str) -> Claims:
         """The claims of a token of ours whose time hasn't passed. Raises TokenInvalid, KeysetUnusable."""
         now_ms = self._deps.clock.now_ms()
         _, etag = self._keys.jwks()
@@ -62,7 +63,7 @@ class TokenIntrospection:
         context = RequestContext("", "gateway", practice)
         return self._store.token_state(context, claims["jti"], (), **basis).active
 
-    def _remembered(self, digest: bytes, etag: str) -> dict[str, Any] | None:
+    def _remembered(self, digest: bytes, etag: str) -> Claims | None:
         """A new key set forgets every result: a revoked key's tokens are refused from then on."""
         with self._lock:
             if self._etag != etag:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from authsvc.crypto import addresses, sealing
 from authsvc.errors import Fault, InvalidInput
 from authsvc.flows.data_keys import DataKeys
-from authsvc.model import Patient, RequestContext
+from authsvc.model import Choice, Choices, Patient, RequestContext
 from authsvc.ports import Entropy
 from authsvc.store.patients import StoredPatient
 
@@ -52,3 +52,11 @@ class PersonalData:
         """A sealed address, masked as its owner may see it on a page; empty for none."""
         address = self.unseal(practice_id, "address", sealed, patient_id)
         return addresses.hint(addresses.canonical(address)) if address else ""
+
+    def choice(self, practice_id: str, challenge: str, found: Choices) -> Choice:
+        """The patients to choose from, with labels that can be read."""
+        patients, dependents = (
+            tuple((patient, self.unseal(practice_id, "label", label, patient)) for patient, label in listed)
+            for listed in (found.patients, found.dependents)
+        )
+        return Choice(challenge, patients, dependents)

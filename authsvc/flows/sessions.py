@@ -25,7 +25,7 @@ from authsvc.text import REFRESH_TOKEN
 INACTIVE: dict[str, Any] = {"active": False}
 INTROSPECTED = (
     *("scope", "client_id", "sub", "aud", "iss", "exp", "iat", "jti", "acr", "amr", "auth_time"),
-    *("practice", "patient", "sid", "link", "resource", "authorization_details", "cnf"),
+    *("practice", "patient", "act", "sid", "link", "resource", "authorization_details", "cnf"),
 )
 
 
@@ -160,7 +160,10 @@ class Sessions:
     # --- who is signed in -------------------------------------------------------------------------------------------
 
     def list(self, context: RequestContext, patient: str) -> builtins.list[SessionInfo]:
-        """The patient's live sessions, newest first. Raises PatientNotFound, RateLimited."""
+        """The live sessions for a patient, and those in which it acts for a dependent; newest first.
+
+        Raises PatientNotFound, RateLimited.
+        """
         found = [
             SessionInfo(
                 id=session.id,
@@ -169,6 +172,7 @@ class Sessions:
                 created_at_ms=session.opened_ms,
                 last_used_at_ms=session.used_ms,
                 expires_at_ms=session.expires_ms,
+                guardian=session.guardian,
             )
             for session in self._store.list(context, patient, self._buckets(context))
         ]

@@ -72,6 +72,7 @@ class TokenIssuer:
             jti=tokens.jti(key, session.id, session.generation, " ".join(granted), signer.kid, jkt),
             jkt=jkt,
             sid=session.id,
+            guardian=session.guardian,
         )
         return TokenGrant(
             access_token=self._access.issue(signer, claims),
@@ -154,6 +155,7 @@ class TokenIssuer:
             expires_s=claims["exp"],
             sid=claims.get("sid"),
             nonce=nonce,
+            act=claims.get("act"),
         )
         client = self._clients.get(claims["client_id"])
         return tokens.sign(self._keys.signer_of(client.id_token_alg if client else ""), said, id_tokens.ID_TYPE)

@@ -61,7 +61,10 @@ class Userinfo:
         client = self._clients.get(claims["client_id"])
         granted = claims["scope"].split()
         allowed = claim_scopes(practice, client) if client else {}
-        return told | self._personal(practice.id, contact, {allowed[name] for name in granted if name in allowed})
+        told |= self._personal(practice.id, contact, {allowed[name] for name in granted if name in allowed})
+        if claims.actor and "email" in told:
+            told["email_verified"] = False  # a code was typed from the guardian's mailbox, not from this one
+        return told
 
     def _personal(self, practice_id: str, contact: Contact, claims: Collection[str]) -> dict[str, Any]:
         """These claims about a patient who can be reached. The mailbox is verified: a code from it was typed."""

@@ -38,6 +38,7 @@ from authsvc.model.oauth import (
 )
 from authsvc.model.patients import Choice as Choice
 from authsvc.model.patients import Choices as Choices
+from authsvc.model.patients import Dependent as Dependent
 from authsvc.model.patients import Patient as Patient
 from authsvc.model.patients import Started as Started
 from authsvc.model.practices import (

@@ -13,9 +13,10 @@ class AuthorizationRequest:
     """A checked authorization request (RFC 6749 §4.1.1, RFC 7636, OpenID Connect Core §3.1.2.1).
 
     `scopes` are those we know of what was asked, `challenge` is PKCE's (S256) or empty, `acr` is `instant`, `extra`
-    or empty, `expected_patient` the patient whom the id_token_hint names, `hint_verified` if we know its key. `query`
-    is the request as a query string again, for the pages that carry it along. `pushed` is the reference of a
-    pushed one, `dpop_jkt` the thumbprint of the key that its code is bound to (RFC 9449 §10).
+    or empty, `expected_patient` the patient whom the id_token_hint names, `expected_person` whoever proved the mailbox
+    then (the same, or the guardian who acted), `hint_verified` if we know its key. `query` is the request as a query
+    string again, for the pages that carry it along. `pushed` is the reference of a pushed one, `dpop_jkt` the
+    thumbprint of the key that its code is bound to (RFC 9449 §10).
     """
 
     client: Client
@@ -31,6 +32,7 @@ class AuthorizationRequest:
     login_hint: str = ""
     ui_locales: str = ""
     expected_patient: str = ""
+    expected_person: str = ""
     hint_verified: bool = False
     pushed: str = ""
     dpop_jkt: str = ""
@@ -49,13 +51,20 @@ class PresentedProof:
 @dataclass(frozen=True)
 class IdTokenHint:
     """Whom an ID token of ours names (`id_token_hint`), the client that it was given to, and that client's session; a
-    link opens none. Without the key that signed it, it isn't `verified` and may only narrow what is asked for."""
+    link opens none. Without the key that signed it, it isn't `verified` and may only narrow what is asked for.
+    `guardian` is the patient who acted for `patient`."""
 
     client: str
     practice: str
     patient: str
     sid: str = ""
     verified: bool = True
+    guardian: str = ""
+
+    @property
+    def person(self) -> str:
+        """The patient whose mailbox was proven."""
+        return self.guardian or self.patient
 
 
 @dataclass(frozen=True)

@@ -28,15 +28,31 @@ class Started:
 
 
 @dataclass(frozen=True)
+class Dependent:
+    """That `guardian` may act for `dependent`: until an instant or without end, with these extra workflows or with all.
+
+    The practice says so; authsvc keeps it and decides nothing about it.
+    """
+
+    guardian: str
+    dependent: str
+    until_ms: int | None = None
+    workflows: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
 class Choice:
-    """The mailbox is proven and several patients share it."""
+    """The mailbox is proven, and there are several to go on as: (patient id, label) each. `patients` have that mailbox
+    themselves; for the `dependents` one of them acts. `challenge` is empty where a session is switched."""
 
     challenge: str
-    patients: tuple[tuple[str, str], ...]  # (patient id, label)
+    patients: tuple[tuple[str, str], ...]
+    dependents: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class Choices:
-    """The patients of a proven mailbox, as the store has them: (patient id, sealed label)."""
+    """The same as the store has them: (patient id, sealed label)."""
 
     patients: tuple[tuple[str, str], ...]
+    dependents: tuple[tuple[str, str], ...] = ()

@@ -28,7 +28,8 @@ class TokenGrant:
 class Session:
     """A session's record. `client` is empty for a browser session at the hosted pages, `channel` carried the proof
     (`amr`), `opened_ms` is `auth_time`, `jkt` the thumbprint of a public client's DPoP key; the
-    present `generation` of refresh tokens began at `generation_ms`."""
+    present `generation` of refresh tokens began at `generation_ms`. `guardian` is the patient who acts for `patient`,
+    empty where nobody does."""
 
     id: str
     patient: str
@@ -42,11 +43,17 @@ class Session:
     expires_ms: int
     scope: str
     jkt: str = ""
+    guardian: str = ""
+
+    @property
+    def person(self) -> str:
+        """The patient whose mailbox was proven."""
+        return self.guardian or self.patient
 
 
 @dataclass(frozen=True)
 class SessionInfo:
-    """A session as a list shows it. `client` is empty for a sign-in at the hosted pages."""
+    """A session as a list shows it. `client` is empty for a sign-in at the hosted pages, `guardian` unless one acts."""
 
     id: str
     patient: str
@@ -54,11 +61,13 @@ class SessionInfo:
     created_at_ms: int
     last_used_at_ms: int
     expires_at_ms: int
+    guardian: str = ""
 
 
 @dataclass(frozen=True)
 class BrowserSession:
-    """A browser that is signed in at the hosted pages, as its patient may see it. `hint` is the masked address."""
+    """A browser that is signed in at the hosted pages, as its patient may see it. `person` is whose mailbox was proven:
+    the patient, or the guardian who acts for it. `hint` is that mailbox's masked address, `locale` the person's."""
 
     sid: str
     patient: str
@@ -69,6 +78,11 @@ class BrowserSession:
     last_used_ms: int
     idle_ends_ms: int
     ends_ms: int
+    guardian: str = ""
+
+    @property
+    def person(self) -> str:
+        return self.guardian or self.patient
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from authsvc.audit import Event
 from authsvc.model import Bucket
-from authsvc.store.scripts import ScriptRunner, refusal
+from authsvc.store.script_errors import refusal
+from authsvc.store.scripts import ScriptRunner
 
 SLOT = "@clients"
 

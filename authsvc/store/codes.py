@@ -134,6 +134,8 @@ class CodeStore:
 
         Raises InvalidCode, ChallengeGone.
         """
+        # Nobody acts for anybody at this step unless the caller named whom for: the scopes would travel for nothing.
+        acting_scopes = session.acting_scopes if patient else ()
         reply = self._runner.run(
             "code_settle",
             context,
@@ -148,9 +150,10 @@ class CodeStore:
             choose_ms=self._choose_ms,
             replay_ms=self._replay_ms,
             delivery_ms=self._mailing.delivery_ms,
+            acting_scopes=acting_scopes,
             **session_args(session, former),
         )
-        return _choices(reply) if "choose" in reply else records.session(reply["session"])
+        return choices_of(reply) if "choose" in reply else records.session(reply["session"])
 
     def choices(self, context: RequestContext, challenge_id: str) -> Choices:
         """The patients to choose from, once the mailbox is proven. Changes nothing. Raises ChallengeGone."""
@@ -161,7 +164,7 @@ class CodeStore:
             client=context.client_id,
             choose_ms=self._choose_ms,
         )
-        return _choices(reply)
+        return choices_of(reply)
 
     def choose(
         self,
@@ -185,6 +188,7 @@ class CodeStore:
             replays_max=self._limits.replays,
             delivery_ms=self._mailing.delivery_ms,
             limits=buckets,
+            acting_scopes=session.acting_scopes,
             **session_args(session, former),
         )
         return records.session(reply["session"])
@@ -240,6 +244,6 @@ def session_args(session: NewSession, former: BrowserCookie) -> dict[str, Any]:
     }
 
 
-def _choices(reply: Reply) -> Choices:
-    flat = reply.get("choose", ())
-    return Choices(tuple(zip(flat[::2], flat[1::2], strict=True)))
+def choices_of(reply: Reply) -> Choices:
+    own, acting = (reply.get(name, ()) for name in ("choose", "acting"))
+    return Choices(*(tuple(zip(flat[::2], flat[1::2], strict=True)) for flat in (own, acting)))

@@ -24,4 +24,5 @@ def session(text: str) -> Session:
         expires_ms=int(expires),
         scope=scope,
         jkt=fields[JKT] if len(fields) > JKT + 1 else "",
+        guardian=fields[JKT + 1] if len(fields) > JKT + 2 else "",
     )

@@ -9,18 +9,16 @@ reads a JSON document at ten times the cost.
 from __future__ import annotations
 
 import hashlib
-import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from typing import Any, Final
 
-from authsvc import errors
 from authsvc.audit import Event, Recorder
-from authsvc.errors import Fault, InvalidInput, RateLimited
 from authsvc.model import LimitState, RequestContext
 from authsvc.ports import Clock
 from authsvc.store.connection import Connection, practice_prefix
+from authsvc.store.script_errors import refusal
 
 LUA: Final = resources.files("authsvc.store") / "lua"
 
@@ -204,42 +202,3 @@ class ScriptRunner:
         prefix = practice_prefix(slot)
         flat = self._connection.evaluate(script.source, script.sha, (prefix, f"{prefix}audit"), argv, durable)
         return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-_SIMPLE: Final[Mapping[str, Callable[[], Exception]]] = {
-    "idempotency-conflict": errors.IdempotencyConflict,
-    "patient-not-found": errors.PatientNotFound,
-    "no-portal-access": errors.NoPortalAccess,
-    "no-address": errors.NoAddress,
-    "link-unknown": errors.LinkUnknown,
-    "invalid-scope": errors.InvalidScope,
-}
-_WITH_REASON: Final[Mapping[str, Callable[[str], Exception]]] = {
-    "challenge-gone": errors.ChallengeGone,
-    "link-gone": errors.LinkGone,
-    "invalid-refresh-token": errors.InvalidRefreshToken,
-    "invalid-authorization-code": errors.InvalidAuthorizationCode,
-    "sign-in-needed": errors.SignInNeeded,
-}
-
-
-def refusal(reply: Reply) -> Exception:
-    """The error that a script's `err` means."""
-    match reply["err"]:
-        case "rate-limited":
-            states = tuple(LimitState(*state) for state in reply.get("limits", ()))
-            return RateLimited(max(1, math.ceil(reply["wait_ms"] / 1000)), tuple(reply["violated"]), states)
-        case "invalid-code":
-            return errors.InvalidCode(int(reply["attempts_left"]), reply["reason"])
-        case "not-choosable":
-            return InvalidInput(Fault("/patient", "is not one of the patients to choose from"))
-        case "too-many-links":
-            return InvalidInput(Fault("/patient", "has too many links; revoke those that are not needed any more"))
-        case "too-many-patients":
-            return InvalidInput(Fault("/email", "too many patients share this address"))
-        case simple if simple in _SIMPLE:
-            return _SIMPLE[simple]()
-        case known if known in _WITH_REASON:
-            return _WITH_REASON[known](reply["reason"])
-        case unknown:
-            raise ValueError(f"a script refused with an unknown word: {unknown}")

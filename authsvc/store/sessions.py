@@ -8,16 +8,18 @@ from dataclasses import dataclass
 
 from authsvc.config.limits import Limits
 from authsvc.config.settings import Settings
-from authsvc.model import Bucket, RequestContext, Session
+from authsvc.model import Bucket, Choices, RequestContext, Session
 from authsvc.store import records
+from authsvc.store.codes import choices_of, session_args
 from authsvc.store.connection import Connection, practice_prefix
 from authsvc.store.scripts import ScriptRunner
-from authsvc.store.values import BrowserCookie
+from authsvc.store.values import NO_COOKIE, BrowserCookie, NewSession
 
 
 @dataclass(frozen=True)
 class FoundBrowserSession:
-    """A browser's session and what its page shows of the patient; `label` and `address` are sealed."""
+    """A browser's session and what its page shows: the patient's `label`, and of the person who signed in `address`
+    and `locale`. Label and address are sealed."""
 
     session: Session
     label: str
@@ -57,6 +59,7 @@ class SessionStore:
         self._runner = runner
         self._connection = connection
         self._idle_ms = settings.session_idle_s * 1000
+        self._absolute_ms = settings.session_absolute_s * 1000
         self._delivery_ms = settings.delivery_record_life_s * 1000
         self._grace_ms = limits.refresh_grace_s * 1000
 
@@ -123,6 +126,45 @@ class SessionStore:
             limits=buckets,
         )
         return int(reply["ended"])
+
+    def choices(self, context: RequestContext, cookie: BrowserCookie) -> Choices:
+        """Whom the person at a browser may switch to: nobody once the sign-in is older than its idle time."""
+        return choices_of(
+            self._runner.run(
+                "session_choices", context, session_id=cookie.sid, secret=cookie.secret, idle_ms=self._idle_ms
+            )
+        )
+
+    def switch(
+        self,
+        context: RequestContext,
+        patient: str,
+        session: NewSession,
+        buckets: Sequence[Bucket],
+        *,
+        sid: str,
+        owner: str = "",
+        secret: str = "",
+    ) -> Session:
+        """A session for `patient` in place of `sid`: a client's, of its patient `owner`, or a browser's with this
+        `secret`. Raises NotFound, CodeNeeded, InvalidInput."""
+        reply = self._runner.run(
+            "session_switch",
+            context,
+            durable=True,
+            old_sid=sid,
+            owner=owner,
+            client=context.client_id,
+            secret=secret,
+            patient=patient,
+            idle_ms=self._idle_ms,
+            absolute_ms=self._absolute_ms,
+            delivery_ms=self._delivery_ms,
+            limits=buckets,
+            acting_scopes=session.acting_scopes,
+            **session_args(session, NO_COOKIE),
+        )
+        return records.session(reply["session"])
 
     def owners(self, practice: str = "*") -> Iterator[tuple[str, str, str]]:
         """Every session of a practice, or of all (`*`): practice, sid and client. Reads the names of all keys, so it is

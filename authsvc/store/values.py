@@ -80,7 +80,8 @@ class Mail:
 @dataclass(frozen=True)
 class NewSession:
     """A session that is ready to be opened. `nonce` is a digest; `scope_text` is what a scope `@<id>` stands for,
-    `jkt` the key that its refresh tokens are bound to."""
+    `jkt` the key that its refresh tokens are bound to; `acting_scopes` are (extra workflow, its scopes), for a guardian
+    who may act with some of them only."""
 
     id: str
     nonce: str
@@ -89,6 +90,7 @@ class NewSession:
     scope_text: str
     expires_ms: int
     jkt: str = ""
+    acting_scopes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -153,8 +153,9 @@ def _parse(operation: Operation, path: Mapping[str, str]) -> tuple[bytes, dict[s
     """The body, and the clean values of body and query. Raises TooLarge, UnsupportedMediaType, InvalidInput with every
     fault there is."""
     raw, data, faults = _body(operation)
-    if not _PATIENT.fullmatch(path.get("id", "-")):
-        faults.append(Fault("/path/id", "must be 1 to 64 of A-Z a-z 0-9 . _ -"))
+    for name in ("id", "guardian", "dependent"):
+        if not _PATIENT.fullmatch(path.get(name, "-")):
+            faults.append(Fault(f"/path/{name}", "must be 1 to 64 of A-Z a-z 0-9 . _ -"))
     if operation.query is not None or request.query_string:
         sent, repeated = parsing.parse_query(request.environ.get("QUERY_STRING", ""))
         query, wrong = fields.load(operation.query or fields.NO_QUERY, sent)

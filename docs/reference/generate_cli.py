@@ -43,8 +43,17 @@ def _noun(name: str, command: click.Command) -> str:
     if not isinstance(command, click.Group):
         return f"## {name}\n\n{_command(f'authsvc {name}', command)}"
     parts = [f"## {name}\n\n{command.help}\n"]
-    parts += [f"### {name} {verb}\n\n{_command(f'authsvc {name} {verb}', below)}" for verb, below in _below(command)]
+    parts += [f"### {words}\n\n{_command(f'authsvc {words}', below)}" for words, below in _verbs(name, command)]
     return "\n".join(parts)
+
+
+def _verbs(name: str, group: click.Group) -> Iterator[tuple[str, click.Command]]:
+    """The commands of a noun; those of a noun within it too."""
+    for verb, command in _below(group):
+        if isinstance(command, click.Group):
+            yield from _verbs(f"{name} {verb}", command)
+        else:
+            yield f"{name} {verb}", command
 
 
 def _command(written: str, command: click.Command) -> str:

@@ -484,3 +484,30 @@ def test_a_mail_host_that_is_away_fails_the_test_mail(maple: Authsvc, settings: 
         {**settings, "AUTHSVC_MAIL_URL": "smtp://127.0.0.1:1"}, "mail", "test", "maple", "a@example.org", "--json"
     )
     assert (ran.code, ran.document["error"]["code"]) == (1, "deferred")
+
+
+# --- dependents -----------------------------------------------------------------------------------------------------
+
+
+def test_who_may_act_for_whom_is_added_listed_and_removed(authsvc: Authsvc) -> None:
+    authsvc("practices", "add", "maple", "--name", "Maple Clinic")
+    for patient in ("ann", "leo"):
+        authsvc("patients", "grant", "maple", patient, "--email", f"{patient}@example.org")
+    dependents = ("patients", "dependents")
+    assert authsvc(*dependents, "list", "maple", "ann").out.strip() == "ann acts for nobody."
+    added = authsvc(
+        *dependents, "add", "maple", "ann", "leo", "--until", "2099-05-01", "--workflow", "edit-contact", "--json"
+    )
+    relation = {"guardian": "ann", "dependent": "leo", "until": "2099-05-01T00:00:00Z", "workflows": ["edit-contact"]}
+    assert added.document == {"practice": "maple", **relation, "created": True}
+    assert authsvc(*dependents, "list", "maple", "ann", "--json").document == {
+        "practice": "maple",
+        "dependents": [relation],
+    }
+    assert "until 2099-05-01T00:00:00Z: edit-contact" in authsvc(*dependents, "list", "maple", "ann").out
+    changed = authsvc(*dependents, "add", "maple", "ann", "leo", "--reason", "of age later")
+    assert "ann acts for leo: all that needs a code." in changed.out
+    assert authsvc(*dependents, "add", "maple", "leo", "ann", "--json").document["error"]["code"] == "dependent-chain"
+    assert authsvc(*dependents, "add", "maple", "ann", "leo", "--until", "tomorrow").code == 2
+    assert authsvc(*dependents, "remove", "maple", "ann", "leo", "--json").document["removed"] is True
+    assert authsvc(*dependents, "remove", "maple", "ann", "leo").code == 1

@@ -55,6 +55,21 @@ def codes_and_sign_ins(house: House) -> None:
     web.refused(late)
 
 
+def family(house: House) -> None:
+    service = house.service
+    house.patient("gil", "gil@example.org")
+    house.patient("kid", "kid@example.org")
+    service.dependents.put(house.act(), "gil", "kid")
+    started = house.start(act=page(house), email="gil@example.org")
+    service.browser_sessions.verify(page(house), started.challenge, "314159")
+    entered = service.browser_sessions.choose(page(house), started.challenge, "kid")
+    web = Portal(house, "kids")
+    web.refresh(web.tokens(entered.cookie))
+    service.person_switch.of_browser(page(house), entered.cookie, "gil")
+    service.dependents.put(house.act(), "gil", "kid", workflows=["edit-contact"])
+    service.dependents.remove(house.act(), "gil", "kid")
+
+
 def what_rarely_happens(house: House) -> None:
     service, operator = house.service, {"actor": "cli:anna"}
     house.patient("eve", "eve@example.org")
@@ -73,6 +88,7 @@ def what_rarely_happens(house: House) -> None:
         with pytest.raises(AuthsvcError):
             house.sessions.refresh(house.client, grown.refresh_token or "", None, "")
         grant = house.sign_in(patient="eve")
+    family(house)
     with pytest.raises(AuthsvcError):
         house.codes.verify(house.act(), "ach_unknown", "000000")
     with pytest.raises(AuthsvcError):

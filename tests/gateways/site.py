@@ -30,7 +30,8 @@ from tests.harness.processes import Answer, ask
 
 ISSUER = "https://auth.example.org"
 AUDIENCE = "practice-services"
-TOLD = tuple(f"X-Auth-{name}" for name in ("Subject", "Practice", "Patient", "Scope", "Acr", "Session", "Resource"))
+NAMES = ("Subject", "Practice", "Patient", "Scope", "Acr", "Session", "Resource", "Actor")
+TOLD = tuple(f"X-Auth-{name}" for name in NAMES)
 PAST_S = 300  # longer ago than any leeway
 
 

@@ -84,6 +84,13 @@ def test_what_a_link_is_for_reaches_the_service(recipe: Recipe, start: Start, si
     assert told["X-Auth-Resource"] == "invoice:inv_1"
 
 
+def test_who_acts_for_the_patient_reaches_the_service(gateway: Gateway, site: Site) -> None:
+    token = site.signed(site.code, act={"sub": "maple:guardian"})
+    told = heard(gateway.ask(CONTACT, token))
+    assert told == site.told(token)
+    assert told["X-Auth-Actor"] == "maple:guardian"
+
+
 SAY_WHY = [recipe for recipe in ALL if recipe.asks or recipe.name == "haproxy/validate.cfg"]
 
 

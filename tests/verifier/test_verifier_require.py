@@ -228,3 +228,23 @@ def test_what_a_good_token_lacks_is_one_family_and_what_is_no_good_token_another
     assert issubclass(InsufficientScope, AccessRefused)
     assert issubclass(InsufficientAuthentication, AccessRefused)
     assert not issubclass(InvalidToken, AccessRefused)
+
+
+# --- who acts -------------------------------------------------------------------------------------------------------
+
+ACTING = SIGN_IN | {"act": {"sub": f"{kit.PRACTICE}:guardian"}}
+
+
+def test_a_token_in_which_somebody_acts_passes_unless_the_patient_is_wanted_in_person(verifier: Verifier) -> None:
+    verifier.require(ACTING, "contact:edit")
+    verifier.require(SIGN_IN, "contact:edit", acting=False)
+    for refuse in (require, verifier.require):
+        with pytest.raises(InsufficientScope) as refusal:
+            refuse(ACTING, "contact:edit", acting=False)
+        assert (refusal.value.status, refusal.value.reason) == (403, "acting")
+
+
+def test_a_slip_of_the_keyboard_lets_nobody_act() -> None:
+    slip: Any = "no"
+    with pytest.raises(ValueError, match="acting"):
+        require(SIGN_IN, "contact:edit", acting=slip)

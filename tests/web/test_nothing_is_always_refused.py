@@ -90,7 +90,7 @@ def test_every_operation_parameter_member_and_word_of_the_description_is_accepte
     practices = web.service.practices
     practices.rotate_webhook_secret("maple", actor="cli:test")
     practices.set("maple", actor="cli:test", webhook_url="https://hooks.example/authsvc")
-    for tried in (patients, codes, email_changes, links, at_oauth, for_everybody, endings):
+    for tried in (patients, codes, email_changes, dependents, links, at_oauth, for_everybody, endings):
         tried(described)
         web.clock.advance_s(1800)  # limits are full again
     assert described.offered - described.answered == set()
@@ -130,6 +130,18 @@ def email_changes(api: Description) -> None:
     challenge = api.call("POST", "email-changes", {"Idempotency-Key": "k4"}, json=asked).json["challenge"]
     api.call("POST", "email-changes/verify", json={"challenge": challenge, "code": CODE, **HERE})
     api.call("PUT", "patients/p1", json={"email": "ann@example.org", "portal_access": True})
+
+
+def dependents(api: Description) -> None:
+    relation = "patients/p1/dependents/leo"
+    api.call("PUT", "patients/leo", json={"label": "Leo", "portal_access": False})
+    api.call("PUT", relation, json={"until": "2099-05-01T00:00:00Z", "workflows": ["edit-contact"]})
+    api.call("GET", "patients/p1/dependents")
+    challenge = started(api, patient="p1")
+    verified = {"challenge": challenge, "code": CODE, "patient": "p1"}
+    session = api.call("POST", "codes/verify", json=verified).json["session"]
+    api.call("POST", f"patients/p1/sessions/{session}/switch", json={"patient": "leo", **HERE})
+    api.call("DELETE", relation)
 
 
 def issued(api: Description, headers: Mapping[str, str] | None = None, **body: Any) -> Any:

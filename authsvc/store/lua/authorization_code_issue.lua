@@ -23,7 +23,7 @@ if call('EXISTS', key('authorization-code', code)) == 1 then return reply({}) en
 local grant = {client = client, redirect_uri = redirect_uri, code_challenge = code_challenge, nonce = nonce,
   scope = scope, expires = code_expires, dpop_jkt = dpop_jkt}
 local wanted = patient ~= '' and resolve(patient)
-local holder, refused
+local holder, guardian, refused
 if pending_id ~= '' then
   local k = key('pending-link', pending_id)
   local pending = read(PENDING, k)
@@ -45,7 +45,7 @@ else
   if not session or session.client ~= '' or session.nonce ~= secret or not is_alive(session, tonumber(idle_ms)) then
     return needed('none')
   end
-  holder = session.patient
+  holder, guardian = session.patient, session.guardian
   if wanted and wanted ~= holder then return needed('other_patient') end
   if too_old(session.opened) then return needed('max_age') end
   refused = charge(limits)
@@ -55,5 +55,5 @@ else
   grant.session = session_id
 end
 write(AUTHORIZATION_CODE, key('authorization-code', code), grant, code_expires + STOLEN_MS)
-record('grant.issued', 'patient', holder, 'sid', grant.session, 'link', grant.link)
+record('grant.issued', 'patient', holder, 'guardian', guardian, 'sid', grant.session, 'link', grant.link)
 return reply({})

@@ -31,6 +31,18 @@ local function link_reply()
     jti = grant.result})
 end
 
+-- What a browser session in which somebody acts may give to its clients; names without a colon are OpenID Connect's own.
+local function within(scope, allowed)
+  if allowed == '' then return scope end
+  local kept = {}
+  for name in string.gmatch(scope, '%S+') do
+    if not string.find(name, ':', 1, true) or string.find(' ' .. allowed .. ' ', ' ' .. name .. ' ', 1, true) then
+      kept[#kept + 1] = name
+    end
+  end
+  return table.concat(kept, ' ')
+end
+
 if not grant then return no('unknown') end
 if grant.client ~= client then return no('other_client') end
 if grant.code_challenge ~= code_challenge then return no('pkce') end
@@ -85,11 +97,11 @@ grant.result = session_id
 rewrite(AUTHORIZATION_CODE, k, grant)
 local session = {sid = session_id, patient = parent.patient, client = client, audience = session_audience,
   channel = parent.channel, opened = parent.opened, used = now, generation = 0, generation_at = now,
-  nonce = session_nonce, expires = parent.expires, scope = grant.scope, parent = parent.sid, notify = notify,
-  children = '', jkt = session_jkt}
+  nonce = session_nonce, expires = parent.expires, scope = within(grant.scope, parent.scope), parent = parent.sid,
+  notify = notify, children = '', jkt = session_jkt, guardian = parent.guardian}
 write_session(session)
 parent.children = parent.children == '' and session_id or parent.children .. ',' .. session_id
 parent.used = now  -- else it could end before what is opened here, and be kept alive by that
 rewrite(SESSION, key('session', parent.sid), parent)
-record('grant.redeemed', 'patient', session.patient, 'sid', session_id)
+record('grant.redeemed', 'patient', session.patient, 'guardian', session.guardian, 'sid', session_id)
 return reply({nonce = grant.nonce, scope = grant.scope, session = session_reply(session)})

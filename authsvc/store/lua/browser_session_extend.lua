@@ -13,5 +13,5 @@ if not session or session.client ~= '' or session.nonce ~= secret or not is_aliv
 end
 session.used = now
 rewrite(SESSION, key('session', session_id), session)
-record('session.extended', 'sid', session_id, 'patient', session.patient)
+record('session.extended', 'sid', session_id, 'patient', session.patient, 'guardian', session.guardian)
 return reply({extended = true})

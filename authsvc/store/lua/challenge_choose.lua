@@ -1,10 +1,10 @@
--- "Who are you?": once, within the time to choose, and only a patient who may sign in now.
+-- "Who are you?": once, within the time to choose, and only a patient who may sign in now, or for whom such a one may act.
 --
 -- uses: limits challenges sessions
 -- events: code.verified challenge.gone session.ended limited
 -- args: challenge client patient choose_ms:int replay_ms:int replays_max:int delivery_ms
 -- args: session_id session_nonce session_audience session_scope session_scope_text session_expires:int
--- args: former_sid former_secret limits*5
+-- args: former_sid former_secret limits*5 acting_scopes*2
 --
 -- At the hosted pages the same choice gets the same session again, for a few seconds.
 -- Replies {session} | err: rate-limited, challenge-gone (reason), not-choosable
@@ -33,15 +33,11 @@ if known.state == 'won' and known.chosen == named then
 end
 if known.state ~= 'choose' then return gone(known.state == 'won' and 'spent' or 'unproven') end
 if now - tonumber(known.won_at) > choose_ms then return gone('expired') end
-for _, one in ipairs(signers_on(known.mailbox, tonumber(known.epoch))) do
-  -- A sign-in that began with one patient is that patient's alone, whoever else shares the mailbox.
-  if one.id == named and (known.patient == '' or resolve(known.patient) == one.id) then
-    -- The winning tag goes, so that a late repeat of the code doesn't open what the choice has opened.
-    known.winning_tag, known.state, known.session, known.chosen, known.won_at = '', 'won', session_id, one.id, now
-    rewrite_challenge(known)
-    local session = open_session(one, known.channel)
-    record('code.verified', 'patient', one.id, 'sid', session.sid, 'via', 'choice')
-    return reply({session = session_reply(session)})
-  end
-end
-return refuse('not-choosable')
+local chosen = choice_of(choices(known), named)
+if not chosen then return refuse('not-choosable') end
+-- The winning tag goes, so that a late repeat of the code doesn't open what the choice has opened.
+known.winning_tag, known.state, known.session, known.chosen, known.won_at = '', 'won', session_id, named, now
+rewrite_challenge(known)
+local session = open_session(chosen, known.channel, now)
+record('code.verified', 'patient', named, 'guardian', session.guardian, 'sid', session.sid, 'via', 'choice')
+return reply({session = session_reply(session)})

@@ -4,11 +4,12 @@
 -- events: code.verified code.choose code.missed challenge.gone session.ended
 -- args: challenge client tag link_mode hour attempts_left patient choose_ms:int replay_ms:int delivery_ms
 -- args: session_id session_nonce session_audience session_scope session_scope_text session_expires:int
--- args: former_sid former_secret
+-- args: former_sid former_secret acting_scopes*2
 --
 -- `link_mode`, `hour` and `attempts_left` come from code_charge, `patient` is the id that the caller named (or empty),
 -- `session_…` is prepared and used by the first match, `former_…` is the browser's present session at the hosted pages.
--- Replies {session} | {choose = {id, sealed label, …}} | err: invalid-code (reason, attempts_left), challenge-gone
+-- `acting_scopes` are the scopes of each extra workflow, for those who may act with some of them only.
+-- Replies {session} | {choose, acting = {id, sealed label, …}} | err: invalid-code (reason, attempts_left), challenge-gone
 --
 -- Tags are compared as Lua strings. They are keyed and memory-hard images of what was typed, so a difference in time
 -- would tell a caller nothing about the stored tag that a caller could search for.
@@ -26,19 +27,15 @@ local function missed(reason)
 end
 
 local function choose_among(found)
-  local flat = {}
-  for _, one in ipairs(found) do
-    flat[#flat + 1] = one.id
-    flat[#flat + 1] = one.label
-  end
-  return reply({choose = flat})
+  local own, acting = listed_choices(found)
+  return reply({choose = own, acting = acting})
 end
 
 if not known or known.client ~= client or known.kind == EMAIL_CHANGE then return gone('unknown') end
 if known.state ~= '' then
   -- A parallel submit of the code that has just won, or the replay that code_charge let through.
   if link_mode == '1' or known.winning_tag ~= tag or now - tonumber(known.won_at) > replay_ms then return gone('spent') end
-  if known.state == 'choose' then return choose_among(signers(known)) end
+  if known.state == 'choose' then return choose_among(choices(known)) end
   local session = read_session(known.session)
   if not session or session.generation ~= '0' then return gone('spent') end
   return reply({session = session_reply(session)})
@@ -47,17 +44,14 @@ if tonumber(known.expires) <= now then return gone('expired') end
 if not is_live_tag(known, tag) then return missed('wrong') end
 if known.unknown == '1' then return missed('dummy') end
 if link_mode == '1' then return missed('link_mode') end
-local found = signers(known)
+local found = choices(known)
 if #found == 0 then return missed('no_access') end
 
 clear_misses(known, hour)
 
 local chosen
 if patient ~= '' then
-  local named = resolve(patient)
-  for _, one in ipairs(found) do
-    if one.id == named then chosen = one end
-  end
+  chosen = choice_of(found, resolve(patient))
 elseif #found == 1 then
   chosen = found[1]
 end
@@ -71,6 +65,6 @@ if not chosen then
 end
 known.state, known.session = 'won', session_id
 rewrite_challenge(known)
-local session = open_session(chosen, known.channel)
-record('code.verified', 'patient', chosen.id, 'sid', session.sid, 'via', known.kind)
+local session = open_session(chosen, known.channel, now)
+record('code.verified', 'patient', session.patient, 'guardian', session.guardian, 'sid', session.sid, 'via', known.kind)
 return reply({session = session_reply(session)})

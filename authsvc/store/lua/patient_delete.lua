@@ -1,7 +1,8 @@
--- Forget a patient, or merge it into another (`into`): sessions and links end, and earlier tokens with them.
+-- Forget a patient, or merge it into another (`into`): sessions and links end, and earlier tokens with them. Who may act
+-- for whom goes with it, or over to the other patient where that makes no chain.
 --
--- uses: retries limits sessions links
--- events: patient.deleted patient.merged session.ended link.ended limited
+-- uses: retries limits guardianship links
+-- events: patient.deleted patient.merged dependent.added dependent.removed session.ended link.ended limited
 -- args: id into delivery_ms limits*5
 -- Replies {} | err: rate-limited, patient-not-found
 
@@ -12,6 +13,24 @@ if not patient then return refuse('patient-not-found') end
 local other = into ~= '' and read_patient(resolve(into))
 if into ~= '' and (not other or other.id == id) then return refuse('patient-not-found') end
 end_sessions(patient, other and 'merged' or 'deleted')
+local relations = dependents_of(patient)
+for at, relation in ipairs(relations) do
+  relations[at] = {id, relation.id, relation.ends, relation.workflows}
+end
+for _, guardian in ipairs(guardians_of(patient)) do
+  local relation = dependent_of(read_patient(guardian), id)
+  relations[#relations + 1] = {guardian, id, relation.ends, relation.workflows}
+end
+for _, relation in ipairs(relations) do unrelate(relation[1], relation[2]) end
+for _, relation in ipairs(other and relations or {}) do
+  local guardian, dependent = relation[1], relation[2]
+  if guardian == id then guardian = other.id else dependent = other.id end
+  local first, second = read_patient(guardian), read_patient(dependent)
+  if not why_not(first, second) and not dependent_of(first, dependent) then
+    relate(guardian, dependent, relation[3], relation[4])
+    record('dependent.added', 'patient', dependent, 'guardian', guardian)
+  end
+end
 for _, link_id in ipairs(links_of('p:' .. id)) do
   local link = read_link(link_id)
   if link and other then

@@ -9,6 +9,7 @@
 -- Another address ends the codes, links and sessions that rest on the old one: sessions here, codes and links because
 -- they are older than `addressed`. Changes are limited by patient, notices by mailbox: a stranger who gets them has asked
 -- for none. Withdrawn access ends sessions and access links here, codes by `granted`.
+-- Sessions in which this patient acts for a dependent are among them; one in which a guardian acts for this patient isn't.
 -- Replies {created} | err: rate-limited, too-many-patients (on this mailbox)
 
 local refused = charge(limits)
@@ -36,7 +37,7 @@ if moved then leave_former(patient, former, '') end
 if granted then record('patient.granted', 'patient', id) end
 if withdrawn then
   record('patient.withdrawn', 'patient', id)
-  end_sessions(patient, 'access_withdrawn')
+  end_sessions(patient, 'access_withdrawn', nil, true)
   for _, link_id in ipairs(links_of('p:' .. id)) do
     local link = read_link(link_id)
     if link and link.kind == 'access' then end_link(link, 'revoked') end

@@ -1,4 +1,4 @@
--- The live sessions of a patient.
+-- The live sessions of a patient, those in which it acts for a dependent included.
 --
 -- uses: limits session_records patients
 -- events: limited

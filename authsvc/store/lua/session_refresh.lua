@@ -13,7 +13,8 @@ if refused then return refused end
 local session = read_session(session_id)
 
 local function no(reason)
-  record('session.refused', 'reason', reason, 'sid', session_id, 'patient', session and session.patient)
+  record('session.refused', 'reason', reason, 'sid', session_id, 'patient', session and session.patient,
+    'guardian', session and session.guardian)
   return refuse('invalid-refresh-token', reason)
 end
 
@@ -38,10 +39,12 @@ if generation == present then
     parent.used = now
     rewrite(SESSION, key('session', parent.sid), parent)
   end
-  record('session.refreshed', 'sid', session_id, 'patient', session.patient, 'generation', present + 1)
+  record('session.refreshed', 'sid', session_id, 'patient', session.patient, 'guardian', session.guardian,
+    'generation', present + 1)
 elseif generation ~= present - 1 or now - tonumber(session.generation_at) > grace_ms then
   end_session(session, 'reused')
-  record('session.reused', 'sid', session_id, 'patient', session.patient, 'generation', generation, 'newest', present)
+  record('session.reused', 'sid', session_id, 'patient', session.patient, 'guardian', session.guardian,
+    'generation', generation, 'newest', present)
   return refuse('invalid-refresh-token', 'reused')
 end
 return reply({session = session_reply(session)})

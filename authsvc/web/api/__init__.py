@@ -2,10 +2,10 @@
 
 from flask import Blueprint
 
-from authsvc.web.api import audit, codes, email_changes, links, patients, sessions
+from authsvc.web.api import audit, codes, dependents, email_changes, links, patients, sessions
 
 PREFIX = "/v1/practices/<practice>"
 
 blueprint = Blueprint("api", __name__, url_prefix=PREFIX)
-for noun in (codes, links, patients, email_changes, sessions, audit):
+for noun in (codes, links, patients, email_changes, dependents, sessions, audit):
     blueprint.register_blueprint(noun.blueprint)

@@ -72,10 +72,14 @@ def resend_code(context: RequestContext, data: dict[str, Any]) -> ResponseReturn
     Success(200, "The tokens of a new session.", TokenAnswer, SESSION),
     Success(
         200,
-        "Several patients share the mailbox: let the patient choose.",
+        "Several patients share the mailbox, or one of them may act for others: let the patient choose.",
         responses.ChoiceAnswer,
         {
-            "choose": [{"patient": "pat_1", "label": "Anna"}, {"patient": "pat_2", "label": "Ben"}],
+            "choose": [
+                {"patient": "pat_1", "label": "Anna"},
+                {"patient": "pat_2", "label": "Ben"},
+                {"patient": "pat_3", "label": "Leo", "acting": True},
+            ],
             "challenge": responses.STARTED["challenge"],
         },
         {"choose": ("choosePatient", "challenge", "challenge")},
@@ -88,14 +92,13 @@ def verify_code(context: RequestContext, data: dict[str, Any]) -> ResponseReturn
     verified = current_service().codes.verify(context, data["challenge"], data["code"], data.get("patient"))
     if isinstance(verified, TokenGrant):
         return token_response(verified)
-    choose = [{"patient": patient, "label": label} for patient, label in verified.patients]
-    return {"choose": choose, "challenge": verified.challenge}
+    return responses.choice(verified)
 
 
 @blueprint.post("/codes/choose")
 @endpoint(
     "choosePatient",
-    "Say which of the mailbox's patients it is",
+    "Say which of the mailbox's patients it is, or for whom one of them acts",
     Success(200, "The tokens of a new session.", TokenAnswer, SESSION),
     permission="codes:verify",
     body=schemas.ChoosePatient(),

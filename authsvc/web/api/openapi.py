@@ -40,6 +40,8 @@ OPERATIONS = _operations()
 _PATHS: Mapping[str, dict[str, Any]] = {
     "practice": {"schema": {"type": "string", "pattern": PRACTICE}, "example": "maple"},
     "id": {"schema": {"type": "string", "pattern": PATIENT}, "example": "pat_1", "description": "The patient's id."},
+    "guardian": {"schema": {"type": "string", "pattern": PATIENT}, "example": "pat_1", "description": "Who acts."},
+    "dependent": {"schema": {"type": "string", "pattern": PATIENT}, "example": "pat_2", "description": "For whom."},
     "link_id": {"schema": {"type": "string"}, "description": "The public id of a link, never its token."},
     "sid": {"schema": {"type": "string"}, "description": "The id of a session."},
     "kid": {"schema": {"type": "string"}, "description": "The id of a key (RFC 7638)."},

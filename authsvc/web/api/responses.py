@@ -10,7 +10,7 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
-from authsvc.model import DeliveryInfo, IssuedLink, LinkInfo, Patient, SessionInfo, Started
+from authsvc.model import Choice, DeliveryInfo, Dependent, IssuedLink, LinkInfo, Patient, SessionInfo, Started
 from authsvc.text import rfc3339
 from authsvc.web.fields import count, instant, seconds, string
 
@@ -57,8 +57,23 @@ def patient(value: Patient) -> dict[str, Any]:
     }
 
 
-def session(value: SessionInfo) -> dict[str, Any]:
+def dependent(value: Dependent) -> dict[str, Any]:
     return {
+        "guardian": value.guardian,
+        "dependent": value.dependent,
+        "until": None if value.until_ms is None else rfc3339(value.until_ms),
+        "workflows": None if value.workflows is None else list(value.workflows),
+    }
+
+
+def choice(value: Choice) -> dict[str, Any]:
+    choose: list[dict[str, Any]] = [{"patient": patient, "label": label} for patient, label in value.patients]
+    choose += [{"patient": patient, "label": label, "acting": True} for patient, label in value.dependents]
+    return {"choose": choose, "challenge": value.challenge}
+
+
+def session(value: SessionInfo) -> dict[str, Any]:
+    answer = {
         "id": value.id,
         "patient": value.patient,
         "client": value.client,
@@ -66,6 +81,7 @@ def session(value: SessionInfo) -> dict[str, Any]:
         "last_used_at": rfc3339(value.last_used_at_ms),
         "expires_at": rfc3339(value.expires_at_ms),
     }
+    return {**answer, "guardian": value.guardian} if value.guardian else answer
 
 
 def delivery(value: DeliveryInfo) -> dict[str, Any]:
@@ -95,6 +111,9 @@ class StartedAnswer(Schema):
 class Choosable(Schema):
     patient = string()
     label = string("How the practice names this patient to the people who share the mailbox.")
+    acting = fields.Boolean(
+        metadata={"description": "A dependent, for whom whoever typed the code would act.", "const": True}
+    )
 
 
 class ChoiceAnswer(Schema):
@@ -137,9 +156,25 @@ class PatientAnswer(Schema):
     portal_access = fields.Boolean(required=True)
 
 
+class DependentAnswer(Schema):
+    guardian = string("Who acts.")
+    dependent = string("Whose data it is about.")
+    until = fields.String(
+        required=True, allow_none=True, metadata={"description": "Null: without end.", "format": "date-time"}
+    )
+    workflows = fields.List(
+        fields.String(), required=True, allow_none=True, metadata={"description": "Null: all that need a code."}
+    )
+
+
+class DependentsAnswer(Schema):
+    dependents = fields.List(fields.Nested(DependentAnswer), required=True)
+
+
 class SessionRow(Schema):
     id = string()
     patient = string()
+    guardian = fields.String(metadata={"description": "Who acts for the patient; absent where nobody does."})
     client = string("Which client signed the patient in.")
     created_at = instant()
     last_used_at = instant()

@@ -9,6 +9,7 @@ from marshmallow import validate
 from authsvc.errors import NotFound
 from authsvc.text import PUBLIC_ID
 from authsvc.web import fields
+from authsvc.web.api.dependent_fields import Instant, Workflows
 from authsvc.web.fields import Body, NoQuery
 
 MAX_LIFE_S = 10 * 365 * 86_400  # what a workflow allows is far less; this keeps the arithmetic sane
@@ -93,6 +94,18 @@ class PutPatient(Body):
     )
     locale = fields.locale()
     portal_access = fields.Flag(required=True, metadata={"description": "Whether the patient may sign in."})
+
+
+class PutDependent(Body):
+    until = Instant()
+    workflows = Workflows()
+
+
+class SwitchPatient(Body):
+    patient = fields.patient_id(
+        required=True, description="The person who typed the code, or one for whom that person may act."
+    )
+    client_ip = fields.ClientIp()
 
 
 # --- query strings ------------------------------------------------------------------------------------------------

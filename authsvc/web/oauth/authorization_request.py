@@ -150,6 +150,7 @@ def _parse(
         login_hint=asked["login_hint"],
         ui_locales=asked["ui_locales"],
         expected_patient=hint.patient if hint else "",
+        expected_person=hint.person if hint else "",
         hint_verified=hint is not None and hint.verified,
         query=urlencode({name: value for name, value in asked.items() if value}),
     )

@@ -19,7 +19,8 @@ from authsvc.web.context import count_error, current_service, request_context, r
 from authsvc.web.oauth import authorization_request, authorization_response, sent_parameters
 from authsvc.web.oauth.authorization_response import login_required
 
-AGAIN = frozenset({"login", "consent", "select_account"})
+FRESH = frozenset({"login", "consent"})
+AGAIN = FRESH | {"select_account"}
 """Prompts that want the patient to act, whoever is signed in. The practice decides what its client may do, so there is
 no consent to ask for; a code typed anew is the nearest to it."""
 
@@ -73,12 +74,21 @@ def _decide(authorization: AuthorizationRequest) -> Response:
             return authorization_response.finish(context, of_whom, browser.session)
         except SignInNeeded:
             pass
+    if _may_switch(context, authorization, browser):
+        return see_other(f"{url_for('pages.switch_person', practice=authorization.practice.id)}?{authorization.query}")
     if "none" in authorization.prompt:
         raise login_required(authorization, "Somebody has to sign in")
     response = see_other(f"{url_for('pages.sign_in', practice=authorization.practice.id)}?{authorization.query}")
     if authorization.pushed:
         BrowserCookies(current_service()).set_browser(response, browser)
     return response
+
+
+def _may_switch(context: RequestContext, authorization: AuthorizationRequest, browser: Browser) -> bool:
+    """Who has dependents chooses among them without another mail; a code that is wanted anew is another matter."""
+    if "select_account" not in authorization.prompt or authorization.prompt & FRESH or authorization.max_age_s == 0:
+        return False
+    return bool(current_service().person_switch.choices(context, browser.session).dependents)
 
 
 def _for_patient_of_link(

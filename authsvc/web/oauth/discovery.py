@@ -42,7 +42,7 @@ BY_REGISTRATION = ["ES256", "RS256"]
 """What the ID tokens of any client may be signed with."""
 ASSERTION_ALGS = ["ES256", "RS256", "PS256", "EdDSA"]
 CLAIMS = [
-    *("iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "practice", "locale"),
+    *("iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "practice", "act", "locale"),
     *("email", "email_verified", "name"),
 ]
 """Of the id_token and userinfo together; the last ones by opt-in of practice and client."""

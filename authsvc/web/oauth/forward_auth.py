@@ -1,7 +1,7 @@
 """forward-auth: a gateway asks, before each request, whether a patient's token may pass.
 
 Gateways understand little: nginx turns whatever isn't 2xx, 401 or 403 into a 500, Caddy 2.6 writes the name of a header
-that is missing into the request. So the answer is 200, 401, 403 or 503 and nothing else, and all seven headers are
+that is missing into the request. So the answer is 200, 401, 403 or 503 and nothing else, and all eight headers are
 always there. The token is judged first and only then what the gateway asked for. Method, body, cookies and every
 forwarded header are ignored: nothing is decided from what a client can say. One exception: a DPoP proof (RFC 9449) is
 for one method and address, which a trusted gateway says in X-Forwarded-Method, -Proto, -Host and -Uri.
@@ -36,6 +36,7 @@ HEADERS = (
     ("X-Auth-Acr", "acr"),
     ("X-Auth-Session", "sid"),
     ("X-Auth-Resource", "resource"),
+    ("X-Auth-Actor", "act"),
 )
 
 
@@ -53,7 +54,8 @@ def forward_auth(service: Service) -> FastPath:
             raise TokenInsufficient("practice")
         claims = gateway.authorise(token, *wanted, proof=proof)
         environ[REQUEST_INFO].practice = claims["practice"]
-        return Reply(200, [(name, str(claims.get(claim, ""))) for name, claim in HEADERS])
+        values = {**claims, "act": claims.actor}
+        return Reply(200, [(name, str(values.get(claim, ""))) for name, claim in HEADERS])
 
     return answer
 

@@ -1,4 +1,4 @@
-""" "Who is signing in?": several patients share the mailbox that was just proven."""
+""" "Who is signing in?": several patients share the mailbox that was just proven, or one may act for others."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from flask import Response
 
 from authsvc.errors import ChallengeGone, InvalidInput
+from authsvc.model import Choice
 from authsvc.web.context import count_error, current_service, see_other
 from authsvc.web.fields import PATIENT
 from authsvc.web.pages.finish_sign_in import load_pending, not_pending, render_ended, restart, signed_in
@@ -58,9 +60,15 @@ def _choose(page: PageRequest, pending: PendingSignIn) -> Response:
         patient_locale=pending.start.locale,
         session_bound=False,
         form_origins=form_origins(page),
-        patients=distinct(choice.patients),
+        **rows_of(choice),
         error="not_chosen" if page.posted else "",
     )
+
+
+def rows_of(choice: Choice) -> dict[str, Any]:
+    """`patients` and `dependents` as the template shows them."""
+    rows, own = distinct((*choice.patients, *choice.dependents)), len(choice.patients)
+    return {"patients": rows[:own], "dependents": rows[own:]}
 
 
 def distinct(patients: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -108,6 +108,7 @@ def _examples(practice: Practice, language: Language) -> Iterator[Example]:
     )
     patients = [("p1", "Ann Ortiz"), ("p2", "Mia Ortiz")]
     yield Example("who", "choose_patient.html", _FORM | {"patients": patients})
+    yield Example("who-acts", "choose_patient.html", _FORM | {"patients": patients[:1], "dependents": patients[1:]})
 
     for workflow in service.catalogue.all():
         if workflow.link_life_s is None:

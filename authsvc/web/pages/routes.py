@@ -21,6 +21,7 @@ from authsvc.web.pages.page_request import PageRequest
 from authsvc.web.pages.page_view import page_view
 from authsvc.web.pages.session import contact, sent, session, sign_out, signed_out
 from authsvc.web.pages.sign_in import sign_in
+from authsvc.web.pages.switch_person import switch_person
 
 blueprint = Blueprint("pages", __name__, url_prefix="/p/<practice>")
 
@@ -51,6 +52,7 @@ for path, view in (
     ("/who/<page_id>", choose_patient),
     ("/l/<any_text:token>", open_link),
     ("/session", session),
+    ("/switch", switch_person),
     ("/sign-out", sign_out),
 ):
     blueprint.add_url_rule(path, view_func=view, methods=["GET", "POST"])

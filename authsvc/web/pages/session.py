@@ -55,6 +55,7 @@ def _render(page: PageRequest, current: BrowserSession) -> Response:
         patient_locale=current.locale,
         script=True,
         current=current,
+        can_switch=bool(service.person_switch.choices(page.context, page.browser.session).dependents),
         sessions=[_row(info, current, language, page.practice.time_zone) for info in infos],
         idle_minutes=service.settings.session_idle_s // 60,
     )

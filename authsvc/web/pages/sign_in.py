@@ -62,12 +62,12 @@ def _known_patient(page: PageRequest, authorization: AuthorizationRequest) -> Si
     if authorization.max_age_s is not None or authorization.prompt & FRESH_SIGN_IN:
         session = service.browser_sessions.get(page.context, page.browser.session)
         if session and _reachable(page, session.hint):
-            found.append(SignInStart("patient", session.patient, session.hint, session.locale))
+            found.append(SignInStart("patient", session.person, session.hint, session.locale))
     if authorization.hint_verified:
-        reached = service.browser_sessions.contact(page.context, authorization.expected_patient)
+        reached = service.browser_sessions.contact(page.context, authorization.expected_person)
         if reached:
-            found.append(SignInStart("patient", authorization.expected_patient, *reached))
-    return next((start for start in found if authorization.expected_patient in ("", start.subject)), None)
+            found.append(SignInStart("patient", authorization.expected_person, *reached))
+    return next((start for start in found if authorization.expected_person in ("", start.subject)), None)
 
 
 def _reachable(page: PageRequest, address: str) -> bool:

@@ -1,9 +1,9 @@
 -- Asks authsvc whether the request may pass. The address stands in txn.ask; see ask.cfg.
--- Only the Authorization header is sent: no cookie of your service, no body. On 200 the seven X-Auth headers are set on
+-- Only the Authorization header is sent: no cookie of your service, no body. On 200 the eight X-Auth headers are set on
 -- the request; any other answer is the client's answer; no answer is a 503. An error in here is a refusal too.
 
 local PATIENCE_MS = 1000 -- for one try; HAProxy 2.6 makes four and has no setting for that
-local TOLD = {"subject", "practice", "patient", "scope", "acr", "session", "resource"}
+local TOLD = {"subject", "practice", "patient", "scope", "acr", "session", "resource", "actor"}
 
 local function unavailable(txn)
   txn:done(txn:reply{status = 503, headers = {["retry-after"] = {"5"}}})

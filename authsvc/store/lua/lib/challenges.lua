@@ -5,7 +5,7 @@
 --                 `won_at`, the patient `chosen`, `session` and `replays`. `last_call` is the call that changed it last
 --                 Of a change of the email address `mailbox` and `address` (sealed) are the new ones, and `stays` is the
 --                 session that doesn't end; its code opens no session, and no code of a sign-in changes an address
--- uses: patients guesses links outbox
+-- uses: patients dependents guesses links outbox
 
 local CHALLENGE = {'client', 'kind', 'mailbox', 'patient', 'link', 'networks', 'pepper', 'profile', 'salt', 'code1',
   'code2', 'code3', 'expires', 'attempts', 'sent', 'resends', 'epoch', 'channel', 'locale', 'unknown', 'state',
@@ -34,6 +34,12 @@ local function signers(record)
   if record.patient == '' then return signers_on(record.mailbox, epoch) end
   local patient = read_patient(record.patient)
   return may_sign_in(patient, record.mailbox, epoch) and {patient} or {}
+end
+
+-- Whom they may go on as. A sign-in that began with one patient is for that one and its dependents alone, whoever else
+-- shares the mailbox.
+local function choices(record)
+  return choices_of(signers(record))
 end
 
 local function is_live_tag(record, tag)

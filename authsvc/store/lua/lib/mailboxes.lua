@@ -19,12 +19,12 @@ local function join_mailbox(mailbox, id)
   return true
 end
 
--- End the sessions of a patient but `sid` and the browser session that it was opened from.
+-- End the sessions that rest on the patient's own mailbox, but `sid` and the browser session that it was opened from.
 local function end_other_sessions(patient, reason, sid)
   local session = sid ~= '' and read_session(sid)
-  if not session or session.patient ~= patient.id then return end_sessions(patient, reason) end
+  if not session or session.patient ~= patient.id then return end_sessions(patient, reason, nil, true) end
   local parent = session.parent ~= '' and read_session(session.parent)
-  end_sessions(patient, reason, parent and parent.sid or sid)
+  end_sessions(patient, reason, parent and parent.sid or sid, true)
   for _, child_sid in ipairs(items(parent and parent.children)) do
     local child = child_sid ~= sid and read_session(child_sid)
     if child then end_session(child, reason) end

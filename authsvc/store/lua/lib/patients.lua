@@ -1,12 +1,14 @@
 -- patient:<id>    record; `address` and `label` are sealed, `mailbox` is the keyed hash of the canonical address (without
 --                 an address `address` is empty and `mailbox` "none:<id>", which no hash is: nobody shares it),
 --                 `access` is 1 for who may sign in, `addressed` and `granted` are the epochs of the present address and
---                 access, `sessions` lists "<sid>.<end, ms>" of those that no other session has opened
+--                 access, `sessions` lists "<sid>.<end, ms>" of those that no other session has opened, those that
+--                 act for this patient or for a dependent of it included; `dependents` and `guardians`: dependents.lua
 -- mailbox:<hash>  the ids of the patients on that mailbox, one a line
 -- merged:<id>     the id of the patient that this one was merged into
 -- epoch           counter that orders changes of address and access against challenges and links, without a clock
 
-local PATIENT = {'address', 'mailbox', 'label', 'locale', 'access', 'addressed', 'granted', 'created', 'sessions'}
+local PATIENT = {'address', 'mailbox', 'label', 'locale', 'access', 'addressed', 'granted', 'created', 'sessions',
+  'dependents', 'guardians'}
 
 local function read_patient(id)
   local patient = read(PATIENT, key('patient', id))

@@ -1,5 +1,5 @@
 -- Opening and ending sessions.
--- uses: session_records audit patients revocations outbox
+-- uses: session_records audit patients dependents revocations outbox
 
 local SESSIONS_MAX = 20  -- of one patient; then the one that ends first is ended
 local LOGOUT_MS = 600000  -- a client keeps its own session for as long as ours, and for a token's life at least
@@ -24,10 +24,12 @@ local function end_session(session, reason, by, parent_ends)
       rewrite(SESSION, key('session', parent.sid), parent)
     end
   else
-    local patient = read_patient(session.patient)
-    if patient then
-      patient.sessions = without(patient.sessions, sid)
-      write_patient(patient)
+    for _, id in ipairs({session.patient, session.guardian}) do
+      local patient = read_patient(id)
+      if patient then
+        patient.sessions = without(patient.sessions, sid)
+        write_patient(patient)
+      end
     end
   end
   publish_revocation('s', sid)
@@ -36,20 +38,21 @@ local function end_session(session, reason, by, parent_ends)
     enqueue('logouts', {id = sid, kind = 'logout', channel = 'backchannel', patient = session.patient,
       address = session.client, body = sid, ['until'] = math.max(tonumber(session.expires), now + LOGOUT_MS)})
   end
-  record('session.ended', 'patient', session.patient, 'sid', sid, 'reason', reason)
+  record('session.ended', 'patient', session.patient, 'guardian', session.guardian, 'sid', sid, 'reason', reason)
   for _, child_sid in ipairs(items(session.children)) do
     local child = read_session(child_sid)
     if child then end_session(child, reason, nil, true) end
   end
 end
 
--- All sessions of a patient but `keep` (a sid, or nil); how many those were.
-local function end_sessions(patient, reason, keep)
+-- All sessions of a patient but `keep` (a sid, or nil); how many those were. `proven`: those alone that rest on the
+-- patient's own mailbox, not those in which a guardian acts.
+local function end_sessions(patient, reason, keep, proven)
   local ended = 0
   for _, item in ipairs(items(patient.sessions)) do
     local sid = string.match(item, '^[^.]+')
     local session = sid ~= keep and read_session(sid)
-    if session then
+    if session and (not proven or person(session) == patient.id) then
       end_session(session, reason)
       ended = ended + 1
     end
@@ -58,11 +61,12 @@ local function end_sessions(patient, reason, keep)
 end
 
 -- The browser had a session already (`former_sid` and the digest of its secret). A fresh proof gives a new sid, so that
--- a planted cookie is worth nothing: the same patient's client sessions move over, another patient's end.
+-- a planted cookie is worth nothing: the same patient's client sessions move over, another patient's end, and those of
+-- somebody else who acts for the patient.
 local function replace_former(session)
   local former = former_sid ~= '' and read_session(former_sid)
   if not former or former.client ~= '' or former.nonce ~= former_secret then return end
-  if former.patient == session.patient then
+  if former.patient == session.patient and former.guardian == session.guardian then
     for _, child_sid in ipairs(items(former.children)) do
       local child = read_session(child_sid)
       if child then
@@ -76,15 +80,8 @@ local function replace_former(session)
   end_session(former, 'succeeded')
 end
 
--- Open the session that the caller has prepared (`session_…`) for a patient.
-local function open_session(patient, channel)
-  local session = {sid = session_id, patient = patient.id, client = client, audience = session_audience,
-    channel = channel, opened = now, used = now, generation = 0, generation_at = now, nonce = session_nonce,
-    expires = session_expires, scope = session_scope}
-  if session_scope_text ~= '' then
-    call('SET', key('scopes', string.sub(session_scope, 2)), session_scope_text, 'PX', int(session_expires - now + SLACK_MS))
-  end
-  write_session(session)
+-- List a session in a patient's record.
+local function list_session(patient, session)
   local kept = {}
   for _, item in ipairs(items(patient.sessions)) do
     if tonumber(string.match(item, '[^.]+$')) > now then kept[#kept + 1] = item end
@@ -96,6 +93,36 @@ local function open_session(patient, channel)
   kept[#kept + 1] = session.sid .. '.' .. int(session.expires)
   patient.sessions = table.concat(kept, ',')
   write_patient(patient)
+end
+
+-- What a guardian is granted: the scopes of these workflows, as the caller knows them ({name, scopes} each).
+local function scope_of(workflows)
+  local names = {}
+  for _, workflow in ipairs(acting_scopes) do
+    if string.find(' ' .. workflows .. ' ', ' ' .. workflow[1] .. ' ', 1, true) then names[#names + 1] = workflow[2] end
+  end
+  -- The catalogue may have lost them since: then it is a scope that nothing asks for, since none would mean all.
+  return #names > 0 and table.concat(names, ' ') or '-'
+end
+
+-- Open the session that the caller has prepared (`session_…`) for one of the choices. `opened` is when the mailbox was
+-- proven. Whoever acts for somebody does so until the relation's end at most.
+local function open_session(choice, channel, opened)
+  local session = {sid = session_id, patient = choice.patient.id, client = client, audience = session_audience,
+    channel = channel, opened = opened, used = now, generation = 0, generation_at = now, nonce = session_nonce,
+    expires = session_expires, scope = session_scope, parent = '', guardian = ''}
+  if choice.guardian then
+    session.guardian = choice.guardian.id
+    if choice.ends ~= '' then session.expires = math.min(session_expires, tonumber(choice.ends)) end
+    if choice.workflows ~= '' then session.scope = scope_of(choice.workflows) end
+  end
+  if session_scope_text ~= '' then
+    call('SET', key('scopes', string.sub(session_scope, 2)), session_scope_text, 'PX', int(session_expires - now + SLACK_MS))
+  end
+  write_session(session)
+  list_session(choice.patient, session)
+  -- Read anew: a session that had to go may have stood in both records.
+  if choice.guardian then list_session(read_patient(choice.guardian.id), session) end
   replace_former(session)
   return session
 end
