@@ -72,6 +72,9 @@ class AuditQuery(fields.NoQuery):
 
 
 class AuditRow(marshmallow.Schema):
+    class Meta:
+        unknown = marshmallow.INCLUDE  # what else an entry says is by its event
+
     n = fields.count("Its number, from 1, without gaps.")
     at = fields.instant()
     event = fields.string("One of the names in the reference of events.")
