@@ -71,6 +71,9 @@ def patients(settings: Settings, records: Records) -> None:
     authsvc = Authsvc(settings.authsvc_url, settings.practice, settings.client_id, settings.client_secret)
     for person in records.people.values():
         authsvc.put_patient(person.id, person.email, person.name, person.portal_access, person.language)
+    for person in records.people.values():
+        for dependent in person.dependents:
+            authsvc.put_dependent(person.id, dependent)
 
 
 def _client(service: Service, practice: str, client_id: str, permissions: Sequence[str]) -> str:

@@ -14,7 +14,13 @@ from urllib.parse import urlsplit
 from tests.harness.demo import CODE, LINK, Demo
 
 SMALLEST_TARGET_PX = 24  # WCAG 2.5.8
-SIZES = {"wide": (1100, "light"), "narrow": (320, "light"), "dark": (800, "dark"), "phone": (390, "light")}
+SIZES = {
+    "wide": (1100, "light"),
+    "narrow": (320, "light"),
+    "dark": (800, "dark"),
+    "phone": (390, "light"),
+    "desk": (840, "light"),
+}
 """Width in pixels and scheme; 320: WCAG 1.4.10."""
 
 
@@ -89,6 +95,16 @@ class DemoWindow:
     def mails(self, words: str) -> int:
         """How many mails in the inbox hold these words, or go to this address."""
         return sum(words in mail for mail in self._inbox_html().split("<article")[1:])
+
+    def mail_to(self, address: str) -> str:
+        """The newest mail in the inbox to this address, and not older than what came last: it may take a moment."""
+        for _ in range(100):
+            newest = self._inbox_html().split("<article")[1:4]
+            for mail in newest:
+                if address in mail:
+                    return mail
+            self.page.wait_for_timeout(100)
+        raise AssertionError(f"no mail to {address} came")
 
     def download(self, words: str) -> str:
         """The text of the file behind this link."""

@@ -107,13 +107,17 @@ def _more(browser: Any, clinic: Clinic) -> Iterator[str]:
 
 
 def _take(person: BrowserWindow, name: str) -> None:
+    take(person.page, PICTURES / f"{name}.png")
+
+
+def take(page: Any, path: Path) -> None:
     """The colours that cover most stay as they are; between them there are only the edges of letters."""
-    taken = Image.open(BytesIO(person.page.screenshot(full_page=True, animations="disabled", caret="hide")))
+    taken = Image.open(BytesIO(page.screenshot(full_page=True, animations="disabled", caret="hide")))
     full = taken.convert("RGB")
     often = sorted(full.getcolors(full.width * full.height), reverse=True)[:COLOURS]
     palette = Image.new("P", (1, 1))
     palette.putpalette([part for _, colour in often for part in colour])
-    full.quantize(palette=palette, dither=Image.Dither.NONE).save(PICTURES / f"{name}.png", optimize=True)
+    full.quantize(palette=palette, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,10 @@ def test_a_patient_finds_her_way_through_links_codes_and_the_portal(anna: DemoWi
     anna.fill("First and last name", "Zoë Berg")
     anna.press("Add this person")
     assert anna.reads("Zoë Berg is now on your membership")
+    anna.open("/billing/anna")
+    anna.press("End this")  # the next one to walk is asked no more than this one
 
+    anna.open("/portal")
     anna.press("Sign out")
     assert anna.reads("You are signed out")
     anna.page.go_back()

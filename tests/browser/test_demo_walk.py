@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.browser.demo_window import DemoWindow
-from tests.browser.walk import walk
+from tests.browser.walk import in_spanish, walk
 from tests.harness.demo import Demo
 
 pytestmark = pytest.mark.browser
@@ -25,9 +25,7 @@ def test_twenty_four_acts_are_walked_word_for_word(chromium: Any, tmp_path: Path
     with Demo(tmp_path) as demo:
         desk, anna = (DemoWindow(chromium, demo, size, locale=language) for size in ("wide", "phone"))
         if language != "en":
-            for patient in ("anna", "ben", "ida"):
-                desk.open(f"/billing/{patient}")
-                desk.press("Write in Spanish")
+            in_spanish(desk)
         spoken: set[str] = set()
         acts = []
         for act, window in walk(desk, anna, demo):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from tests.browser.demo_window import DemoWindow
 from tests.harness.demo import CARD, CODE, LINK, Demo
 
-ANNA, FAMILY, IDA = "anna@example.com", "family@example.com", "ida@example.com"
+ANNA, NEW, FAMILY, IDA = "anna@example.com", "anna.berg@example.org", "family@example.com", "ida@example.com"
 
 
 class Act(NamedTuple):
@@ -32,10 +32,17 @@ def walk(desk: DemoWindow, anna: DemoWindow, demo: Demo) -> Acts:
     yield from _invoices(desk, anna)
     yield from _payment_information(desk, anna)
     yield from _agreement(desk, anna)
-    yield from _portal(anna)
+    yield from _portal(desk, anna)
     yield from _signing_in(desk, anna, demo)
     yield from _access(desk, anna)
     yield from _without_address(desk)
+
+
+def in_spanish(desk: DemoWindow) -> None:
+    """From now on authsvc writes to these in Spanish."""
+    for patient in ("anna", "ben", "ida"):
+        desk.open(f"/billing/{patient}")
+        desk.press("Write in Spanish")
 
 
 def _invoices(desk: DemoWindow, anna: DemoWindow) -> Acts:
@@ -102,7 +109,7 @@ def _agreement(desk: DemoWindow, anna: DemoWindow) -> Acts:
     yield Act("agreement-record", "the record says which link and token accepted which text"), desk
 
 
-def _portal(anna: DemoWindow) -> Acts:
+def _portal(desk: DemoWindow, anna: DemoWindow) -> Acts:
     anna.open("/portal/invoices")
     assert anna.reads("One more step")
     yield Act("step-up", "the patient types a six-digit code from a mail and the portal opens"), anna
@@ -120,6 +127,21 @@ def _portal(anna: DemoWindow) -> Acts:
     anna.press("Save")
     assert anna.reads("Your contact details are saved")
     yield Act("contact", "view/edit member contact information"), anna
+    anna.follow("Change the email address")
+    anna.fill("Email address", NEW)
+    anna.press("Send me the code")
+    yield Act("email-code", "the new mailbox is proved by a code before anything moves"), anna
+    anna.fill("Code from the email", anna.arrived(CODE))
+    anna.press("Change my address")
+    assert anna.reads(f"From now on we write to {NEW}")
+    yield Act("email-changed", "the patient changes the email address"), anna
+    notice = anna.mail_to(ANNA)
+    assert "555 0199" in notice
+    assert NEW not in notice
+    desk.open("/inbox?still")
+    desk.page.locator("article", has_text=ANNA).first.get_by_role("link", name="See it as designed").click()
+    desk.look()
+    yield Act("email-notice", "the old one gets a notice with the practice's phone"), desk
     anna.open("/portal/membership")
     anna.page.get_by_label("Family").check()
     anna.press("Save the plan")
@@ -129,6 +151,9 @@ def _portal(anna: DemoWindow) -> Acts:
     anna.press("Add this person")
     assert anna.reads("Zoë Berg is now on your membership")
     yield Act("dependent", "including adding dependents"), anna
+    desk.open("/billing/anna")
+    assert desk.reads("May act for Zoë Berg")
+    yield Act("may-act", "who may act for whom is on record"), desk
 
     anna.open("/portal/payment-methods")
     anna.press("Use this card: Visa")
@@ -155,9 +180,17 @@ def _signing_in(desk: DemoWindow, anna: DemoWindow, demo: Demo) -> Acts:
     anna.page.locator("#code").fill(anna.arrived(CODE))
     anna.submit()
     yield Act("who", "two patients on one mailbox"), anna
-    anna.page.get_by_label("Mia Ortiz").check()
+    anna.page.get_by_label("Leo Ortiz").check()
     anna.submit()
-    assert anna.reads("Hello Mia Ortiz")
+    assert anna.reads("Ben Ortiz, you are acting for Leo Ortiz")
+    yield Act("acting", "after the code the guardian chooses “You / Leo”"), anna
+    mails = anna.mails("")
+    anna.follow("Switch person")
+    yield Act("switch", "and can switch later without another mail"), anna
+    anna.page.get_by_label("Ben Ortiz").check()
+    anna.submit()
+    assert anna.reads("Hello Ben Ortiz")
+    assert anna.mails("") == mails
     anna.press("Sign out")
     desk.open("/billing/anna")
     desk.press("Email an access link")
@@ -166,6 +199,8 @@ def _signing_in(desk: DemoWindow, anna: DemoWindow, demo: Demo) -> Acts:
     anna.submit()
     assert anna.page.locator("#email").count() == 0
     anna.page.locator("#code").fill(anna.arrived(CODE))
+    anna.submit()
+    anna.page.get_by_label("Anna Berg").check()  # rather than Zoë
     anna.submit()
     assert anna.reads("Hello Anna Berg")
     yield Act("portal", "the patient need not type an address"), anna

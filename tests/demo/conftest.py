@@ -31,5 +31,8 @@ def maple(running_maple: Maple, servers: object) -> Maple:
     running_maple.forget_limits()
     fresh = maple_clinic()
     kept = running_maple.records
+    for patient, person in fresh.people.items():
+        for dependent in set(kept.people[patient].dependents) - set(person.dependents):
+            running_maple.clinic.authsvc.remove_dependent(patient, dependent)
     kept.people, kept.invoices, kept.agreements, kept.now = fresh.people, fresh.invoices, fresh.agreements, fresh.now
     return running_maple

@@ -15,6 +15,7 @@ from werkzeug.serving import make_server
 
 from authsvc import wiring, worker
 from authsvc.config import environment
+from authsvc.demo import provision
 from authsvc.demo.provision import COLOUR, PERMISSIONS
 from authsvc.demo.sample import oidc
 from authsvc.demo.sample.clinic import Clinic, Settings
@@ -74,8 +75,7 @@ class Maple:
         ]
         for thread in self._threads:
             thread.start()
-        for person in self.records.people.values():
-            self.clinic.authsvc.put_patient(person.id, person.email, person.name, person.portal_access, "en")
+        provision.patients(settings, self.records)
 
     def browser(self) -> Browser:
         browser = Browser(by_host(self._applications, next(self._addresses)))

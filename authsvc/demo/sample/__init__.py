@@ -1,10 +1,10 @@
 """Maple Clinic: a small practice as an integrator would build it, on authsvc's public API and `authsvc.verifier` alone.
 
 Patients sign in at authsvc's hosted pages; what an integrator writes is the rest, as a plain Flask application:
-`billing.py` sends links, `signin.py` signs in and out, `links.py` has what a link opens, `portal.py` what a code opens.
-`tokens.py` verifies before every handler, `errors.py` has a page for every refusal, `oidc.py` is the OpenID Connect
-client (Authlib), `api.py` the client for everything else, `sessions.py` keeps the tokens on the server, `forms.py` has
-the forms (Flask-WTF), `records.py` the clinic's own data.
+`billing.py` sends links, `signin.py` signs in and out, `links.py` has what a link opens, `portal.py` what a code opens,
+`email_change.py` what a code that was typed lately opens. `tokens.py` verifies before every handler, `errors.py` has a
+page for every refusal, `oidc.py` is the OpenID Connect client (Authlib), `api.py` the client for everything else,
+`sessions.py` keeps the tokens on the server, `forms.py` has the forms (Flask-WTF), `records.py` the clinic's own data.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from authsvc.demo.sample import errors
 from authsvc.demo.sample.api import Authsvc
 from authsvc.demo.sample.billing import billing
 from authsvc.demo.sample.clinic import Clinic, Settings
+from authsvc.demo.sample.email_change import email_change
 from authsvc.demo.sample.errors import requested_page
 from authsvc.demo.sample.links import links
 from authsvc.demo.sample.oidc import Oidc
 from authsvc.demo.sample.portal import portal
-from authsvc.demo.sample.records import Records
+from authsvc.demo.sample.records import Person, Records
 from authsvc.demo.sample.sessions import SessionStore, current_session
 from authsvc.demo.sample.signin import backchannel_logout, signin
 from authsvc.verifier import Verifier
@@ -78,6 +79,7 @@ def create_app(settings: Settings, records: Records) -> Flask:
         lambda: {
             "practice": settings,
             "signed_in": current_session().portal_grant is not None,
+            "acting": _acting(records),
             "page_name": requested_page(),
         }
     )
@@ -87,9 +89,15 @@ def create_app(settings: Settings, records: Records) -> Flask:
     CSRFProtect(app).exempt(backchannel_logout)
     app.before_request(sessions.store_posts)  # only now: a forged form leaves nothing behind
     errors.init_app(app)
-    for pages in (billing, links, signin, portal):
+    for pages in (billing, links, signin, portal, email_change):
         app.register_blueprint(pages)
     return app
+
+
+def _acting(records: Records) -> tuple[Person, Person] | None:
+    """The guardian who is here, and the dependent for whom; None where a patient is here in person."""
+    grant = current_session().portal_grant
+    return (records.people[grant.guardian], records.people[grant.patient]) if grant and grant.guardian else None
 
 
 def _add(headers: Mapping[str, str], response: Response) -> Response:

@@ -56,6 +56,25 @@ class Authsvc:
         body = {"label": label, "portal_access": portal_access, "locale": locale} | ({"email": email} if email else {})
         self._call("PUT", f"{self._practice}/patients/{quote(patient)}", json=body)
 
+    def start_email_change(self, patient: str, email: str, session: str, idempotency_key: str) -> str:
+        """Send a code to the new mailbox; the challenge. Nothing has changed yet; `session` will outlive the change."""
+        body = {"patient": patient, "email": email, "session": session}
+        headers = {"Idempotency-Key": idempotency_key}
+        return str(self._call("POST", f"{self._practice}/email-changes", headers, json=body)["challenge"])
+
+    def verify_email_change(self, challenge: str, code: str) -> str:
+        """The address that is on file now. Both mailboxes get a notice."""
+        body = {"challenge": challenge, "code": code}
+        return str(self._call("POST", f"{self._practice}/email-changes/verify", json=body)["email"])
+
+    def put_dependent(self, guardian: str, dependent: str) -> None:
+        """`guardian` may act for `dependent`. Who is a guardian, the clinic decides; authsvc keeps it on record."""
+        self._call("PUT", self._dependent(guardian, dependent), json={})
+
+    def remove_dependent(self, guardian: str, dependent: str) -> None:
+        """Ends the sessions in which the guardian acts for the dependent, too."""
+        self._call("DELETE", self._dependent(guardian, dependent))
+
     def deliveries(self, patient: str) -> list[dict[str, Any]]:
         """What happened to the mail for this patient, so that the front desk can answer the telephone."""
         answer = self._call("GET", f"{self._practice}/patients/{quote(patient)}/deliveries")
@@ -80,6 +99,9 @@ class Authsvc:
     def revoke_token(self, refresh_token: str) -> None:
         """Ends the session behind the token (RFC 7009)."""
         self._call("POST", "/oauth2/revoke", data={"token": refresh_token})
+
+    def _dependent(self, guardian: str, dependent: str) -> str:
+        return f"{self._practice}/patients/{quote(guardian)}/dependents/{quote(dependent)}"
 
     def _call(self, method: str, path: str, headers: Mapping[str, str] = NO_HEADERS, **parts: Any) -> dict[str, Any]:
         parts |= {"headers": {**self._headers, **headers}, "auth": self._credentials}

@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response
 
 from authsvc.demo.sample.api import Authsvc, Refused, Unavailable
 from authsvc.demo.sample.clinic import Clinic, clinic
-from authsvc.demo.sample.forms import EmailForm
+from authsvc.demo.sample.forms import NO_ADDRESS, EmailForm
 from authsvc.demo.sample.records import Person
 
 billing = Blueprint("billing", __name__, url_prefix="/billing")
@@ -74,8 +74,25 @@ def email(patient: str) -> Response:
     person, form = _person(patient), EmailForm()
     if not form.validate():
         return form.retry(f"/billing/{patient}")
-    _put(person, email=form.email.data)
+    try:
+        _put(person, email=form.email.data)
+    except Refused as refused:
+        if refused.kind != "invalid-request":
+            raise
+        form.email.errors = [NO_ADDRESS]
+        return form.retry(f"/billing/{patient}")
     flash(f"{person.name} gets our emails at {person.email} now.")
+    return redirect(f"/billing/{patient}", 303)
+
+
+@billing.post("/<patient>/dependents/<dependent>/end")
+def end_acting(patient: str, dependent: str) -> Response:
+    person = _person(patient)
+    if dependent not in person.dependents:
+        abort(404)
+    _authsvc().remove_dependent(patient, dependent)
+    person.dependents.remove(dependent)
+    flash(f"{person.name} acts for {_person(dependent).name} no more.")
     return redirect(f"/billing/{patient}", 303)
 
 

@@ -17,10 +17,14 @@ PAGES = {
     "home": "/portal",
     "invoices": "/portal/invoices",
     "contact": "/portal/contact",
+    "email": "/portal/email",
     "membership": "/portal/membership",
     "payment-methods": "/portal/payment-methods",
 }
 """Where a sign-in may lead. A name from this table travels along, never an address."""
+
+FRESH_S = {"email": 300}
+"""Pages that want a code typed lately: how old the sign-in may be, in seconds (`max_age`)."""
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,9 @@ def access_refused(refusal: AccessRefused) -> Response:
     challenge = {"WWW-Authenticate": refusal.www_authenticate}
     if refusal.status == 401:
         return show(Message("step_up.html", {"page": requested_page()}, 401, challenge))
+    if refusal.reason == "acting":
+        text = "You are acting for somebody else now. This one can only be done for yourself."
+        return page("Only for yourself", text, 403, ("/switch", "Switch person"), challenge)
     text = "Your link opens one thing only, and this is another one. With a code you see all that is yours."
     return page("This is not open here", text, 403, sign_in_link(words=WITH_A_CODE), challenge)
 

@@ -17,6 +17,7 @@ from wtforms.validators import DataRequired, InputRequired, Regexp, ValidationEr
 from authsvc.demo.sample.records import PLANS
 from authsvc.demo.sample.sessions import current_session
 
+NO_ADDRESS = "Please write an email address, like anna@example.com."
 A_DAY = "Please choose a day, like 2026-03-31."
 
 
@@ -68,9 +69,19 @@ class EmailForm(ClinicForm):
     email = text_field(
         "Email address",
         r"[^@\s]{1,64}@[^@\s]{1,180}",
-        "Please write an email address, like anna@example.com.",
+        NO_ADDRESS,
         autocomplete="email",
         inputmode="email",
+    )
+
+
+class CodeForm(ClinicForm):
+    code = text_field(
+        "Code from the email",
+        r"[0-9 ]{6,9}",
+        "Please write the six digits of the code.",
+        autocomplete="one-time-code",
+        inputmode="numeric",
     )
 
 

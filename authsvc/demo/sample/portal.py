@@ -50,19 +50,19 @@ def stay() -> Redirect:
 
 @portal.get("")
 def home() -> str:
-    person = _person("contact:view")
+    person = person_for("contact:view")
     return render_template("portal.html", person=person, agreements=clinic().records.agreements_of(person.id))
 
 
 @portal.get("/invoices")
 def invoices() -> str:
-    person = _person("invoices:view")
+    person = person_for("invoices:view")
     return render_template("invoices.html", invoices=_newest(person), form=_chosen_time())
 
 
 @portal.get("/statement")
 def statement() -> str:
-    person, form = _person("statements:generate"), _chosen_time()
+    person, form = person_for("statements:generate"), _chosen_time()
     if not form.validate():
         return render_template("invoices.html", invoices=_newest(person), form=form)
     listed = _within(person, form)
@@ -75,7 +75,7 @@ def statement() -> str:
 @portal.get("/statement.csv")
 def statement_file() -> Response | Redirect:
     """The same as a file, for a spreadsheet."""
-    person, form = _person("statements:generate"), _chosen_time()
+    person, form = person_for("statements:generate"), _chosen_time()
     if not form.validate():
         return redirect("/portal/invoices", 303)
     written = io.StringIO()
@@ -90,50 +90,54 @@ def statement_file() -> Response | Redirect:
 
 @portal.get("/contact")
 def contact() -> str:
-    person = _person("contact:view")
+    person = person_for("contact:view")
     form = ContactForm.for_page(phone=person.phone, address=person.address)
     return render_template("contact.html", person=person, form=form)
 
 
 @portal.post("/contact")
 def edit_contact() -> Redirect:
-    person = _person("contact:edit")
+    person = person_for("contact:edit")
     form = ContactForm()
     if not form.validate():
         return form.retry("/portal/contact")
     form.populate_obj(person)
-    return _saved("Your contact details are saved.", "/portal/contact")
+    return saved("Your contact details are saved.", "/portal/contact")
 
 
 @portal.get("/membership")
 def membership() -> str:
-    person = _person("membership:view")
+    person = person_for("membership:view")
     plan, form = PlanForm(plan=person.plan), DependentForm.for_page()
-    return render_template("membership.html", person=person, plan=plan, form=form)
+    dependents = clinic().records.dependents_of(person)
+    return render_template("membership.html", dependents=dependents, plan=plan, form=form)
 
 
 @portal.post("/membership")
 def edit_membership() -> Redirect:
-    person = _person("membership:edit")
+    person = person_for("membership:edit")
     form = PlanForm()
     if form.validate():
         form.populate_obj(person)
-    return _saved(f"Your membership is now “{person.plan}”.", "/portal/membership")
+    return saved(f"Your membership is now “{person.plan}”.", "/portal/membership")
 
 
 @portal.post("/membership/dependents")
 def add_dependent() -> Redirect:
-    person = _person("dependents:add")
+    """The dependent becomes a patient on file, and the guardian may act for it: after a code, or by switching."""
+    person = person_for("dependents:add", acting=False)
     form = DependentForm()
     if not form.validate():
         return form.retry("/portal/membership")
-    clinic().records.add_dependent(person, form.dependent.data)
-    return _saved(f"{form.dependent.data} is now on your membership.", "/portal/membership")
+    dependent = clinic().records.add_dependent(person, form.dependent.data)
+    clinic().authsvc.put_patient(dependent.id, "", dependent.name, dependent.portal_access, dependent.language)
+    clinic().authsvc.put_dependent(person.id, dependent.id)
+    return saved(f"{form.dependent.data} is now on your membership.", "/portal/membership")
 
 
 @portal.get("/payment-methods")
 def payment_methods() -> str:
-    person = _person("payment_methods:view")
+    person = person_for("payment_methods:view")
     return render_template(
         "payment_methods.html", person=person, form=CardForm.for_page(), today=clinic().records.today()
     )
@@ -141,29 +145,30 @@ def payment_methods() -> str:
 
 @portal.post("/payment-methods")
 def add_payment_method() -> Redirect:
-    person = _person("payment_methods:edit")
+    person = person_for("payment_methods:edit")
     form = CardForm()
     if not form.validate():
         return form.retry("/portal/payment-methods")
     clinic().records.add_card(person, **form.data)
-    return _saved(f"{form.card} is saved.", "/portal/payment-methods")
+    return saved(f"{form.card} is saved.", "/portal/payment-methods")
 
 
 @portal.post("/payment-methods/<card>/default")
 def default_payment_method(card: str) -> Redirect:
-    clinic().records.make_default(_person("payment_methods:edit"), card)
-    return _saved("From now on we use this card.", "/portal/payment-methods")
+    clinic().records.make_default(person_for("payment_methods:edit"), card)
+    return saved("From now on we use this card.", "/portal/payment-methods")
 
 
 @portal.post("/payment-methods/<card>/remove")
 def remove_payment_method(card: str) -> Redirect:
-    removed = clinic().records.remove_card(_person("payment_methods:edit"), card)
+    removed = clinic().records.remove_card(person_for("payment_methods:edit"), card)
     notice = "The card is removed." if removed else "We need one card at least. To remove this one, add another first."
-    return _saved(notice, "/portal/payment-methods")
+    return saved(notice, "/portal/payment-methods")
 
 
-def _person(scope: str) -> Person:
-    return clinic().records.people[tokens.require_portal(scope)["patient"]]
+def person_for(scope: str, acting: bool = True) -> Person:
+    """Whose page this is: the patient, or the dependent for whom a guardian acts."""
+    return clinic().records.people[tokens.require_portal(scope, acting)["patient"]]
 
 
 def _newest(person: Person) -> list[Invoice]:
@@ -185,6 +190,6 @@ def _cell(text: str) -> str:
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
-def _saved(notice: str, address: str) -> Redirect:
+def saved(notice: str, address: str) -> Redirect:
     flash(notice)
     return redirect(address, 303)

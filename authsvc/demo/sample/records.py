@@ -38,7 +38,7 @@ class Person:
     phone: str
     address: str
     plan: str = "Individual"
-    dependents: list[str] = field(default_factory=list)
+    dependents: list[str] = field(default_factory=list)  # ids: patients on file themselves
     cards: list[Card] = field(default_factory=list)
     portal_access: bool = True
     language: str = "en"  # of authsvc's mails and pages for this patient
@@ -91,6 +91,7 @@ class Agreement:
 
 
 PAY_WITHIN = timedelta(days=14)
+CARDS = {"anna": "4242", "ben": "1881", "mia": "0077", "ida": "3020", "otto": "7171"}
 PLANS = ("Individual", "Couple", "Family")
 
 
@@ -156,25 +157,37 @@ class Records:
             person.cards[:] = others or person.cards
             return bool(others)
 
-    def add_dependent(self, person: Person, name: str) -> None:
+    def dependents_of(self, person: Person) -> list[Person]:
+        return [self.people[patient] for patient in person.dependents]
+
+    def add_dependent(self, guardian: Person, name: str) -> Person:
+        """A dependent is a patient on file, without an email address and a sign-in of its own; the same name is the
+        same one."""
         with self._lock:
-            if name not in person.dependents:
-                person.dependents.append(name)
+            for known in self.dependents_of(guardian):
+                if known.name == name:
+                    return known
+            patient = f"{guardian.id}.{len(self.people)}"
+            self.people[patient] = Person(patient, name, "", guardian.phone, guardian.address, portal_access=False)
+            guardian.dependents.append(patient)
+            return self.people[patient]
 
 
 def maple_clinic(now: Callable[[], datetime] = utc_now) -> Records:
-    """Patients with something to do for each: two on one mailbox, one without portal access, one without email."""
+    """Patients with something to do for each: two on one mailbox, one of them with a
+    child for whom he acts, one without portal access, one without email."""
     records = Records(now)
     for person in (
         Person("anna", "Anna Berg", "anna@example.com", "555 0101", "12 Elm Street"),
-        Person("ben", "Ben Ortiz", "family@example.com", "555 0102", "3 Lake Road", "Family", ["Leo Ortiz"]),
+        Person("ben", "Ben Ortiz", "family@example.com", "555 0102", "3 Lake Road", "Family", ["leo"]),
+        Person("leo", "Leo Ortiz", "", "555 0102", "3 Lake Road", portal_access=False),
         Person("mia", "Mia Ortiz", "family@example.com", "555 0103", "3 Lake Road"),
         Person("otto", "Otto Lind", "", "555 0105", "1 Hill Street"),
         Person("ida", "Ida Novak", "ida@example.com", "555 0104", "8 Mill Lane", portal_access=False),
     ):
         records.people[person.id] = person
-        last4 = {"anna": "4242", "ben": "1881", "mia": "0077", "ida": "3020", "otto": "7171"}[person.id]
-        records.add_card(person, "Visa", last4, "09/29")
+        if person.id in CARDS:
+            records.add_card(person, "Visa", CARDS[person.id], "09/29")
     for number, (patient, what, cents, days_ago) in enumerate(
         (
             ("anna", "Yearly check-up", 12_000, 6),
@@ -184,6 +197,7 @@ def maple_clinic(now: Callable[[], datetime] = utc_now) -> Records:
             ("mia", "Eye test", 6_000, 3),
             ("ida", "Hearing test", 7_500, 2),
             ("otto", "Eye drops", 1_900, 1),
+            ("leo", "School check-up", 3_000, 4),
         ),
         start=1001,
     ):

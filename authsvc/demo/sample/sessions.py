@@ -37,6 +37,7 @@ class TokenSet:
     refresh_token: str  # empty for a link's
     id_token: str
     sid: str  # authsvc's name of the session; empty for a link's
+    guardian: str  # the patient who acts for this one (`act`, RFC 8693 §4.1), or empty
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class PatientSession:
     link_grants: dict[str, TokenSet] = field(default_factory=dict)  # by resource, or by workflow where there is none
     portal_grant: TokenSet | None = None
     rejected_forms: dict[str, RejectedForm] = field(default_factory=dict)  # by the path of the page that shows it once
+    email_challenge: str = ""  # of a change of address that waits for its code
     message: Message | None = None  # the last answer to a form that had no page of its own
     lock: threading.Lock = field(default_factory=threading.Lock)
 

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 
 from authsvc.demo.sample import tokens
 from authsvc.demo.sample.api import Refused, Unavailable
-from authsvc.demo.sample.clinic import PAGES, clinic
+from authsvc.demo.sample.clinic import FRESH_S, PAGES, clinic
 from authsvc.demo.sample.errors import page, sign_in_link
 from authsvc.demo.sample.oidc import POST_LOGOUT_PATH, REDIRECT_PATH, InvalidLogoutToken, UnknownState
 from authsvc.demo.sample.sessions import current_session
@@ -31,9 +31,17 @@ MORE_THAN_A_LINK = {"acr_values": "extra"}  # RFC 9470 §4: a typed code, not on
 def sign_in() -> Response:
     """Straight on to authsvc, which asks for a code, or knows this browser and sends it back at once."""
     next_page = _known_page(request.args.get("to"))
+    if next_page in FRESH_S:
+        return clinic().oidc.start(next_page, max_age=str(FRESH_S[next_page]), **MORE_THAN_A_LINK)
     if tokens.portal_grant():
         return redirect(PAGES[next_page], 303)
     return clinic().oidc.start(next_page, **(MORE_THAN_A_LINK if tokens.newest_link_grant() else {}))
+
+
+@signin.get("/switch")
+def switch() -> Response:
+    """ "You / Leo": authsvc asks for whom the person goes on, without another mail."""
+    return clinic().oidc.start("home", prompt="select_account")
 
 
 @signin.get("/open")

@@ -44,6 +44,7 @@ def grant_from(token: Mapping[str, Any]) -> TokenSet:
         refresh_token=token.get("refresh_token", ""),
         id_token=token["id_token"],
         sid=token["userinfo"].get("sid", ""),
+        guardian=token["userinfo"].get("act", {}).get("sub", "").partition(":")[2],
     )
 
 
@@ -56,12 +57,13 @@ def require_link_or_portal(scope: str, thing: str, resource: str | None = None) 
     return _required(grant, scope, resource=resource)
 
 
-def require_portal(scope: str) -> Claims:
-    """The claims of a token that allows this in the portal: a code was typed, whatever the scope says."""
+def require_portal(scope: str, acting: bool = True, max_age: int | None = None) -> Claims:
+    """The claims of a token that allows this in the portal: a code was typed, whatever the scope says. With
+    `acting=False` no guardian may do it for a dependent; with `max_age` the code was typed so many seconds ago."""
     grant = portal_grant() or newest_link_grant()
     if grant is None:
         raise SignInRequired
-    return _required(grant, scope, acr="extra")
+    return _required(grant, scope, acr="extra", acting=acting, max_age=max_age)
 
 
 def portal_grant() -> TokenSet | None:
@@ -113,13 +115,13 @@ def _alive(grant: TokenSet) -> bool:
     return grant.ends > time.monotonic()
 
 
-def _required(grant: TokenSet, scope: str, *, resource: str | None = None, acr: str | None = None) -> Claims:
+def _required(grant: TokenSet, scope: str, **more: Any) -> Claims:
     claims = _verified(grant)
-    clinic().verifier.require(claims, scope, resource=resource, acr=acr)
+    clinic().verifier.require(claims, scope, **more)
     return claims
 
 
-def _verified(grant: TokenSet) -> Claims:
+def _verified(grant: TokenSet) -> dict[str, Any]:
     try:
         return clinic().verifier.verify(grant.access_token)
     except KeysUnavailable as error:  # undecided, so nobody is sent to sign in for it
