@@ -35,7 +35,7 @@ def test_all_seven_workflows_both_sign_ins_the_step_up_and_the_way_out(demo: Dem
         anna.press("Sign in", code=arrived(demo, CODE, seen))
 
     # Three simple things by a link, no login.
-    link("Ask Anna for a new card")
+    link("Send request for payment info")
     anna.press("Save this card", **CARD)
     assert "Mastercard ending in 5454" in anna.at.text
     link("Email Anna an agreement")
