@@ -28,7 +28,7 @@ quick: check ## check, then the tests that need no server, browser or gateway: f
 	@$(VENV)/bin/python -m pytest -q -n $(JOBS) --maxprocesses=4 --dist=worksteal -m "not ($(SLOW))" $(QUICK)
 
 test: check ## check, then run all tests with branch coverage (JOBS=1: in one process)
-	$(VENV)/bin/python -m pytest -n $(JOBS) --maxprocesses=4 --dist=loadfile --no-loadscope-reorder --durations=20 --cov --cov-report=
+	$(VENV)/bin/python -m pytest -n $(JOBS) --maxprocesses=4 --dist=loadfile --durations=20 --cov --cov-report=
 	@$(VENV)/bin/python tests/coverage_gate.py
 
 bare: $(VENV)/.test ## make test as on a machine with none of the optional programs (tests/harness/machine.py)
