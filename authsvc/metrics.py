@@ -35,8 +35,8 @@ class Event:
     labels: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
-def _event(told: str, **labels: tuple[str, ...]) -> Event:
-    return Event(told, {name: frozenset(values) for name, values in labels.items()})
+def _event(description: str, **labels: tuple[str, ...]) -> Event:
+    return Event(description, {name: frozenset(values) for name, values in labels.items()})
 
 
 _REFUSALS = {

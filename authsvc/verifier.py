@@ -121,8 +121,8 @@ class VerifierError(Exception):
     @property
     def www_authenticate(self) -> str:
         """The challenge (RFC 6750 §3, RFC 9110 §11.6.1); a value can't break out of its quotes."""
-        said = {"realm": "authsvc"} | ({"error": self.error} if self.error else {}) | self.parameters
-        return f"{self.scheme} " + ", ".join(f'{name}="{_UNQUOTABLE.sub("", value)}"' for name, value in said.items())
+        shown = {"realm": "authsvc"} | ({"error": self.error} if self.error else {}) | self.parameters
+        return f"{self.scheme} " + ", ".join(f'{name}="{_UNQUOTABLE.sub("", value)}"' for name, value in shown.items())
 
     @property
     def headers(self) -> dict[str, str]:
@@ -760,7 +760,7 @@ def check_proof(dpop: str, method: str, url: str, now: float, token: str | None 
     """
     try:
         header, payload, signed, signature = split(dpop, PROOF_MAX_BYTES)
-        said = json_object(payload)
+        claims = json_object(payload)
     except (InvalidToken, ValueError):
         raise InvalidProof("proof_shape") from None
     jwk = header.get("jwk")
@@ -769,17 +769,17 @@ def check_proof(dpop: str, method: str, url: str, now: float, token: str | None 
     key = _usable_key({**jwk, "kid": "of-a-proof"})
     if key is None or header["alg"] != key.alg or not key.verifies(signed, signature):
         raise InvalidProof("proof_signature")
-    if not _is_text(said.get("jti")) or len(said["jti"]) > JTI_MAX_CHARS or not _is_count(said.get("iat")):
+    if not _is_text(claims.get("jti")) or len(claims["jti"]) > JTI_MAX_CHARS or not _is_count(claims.get("iat")):
         raise InvalidProof("proof_claims")
-    if said.get("htm") != method or _place(said.get("htu")) != _place(url):
+    if claims.get("htm") != method or _place(claims.get("htu")) != _place(url):
         raise InvalidProof("proof_of_another_request")
-    until = said["iat"] + PROOF_LIFE_S + LEEWAY_S
-    if until <= now or said["iat"] > now + LEEWAY_S:
+    until = claims["iat"] + PROOF_LIFE_S + LEEWAY_S
+    if until <= now or claims["iat"] > now + LEEWAY_S:
         raise InvalidProof("proof_time")
-    if token is not None and said.get("ath") != _digest(token.encode()):
+    if token is not None and claims.get("ath") != _digest(token.encode()):
         raise InvalidProof("proof_of_another_token")
     members = {name: jwk[name] for name in sorted(_THUMBPRINT[jwk["kty"]])}
-    return Proof(_digest(json.dumps(members, separators=(",", ":")).encode()), said["jti"], until)
+    return Proof(_digest(json.dumps(members, separators=(",", ":")).encode()), claims["jti"], until)
 
 
 PROOF_LIFE_S = 60  # how old a DPoP proof may be, beside the leeway (RFC 9449 §11.1)
@@ -893,11 +893,11 @@ class _Feeds:
         key = self._find(header["kid"])
         if header["alg"] != key.alg or not key.verifies(signed, signature):
             raise InvalidToken("signature")
-        said = json_object(payload)
-        lists = {name: said.get(name) for name in FEED_KINDS}
-        if (said.get("iss"), said.get("aud"), said.get("practice")) != (self._issuer, "revocations", practice):
+        claims = json_object(payload)
+        lists = {name: claims.get(name) for name in FEED_KINDS}
+        if (claims.get("iss"), claims.get("aud"), claims.get("practice")) != (self._issuer, "revocations", practice):
             raise ValueError("a feed of somebody else")
-        if not _is_count(said.get("exp")) or said["exp"] + LEEWAY_S <= now:
+        if not _is_count(claims.get("exp")) or claims["exp"] + LEEWAY_S <= now:
             raise ValueError("a feed of the past")
         if not all(_is_texts(ids) for ids in lists.values()):
             raise ValueError("a feed without its lists")

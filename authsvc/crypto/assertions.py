@@ -87,8 +87,8 @@ def _public(entry: Mapping[str, Any], number: int) -> dict[str, str]:
     if entry["kty"] == "RSA" and _is_weak(key):
         raise ValueError(f"key {number} is too weak or too long: RSA has 2048 bits or more, and an exponent of 65537")
     # Written anew from the parsed key, so that each has one spelling.
-    said = ALGORITHMS[algs[0]].to_jwk(key, as_dict=True)
-    return {name: said[name] for name in _MEMBERS[entry["kty"]]} | {"kid": kid} | ({"alg": alg} if alg else {})
+    public = ALGORITHMS[algs[0]].to_jwk(key, as_dict=True)
+    return {name: public[name] for name in _MEMBERS[entry["kty"]]} | {"kid": kid} | ({"alg": alg} if alg else {})
 
 
 def _is_weak(key: Any) -> bool:
@@ -187,7 +187,7 @@ def _check_signature(assertion: Assertion, keys: tuple[Mapping[str, str], ...]) 
     header = assertion.header
     if not {"alg"} <= header.keys() <= {"alg", "kid", "typ"}:
         raise TokenInvalid("header")
-    if not all(isinstance(said, str) for said in header.values()):
+    if not all(isinstance(value, str) for value in header.values()):
         raise TokenInvalid("header")
     if header.get("typ", "jwt").lower() not in TYPES:
         raise TokenInvalid("typ")  # another kind of JWT, signed with the same key for another purpose

@@ -19,7 +19,7 @@ from authsvc.delivery import lookup
 from authsvc.delivery.deadlines import DEADLINES, cut
 
 CALL_S: Final = 5.0  # one call, from a found address to the answer, however slowly the other side drips
-KEPT_S: Final = 10.0  # how long an unused connection is kept
+IDLE_S: Final = 10.0  # how long an unused connection is idle
 BODY_BYTES: Final = 65_536  # the longest answer that is read
 
 Admit = Callable[[list[lookup.Address]], list[lookup.Address]]
@@ -70,10 +70,10 @@ class Poster:
 
     def _take(self, origin: str) -> _Connection | None:
         with self._lock:
-            kept = self._idle.get(origin, [])
-            while kept:
-                connection = kept.pop()
-                if time.monotonic() - connection.used_s < KEPT_S:
+            idle = self._idle.get(origin, [])
+            while idle:
+                connection = idle.pop()
+                if time.monotonic() - connection.used_s < IDLE_S:
                     return connection
                 connection.close()
         return None
@@ -81,10 +81,10 @@ class Poster:
     def _give_back(self, origin: str, connection: _Connection) -> None:
         connection.used_s = time.monotonic()
         with self._lock:
-            for name, kept in list(self._idle.items()):
-                while kept and connection.used_s - kept[0].used_s >= KEPT_S:
-                    kept.pop(0).close()
-                if not kept:
+            for name, idle in list(self._idle.items()):
+                while idle and connection.used_s - idle[0].used_s >= IDLE_S:
+                    idle.pop(0).close()
+                if not idle:
                     del self._idle[name]
             self._idle.setdefault(origin, []).append(connection)
 

@@ -57,10 +57,10 @@ class MailTexts:
 def render(message: Message) -> MailTexts:
     """The texts of this message, in its own language, the practice's, or English. Raises `DeliveryRefused`."""
     practice = message.practice
-    asked_ms, ends_ms = message.queued_at_ms, message.expires_at_ms
-    lasts_s = (ends_ms - asked_ms + i18n.CLOCK_TOLERANCE_MS) // 1000
+    requested_ms, ends_ms = message.queued_at_ms, message.expires_at_ms
+    lasts_s = (ends_ms - requested_ms + i18n.CLOCK_TOLERANCE_MS) // 1000
     tag = i18n.language(message.locale, practice.locale).tag
-    minutes = asked_ms // MINUTE_MS, ends_ms // MINUTE_MS
+    minutes = requested_ms // MINUTE_MS, ends_ms // MINUTE_MS
     drawn = _draw(
         message.kind, message.workflow, bool(message.code), bool(message.url), tag, practice, *minutes, lasts_s
     )
@@ -77,13 +77,13 @@ def _draw(
     has_url: bool,
     tag: str,
     practice: Practice,
-    asked_minute: int,
+    requested_minute: int,
     ends_minute: int,
     lasts_s: int,
 ) -> MailTexts:
     """The texts with marks where code and URL go: no secret is in this cache."""
     language = i18n.LANGUAGES[tag]
-    asked_ms, ends_ms = asked_minute * MINUTE_MS, ends_minute * MINUTE_MS
+    requested_ms, ends_ms = requested_minute * MINUTE_MS, ends_minute * MINUTE_MS
     words = {
         "language": language,
         "practice": practice.name,
@@ -92,8 +92,8 @@ def _draw(
         "code": _CODE if has_code else "",
         "url": _URL if has_url else "",
         "workflow": workflow,
-        "asked": language.long_moment(asked_ms, practice.time_zone),
-        "ends": language.deadline(ends_ms, asked_ms, practice.time_zone),
+        "asked": language.long_moment(requested_ms, practice.time_zone),
+        "ends": language.deadline(ends_ms, requested_ms, practice.time_zone),
         "lasts": language.lifetime(lasts_s * 1000 - i18n.CLOCK_TOLERANCE_MS),
     }
     first, *paragraphs = _paragraphs(f"{kind}.txt", words)

@@ -185,10 +185,10 @@ def _all(stream: AuditStream) -> Iterator[AuditEntry]:
 
 def _repeated(entries: Iterable[AuditEntry]) -> list[tuple[int, int]]:
     """Entries that stand again behind themselves: a call records the same thing about the same thing once."""
-    seen: dict[tuple[str, ...], int] = {}
+    first_places: dict[tuple[str, ...], int] = {}
     repeated = []
     for entry in entries:
-        first = seen.setdefault((entry.text, entry.event, entry.details), entry.n)
+        first = first_places.setdefault((entry.text, entry.event, entry.details), entry.n)
         if first != entry.n:
             repeated.append((first, entry.n))
     return repeated

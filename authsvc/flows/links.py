@@ -77,8 +77,8 @@ class Links:
             channel=delivery,
             life_ms=life_s * 1000,
         )
-        kept = self._deps.answers.keep(context, vars(answer))
-        earlier = self._store.issue(context, link, mail, locale or "", self._buckets(context), kept)
+        stored_answer = self._deps.answers.keep(context, vars(answer))
+        earlier = self._store.issue(context, link, mail, locale or "", self._buckets(context), stored_answer)
         return answer if earlier is None else IssuedLink(**self._deps.answers.open(context, earlier))
 
     def invite(self, context: RequestContext, patient: str, locale: str | None = None) -> IssuedLink:
@@ -121,8 +121,8 @@ class Links:
         buckets = self._buckets(context, "exchange-network")
         networks = self._deps.rate_limits.networks(context)
         buckets += [self._deps.rate_limits.bucket("issue-network", network) for network in networks]
-        kept = self._deps.answers.keep(context, vars(answer))
-        started = self._store.start_challenge(context, name_of(token), prepared.new, buckets, kept)
+        stored_answer = self._deps.answers.keep(context, vars(answer))
+        started = self._store.start_challenge(context, name_of(token), prepared.new, buckets, stored_answer)
         if started.earlier_answer is not None:
             return Started(**self._deps.answers.open(context, started.earlier_answer))
         if prepared.new.channel == "webhook":

@@ -28,7 +28,7 @@ MOST_BYTES: Final = 512 * 1024
 MOST_PIXELS: Final = 4096  # a side, as declared: 64 MiB when decoded
 FITS: Final = (640, 160)  # pixels: 320 × 80 on a screen that draws two for each
 DIGEST_CHARS: Final = 16  # of SHA-256: tells versions apart, keeps nothing secret
-KEPT: Final = 64  # logos in a process's memory, of 400 kB at the very most
+CACHED: Final = 64  # logos in a process's memory, of 400 kB at the very most
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Logos:
 
     def __init__(self, pictures: LogoStore) -> None:
         self._pictures = pictures
-        self._cache: Cache[bytes] = Cache(self._read, most=KEPT)
+        self._cache: Cache[bytes] = Cache(self._read, most=CACHED)
 
     def get(self, practice: Practice) -> bytes | None:
         """The PNG that the practice's record names, and never another one under its name. Raises Unavailable."""

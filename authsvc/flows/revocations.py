@@ -22,7 +22,7 @@ TYPE = "revocations+jwt"
 AUDIENCE = "revocations"
 STEP_S = 5  # a feed is issued for this long; the delay of a verifier is at most this, its own interval and the network
 LIFE_S = 60  # a feed older than this says nothing any more
-KEPT_S = 0.5  # one look at the store serves all who ask within this time
+FRESH_S = 0.5  # one look at the store serves all who ask within this time
 
 LISTED = 25_000  # the newest revocations; a verifier reads no more of them
 
@@ -43,7 +43,7 @@ class Revocations:
         self._store = store
         self._keys = keys
         self._practices = practices
-        self._recent: Cache[list[Revocation]] = Cache(self._read, fresh_s=KEPT_S)
+        self._recent: Cache[list[Revocation]] = Cache(self._read, fresh_s=FRESH_S)
 
     def feed(self, practice_id: str, since_ms: int = 0) -> Feed:
         """What was revoked after the cursor `since_ms` (0: everything that still matters).

@@ -35,7 +35,7 @@ class CodeStore:
         context: RequestContext,
         challenge: NewChallenge,
         buckets: Sequence[Bucket],
-        kept: StoredAnswer,
+        stored_answer: StoredAnswer,
         *,
         mailbox: str = "",
         patient: str = "",
@@ -54,14 +54,14 @@ class CodeStore:
             **challenge_args(context, challenge),
             **self._misses,
         }
-        return self._mailed("challenge_start", context, kept, limits=buckets, **args).get("earlier_answer")
+        return self._mailed("challenge_start", context, stored_answer, limits=buckets, **args).get("earlier_answer")
 
     def resend(
         self,
         context: RequestContext,
         code: NewCode,
         buckets: Sequence[Bucket],
-        kept: StoredAnswer,
+        stored_answer: StoredAnswer,
     ) -> tuple[int, str | None]:
         """Send another code: until when it is good, and the earlier answer of the Idempotency-Key.
 
@@ -70,7 +70,7 @@ class CodeStore:
         reply = self._mailed(
             "challenge_resend",
             context,
-            kept,
+            stored_answer,
             limits=buckets,
             client=context.client_id,
             channel="",  # those of the challenge
@@ -193,10 +193,10 @@ class CodeStore:
         )
         return records.session(reply["session"])
 
-    def _mailed(self, script: str, context: RequestContext, kept: StoredAnswer, **args: Any) -> Reply:
+    def _mailed(self, script: str, context: RequestContext, stored_answer: StoredAnswer, **args: Any) -> Reply:
         """Run a script that queues a mail."""
         reply = self._runner.run(
-            script, context, durable=True, **args, **self._mailing.args(), **idempotency_args(kept)
+            script, context, durable=True, **args, **self._mailing.args(), **idempotency_args(stored_answer)
         )
         self._mailing.wake(context.practice.id)
         return reply

@@ -12,6 +12,7 @@ single probe goes on trying. At most `waiting_limit` threads wait for Redis at a
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import random
 import threading
@@ -31,6 +32,8 @@ BACKOFF_S = (0.02, 0.25)  # first and largest pause of the retry loop, jittered
 WAIT_FOR_TURN_S = 0.25  # how long a call waits for one of the places: a burst passes, a hanging store doesn't
 REPLICA_WAIT = 0.5  # share of the socket's time-out that WAIT may take: it answers before the socket gives up
 PROBE_MS = 60_000  # how long the key lives that readiness writes
+PROBE = "redis.call('SET', KEYS[1], '1', 'PX', ARGV[1]) return {}"
+PROBE_SHA = hashlib.sha1(PROBE.encode(), usedforsecurity=False).hexdigest()
 
 T = TypeVar("T")
 
@@ -111,8 +114,8 @@ class Connection:
             self._places.release()
 
     def check_writable(self) -> None:
-        """Write a key: a store that answers reads alone is not ready. Raises Unavailable."""
-        self.call(lambda client: client.set(site_prefix("site") + "probe", "1", px=PROBE_MS))
+        """Write a key, to the replicas too: a store that answers reads alone is not ready. Raises Unavailable."""
+        self.evaluate(PROBE, PROBE_SHA, (site_prefix("site") + "probe",), (PROBE_MS,), durable=True)
 
     def outage_sentence(self) -> str:
         """Why the store can't be used, as last seen; empty when it can."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 from authsvc.store.connection import Connection, site_prefix
 
 MAILS: Final = f"{site_prefix('inbox')}mails"
-KEPT: Final = 200
+NEWEST: Final = 200
 
 
 class Inbox:
@@ -17,11 +17,11 @@ class Inbox:
         self._connection = connection
 
     def append(self, mail: str) -> None:
-        """Add one; the oldest beyond `KEPT` go."""
+        """Add one; the oldest beyond `NEWEST` go."""
 
         def push(client: Any) -> None:
             client.lpush(MAILS, mail)
-            client.ltrim(MAILS, 0, KEPT - 1)
+            client.ltrim(MAILS, 0, NEWEST - 1)
 
         self._connection.call(push)
 

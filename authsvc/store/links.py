@@ -60,7 +60,7 @@ class LinkStore:
         mail: Mail | None,
         locale: str,
         buckets: Sequence[Bucket],
-        kept: StoredAnswer,
+        stored_answer: StoredAnswer,
     ) -> str | None:
         """Keep a link and queue its mail, if there is one. The earlier answer of the Idempotency-Key, if any.
 
@@ -88,7 +88,7 @@ class LinkStore:
             mail_limits=self._limits.buckets("link-mails"),
             limits=buckets,
             **self._mailing.args(),
-            **idempotency_args(kept),
+            **idempotency_args(stored_answer),
         )
         if mail:
             self._mailing.wake(context.practice.id)
@@ -99,7 +99,7 @@ class LinkStore:
         context: RequestContext,
         name: LinkName,
         buckets: Sequence[Bucket],
-        kept: StoredAnswer,
+        stored_answer: StoredAnswer,
         pending: PendingLinkName | None = None,
         pending_client: str = "",
         pending_until_ms: int = 0,
@@ -122,7 +122,7 @@ class LinkStore:
             pending_until=pending_until_ms,
             jti=jti,
             limits=buckets,
-            **idempotency_args(kept),
+            **idempotency_args(stored_answer),
         )
         return UsedLink(**_of(reply, "patient", "workflow", "resource", "channel", "earlier_answer"))
 
@@ -132,7 +132,7 @@ class LinkStore:
         name: LinkName,
         challenge: NewChallenge,
         buckets: Sequence[Bucket],
-        kept: StoredAnswer,
+        stored_answer: StoredAnswer,
     ) -> StartedByLink:
         """Start a challenge from an access link. Raises LinkUnknown, LinkGone, IdempotencyConflict."""
         reply = self._runner.run(
@@ -148,7 +148,7 @@ class LinkStore:
             limits=buckets,
             **challenge_args(context, challenge),
             **self._mailing.args(),
-            **idempotency_args(kept),
+            **idempotency_args(stored_answer),
         )
         self._mailing.wake(context.practice.id)
         return StartedByLink(**_of(reply, "address", "patient", "earlier_answer"))

@@ -37,10 +37,10 @@ class Mailing:
         self._wakeup.notify(practice_id)
 
 
-def idempotency_args(kept: StoredAnswer) -> dict[str, Any]:
+def idempotency_args(stored_answer: StoredAnswer) -> dict[str, Any]:
     return {
-        "idempotency_id": kept.id,
-        "idempotency_body": kept.body,
-        "idempotency_answer": kept.answer,
-        "idempotency_ms": kept.life_ms,
+        "idempotency_id": stored_answer.id,
+        "idempotency_body": stored_answer.body,
+        "idempotency_answer": stored_answer.answer,
+        "idempotency_ms": stored_answer.life_ms,
     }

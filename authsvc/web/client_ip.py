@@ -40,11 +40,11 @@ class ClientIpResolver:
         if remote and (here is None or not self._is_trusted(here)):
             return str(here or UNKNOWN)
         for hop in reversed(forwarded.split(",")[-MAX_HOPS:]):
-            said = address(hop)
-            if said is None:
+            hop_address = address(hop)
+            if hop_address is None:
                 break
-            here = said
-            if not self._is_trusted(said):
+            here = hop_address
+            if not self._is_trusted(hop_address):
                 break
         return str(here or UNKNOWN)
 

@@ -62,25 +62,25 @@ class Whole(fields.Integer):
 class Pattern(validate.Regexp):
     """A whole-string match (`$` alone would let a line break pass) that OpenAPI shows as `pattern`."""
 
-    def __init__(self, pattern: str, told: str) -> None:
-        super().__init__(pattern, flags=re.ASCII, error=told)
-        self._told = told
+    def __init__(self, pattern: str, message: str) -> None:
+        super().__init__(pattern, flags=re.ASCII, error=message)
+        self._message = message
 
     def __call__(self, value: Any) -> Any:
         if self.regex.fullmatch(value) is None:
-            raise ValidationError(self._told)
+            raise ValidationError(self._message)
         return value
 
 
 # --- the project's own kinds --------------------------------------------------------------------------------------
 
 
-def _text(pattern: str, told: str, example: str, description: str = "") -> Callable[..., Text]:
+def _text(pattern: str, message: str, example: str, description: str = "") -> Callable[..., Text]:
     """A maker of fields of one kind."""
 
     def make(*, required: bool = False, description: str = description) -> Text:
         shown = {"example": example, **({"description": description} if description else {})}
-        return Text(required=required, validate=Pattern(pattern, told), metadata=shown)
+        return Text(required=required, validate=Pattern(pattern, message), metadata=shown)
 
     return make
 
@@ -107,9 +107,9 @@ link_token = _text(
 
 
 def one_of(*choices: str, description: str, default: str) -> Text:
-    told = "must be one of " + ", ".join(choices)
+    message = "must be one of " + ", ".join(choices)
     return Text(
-        validate=validate.OneOf(choices, error=told),
+        validate=validate.OneOf(choices, error=message),
         load_default=default,
         metadata={"description": description, "example": default},
     )
@@ -139,9 +139,9 @@ class ClientIp(Text):
     """The patient's network address, as the caller sees it."""
 
     def __init__(self) -> None:
-        told = "The patient's address, for the limits by network; never the calling service's own."
+        message = "The patient's address, for the limits by network; never the calling service's own."
         kinds = [{"format": "ipv4"}, {"format": "ipv6"}]
-        super().__init__(metadata={"description": told, "example": "203.0.113.7", "maxLength": 45, "anyOf": kinds})
+        super().__init__(metadata={"description": message, "example": "203.0.113.7", "maxLength": 45, "anyOf": kinds})
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)

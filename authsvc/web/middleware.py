@@ -72,7 +72,7 @@ ALWAYS: Headers = [
 ]
 """On every answer that doesn't say otherwise itself."""
 
-NEVER_KEPT: Headers = [("Cache-Control", "no-store"), ("Pragma", "no-cache")]
+NOT_STORED: Headers = [("Cache-Control", "no-store"), ("Pragma", "no-cache")]
 """On every answer that doesn't say for itself how it may be cached (RFC 6749 §5.1 asks for both)."""
 
 HSTS = ("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
@@ -155,7 +155,7 @@ class Middleware:
         complete = [*headers, ("X-Request-Id", info.request_id)]
         complete += [header for name, header in self._always if name not in names]
         if "cache-control" not in names:
-            complete += NEVER_KEPT
+            complete += NOT_STORED
         return complete
 
     def _record(self, environ: Environ, info: RequestInfo, status: int, seconds: float) -> None:

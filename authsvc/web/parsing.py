@@ -54,8 +54,8 @@ def refuse_large(environ: Environ) -> None:
 
 def is_type(environ: Environ, expected: str) -> bool:
     """Whether the body says it is of this type, in UTF-8 and not compressed."""
-    said = environ.get("CONTENT_TYPE") or ""
-    essence, _, parameters = said.partition(";")
+    content_type = environ.get("CONTENT_TYPE") or ""
+    essence, _, parameters = content_type.partition(";")
     if essence.strip().lower() != expected or environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         return False
     for parameter in parameters.split(";"):

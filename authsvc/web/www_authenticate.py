@@ -19,7 +19,7 @@ DPOP_INVALID = (
 )
 """RFC 9449 §7.1."""
 
-_DESCRIBED = {
+_DESCRIPTIONS = {
     "scope": "The access token lacks a scope",
     "resource": "The access token is not for this resource",
     "practice": "The access token is not for this practice",
@@ -29,12 +29,12 @@ _DESCRIBED = {
 
 def bearer_insufficient(error: TokenInsufficient) -> str:
     """RFC 6750 §3.1 for what a token doesn't reach, RFC 9470 §3 where the way of signing in wasn't enough."""
-    described = _DESCRIBED.get(error.missing, "The request is not allowed")
+    description = _DESCRIPTIONS.get(error.missing, "The request is not allowed")
     wanted = "".join(char for char in error.wanted if 0x20 <= ord(char) < 0x7F and char not in '"\\')
     if error.missing == "acr":
         return (
-            f'{BEARER}, error="insufficient_user_authentication", error_description="{described}"'
+            f'{BEARER}, error="insufficient_user_authentication", error_description="{description}"'
             f', acr_values="{wanted}"'
         )
     scope = f', scope="{wanted}"' if error.missing == "scope" and wanted else ""
-    return f'{BEARER}, error="insufficient_scope", error_description="{described}"{scope}'
+    return f'{BEARER}, error="insufficient_scope", error_description="{description}"{scope}'

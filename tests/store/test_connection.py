@@ -237,6 +237,8 @@ def test_a_durable_act_without_its_replica_is_undecided(store_url: str) -> None:
         charge(store, durable=True)
     assert caught.value.reason == "not_replicated"
     assert charge(store) == []
+    with pytest.raises(Unavailable):
+        store.check_writable()  # readiness is said of the acts that wait for a replica
 
 
 def test_a_503_of_missing_replicas_does_not_say_that_nothing_was_decided() -> None:

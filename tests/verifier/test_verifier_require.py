@@ -217,6 +217,7 @@ def test_every_refusal_has_its_status_and_its_code() -> None:
         "NoCredentials": (401, ""),
         "InvalidRequest": (400, "invalid_request"),
         "InvalidToken": (401, "invalid_token"),
+        "InvalidProof": (401, "invalid_dpop_proof"),
         "KeysUnavailable": (503, "temporarily_unavailable"),
         "AccessRefused": (401, ""),
         "InsufficientScope": (403, "insufficient_scope"),

@@ -1,6 +1,6 @@
 """The API's description (OpenAPI 3.1), derived from what stands beside the views and from their marshmallow schemas.
 
-Nothing is described twice: a path, a permission, a field or a problem that changes in the code changes here. The
+Nothing is operations twice: a path, a permission, a field or a problem that changes in the code changes here. The
 contract tests call the service as this document says and compare.
 """
 
@@ -136,12 +136,12 @@ def document(public_url: str, catalogue: Catalogue | None = None) -> dict[str, A
     spec.components.security_scheme("patient", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
     by_path: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
-        described = OperationDescription(plugin, operation).document()
-        by_path.setdefault(operation.path, {})[operation.method.lower()] = described
-    for path, described in by_path.items():
+        operations = OperationDescription(plugin, operation).document()
+        by_path.setdefault(operation.path, {})[operation.method.lower()] = operations
+    for path, operations in by_path.items():
         names = re.findall(r"\{(\w+)\}", path)
         parameters = [{"name": name, "in": "path", "required": True, **_PATHS[name]} for name in names]
-        spec.path(path, operations=described, parameters=parameters)
+        spec.path(path, operations=operations, parameters=parameters)
     whole: dict[str, Any] = spec.to_dict()
     _exactly_one(whole["components"]["schemas"])
     if catalogue is not None:

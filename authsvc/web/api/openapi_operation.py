@@ -67,28 +67,29 @@ class OperationDescription:
 
     def document(self) -> dict[str, Any]:
         operation = self._operation
-        told = [operation.detail] if operation.detail else []
+        description = [operation.detail] if operation.detail else []
         if self._at_oauth:
-            told.append(_WAYS if operation.permission is None else _WAYS_CONFIDENTIAL)
+            description.append(_WAYS if operation.permission is None else _WAYS_CONFIDENTIAL)
         if operation.permission:
-            told.append(f"Needs the permission `{operation.permission}`.")
-        said: dict[str, Any] = {
+            description.append(f"Needs the permission `{operation.permission}`.")
+        operation_object: dict[str, Any] = {
             "operationId": operation.id,
             "summary": operation.summary,
-            "description": " ".join(told) or operation.summary,
+            "description": " ".join(description) or operation.summary,
             "tags": [operation.tag],
             "responses": self._responses(),
             "security": [{operation.security: []}] if operation.security else [],
         }
         if self._at_oauth:
-            said["security"].append({})  # OpenAPI has no scheme for a credential in a form: its members say it
+            # OpenAPI has no scheme for a credential in a form: its members say it.
+            operation_object["security"].append({})
         parameters = self._parameters()
         if parameters:
-            said["parameters"] = parameters
+            operation_object["parameters"] = parameters
         body = self._body()
         if body:
-            said["requestBody"] = body
-        return said
+            operation_object["requestBody"] = body
+        return operation_object
 
     def _parameters(self) -> list[dict[str, Any]]:
         operation, found = self._operation, []
@@ -99,13 +100,13 @@ class OperationDescription:
                 schema = {"type": "string", "minLength": 1}
                 found.append({"name": name, "in": "query", "required": name == "practice", "schema": schema})
         if operation.path.startswith("/v1/practices"):
-            told = "Who at the practice does this, in your own words; stands as `by` in the audit."
+            description = "Who at the practice does this, in your own words; stands as `by` in the audit."
             schema = {"type": "string", "pattern": f"^{ACTING_USER_RULE}$"}
-            found.append({"name": ACTING_USER, "in": "header", "description": told, "schema": schema})
+            found.append({"name": ACTING_USER, "in": "header", "description": description, "schema": schema})
         if operation.idempotent:
-            told = "The same key and body within ten minutes get the same answer; another body is a conflict."
+            description = "The same key and body within ten minutes get the same answer; another body is a conflict."
             schema = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[!-~]+$"}
-            found.append({"name": "Idempotency-Key", "in": "header", "description": told, "schema": schema})
+            found.append({"name": "Idempotency-Key", "in": "header", "description": description, "schema": schema})
         return found
 
     def _body(self) -> dict[str, Any] | None:
@@ -122,7 +123,7 @@ class OperationDescription:
     def _form(self, form: Mapping[str, str]) -> dict[str, Any]:
         """A form of /oauth2, with the credentials that may stand in it."""
         names: dict[str, dict[str, Any]] = {
-            name: {"type": "string", "description": told} for name, told in {**form, **_IN_FORM}.items()
+            name: {"type": "string", "description": description} for name, description in {**form, **_IN_FORM}.items()
         }
         names["client_assertion_type"]["const"] = JWT_BEARER
         schema: dict[str, Any] = {
@@ -167,15 +168,15 @@ class OperationDescription:
             headers += [name for name, _ in forward_auth.HEADERS]
         if operation.tag == "discovery":
             headers.append("ETag")
-        said: dict[str, Any] = {"description": " ".join(success.description for success in successes)}
-        said["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
+        operation_object: dict[str, Any] = {"description": " ".join(success.description for success in successes)}
+        operation_object["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
         content = self._content(status, successes)
         if content:
-            said["content"] = content
+            operation_object["content"] = content
         links = {name: link for success in successes for name, link in success.links.items()}
         if links:
-            said["links"] = {name: self._link(*link) for name, link in links.items()}
-        return said
+            operation_object["links"] = {name: self._link(*link) for name, link in links.items()}
+        return operation_object
 
     def _content(self, status: int, successes: Sequence[Success]) -> dict[str, Any] | None:
         operation = self._operation
@@ -214,15 +215,15 @@ class OperationDescription:
         return found
 
     def _problem(self, status: int, slugs: Sequence[str]) -> dict[str, Any]:
-        told = " ".join(f"`{slug}`: {PROBLEM_TYPES[slug].title}." for slug in dict.fromkeys(slugs))
+        description = " ".join(f"`{slug}`: {PROBLEM_TYPES[slug].title}." for slug in dict.fromkeys(slugs))
         schema = {"$ref": "#/components/schemas/Problem"}
-        return {"description": told, "headers": _on(status), "content": {PROBLEM_TYPE: {"schema": schema}}}
+        return {"description": description, "headers": _on(status), "content": {PROBLEM_TYPE: {"schema": schema}}}
 
     def _oauth_error(self, status: int) -> dict[str, Any]:
         codes = sorted({answer.code for answer in ANSWERS if answer.status == status})
-        told = ", ".join(f"`{code}`" for code in codes)
+        description = ", ".join(f"`{code}`" for code in codes)
         schema = {"$ref": "#/components/schemas/OAuthError"}
-        return {"description": told, "headers": _on(status), "content": {JSON_TYPE: {"schema": schema}}}
+        return {"description": description, "headers": _on(status), "content": {JSON_TYPE: {"schema": schema}}}
 
 
 def _on(status: int) -> dict[str, Any]:

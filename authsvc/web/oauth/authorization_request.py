@@ -117,7 +117,7 @@ def _parse(
     if hint is not None and not hint.verified:
         prompt |= {"login"}
     login_hint, locales = sent.first("login_hint"), sent.first("ui_locales")
-    asked = {
+    parameters = {
         "client_id": client.id,
         "redirect_uri": redirect_uri,
         "response_type": "code",
@@ -140,19 +140,19 @@ def _parse(
         practice=practice,
         redirect_uri=redirect_uri,
         scopes=scopes,
-        challenge=asked["code_challenge"],
+        challenge=parameters["code_challenge"],
         state=state,
-        nonce=asked["nonce"],
-        dpop_jkt=asked["dpop_jkt"],
+        nonce=parameters["nonce"],
+        dpop_jkt=parameters["dpop_jkt"],
         prompt=prompt,
-        max_age_s=int(asked["max_age"]) if asked["max_age"] else None,
+        max_age_s=int(parameters["max_age"]) if parameters["max_age"] else None,
         acr=acr,
-        login_hint=asked["login_hint"],
-        ui_locales=asked["ui_locales"],
+        login_hint=parameters["login_hint"],
+        ui_locales=parameters["ui_locales"],
         expected_patient=hint.patient if hint else "",
         expected_person=hint.person if hint else "",
         hint_verified=hint is not None and hint.verified,
-        query=urlencode({name: value for name, value in asked.items() if value}),
+        query=urlencode({name: value for name, value in parameters.items() if value}),
     )
 
 
@@ -206,13 +206,13 @@ def _check_pkce(sent: SentParameters, client: Client) -> None:
 
 
 def _scopes(service: Service, sent: SentParameters, of_claims: Collection[str]) -> tuple[str, ...]:
-    """What is granted of what was asked, `openid` first. Others are ignored (OpenID Connect Core §3.1.2.1), and the
+    """What is granted of what was requested, `openid` first. Others are ignored (OpenID Connect Core §3.1.2.1), and the
     token response says what was granted (RFC 6749 §3.3)."""
-    asked = sent.first("scope").split()
+    requested = sent.first("scope").split()
     known = {*of_claims, *(scope for workflow in service.catalogue.all() for scope in workflow.scopes)}
-    if OPENID not in asked:
+    if OPENID not in requested:
         raise _Wrong("invalid_scope", "scope must hold openid")
-    return (OPENID, *dict.fromkeys(name for name in asked if name in known))
+    return (OPENID, *dict.fromkeys(name for name in requested if name in known))
 
 
 def _prompt(sent: SentParameters) -> frozenset[str]:

@@ -138,7 +138,7 @@ def metadata(service: Service) -> dict[str, Any]:
     settings, catalogue = service.settings, service.catalogue
     base = settings.public_url.rstrip("/")
     types = tuple(dict.fromkeys(workflow.resource for workflow in catalogue.all() if workflow.resource))
-    said: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "issuer": settings.public_url,
         "jwks_uri": base + JWKS,
         "authorization_endpoint": f"{base}/oauth2/authorize",
@@ -177,7 +177,7 @@ def metadata(service: Service) -> dict[str, Any]:
         "authorization_details_types_supported": list(types),
         "service_documentation": f"{base}/limits",
     }
-    return {name: value for name, value in said.items() if value not in ([], "")}
+    return {name: value for name, value in metadata.items() if value not in ([], "")}
 
 
 OPERATIONS = tuple(

@@ -49,40 +49,40 @@ def logout() -> Response:
     form = _parameters()
     if not form.get("id_token_hint") and not form.get("client_id"):
         return _without_client()
-    asked = _check(form)
-    practice, info = asked.practice, request_info()
-    info.practice, info.client = practice.id, asked.client.id
+    request_ = _check(form)
+    practice, info = request_.practice, request_info()
+    info.practice, info.client = practice.id, request_.client.id
     cookies, sessions = BrowserCookies(current_service()), current_service().browser_sessions
     browser, context = cookies.browser(practice.id), request_context(practice)
     session = sessions.get(context, browser.session)
     if request.method == "POST" and not cookies.is_own_form(practice.id, form):
         # From another site it comes without our cookies (SameSite=Lax): as a GET they are there.
-        return see_other(f"{url_for('logout.logout')}?{urlencode(asked.parameters)}")
-    proven = session is None or (asked.hint is not None and asked.hint.patient == session.patient)
+        return see_other(f"{url_for('logout.logout')}?{urlencode(request_.parameters)}")
+    proven = session is None or (request_.hint is not None and request_.hint.patient == session.patient)
     if not proven and request.method != "POST":
-        return _ask(cookies, browser, asked)
-    response = see_other(asked.redirect_uri or url_for("pages.signed_out", practice=practice.id))
+        return _ask(cookies, browser, request_)
+    response = see_other(request_.redirect_uri or url_for("pages.signed_out", practice=practice.id))
     if session is not None:
         sessions.sign_out(context, browser.session)
         cookies.delete_session(response, practice.id)
         response.headers.extend(SIGNED_OUT)
-    if asked.hint and asked.hint.sid:
+    if request_.hint and request_.hint.sid:
         # The browser has lost its cookie, or is signed in anew: what the client has rests on another sign-in. That one
         # stays, for the ID token proves the client's session and not whose browser this is.
-        sessions.end_client_session(request_context(practice), asked.hint)  # one context ends one thing
+        sessions.end_client_session(request_context(practice), request_.hint)  # one context ends one thing
     return response
 
 
-def _ask(cookies: BrowserCookies, browser: Browser, asked: LogoutRequest) -> Response:
-    practice = asked.practice
+def _ask(cookies: BrowserCookies, browser: Browser, request_: LogoutRequest) -> Response:
+    practice = request_.practice
     response = render_page(
         "sign_out.html",
         200,
         practice,
         request_language(practice),
-        form_origins=[origin(asked.redirect_uri)] if asked.redirect_uri else [],
+        form_origins=[origin(request_.redirect_uri)] if request_.redirect_uri else [],
         action=url_for("logout.logout"),
-        fields=asked.parameters,
+        fields=request_.parameters,
         csrf=cookies.csrf_token(browser, practice.id, session_bound=True),
         cancel_url=url_for("pages.session", practice=practice.id),
     )
@@ -105,7 +105,7 @@ def _without_client() -> Response:
 def _check(form: Mapping[str, str]) -> LogoutRequest:
     """Raises UnregisteredClient for whatever doesn't fit together: then there is nowhere to send the browser.
 
-    An ID token that we can't check proves nothing, and so the patient is asked: a sign-in may be older than the keys
+    An ID token that we can't check proves nothing, and so the patient is request_: a sign-in may be older than the keys
     that are left after a rotation, and nobody shall be unable to sign out for that.
     """
     service = current_service()
