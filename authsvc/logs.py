@@ -40,6 +40,8 @@ FIELDS = (
 AUDIT_FIELDS = (
     *(
         "patient",
+        "guardian",
+        "former",
         "sid",
         "link",
         "workflow",

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from authsvc.errors import DeliveryDeferred, KeysetUnusable, Unavailable
-from authsvc.store import watch
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service
@@ -32,6 +31,8 @@ class PreflightResult:
 
 def store(service: Service) -> list[PreflightResult]:
     """Version, eviction policy and persistence of every Redis node. Raises Unavailable."""
+    from authsvc.store import watch  # here, so that --help loads no client of Redis
+
     found = watch.nodes(service.store.call(lambda client: client.info()))
     now_ms, settings = service.clock.now_ms(), service.settings
     return [
@@ -121,6 +122,8 @@ def _replicas(name: str, info: Mapping[str, Any], wanted: int) -> list[Preflight
 
 
 def _clock(name: str, info: Mapping[str, Any], now_ms: int) -> list[PreflightResult]:
+    from authsvc.store import watch
+
     offset_ms = watch.clock_offset_ms(info, now_ms)
     if offset_ms is None:
         return []

@@ -218,7 +218,7 @@ def _every_error() -> list[errors.AuthsvcError]:
                 made.append(known(("GET",)))
             case "NotFound" | "LinkUnknown" | "PatientNotFound" | "NoPortalAccess" | "IdempotencyConflict":
                 made.append(known())
-            case "InvalidScope" | "TokenMissing" | "AlreadyExists":
+            case "InvalidScope" | "TokenMissing" | "AlreadyExists" | "NotReplicated":
                 made.append(known())
             case _:
                 made.append(known("word"))

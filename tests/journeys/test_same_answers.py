@@ -40,7 +40,7 @@ LOCKED = ("locked", "locked-without-access", "locked-unknown")
 EVERYBODY = (*OPEN, *LOCKED)
 CALLS = 4  # of each kind are counted, for each of them
 
-BACKGROUND = {"get", "ping", "rpush", "ltrim", "hello", "client", "eval", "hgetall"}
+BACKGROUND = {"get", "ping", "rpush", "ltrim", "hello", "client", "eval", "hgetall", "info", "time"}
 """What pollers and the wake-up of the worker do beside the calls, and loading a script again after it was not known.
 
 Only outside scripts: what a script does is the call's own.

@@ -124,16 +124,17 @@ def test_every_error_class_has_a_problem_type_of_its_status_or_never_reaches_a_c
     elsewhere = {error for error in every_error() if error.slug == "internal"}
     only_at_oauth = {error for error in elsewhere if error.oauth.code != "server_error"}
     assert only_at_oauth == {
+        errors.InvalidDpopProof,
         errors.InvalidGrant,
         errors.InvalidAuthorizationCode,
         errors.InvalidRefreshToken,
         errors.InvalidScope,
         errors.UnauthorizedClient,
+        errors.UnregisteredClient,  # a page, or an answer to a pushed request
         errors.UnsupportedGrantType,
     }
     assert elsewhere - only_at_oauth == {
         errors.SignInNeeded,  # leads to the sign-in page
-        errors.UnregisteredClient,  # is a page
         errors.AuthorizationError,  # is sent to the client's redirect address
         errors.DeliveryDeferred,  # the worker's
         errors.DeliveryRefused,

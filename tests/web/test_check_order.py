@@ -11,7 +11,15 @@ from tests.web.conftest import API, OAUTH, Web, basic, slug
 
 TEMPLATES = sorted({operation.path for operation in API})
 PATHS = [
-    path.format(practice="maple", id="p1", link_id="2aAI5o1ZbOlZWs7K", sid="2aAI5o1ZbOlZWs7K") for path in TEMPLATES
+    path.format(
+        practice="maple",
+        id="p1",
+        link_id="2aAI5o1ZbOlZWs7K",
+        sid="2aAI5o1ZbOlZWs7K",
+        guardian="p1",
+        dependent="leo",
+    )
+    for path in TEMPLATES
 ]
 STRANGE = ["/v1/practices", "/v1/practices/", "/v1/practices/maple", "/v1/practices/maple/nothing/here"]
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW", "PROPFIND"]
@@ -79,7 +87,7 @@ def test_unknown_paths_are_404_for_clients_and_never_a_redirect(shared: Web, pat
 def test_a_client_without_the_permission_gets_403_before_its_body_is_looked_at(
     shared: Web, operation: Operation
 ) -> None:
-    path = operation.path.format(practice="maple", id="p1", link_id="x", sid="x")
+    path = operation.path.format(practice="maple", id="p1", link_id="x", sid="x", guardian="p1", dependent="leo")
     answer = shared.call(operation.method, path, headers=shared.client("poor"), data=b"x" * 20_000)
     assert (answer.status_code, slug(answer)) == (403, "forbidden")
     assert operation.permission is not None

@@ -309,4 +309,5 @@ def test_browsers_are_made_without_asking_the_store(web: Web) -> None:
     with APP.test_request_context():
         browser = browsers.browser("maple")
         assert (len(browser.id), browser.session) == (22, "")
+    with APP.test_request_context():
         assert browser.id != browsers.browser("maple").id
