@@ -143,7 +143,7 @@ class TokenIssuer:
 
     def _id_token(self, claims: Mapping[str, Any], nonce: str) -> str:
         """What an access token's claims say of the sign-in, for the client itself to read."""
-        claims = id_tokens.id_claims(
+        id_claims = id_tokens.id_claims(
             issuer=claims["iss"],
             client=claims["client_id"],
             practice=claims["practice"],
@@ -158,7 +158,7 @@ class TokenIssuer:
             act=claims.get("act"),
         )
         client = self._clients.get(claims["client_id"])
-        return tokens.sign(self._keys.signer_of(client.id_token_alg if client else ""), claims, id_tokens.ID_TYPE)
+        return tokens.sign(self._keys.signer_of(client.id_token_alg if client else ""), id_claims, id_tokens.ID_TYPE)
 
     def _left_s(self, claims: Mapping[str, Any]) -> int:
         return max(0, int(claims["exp"]) - self._deps.clock.now_ms() // 1000)
