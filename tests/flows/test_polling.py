@@ -11,10 +11,11 @@ from authsvc.flows.polling import Poller
 
 
 def test_it_polls_again_and_again_until_stopped() -> None:
-    thrice, polls = threading.Event(), []
+    thrice, polls, threads = threading.Event(), [], set[threading.Thread]()
 
     def poll() -> None:
         polls.append(1)
+        threads.add(threading.current_thread())
         if len(polls) >= 3:
             thrice.set()
 
@@ -22,7 +23,7 @@ def test_it_polls_again_and_again_until_stopped() -> None:
     poller.start()
     assert thrice.wait(10)
     poller.stop()
-    assert not any(thread.name == "authsvc-polling" for thread in threading.enumerate())
+    assert [(thread.name, thread.is_alive()) for thread in threads] == [("authsvc-polling", False)]
 
 
 def test_stopping_what_never_started_is_harmless() -> None:

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from authsvc.store.connection import Connection
-from authsvc.store.inbox import KEPT, Inbox
+from authsvc.store.inbox import NEWEST, Inbox
 from authsvc.store.outbox import CODES, WAKEUPS_MAX, Batch, Entry, MailCap, Outbox, Recipient
 from tests.fakes import FakeClock
 from tests.outboxes import WEEK_MS, enqueue
@@ -368,7 +368,7 @@ def test_looking_at_an_unused_counter_writes_nothing(
 def test_the_inbox_shows_the_newest_first_and_keeps_so_many(store: Connection, redis_client: redis.Redis) -> None:
     inbox = Inbox(store)
     assert inbox.mails() == []
-    for number in range(KEPT + 1):
+    for number in range(NEWEST + 1):
         inbox.append(str(number))
     mails = inbox.mails()
-    assert (mails[0], mails[-1], len(mails)) == (str(KEPT), "1", KEPT)
+    assert (mails[0], mails[-1], len(mails)) == (str(NEWEST), "1", NEWEST)

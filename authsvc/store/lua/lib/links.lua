@@ -9,10 +9,10 @@ local function bucket_of(owner)
   return key('links', bucket(owner, BUCKETS))
 end
 
--- The ids that are remembered for an owner; what has outlived its time is left out.
-local function links_of(owner)
+-- The ids in an owner's list; what has outlived its time is left out.
+local function remembered(list)
   local ids, kept = {}, {}
-  for id, deadline in string.gmatch(call('HGET', bucket_of(owner), owner) or '', '([^.,]+)%.(%d+)') do
+  for id, deadline in string.gmatch(list or '', '([^.,]+)%.(%d+)') do
     if tonumber(deadline) * 1000 > now then
       ids[#ids + 1] = id
       kept[#kept + 1] = id .. '.' .. deadline
@@ -21,17 +21,25 @@ local function links_of(owner)
   return ids, kept
 end
 
+-- The ids that are remembered for an owner.
+local function links_of(owner)
+  return remembered(call('HGET', bucket_of(owner), owner))
+end
+
 local function remember_link(owner, id, deadline_ms)
   local bucket, _, kept = bucket_of(owner), links_of(owner)
   kept[#kept + 1] = id .. '.' .. int(math.ceil(deadline_ms / 1000))
   call('HSET', bucket, owner, table.concat(kept, ','))
 end
 
--- Every insertion looks at two other owners of the bucket and drops them if all of theirs is over.
+-- Every insertion looks at two owners of the bucket and drops them if all of theirs is over. Their lists come along in
+-- one command: with a command for each, an unknown mailbox, whose every link is in another bucket, would cost more or
+-- fewer of them than a known one.
 local function forget_old_owners(owner)
   local bucket = bucket_of(owner)
-  for _, other in ipairs(call('HRANDFIELD', bucket, '2')) do
-    if other ~= owner and #links_of(other) == 0 then call('HDEL', bucket, other) end
+  local found = call('HRANDFIELD', bucket, '2', 'WITHVALUES')
+  for at = 1, #found, 2 do
+    if found[at] ~= owner and #remembered(found[at + 1]) == 0 then call('HDEL', bucket, found[at]) end
   end
 end
 
