@@ -40,7 +40,7 @@ def launched() -> Iterator[Any]:
     """The browser, as Playwright's `Browser`. Skips the test where it is missing."""
     import pytest
 
-    executable = machine.require("chromium")
+    executable = machine.require("chromium-headless-shell")
     playwright = pytest.importorskip("playwright.sync_api", reason="NOT TESTED, there is no playwright here: make test")
     with warnings.catch_warnings(), playwright.sync_playwright() as driver:
         trusting = f"--ignore-certificate-errors-spki-list={spki(TLS_KEY)}"
