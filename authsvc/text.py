@@ -8,6 +8,7 @@ sample practice stand alone on purpose (other projects copy them); a test compar
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
@@ -50,11 +51,34 @@ SECRETS: Final = {
 }
 """Every typed prefix of a secret of ours, and what it begins. A prefix tells people and secret scanners what leaked."""
 
+_LINK: Final = re.compile(rf"(?:{LINK_TOKEN}|{ACCESS_LINK_TOKEN})[A-Za-z0-9_-]{{43}}", re.ASCII)
+_FOLDED: Final = re.compile(r"=?[\r\n]+[>\s]*|\s+")
+
+
+def link_token(text: str) -> str:
+    """The token of a link in what a mail program or a person made of it: with a full stop or a bracket beside it, with
+    invisible characters, or broken over two lines. Empty where there is none."""
+    found = _LINK.search(_FOLDED.sub("", visible(text)))
+    return found[0] if found else ""
+
+
 # --- characters ---------------------------------------------------------------------------------------------------
 
 CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """C0, DEL, C1, line and paragraph separators, bidirectional overrides (a name could show itself backwards), and lone
 surrogates (bytes that were not UTF-8). What holds one reaches no log, mail, page or header."""
+
+
+_IGNORABLE: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\ufffc\U000e0000-\U000e0fff]"
+)
+"""What shows nothing and isn't in category Cf: the rest of Default_Ignorable_Code_Point, and two signs without ink."""
+
+
+def visible(text: str) -> str:
+    """Without the characters that nobody sees: those without width, and control characters but for white space."""
+    kept = (one for one in text if one.isspace() or unicodedata.category(one) not in ("Cf", "Cc", "Co"))
+    return _IGNORABLE.sub("", "".join(kept))
 
 
 def one_line(text: str, most: int, *, least: int = 0) -> str:

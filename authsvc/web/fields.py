@@ -100,10 +100,6 @@ challenge = _text(
     SECRET, "must be the handle of a challenge", "ach_0OXdhY0tnl0rCxzp4Lx2NjS1Sx1oTq4WyKb0bD6SBJQ",
     "The handle that started the sign-in. Only its holder can use the codes.",
 )  # fmt: skip
-link_token = _text(
-    SECRET, "must be the token of a link", "al_1HmJ9mvPZo2TtM7SZt3Fkz4UcfEhOcL2hCjCg7DqV2E",
-    "The last path segment of the link's `url`.",
-)  # fmt: skip
 
 
 def one_of(*choices: str, description: str, default: str) -> Text:
@@ -153,7 +149,8 @@ class ClientIp(Text):
 
 
 class Code(fields.String):
-    """Six digits as people type and paste them: full-width digits, white space and hyphens are understood.
+    """Six digits as people type and paste them: full-width digits, white space, hyphens and what nobody sees are
+    understood.
 
     Nothing else is: `isdigit` would take Arabic-Indic digits and superscripts, `int` would drop leading zeros.
     """
@@ -167,7 +164,7 @@ class Code(fields.String):
         super().__init__(
             required=True,
             metadata={
-                "description": "Six digits, always a string. White space and hyphens are ignored.",
+                "description": "Six digits, always a string. White space, hyphens and what nobody sees are ignored.",
                 "example": "123456",
                 "maxLength": 64,
             },
@@ -176,6 +173,8 @@ class Code(fields.String):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
         plain = "".join(text[:65].split()).translate(self._DIGITS).translate(self._HYPHENS)
+        if not rules.CONTROL.search(plain):
+            plain = rules.visible(plain)
         if len(text) > 64 or len(plain) != 6 or not (plain.isascii() and plain.isdigit()):
             raise self.make_error("digits")
         return plain

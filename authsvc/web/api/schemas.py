@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from marshmallow import validate
 
+from authsvc import text as rules
 from authsvc.errors import NotFound
 from authsvc.text import PUBLIC_ID
 from authsvc.web import fields
@@ -14,6 +16,22 @@ from authsvc.web.fields import Body, NoQuery
 
 MAX_LIFE_S = 10 * 365 * 86_400  # what a workflow allows is far less; this keeps the arithmetic sane
 MAX_USES = 1_000_000
+
+
+class LinkToken(fields.Text):
+    """What was the last path segment of a link, perhaps with a stray character that a mail program added."""
+
+    def __init__(self) -> None:
+        example = "al_1HmJ9mvPZo2TtM7SZt3Fkz4UcfEhOcL2hCjCg7DqV2E"
+        super().__init__(
+            required=True,
+            validate=fields.Pattern(fields.SECRET, "must be the token of a link"),
+            metadata={"example": example, "description": "The last path segment of the link's `url`."},
+        )
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        token = rules.link_token(value) if isinstance(value, str) else ""
+        return super()._deserialize(token or value, attr, data, **kwargs)
 
 
 class StartCode(Body):
@@ -63,12 +81,12 @@ class IssueLink(Body):
 
 
 class ExchangeLink(Body):
-    token = fields.link_token(required=True)
+    token = LinkToken()
     client_ip = fields.ClientIp()
 
 
 class ResendLink(Body):
-    token = fields.link_token(required=True)
+    token = LinkToken()
 
 
 class StartEmailChange(Body):

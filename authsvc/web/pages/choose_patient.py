@@ -12,6 +12,7 @@ from flask import Response
 
 from authsvc.errors import ChallengeGone, InvalidInput
 from authsvc.model import Choice
+from authsvc.text import visible
 from authsvc.web.context import count_error, current_service, see_other
 from authsvc.web.fields import PATIENT
 from authsvc.web.pages.finish_sign_in import load_pending, not_pending, render_ended, restart, signed_in
@@ -19,7 +20,6 @@ from authsvc.web.pages.page_request import PageRequest
 from authsvc.web.pages.page_response import form_origins, render_form
 from authsvc.web.pages.page_view import page_view
 from authsvc.web.pages.pending_sign_in import PendingSignIn
-from authsvc.web.pages.typed import visible
 
 _PATIENT = re.compile(PATIENT, re.ASCII)
 
@@ -74,7 +74,7 @@ def rows_of(choice: Choice) -> dict[str, Any]:
 def distinct(patients: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """(id, label) each, such that no two labels look the same: where two would, or one is blank, the practice's own id
     of the patient tells them apart."""
-    labels = {patient: " ".join(visible(label).split()) or patient for patient, label in patients}
+    labels = {patient: _line(label) or patient for patient, label in patients}
     count = Counter(_folded(label) for label in labels.values())
     return [
         (patient, f"{label} ({patient})" if label != patient and count[_folded(label)] > 1 else label)
@@ -82,5 +82,12 @@ def distinct(patients: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     ]
 
 
+def _line(label: str) -> str:
+    """Without white space and invisible characters around it. Inside they may be letters' own: ZWNJ in Persian."""
+    line = " ".join(label.split())
+    shown = visible(line).strip()
+    return line[line.index(shown[0]) : line.rindex(shown[-1]) + 1] if shown else ""
+
+
 def _folded(label: str) -> str:
-    return unicodedata.normalize("NFKC", label).casefold()
+    return unicodedata.normalize("NFKC", visible(label)).casefold()

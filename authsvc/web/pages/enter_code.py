@@ -23,7 +23,7 @@ from authsvc.web.pages.page_response import form_origins, render_form, wait_text
 from authsvc.web.pages.page_view import page_view
 from authsvc.web.pages.pending_sign_in import PendingSignIn
 from authsvc.web.pages.sign_in import other_address_url
-from authsvc.web.pages.typed import visible
+from authsvc.web.pages.typed import code as typed_code
 
 _CODE = Code()
 
@@ -46,7 +46,7 @@ def enter_code(page: PageRequest, page_id: str) -> Response:
 
 def _verify(page: PageRequest, pending: PendingSignIn) -> Response:
     try:
-        code = _CODE.deserialize(visible(page.field("code")))
+        code = _CODE.deserialize(typed_code(page.field("code")))
     except ValidationError:
         return _render(page, 400, pending, error="malformed")
     sessions = current_service().browser_sessions

@@ -11,13 +11,11 @@ link isn't spent, and the page says whom to call.
 
 from __future__ import annotations
 
-import re
-
 from flask import Response
 
 from authsvc.errors import LinkGone, LinkUnknown
 from authsvc.model import Client, LinkView
-from authsvc.text import ACCESS_LINK_TOKEN, LINK_TOKEN
+from authsvc.text import link_token
 from authsvc.web.context import current_service, see_other
 from authsvc.web.oauth.authorization_response import origin, with_query
 from authsvc.web.pages.page_request import PageRequest
@@ -27,17 +25,14 @@ from authsvc.web.pages.pending_sign_in import SignInStart, begin, set_idempotenc
 
 RESENDABLE = ("expired", "used_up")
 
-_TOKEN = re.compile(rf"(?:{LINK_TOKEN}|{ACCESS_LINK_TOKEN})[A-Za-z0-9_-]{{43}}")
-
 
 @page_view(session_bound=False)
 def open_link(page: PageRequest, token: str) -> Response:
     """`token` may have more around it: mail programs take the full stop or bracket beside a link for a part of it."""
-    service, found = current_service(), _TOKEN.search(token)
+    service, token = current_service(), link_token(token)
     try:
-        if found is None:
+        if not token:
             raise LinkUnknown
-        token = found[0]
         if page.field("act") == "resend":
             service.links.resend(page.context, token)
             return see_other(page.url("sent"))

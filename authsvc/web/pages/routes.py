@@ -25,8 +25,10 @@ from authsvc.web.pages.switch_person import switch_person
 
 blueprint = Blueprint("pages", __name__, url_prefix="/p/<practice>")
 
-_TYPED = re.compile(r"/(?:p(?:/(?P<practice>[^/]*).*)?)?", re.IGNORECASE | re.DOTALL)
-"""The paths that people type, or find in a mail: `/`, `/p` and all below it."""
+_PAGES = re.compile(r"/p(?:/(?P<practice>[^/]*).*)?", re.IGNORECASE | re.DOTALL)
+_OF_PROGRAMS = re.compile(r"/(?:v1|oauth2|keys|\.well-known)(?:/.*)?", re.DOTALL)
+_STRAY = re.compile(r"[^\w\ufffd-]+$")
+"""What no page's path ends in, but a sentence with the path in it may."""
 
 
 class AnyText(PathConverter):
@@ -64,25 +66,37 @@ authorization_response.register_errors(blueprint)
 
 @blueprint.before_request
 def without_slash() -> Response | None:
-    """`/session/` is `/session`, for good (308). Nothing of the address comes from the Host header."""
-    if not request.path.endswith("/"):
+    """`/session/` is `/session`, for good; and `/p/maple.` is `/p/maple`."""
+    return _moved(_STRAY.sub("", request.path) if request.endpoint == "pages.home" else request.path.rstrip("/"))
+
+
+def _moved(path: str) -> Response | None:
+    """A permanent redirect (308), unless this is the path that was asked for. Nothing of it comes from the Host
+    header."""
+    if path == request.path:
         return None
     query = request.query_string.decode("latin-1")
-    location = request.script_root + quote(request.path.rstrip("/")) + (f"?{query}" if query else "")
+    location = request.script_root + quote(path) + (f"?{query}" if query else "")
     return current_app.response_class(status=308, headers={"Location": location})
+
+
+def _tidied(path: str) -> str:
+    """In the case of our paths, where what a link's or page's own id is keeps its own, and without stray signs."""
+    return "/".join(part.lower() if number < 4 else part for number, part in enumerate(_STRAY.sub("", path).split("/")))
 
 
 @blueprint.app_errorhandler(NotFound)
 def not_found(error: NotFound) -> Response:
-    """Somebody who typed a path gets it without its last slash, or a page that says whom to ask; a program, and
-    whoever is elsewhere, a problem document."""
-    typed = _TYPED.fullmatch(request.path)
-    if typed is None:
+    """Somebody who typed a path gets it as it should be, or a page that says whom to ask; a program, and whoever is
+    where only programs go, a problem document."""
+    if _OF_PROGRAMS.fullmatch(request.path):
         return error_response(error)
-    if request.path != "/" and request.routing_exception and (response := without_slash()):
+    typed = _PAGES.fullmatch(request.path)
+    if typed and (response := _moved(_tidied(request.path))):
         return response
     if request.accept_mimetypes.best_match(["application/problem+json", "text/html"]) != "text/html":
         return error_response(error)
-    with suppress(AuthsvcError):  # without the practice, the page says less
-        load_practice((typed["practice"] or "").lower())
+    if typed:
+        with suppress(AuthsvcError):  # without the practice, the page says less
+            load_practice((typed["practice"] or "").lower())
     return error_pages.not_found(error)
