@@ -29,7 +29,7 @@ SITE = ("@site", "@keys", "@clients")
 STREAM = parameters.ParameterType(
     "name", rf"{'|'.join(SITE)}|{text.PRACTICE_ID}", f"a practice's id, {', '.join(SITE)}"
 )
-HEAD = ("n", "at", "event", "actor", "by", "patient", "reason")
+HEAD = ("n", "at", "event", "actor", "by", "patient", "guardian", "reason")
 
 
 @click.group(cls=CommandGroup)
@@ -44,6 +44,7 @@ def audit() -> None:
 @click.option("--event", default="", metavar="NAME", help="With this name, such as patient.address_changed.")
 @click.option("--actor", default="", metavar="WHO", help="By this caller, such as client:portal or cli:root.")
 @click.option("--by", default="", metavar="PERSON", help="By this person at the desk, as the client named them.")
+@click.option("--guardian", type=parameters.PATIENT, help="In which this patient acts for a dependent.")
 @click.option("--since", type=parameters.Instant(), default=0, help="From then on (RFC 3339).")
 @click.option("--until", type=parameters.Instant(), default=0, help="Before then (RFC 3339).")
 @click.option("--after", type=click.IntRange(1), default=None, metavar="N", help="Older than entry N.")
@@ -54,6 +55,7 @@ def tail(
     event: str,
     actor: str,
     by: str,
+    guardian: str | None,
     since: int,
     until: int,
     after: int | None,
@@ -62,7 +64,8 @@ def tail(
     log, more = open_service().audit_log, after or 0
     found: list[dict[str, Any]] = []
     while True:
-        page = log.search(name, AuditFilter(patient or "", event, actor, by, since, until, more), lines - len(found))
+        wanted = AuditFilter(patient or "", event, actor, by, guardian or "", since, until, more)
+        page = log.search(name, wanted, lines - len(found))
         found += page.entries
         more = page.next or 0
         if not more or len(found) == lines:

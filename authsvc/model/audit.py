@@ -15,6 +15,7 @@ class AuditFilter:
     event: str = ""
     actor: str = ""
     by: str = ""
+    guardian: str = ""
     since_ms: int = 0
     until_ms: int = 0
     after: int = 0

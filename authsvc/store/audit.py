@@ -20,7 +20,7 @@ LOOKED_MAX = 5_000  # for one answer
 @dataclass(frozen=True)
 class AuditEntry:
     """One entry as it lies in the stream: its number, the text and MAC of the caller, event and details by the
-    script. `back` is how far back the entries before it stand of the same patient, event, actor and person."""
+    script. `back` is how far back the entries before it stand of the same patient, event, actor, person and guardian."""
 
     n: int
     text: str
@@ -85,6 +85,7 @@ class AuditStream:
                 of_event=wanted.event,
                 of_actor=wanted.actor,
                 of_person=quote_plus(wanted.by),  # as in the text of an entry
+                of_guardian=wanted.guardian,
                 since=wanted.since_ms,
                 before=wanted.until_ms,
                 after=after,

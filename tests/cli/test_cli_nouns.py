@@ -507,6 +507,10 @@ def test_who_may_act_for_whom_is_added_listed_and_removed(authsvc: Authsvc) -> N
     assert "until 2099-05-01T00:00:00Z: edit-contact" in authsvc(*dependents, "list", "maple", "ann").out
     changed = authsvc(*dependents, "add", "maple", "ann", "leo", "--reason", "of age later")
     assert "ann acts for leo: all that needs a code." in changed.out
+    found = authsvc("audit", "tail", "maple", "--patient", "leo", "--event", "dependent.added")
+    assert found.out.split()[-3:-1] == ["leo", "ann"], "who may act for Leo, and who does, is one command"
+    as_guardian = authsvc("audit", "tail", "maple", "--guardian", "ann", "--json").document["entries"]
+    assert [entry["event"] for entry in as_guardian] == ["dependent.added", "dependent.changed"]
     assert authsvc(*dependents, "add", "maple", "leo", "ann", "--json").document["error"]["code"] == "dependent-chain"
     assert authsvc(*dependents, "add", "maple", "ann", "leo", "--until", "tomorrow").code == 2
     assert authsvc(*dependents, "remove", "maple", "ann", "leo", "--json").document["removed"] is True

@@ -86,6 +86,7 @@ def test_every_form_of_every_command_ends_well(
         "mail log maple --patient p1 --json",
         "mail test maple you@example.org --json",
         "audit tail maple --lines 5 --json --patient p1 --event patient.created --actor cli:anna --by desk.1",
+        "audit tail maple --guardian p1",
         "audit tail maple --since 2026-01-01T00:00:00Z --until 2100-01-01T00:00:00Z --after 99",
         "audit verify maple --json",
         "audit export maple --trim --json --reason r --yes",

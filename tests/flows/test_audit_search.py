@@ -115,6 +115,77 @@ def test_a_clients_search_counts_as_a_call(build: Any) -> None:
             house.service.audit_log.search_for_client(house.act(), AuditFilter(), 1)
 
 
+# --- who acted for whom -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def families(wide: House) -> House:
+    """mom and dad act for leo, dad for mia; each of them signs in for the other and alone."""
+    for name in ("mom", "dad"):
+        wide.patient(name, f"{name}@example.org")
+    for name in ("leo", "mia"):
+        wide.patient(name, "front-desk@maple.example", access=False)
+    for guardian, dependent in (("mom", "leo"), ("dad", "leo"), ("dad", "mia")):
+        wide.service.dependents.put(wide.act(), guardian, dependent)
+    for guardian, patient in (("mom", "leo"), ("dad", "mia"), ("dad", "dad"), ("dad", "leo"), ("mom", "mom")):
+        act_for(wide, guardian, patient)
+    return wide
+
+
+def act_for(house: House, guardian: str, patient: str) -> None:
+    started = house.start(email=f"{guardian}@example.org")
+    house.codes.verify(house.act(), started.challenge, "314159", patient)
+
+
+def test_who_acted_for_leo_is_one_search(families: House) -> None:
+    page = search(families, patient="leo", event="code.verified")
+    assert [entry["guardian"] for entry in page.entries] == ["dad", "mom"]
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"guardian": "mom"},
+        {"guardian": "dad", "event": "code.verified"},
+        {"guardian": "dad", "patient": "leo"},
+        {"guardian": "leo"},
+        {"guardian": "nobody"},
+    ],
+    ids=str,
+)
+def test_what_a_guardian_did_is_found_and_nothing_that_they_did_for_themselves(
+    families: House, wanted: dict[str, str]
+) -> None:
+    assert numbers(search(families, **wanted)) == matching(families, **wanted)
+    assert all(entry["patient"] != wanted["guardian"] for entry in search(families, **wanted).entries)
+
+
+def test_a_guardians_own_entries_and_those_as_a_guardian_are_two_ways_back(families: House) -> None:
+    alone = numbers(search(families, patient="mom"))
+    as_guardian = numbers(search(families, guardian="mom"))
+    assert len(as_guardian) == 2  # dependent.added, code.verified
+    assert set(alone).isdisjoint(as_guardian)
+
+
+def test_entries_of_before_guardians_had_a_way_back_are_found_too(families: House) -> None:
+    older = families.redis.xrange(STREAM)
+    families.redis.delete(STREAM)
+    for entry_id, fields in older:
+        ways = ",".join(fields["p"].split(",")[:4])
+        families.redis.xadd(STREAM, {**fields, "p": ways}, id=entry_id)
+    families.redis.hdel(f"{STREAM}-newest", "first_guardian")
+    for key in families.redis.keys(f"{STREAM}-newest:*"):
+        of_guardians = [name for name in families.redis.hkeys(key) if name.startswith("~")]
+        if of_guardians:
+            families.redis.hdel(key, *of_guardians)
+    for wanted in ({"guardian": "dad"}, {"guardian": "mom", "event": "code.verified"}):
+        assert numbers(search(families, **wanted)) == matching(families, **wanted)
+    act_for(families, "dad", "leo")
+    act_for(families, "mom", "leo")
+    for wanted in ({"guardian": "dad"}, {"guardian": "mom", "event": "code.verified"}):
+        assert numbers(search(families, **wanted)) == matching(families, **wanted)
+
+
 # --- however long the trail is ------------------------------------------------------------------------------------
 
 
@@ -156,6 +227,14 @@ def test_what_a_search_reads_does_not_grow_with_the_trail(wide: House, monkeypat
     assert before == [(3, 1), (3, 1), (0, 1), (1, 1)]
     assert cost() == (50, 1)
     assert cost(until_ms=wide.clock.now_ms() + 1)[1] == 1
+
+
+def test_what_a_guardian_did_costs_the_same_as_well(families: House) -> None:
+    stream = AuditStream(families.service.store, families.service.patients._store._runner, "maple")
+    before = stream.search(AuditFilter(guardian="dad"), 50)
+    assert before.looked == len(before.entries)
+    fill(families, 20_000)
+    assert stream.search(AuditFilter(guardian="dad"), 50).looked == before.looked
 
 
 def test_one_answer_looks_at_so_many_entries_and_the_next_page_goes_on(

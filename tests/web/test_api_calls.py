@@ -138,6 +138,15 @@ def test_who_signed_in_as_her_is_one_call(web: Web) -> None:
     assert "RateLimit" in found.headers
 
 
+def test_who_acted_for_leo_is_one_call(web: Web) -> None:
+    web.house.patient("leo", access=False)
+    web.house.service.dependents.put(web.house.act(), "p1", "leo")
+    web.call("POST", "codes/verify", json={"challenge": web.start(), "code": "314159", "patient": "leo"})
+    for query in ("audit?patient=leo&event=code.verified", "audit?guardian=p1&event=code.verified"):
+        (entry,) = web.call("GET", query).json["entries"]
+        assert (entry["patient"], entry["guardian"]) == ("leo", "p1")
+
+
 def test_the_audit_needs_its_own_permission(web: Web) -> None:
     blind = web.client("blind", "patients:read", "patients:write", "sessions:revoke")
     assert slug(web.call("GET", "audit", headers=blind)) == "forbidden"
@@ -155,6 +164,7 @@ def test_the_audit_needs_its_own_permission(web: Web) -> None:
         "actor=%20",
         "by=a,b",
         "patient=%2F",
+        "guardian=a,b",
         "x=1",
     ],
 )

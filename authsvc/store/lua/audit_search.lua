@@ -1,17 +1,17 @@
 -- The entries of an audit stream that match, newest first. Changes nothing.
 --
 -- uses: audit
--- args: of_patient of_event of_actor of_person since:int before:int after:int limit:int most:int
+-- args: of_patient of_event of_actor of_person of_guardian since:int before:int after:int limit:int most:int
 --
 -- Empty or 0: any. `since` and `before` are instants, `before` is not included. `after` is the `next` of the call before.
 -- At most `limit` entries are found and `most` are looked at: the search goes from one entry of the patient (else of the
--- person, the event, the actor) to the one before, so it costs the same however long the stream is. An entry without a
--- way back is older than these ways, or somebody has meddled with it: then the entry before it is the next.
+-- guardian, the person, the event, the actor) to the one before, so it costs the same however long the stream is. An
+-- entry without a way back is older than these ways, or somebody has meddled with it: then the entry before it is the next.
 -- Replies {entries = {{n, t, e, m, d, p}, …}, looked, first (the oldest number that is there), next (where there may be more)}
 
-local wanted = {p = of_patient, e = of_event, a = of_actor, b = of_person}
+local wanted = {p = of_patient, e = of_event, a = of_actor, b = of_person, g = of_guardian}
 local walked  -- the term whose entries are gone through
-for _, term in ipairs({'a', 'e', 'b', 'p'}) do
+for _, term in ipairs({'a', 'e', 'b', 'g', 'p'}) do
   if wanted[term] ~= '' then walked = term end
 end
 
@@ -26,14 +26,16 @@ local function read_entry(n)
 end
 
 local newest = tonumber(call('GET', KEYS[1] .. 'audit-n') or '0')
-local chained = tonumber(call('HGET', KEYS[1] .. 'audit-newest', 'first')) or newest + 1
+local first_of_ways = walked == 'g' and 'first_guardian' or 'first'
+local chained = tonumber(call('HGET', KEYS[1] .. 'audit-newest', first_of_ways)) or newest + 1
 local oldest = call('XRANGE', KEYS[2], '-', '+', 'COUNT', '1')[1]
 oldest = oldest and tonumber(string.match(oldest[1], '^%d+')) or newest + 1
 
 -- The number to look at after this one.
 local function step(n, entry)
-  if not walked or not entry or not entry.p or entry.terms[walked] ~= wanted[walked] then return n - 1 end
-  local place = ({p = 1, e = 2, a = 3, b = 4})[walked]
+  local linked = walked and entry and entry.p and n >= chained
+  if not linked or entry.terms[walked] ~= wanted[walked] then return n - 1 end
+  local place = ({p = 1, e = 2, a = 3, b = 4, g = 5})[walked]
   local back, at = nil, 0
   for value in string.gmatch(entry.p .. ',', '([^,]*),') do
     at = at + 1

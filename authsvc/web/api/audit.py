@@ -63,6 +63,12 @@ class AuditQuery(fields.NoQuery):
         "anna@front-desk",
         "The person at the desk.",
     )
+    guardian = _matching(
+        rf"^{rules.PATIENT_ID}$",
+        "must be a patient's id",
+        "pat_ann",
+        "The patient who acted for a dependent, or was named for one.",
+    )
     since = Instant("From then on.")
     until = Instant("Before then.")
     limit = _matching(
@@ -83,6 +89,7 @@ class AuditRow(marshmallow.Schema):
     practice = fields.string()
     request = marshmallow.fields.String(metadata={"description": "The `X-Request-Id` of the call."})
     patient = marshmallow.fields.String()
+    guardian = marshmallow.fields.String(metadata={"description": "Who acted for the patient, where somebody did."})
 
 
 class AuditAnswer(marshmallow.Schema):
@@ -119,6 +126,7 @@ def search_audit(context: RequestContext, query: dict[str, Any]) -> ResponseRetu
         event=query.get("event", ""),
         actor=query.get("actor", ""),
         by=query.get("by", ""),
+        guardian=query.get("guardian", ""),
         since_ms=query.get("since", 0),
         until_ms=query.get("until", 0),
         after=int(query.get("after", "0")),

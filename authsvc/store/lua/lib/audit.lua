@@ -3,22 +3,24 @@
 --
 -- audit                  stream with the ids 1-0, 2-0, …: {t = audit_text, e = event, m = MAC, d = details
 --                        "name=value&…", p = how many entries back the one before stands of the same patient, event,
---                        actor and person, each empty where there is none}
+--                        actor and person, each empty where there is none, and of the same guardian where there is one}
 -- audit-n                number of the newest entry; entries are numbered without gaps
 -- audit-newest           hash of "e<event>", "a<actor>" and "b<person>" → number of the newest entry of that; `first` is
---                        the first entry that has a `p`
--- audit-newest:<bucket>  the same by patient: 512 buckets, since one hash would take four times the memory
+--                        the first entry that has a `p`, `first_guardian` the first whose guardian would stand in it
+-- audit-newest:<bucket>  the same by patient, and by "~<guardian>": 512 buckets, since one hash would take four times the
+--                        memory
 
 -- What an entry can be found by, by term; nil where it has none.
 local function audit_terms(text, event, details)
   local actor, known = string.match(text, '^[^\n]*\n([^\n]*)\n[^\n]*\n([^\n]*)')
   return {p = string.match('&' .. details, '&patient=([^&]+)'), e = event, a = actor,
-    b = string.match('&' .. known, '&by=([^&]+)')}
+    b = string.match('&' .. known, '&by=([^&]+)'), g = string.match('&' .. details, '&guardian=([^&]+)')}
 end
 
 -- The key and the field that hold the number of the newest entry of a term.
 local function newest_of(term, value)
   if term == 'p' then return key('audit-newest', bucket(value, 512)), value end
+  if term == 'g' then return key('audit-newest', bucket(value, 512)), '~' .. value end
   return KEYS[1] .. 'audit-newest', term .. value
 end
 
@@ -28,16 +30,19 @@ local function link_back(n, terms)
     return number and int(n - tonumber(number)) or ''
   end
   local k, event, actor, person = KEYS[1] .. 'audit-newest', 'e' .. terms.e, 'a' .. terms.a, terms.b and 'b' .. terms.b
-  local newest = call('HMGET', k, event, actor, person or '')
+  local newest = call('HMGET', k, event, actor, person or '', 'first_guardian')
   call('HSET', k, event, int(n), actor, int(n), person or actor, int(n))
   if not newest[1] then call('HSETNX', k, 'first', int(n)) end
-  local of_patient
-  if terms.p then
-    local of_bucket, field = newest_of('p', terms.p)
-    of_patient = call('HGET', of_bucket, field)
+  if not newest[4] then call('HSETNX', k, 'first_guardian', int(n)) end
+  local function link(term)
+    local of_bucket, field = newest_of(term, terms[term])
+    local before = call('HGET', of_bucket, field)
     call('HSET', of_bucket, field, int(n))
+    return back(before)
   end
-  return table.concat({back(of_patient), back(newest[1]), back(newest[2]), back(newest[3])}, ',')
+  local ways = {terms.p and link('p') or '', back(newest[1]), back(newest[2]), back(newest[3])}
+  if terms.g then ways[5] = link('g') end
+  return table.concat(ways, ',')
 end
 
 -- Append an entry. Details are names and values in turn, known to the script only; values hold no "&" or "=".
