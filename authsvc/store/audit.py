@@ -19,8 +19,8 @@ LOOKED_MAX = 5_000  # for one answer
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """One entry as it lies in the stream: its number, the text and MAC of the caller, event and details by the
-    script. `back` is how far back the entries before it stand of the same patient, event, actor, person and guardian."""
+    """One entry as it lies in the stream: its number, the text and MAC of the caller, event and details by the script.
+    `back` is how far back the entries before it stand of the same patient, event, actor, person and guardian."""
 
     n: int
     text: str

@@ -61,6 +61,10 @@ LINK = CLAIMS | {
 }
 
 
+GUARDIAN = "maple:p_2002"
+ACTING = SIGN_IN | {"act": {"sub": GUARDIAN}}
+
+
 def b64(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
@@ -202,6 +206,7 @@ def good() -> Iterator[Row]:
     yield row(
         "instant link without a resource", "a workflow may have none", token(plain | {"scope": "payment_info:update"})
     )
+    yield row("a guardian acts for the patient", "`act` names another patient of the practice", token(ACTING))
     yield row("signed by the next key", "every suitable key of the set counts", token(key=NEXT))
     yield row("RS256", "chosen by setting", token(key=RS256))
     yield row("EdDSA", "chosen by setting", token(key=EDDSA))
@@ -563,9 +568,43 @@ def meanings() -> Iterator[Row]:
     yield row("authorization_details without resource", "must not read as `not bound`", token(unnamed))
 
 
+def actors() -> Iterator[Row]:
+    def row(name: str, why: str, act: object) -> Row:
+        return Row("actor", name, why, having(act=act))
+
+    yield row("act null", "mistyped; must not read as `nobody acts`", None)
+    yield row("act is text", "an object (RFC 8693 §4.1)", GUARDIAN)
+    yield row("act is an array", "an object (RFC 8693 §4.1)", [{"sub": GUARDIAN}])
+    yield row("act is true", "an object (RFC 8693 §4.1)", True)
+    yield row("act empty", "says nobody", {})
+    yield row("act without sub", "says nobody", {"client_id": "portal"})
+    yield row("act with a sub that is null", "mistyped", {"sub": None})
+    yield row("act with an empty sub", "says nobody", {"sub": ""})
+    yield row("act with a sub that is a number", "mistyped", {"sub": 2002})
+    yield row("act with a sub that is an array", "one actor", {"sub": [GUARDIAN]})
+    yield row("act with a sub without practice", "`sub` is `practice:patient`", {"sub": "p_2002"})
+    yield row("act with a sub without patient", "`sub` is `practice:patient`", {"sub": "maple:"})
+    yield row("act with a sub of another practice", "nobody acts across practices", {"sub": "birch:p_2002"})
+    yield row("act with a practice in capitals", "exact comparison", {"sub": "MAPLE:p_2002"})
+    yield row("act with two colons", "`practice:patient` must read in one way only", {"sub": "maple:p:2002"})
+    yield row("act with a line end", "would split a header or a log line", {"sub": "maple:p_2002\r\nX-Auth-Acr: extra"})
+    yield row("act with the patient's own sub", "nobody acts for itself", {"sub": CLAIMS["sub"]})
+    yield row(
+        "act within act", "a chain reaches patients whom nobody named", {"sub": GUARDIAN, "act": {"sub": "maple:p_3"}}
+    )
+    yield row("act with another member", "`sub` alone is ours", {"sub": GUARDIAN, "iss": ISSUER})
+    twice = compact(ACTING)[:-1] + b',"act":{"sub":"maple:p_3"}}'
+    yield Row("actor", "act twice", "readers differ in which one counts", token(twice))
+    twin = spelled("act", '{"sub":"maple:p_2002","sub":"maple:p_3"}')
+    yield Row("actor", "act with sub twice", "readers differ in which one counts", twin)
+    yield Row("actor", "act in a link's token", "a link is for one person", token(LINK | {"act": {"sub": GUARDIAN}}))
+    neither = {name: value for name, value in ACTING.items() if name != "sid"}
+    yield Row("actor", "act without sid", "one acts within a session", token(neither))
+
+
 @functools.cache
 def rows() -> tuple[Row, ...]:
-    makers = (good, algorithms, keys, headers, signatures, shapes, payloads, claims, meanings)
+    makers = (good, algorithms, keys, headers, signatures, shapes, payloads, claims, meanings, actors)
     return tuple(row for make in makers for row in make())
 
 

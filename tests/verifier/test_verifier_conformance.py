@@ -20,6 +20,7 @@ REASONS = {
     "signature": {"signature"},
     "shape": {"shape", "size", "encoding"},
     "payload": {"payload_json", "claim_iss"},
+    "actor": {"claim_act", "payload_json"},
 }
 """Why a row of a group may be refused. For `claim` and `meaning` the reason names the claim or the disagreement."""
 
@@ -36,6 +37,11 @@ def names(row: dict[str, str]) -> str:
 @pytest.mark.parametrize("row", GOOD, ids=names)
 def test_a_good_token_of_the_kit_is_accepted(row: dict[str, str], verifier: Verifier) -> None:
     assert verifier.verify(row["token"])["patient"] == "p_1001"
+
+
+def test_of_the_kits_good_tokens_one_is_a_guardians_and_the_verifier_says_so(verifier: Verifier) -> None:
+    acting = {row["name"]: verifier.verify(row["token"]).actor for row in GOOD}
+    assert {name: actor for name, actor in acting.items() if actor} == {"a guardian acts for the patient": kit.GUARDIAN}
 
 
 @pytest.mark.parametrize("row", BAD, ids=names)
