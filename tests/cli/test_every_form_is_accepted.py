@@ -10,6 +10,7 @@ import click
 import pytest
 
 from authsvc.cli import main
+from authsvc.cli.libraries import LIBRARIES
 from authsvc.crypto import keys as signing
 from authsvc.model import PERMISSIONS
 from tests.cli.conftest import Authsvc
@@ -105,6 +106,8 @@ ELSEWHERE = {
     "links revoke --id",  # needs a link, which no command issues: tests/cli/test_cli_nouns.py
     "token inspect",  # needs a token: tests/cli/test_token_inspect.py, with all of its options
     *(f"token inspect {option}" for option in ("--audience", "--practice", "--issuer", "--jwks")),
+    # Each name of a library is tried in tests/cli/test_libraries.py.
+    *(f"clients {verb} --for {name}" for verb in ("add", "set") for name in LIBRARIES),
 }
 
 
@@ -149,6 +152,8 @@ def clients(run: Operator, folder: Path) -> None:
     run(f"clients set signer --jwks {jwks} --auth private_key_jwt --assertion-audience token-endpoint")
     run("clients set open --auth none --par --dpop")
     run("clients add bound --practice maple --redirect-uri https://bound.example/cb --par --dpop")
+    run("clients add shelf --practice maple --redirect-uri https://shelf.example/cb --for django-allauth")
+    run("clients set shelf --for authlib")
     run("clients rotate-secret api --json --reason r")
     run("clients list --json")
     run("clients remove api --json --reason r --yes")

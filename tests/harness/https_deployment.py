@@ -44,16 +44,17 @@ class Patient:
 
 
 class HttpsDeployment(Deployment):
-    """Use as a context manager. `names` and `beside` are the front's."""
+    """Use as a context manager. `names`, `beside` and `portals` are the front's."""
 
     def __init__(
         self,
         folder: Path,
         names: tuple[str, ...] = ("localhost",),
         beside: Mapping[str, int] | None = None,
+        portals: Mapping[int, int] | None = None,
         **settings: str,
     ) -> None:
-        self._names, self._beside, self._tls_port = names, beside, free_port()
+        self._names, self._around, self._tls_port = names, {"beside": beside, "portals": portals}, free_port()
         self.issuer = f"https://{names[0]}:{self._tls_port}"
         production = {"AUTHSVC_ENV": "production", "AUTHSVC_PUBLIC_URL": self.issuer, **TRUSTED}
         super().__init__(folder, None, **{**production, **settings})
@@ -61,7 +62,7 @@ class HttpsDeployment(Deployment):
     def __enter__(self) -> HttpsDeployment:
         super().__enter__()
         try:
-            front = TlsProxy(self.folder, self.port, self._names, port=self._tls_port, beside=self._beside)
+            front = TlsProxy(self.folder, self.port, self._names, port=self._tls_port, **self._around)
             self.front = self._stack.enter_context(front)
         except BaseException:
             self._stack.close()

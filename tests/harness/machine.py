@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-MAKE_GATEWAYS = "make gateways"
+MAKE_GATEWAYS, MAKE_INTEROP = MAKE = ("make gateways", "make interop")
 INSTALLED_BY: dict[str, str] = {
     "curl": "curl",
     "openssl": "openssl",
@@ -34,8 +34,11 @@ INSTALLED_BY: dict[str, str] = {
     "traefik": MAKE_GATEWAYS,
     "caddy": MAKE_GATEWAYS,
     "envoy": MAKE_GATEWAYS,
+    "interop/bin/python": MAKE_INTEROP,
+    "interop/node_modules": MAKE_INTEROP,
 }
-"""Every program that some test can do without: the Debian package (or the make target) that brings it."""
+"""Every program that some test can do without: the Debian package (or the make target) that brings it. One with a
+slash is in the folder of this virtual environment."""
 
 OTHER_NAMES = {"chromium-headless-shell": ("chromium", "chromium-browser", "google-chrome")}
 """Programs that do as well. Chromium without windows of its own reads a page in three quarters of the time."""
@@ -57,6 +60,9 @@ def find(program: str) -> str:
         apache = find("apache2")
         module = Path(apache).parents[2] / "lib/apache2/modules" / program if apache else Path(program)
         return str(module) if module.is_file() else ""
+    if "/" in program:
+        inside = Path(sys.prefix) / program
+        return str(inside) if inside.exists() else ""
     names = (program, *OTHER_NAMES.get(program, ()))
     return next((found for name in names if (found := shutil.which(name, path=SEARCH_PATH))), "")
 
@@ -67,8 +73,8 @@ def lacking(*programs: str) -> str:
     if not missing:
         return ""
     packages = dict.fromkeys(INSTALLED_BY[program] for program in missing)
-    apt = " ".join(package for package in packages if package != MAKE_GATEWAYS)
-    install = [f"apt-get install {apt}"] * bool(apt) + [MAKE_GATEWAYS] * (MAKE_GATEWAYS in packages)
+    apt = " ".join(package for package in packages if package not in MAKE)
+    install = [f"apt-get install {apt}"] * bool(apt) + [target for target in MAKE if target in packages]
     return f"NOT TESTED, there is no {', '.join(missing)} here: {' and '.join(install)}"
 
 
@@ -121,7 +127,7 @@ def main() -> None:
     missing = [program for program in INSTALLED_BY if not find(program)]
     if "--apt" in sys.argv:
         packages = dict.fromkeys(INSTALLED_BY[program] for program in missing)
-        print(*(package for package in packages if package != MAKE_GATEWAYS))
+        print(*(package for package in packages if package not in MAKE))
     else:
         print(lacking(*missing) or "every optional program is here")
 

@@ -7,7 +7,8 @@ authority of its own.
 
 `localhost` and 127.0.0.1 are always in the certificate. Names below `.localhost` mean this machine to Chromium;
 programs that ask the system's resolver should keep to `localhost`. Whatever Host a request names, it reaches authsvc
-unless `beside` leads that name to another port. nginx says anew where a request came from, so whoever
+unless `beside` leads that name to another port; `portals` are addresses of their own, on this machine by its one name
+that every program knows. nginx says anew where a request came from, so whoever
 wants to be another patient's network connects from another address of 127.0.0.0/8 (trust 127.0.0.1 alone: `TRUSTED`).
 """
 
@@ -60,7 +61,8 @@ SERVER = """
 
 
 class TlsProxy:
-    """A running nginx; use as a context manager, or `stop` it. `beside`: other names, and the ports they lead to."""
+    """A running nginx; use as a context manager, or `stop` it. `beside`: other names, and the ports they lead to;
+    `portals`: other ports that speak TLS here, and the ports they lead to."""
 
     def __init__(
         self,
@@ -70,9 +72,10 @@ class TlsProxy:
         *,
         port: int | None = None,
         beside: Mapping[str, int] | None = None,
+        portals: Mapping[int, int] | None = None,
     ) -> None:
         nginx = require("nginx")
-        beside = beside or {}
+        beside, portals = beside or {}, portals or {}
         self.port = port or free_port()
         self.url = self.url_of(names[0])
         room = folder / f"front-{self.port}"
@@ -89,7 +92,8 @@ class TlsProxy:
                 ),
                 chain=self.authority.chain,
                 servers=self._server(" ".join(names), upstream_port, " default_server")
-                + "".join(self._server(name, other) for name, other in beside.items()),
+                + "".join(self._server(name, other) for name, other in beside.items())
+                + "".join(self._server("localhost", other, port=own) for own, other in portals.items()),
             ),
             encoding="utf-8",
         )
@@ -119,5 +123,5 @@ class TlsProxy:
     ) -> None:
         self.stop()
 
-    def _server(self, names: str, upstream: int, default: str = "") -> str:
-        return SERVER.format(port=self.port, names=names, upstream=upstream, default=default)
+    def _server(self, names: str, upstream: int, default: str = "", port: int = 0) -> str:
+        return SERVER.format(port=port or self.port, names=names, upstream=upstream, default=default)

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
 from tests.harness.https_browser import HttpsBrowser
-from tests.harness.https_deployment import HttpsDeployment, Patient
-from tests.harness.node import installed
-from tests.interop.relying_party import SOURCE, Portal, RelyingParty, portal
+from tests.harness.https_deployment import PRACTICE, HttpsDeployment, Patient
+from tests.interop.portals import Portals, node_programs
+from tests.interop.relying_party import Portal, RelyingParty, portal
 
 KINDS = ("public", "confidential", "signing")
 
@@ -31,10 +31,19 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def deployment(folder: Path) -> Iterator[HttpsDeployment]:
-    with HttpsDeployment(folder) as deployment:
+def portals() -> Iterator[Portals]:
+    """One with each library; each starts when a test asks for it."""
+    portals = Portals()
+    yield portals
+    portals.stop()
+
+
+@pytest.fixture(scope="session")
+def deployment(folder: Path, portals: Portals) -> Iterator[HttpsDeployment]:
+    with HttpsDeployment(folder, portals=portals.fronts) as deployment:
         deployment.store.start()
         deployment.add_practice_with_desk()
+        deployment.cli("practices", "set", PRACTICE, "--claims", "email", "--claims", "name")
         deployment.work()
         deployment.serve()
         yield deployment
@@ -50,7 +59,7 @@ def pages(deployment: HttpsDeployment) -> Iterator[Portal]:
 @pytest.fixture(scope="session")
 def clients(deployment: HttpsDeployment, pages: Portal, folder: Path) -> Iterator[dict[str, RelyingParty]]:
     """openid-client as each kind of client."""
-    program = installed(SOURCE, folder)
+    program = node_programs(folder)
     key = ec.generate_private_key(ec.SECP256R1())
     named = {"kid": "2026-11", "alg": "ES256"}
     public, private = ({**json.loads(ECAlgorithm.to_jwk(half)), **named} for half in (key.public_key(), key))

@@ -14,9 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from tests.delivery.mail_hosts import Authority
 from tests.gateways.site import serving
-from tests.harness.processes import ROOT
-
-SOURCE = ROOT / "tests/interop/openid-client"
+from tests.harness.machine import require
 
 
 class Refused(AssertionError):
@@ -34,7 +32,7 @@ class RelyingParty:
         self.id: str = registration["client_id"]
         self.secret: str = registration.get("secret") or ""
         self._node = subprocess.Popen(
-            ["node", "relying-party.mjs"],
+            [require("node"), "openid-client.mjs"],
             cwd=installed,
             env={**os.environ, "NODE_EXTRA_CA_CERTS": str(ca)},
             stdin=subprocess.PIPE,

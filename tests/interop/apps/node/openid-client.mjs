@@ -1,6 +1,6 @@
 // A relying party that does as it is told, with openid-client as its own documentation shows it.
 //
-//   node relying-party.mjs < {"issuer", "client_id", "secret" | "key", "redirect_uri"}   one line
+//   node openid-client.mjs < {"issuer", "client_id", "secret" | "key", "redirect_uri"}   one line
 //                          < {"do": "begin", …}                                          and one for each act
 //
 // Each line is answered by one: what came of it, or {"refused": {"code", "error", "said"}}. "key" is a private JWK.

@@ -1,0 +1,119 @@
+"""The libraries that tests/interop runs: where each is locked, how its smallest portal is started, what it can do.
+
+`authsvc/cli/libraries.py` says what each needs of authsvc; `docs/howto/plug-in-a-portal.md` shows both.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from authsvc.cli.libraries import LIBRARIES as REGISTRATIONS
+from tests.harness.machine import ROOT
+
+APPS = ROOT / "tests/interop/apps"
+
+
+@dataclass(frozen=True)
+class Library:
+    """`name` as in `clients add --for`; `package` as its registry calls it; `app` the program in apps/, by which the
+    kind of program is known. `callback`, `login`, `logout`, `signed_out` and `hears` (back-channel logout) are paths of
+    the portal; empty: the library has nothing of the kind."""
+
+    name: str
+    package: str
+    app: str
+    callback: str = "/callback"
+    login: str = "/login"
+    logout: str = ""
+    signed_out: str = "/bye"
+    refreshes: bool = False
+    hears: str = ""
+    says_sub: bool = True
+
+    @property
+    def version(self) -> str:
+        """As locked."""
+        return _VERSIONS[Path(self.app).suffix or self.app](self.package)
+
+    @property
+    def claims(self) -> tuple[str, ...]:
+        """What it is told of patients beside their id."""
+        return tuple(REGISTRATIONS[self.name].options.get("claims", ()))
+
+    @property
+    def tried(self) -> str:
+        """What the tests do with it, in words."""
+        acts = ["sign-in", "userinfo"] + ["refresh"] * self.refreshes + ["sign-out"] * bool(self.logout)
+        return ", ".join(acts + ["back-channel logout"] * bool(self.hears))
+
+
+def _of_python(package: str) -> str:
+    lock = (ROOT / "requirements/interop.txt").read_text(encoding="utf-8")
+    found = re.search(rf"^{re.escape(package.lower())}(?:\[.*\])?==(\S+)", lock, re.MULTILINE)
+    assert found, package
+    return found[1]
+
+
+def _of_node(package: str) -> str:
+    lock = json.loads((APPS / "node/package-lock.json").read_text(encoding="utf-8"))
+    return str(lock["packages"][f"node_modules/{package}"]["version"])
+
+
+_VERSIONS = {".py": _of_python, ".mjs": _of_node, "apache": lambda package: "Debian's"}
+
+LIBRARIES = (
+    Library("authlib", "Authlib", "authlib_portal.py", logout="/logout", refreshes=True),
+    Library(
+        "mozilla-django-oidc",
+        "mozilla-django-oidc",
+        "mozilla_django_oidc_portal.py",
+        callback="/oidc/callback/",
+        login="/oidc/authenticate/",
+        logout="/oidc/logout/",
+        says_sub=False,
+    ),
+    Library(
+        "django-allauth",
+        "django-allauth",
+        "django_allauth_portal.py",
+        callback="/accounts/oidc/authsvc/login/callback/",
+        login="/accounts/oidc/authsvc/login/",
+    ),
+    Library(
+        "social-auth-core",
+        "social-auth-core",
+        "social_auth_portal.py",
+        callback="/complete/oidc/",
+        refreshes=True,
+    ),
+    Library("authjs", "@auth/core", "authjs.mjs", callback="/auth/callback/authsvc", login="/auth/signin"),
+    Library(
+        "express-openid-connect",
+        "express-openid-connect",
+        "express-openid-connect.mjs",
+        logout="/logout",
+        refreshes=True,
+        hears="/backchannel-logout",
+    ),
+    Library("passport-openidconnect", "passport-openidconnect", "passport-openidconnect.mjs", logout="/logout"),
+    Library("oauth4webapi", "oauth4webapi", "oauth4webapi.mjs", logout="/logout", refreshes=True),
+    Library("flask-oidc", "Flask-OIDC", "flask_oidc_portal.py", callback="/authorize", login="/me"),
+    Library(
+        "flask-pyoidc",
+        "Flask-pyoidc",
+        "flask_pyoidc_portal.py",
+        login="/me",
+        logout="/logout",
+        signed_out="/logout",
+        refreshes=True,
+    ),
+)
+
+ELSEWHERE = (
+    Library("openid-client", "openid-client", "openid-client.mjs", logout="/", refreshes=True),
+    Library("mod_auth_openidc", "mod_auth_openidc", "apache", logout="/", refreshes=True, hears="/"),
+)
+"""Those with tests of their own, which do more: test_openid_client.py, test_mod_auth_openidc.py."""
