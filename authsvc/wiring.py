@@ -78,6 +78,7 @@ from authsvc.store.sessions import SessionStore
 from authsvc.store.watch import StoreWatch
 
 THROTTLE_POLL_S = 1.0  # how old the state of the mail throttle may be
+UNCONFIRMED_POLL_S = 0.1  # other processes know by then, once Redis is back, which calls were answered 503
 
 
 class Service:
@@ -104,6 +105,7 @@ class Service:
 
         recorder = Recorder(lambda stream, text, event: entry_mac(self.data_keys, stream, text, event), metrics.count)
         runner = ScriptRunner(store, clock, recorder)
+        self.unconfirmed = runner.unconfirmed
         key_store = KeyStore(store, runner)
         self.data_keys = DataKeys(key_store, settings.secret_keys, entropy)
         self.signing_keys = KeyRotation(key_store, self.data_keys, clock, entropy, settings)
@@ -125,10 +127,9 @@ class Service:
             hash_queue=HashQueue(settings.code_hash_slots, settings.code_hash_queue),
         )
         mailing = Mailing(settings, limits, self.mail_throttle, self._outbox_wakeup)
-        client_store = ClientStore(runner)
+        client_store, logo_store = ClientStore(runner), LogoStore(store)
         code_store = CodeStore(runner, mailing, settings, limits)
         link_store = LinkStore(runner, mailing, limits)
-        logo_store = LogoStore(store)
         patient_store = PatientStore(runner, mailing, limits)
         session_store = SessionStore(runner, store, settings, limits)
         site = SiteAudit(runner, entropy)
@@ -169,6 +170,7 @@ class Service:
                 store=self.store_watch.refresh,
             ),
             Poller(THROTTLE_POLL_S, mail_throttle=self.mail_throttle.refresh),
+            Poller(UNCONFIRMED_POLL_S, unconfirmed=self.unconfirmed.write),
         )
 
     def act(

@@ -1,7 +1,8 @@
 """A message in the hands of the worker, from lease to note: all that is asked of the outbox stands here.
 
 While a try takes its time its lease is renewed, so a host may answer as late as it likes, and the messages of a worker
-that vanished wait half a minute.
+that vanished wait half a minute. A fail-over of Redis may forget what was noted: what this worker has made final isn't
+tried again.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from typing import Final
 
 from authsvc.delivery.attempts import Outcome
 from authsvc.delivery.mail_counts import MailCounts
-from authsvc.errors import Unavailable
+from authsvc.errors import NotReplicated, Unavailable
 from authsvc.model import Practice
 from authsvc.ports import Clock
 from authsvc.store.outbox import Entry, Outbox, Recipient
 
 LEASE_MS: Final = 30_000  # what a crash delays a mail by
 RENEW_MS: Final = 10_000  # how often the lease of a try that takes its time is renewed
+FINAL_MOST: Final = 10_000  # messages whose end is remembered, some 300 bytes each; a fail-over takes back seconds
 
 LOG: Final = logging.getLogger("authsvc.delivery")
 
@@ -42,6 +44,7 @@ class Job:
     lease_ms: int
     recipient: Recipient | None = None
     outcome: Outcome = UNTRIED
+    made_final: bool = False  # noted, but not on enough replicas
 
 
 class Jobs:
@@ -66,6 +69,7 @@ class Jobs:
         self._counts = counts
         self._on_event = on_event
         self._carries = carries
+        self._final: dict[tuple[str, str, str], Outcome] = {}
 
     def practices_to_look_at(self, *, wakeups: str, sweep: bool) -> list[str]:
         """Those that were named in this list of wake-ups, if it has a name; in a sweep all."""
@@ -87,6 +91,10 @@ class Jobs:
         """Whether it is to be tried now. What nobody is to get, or wants any more, is done with at once."""
         if job.entry.nobody:
             self._outbox.finish(job.practice.id, job.entry, "void", "")
+            return False
+        earlier = self._final.get(_named(job))
+        if earlier is not None:
+            self._outbox.finish(job.practice.id, job.entry, earlier.state, earlier.detail)
             return False
         job.lease_ms = self._clock.now_ms()
         answer = self._outbox.begin(job.practice.id, job.entry, job.consumer, LEASE_MS)
@@ -116,9 +124,21 @@ class Jobs:
         if outcome.state == "deferred":
             noted = self._outbox.defer(practice_id, job.entry, job.consumer, outcome.at_ms, outcome.detail)
         else:
-            noted = self._outbox.finish(practice_id, job.entry, outcome.state, outcome.detail)
+            noted = self._finish(job)
         if noted:
             self._report(job)
+
+    def _finish(self, job: Job) -> bool:
+        """Whether it was this job that made the message final."""
+        self._final[_named(job)] = job.outcome
+        while len(self._final) > FINAL_MOST:
+            del self._final[next(iter(self._final))]
+        try:
+            last = self._outbox.finish(job.practice.id, job.entry, job.outcome.state, job.outcome.detail)
+        except NotReplicated:
+            job.made_final = True
+            raise
+        return last or job.made_final
 
     def last_detail(self, practice: Practice, entry: Entry) -> str:
         """What the delivery record says of the try before."""
@@ -142,3 +162,7 @@ class Jobs:
             more = {"cause": outcome.cause} if outcome.cause else {}
             patient, waited_ms = entry.patient, self._clock.now_ms() - entry.queued_ms
             self._on_event(name, {**facts, "patient": patient, "waited_ms": waited_ms, **more})
+
+
+def _named(job: Job) -> tuple[str, str, str]:
+    return job.practice.id, job.entry.id, job.entry.message_id

@@ -29,10 +29,10 @@ class RateLimited(AuthsvcError):
 
 
 class Unavailable(WithReason):
-    """The store is away, too slow, or the hashing queue is full: nothing was decided. `reason` is for logs."""
+    """The store is away, too slow, or the hashing queue is full: the caller is told nothing. `reason` is for logs."""
 
     status, slug = 503, "unavailable"
-    oauth = OAuthError(503, "temporarily_unavailable", "Nothing was decided. Try again")
+    oauth = OAuthError(503, "temporarily_unavailable", "Make the same call again")
     metric = "store_failures"
     metric_values = (
         "store_away",
@@ -67,7 +67,7 @@ class Unavailable(WithReason):
 class NotReplicated(Unavailable):
     """The act is done on the primary, and too few replicas have it: a fail-over now may take it back."""
 
-    oauth = OAuthError(503, "temporarily_unavailable", "Done, but perhaps not for good. Try again with the same values")
+    oauth = OAuthError(503, "temporarily_unavailable", "Done, but perhaps not for good. Make the same call again")
 
     def __init__(self) -> None:
         super().__init__("not_replicated")

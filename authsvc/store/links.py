@@ -116,6 +116,7 @@ class LinkStore:
             context,
             durable=True,
             **_named(name),
+            client=context.client_id,
             pending_id=pending.id,
             pending_browser=pending.browser,
             pending_client=pending_client,

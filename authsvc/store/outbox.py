@@ -146,8 +146,8 @@ class Outbox:
 
     def finish(self, practice: str, entry: Entry, state: str, detail: str) -> bool:
         """Take the message out for good: `sent`, `refused`, `too_late`, `cancelled` or `void` (nobody was to get it).
-        False when it already was."""
-        return "last" in self._run("finish", practice, **_named(entry), state=state, detail=detail)
+        False when it already was. Waits for replicas, where there are some: a fail-over shall not bring it back."""
+        return "last" in self._run("finish", practice, True, **_named(entry), state=state, detail=detail)
 
     def defer(self, practice: str, entry: Entry, consumer: str, at_ms: int, detail: str) -> bool:
         """Give the message back until `at_ms`, after a try that failed. False when another worker has it by now."""
@@ -189,13 +189,13 @@ class Outbox:
                 )
         return sorted(found, key=lambda one: (-one.queued_at_ms, one.id))[:SHOWN]
 
-    def _run(self, step: str, practice: str, **args: Any) -> Reply:
+    def _run(self, step: str, practice: str, durable: bool = False, /, **args: Any) -> Reply:
         script = self._scripts.get(step)
         if script is None:  # read once: a Script reads and hashes its Lua
             script = self._scripts[step] = Script(f"outbox_{step}")
         prefix = practice_prefix(practice)
         argv = [self._clock.now_ms(), "", "", *script.arguments(args)]
-        flat = self._connection.evaluate(script.source, script.sha, (prefix, f"{prefix}audit"), argv, False)
+        flat = self._connection.evaluate(script.source, script.sha, (prefix, f"{prefix}audit"), argv, durable)
         return dict(zip(flat[::2], flat[1::2], strict=True))
 
 

@@ -2,8 +2,9 @@
 
 The head of each file in `lua/` is read here. `uses:` names the parts of `lua/lib/` that go in front, and those alone,
 since Redis runs them at every call; `events:` the audit entries that the script may append; `args:` its arguments in
-their order, with `:int` for a number and `*n` for a list of rows with n columns. Arguments travel as plain ARGV: Redis
-reads a JSON document at ten times the cost.
+their order, with `:int` for a number and `*n` for a list of rows with n columns; `unconfirmed:` a kind of credential
+and the arguments that name caller and credential (`unconfirmed.py`). Arguments travel as plain ARGV: Redis reads a
+JSON document at ten times the cost.
 """
 
 from __future__ import annotations
@@ -11,18 +12,21 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib import resources
 from typing import Any, Final
 
 from authsvc.audit import Event, Recorder
+from authsvc.errors import NotReplicated, Unavailable
 from authsvc.model import LimitState, RequestContext
 from authsvc.ports import Clock
 from authsvc.store.connection import Connection, practice_prefix
 from authsvc.store.script_errors import refusal
+from authsvc.store.unconfirmed import UnconfirmedCalls
 
 LUA: Final = resources.files("authsvc.store") / "lua"
 
-_HEAD = re.compile(r"^-- (uses|events|args): ?(.*)$", re.MULTILINE)
+_HEAD = re.compile(r"^-- (uses|events|args|unconfirmed): ?(.*)$", re.MULTILINE)
 _ARGUMENT = re.compile(r"(?P<name>\w+)(?::(?P<int>int)|\*(?P<width>\d))?")
 ANY_EVENT: Final = "*"
 
@@ -38,6 +42,7 @@ class Script:
         head = _head(text)
         self.events = tuple(head["events"])
         self._arguments = [_argument(word) for word in head["args"]]
+        self.uses_up = tuple(head["unconfirmed"])
         parts = [*_parts(head["uses"]), text]
         self.source = "\n".join([self._locals(), *parts])
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
@@ -56,6 +61,11 @@ class Script:
         if len(values) != len(self._arguments):
             raise KeyError(*(values.keys() - {argument["name"] for argument in self._arguments}))
         return flat
+
+    def mark(self, prefix: str, args: Mapping[str, Any]) -> str:
+        """The key under which a call of it is remembered as unconfirmed."""
+        kind, *names = self.uses_up
+        return ",".join([f"{prefix}unconfirmed:{kind}", *(str(_plain(args[name])) for name in names)])
 
     def _locals(self) -> str:
         """The arguments as local variables of Lua."""
@@ -80,6 +90,10 @@ class Script:
         for number, argument in enumerate(lists, start=1):
             lines.append(f"local {argument['name']}, end_{number} = rows({start}, {argument['width']})")
             start = f"end_{number}"
+        if self.uses_up:
+            kind, *names = self.uses_up
+            parts = ", ".join([f"KEYS[1] .. 'unconfirmed:{kind}'", *names])
+            lines.append(f"local function unconfirmed_key() return table.concat({{{parts}}}, ',') end")
         return "\n".join(lines)
 
 
@@ -100,7 +114,7 @@ def _argument(word: str) -> dict[str, str | None]:
 
 
 def _head(text: str) -> dict[str, list[str]]:
-    head: dict[str, list[str]] = {"uses": [], "events": [], "args": []}
+    head: dict[str, list[str]] = {"uses": [], "events": [], "args": [], "unconfirmed": []}
     for name, words in _HEAD.findall(text):
         head[name] += words.split()
     return head
@@ -136,6 +150,7 @@ class ScriptRunner:
         self._connection = connection
         self._clock = clock
         self._recorder = recorder
+        self.unconfirmed = UnconfirmedCalls(connection, clock)
         self._scripts: dict[str, Script] = {}
 
     def run(self, name: str, context: RequestContext, *, durable: bool = False, **args: Any) -> Reply:
@@ -146,13 +161,31 @@ class ScriptRunner:
         """
         now_ms, details = self._clock.now_ms(), context.audit_details
         text = self._recorder.text(now_ms, context.actor, context.audit_call, details, context.reason)
-        call_id = context.next_script_id()
-        reply = self._evaluate(self._script(name), context.practice.id, call_id, text, durable, args)
+        script, call_id = self._script(name), context.next_script_id()
+        marks = (
+            {script.mark(practice_prefix(context.practice.id), args): f"{call_id}|{now_ms}"} if script.uses_up else {}
+        )
+        try:
+            if marks:
+                self.unconfirmed.write()
+            reply = self._evaluate(script, context.practice.id, call_id, now_ms, text, durable, args)
+        except Unavailable as error:
+            self._unanswered(context, marks if durable else {}, error)
+            raise
         self._recorder.log(context, reply.get("recorded", ()))
         context.limits.extend(LimitState(*state) for state in reply.get("limits", ()))
         if "err" in reply:
             raise refusal(reply)
+        if durable:
+            context.used_up.update(marks)
         return reply
+
+    def _unanswered(self, context: RequestContext, marks: Mapping[str, str], error: Unavailable) -> None:
+        """The whole call will be answered 503: what it has used up before is as unconfirmed as this script."""
+        self.unconfirmed.add({**context.used_up, **marks})
+        if isinstance(error, NotReplicated):  # Redis is there: a repeat may come at once, to another process
+            with suppress(Unavailable):
+                self.unconfirmed.write()
 
     def run_for_site(
         self,
@@ -169,8 +202,9 @@ class ScriptRunner:
     ) -> Reply:
         """The same in a slot of the site, such as `@keys`. `event` and its `details` are recorded if the script says
         so. A refusal is left to the caller, as `err`."""
-        text = self._recorder.text(self._clock.now_ms(), actor, f"-{call_id}", details, reason)
-        reply = self._evaluate(self._script(name), slot, call_id, text, durable, args, event)
+        now_ms = self._clock.now_ms()
+        text = self._recorder.text(now_ms, actor, f"-{call_id}", details, reason)
+        reply = self._evaluate(self._script(name), slot, call_id, now_ms, text, durable, args, event)
         for recorded, _ in reply.get("recorded", ()):
             self._recorder.log_site(recorded, actor=actor, reason=reason, **(details or {}))
         return reply
@@ -184,12 +218,13 @@ class ScriptRunner:
         script: Script,
         slot: str,
         call_id: str,
+        now_ms: int,
         audit_text: str,
         durable: bool,
         args: Mapping[str, Any],
         event: Event | None = None,
     ) -> Reply:
-        argv: list[Any] = [self._clock.now_ms(), call_id, audit_text if script.events else ""]
+        argv: list[Any] = [now_ms, call_id, audit_text if script.events else ""]
         if event is not None:
             argv += [event.value, self._recorder.mac(slot, audit_text, event.value)]
         else:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import redis
 
-from authsvc.delivery import practice_pauses
+from authsvc.delivery import jobs, practice_pauses
 from authsvc.delivery.attempts import LONGEST_LIFE_MS
 from authsvc.delivery.compose import Composer
 from authsvc.delivery.jobs import LEASE_MS
@@ -21,7 +21,7 @@ from authsvc.delivery.mail_host import Host
 from authsvc.delivery.outbox_worker import SWEEP_MS, TURN, Worker
 from authsvc.delivery.run_workers import run_workers
 from authsvc.delivery.smtp import EmailSender
-from authsvc.errors import DeliveryDeferred, DeliveryRefused, Unavailable
+from authsvc.errors import DeliveryDeferred, DeliveryRefused, NotReplicated, Unavailable
 from authsvc.model import DeliveryInfo, Message, Practice
 from authsvc.ports import Sender
 from authsvc.store.connection import Connection
@@ -394,6 +394,57 @@ def test_what_was_sent_but_could_not_be_noted_is_noted_later_and_not_sent_twice(
     worker.step()
     assert len(sender.messages) == 1
     assert house.delivery().state == "sent"
+
+
+def test_a_fail_over_that_forgets_what_was_noted_has_nothing_sent_twice(house: House) -> None:
+    copy: dict[str, bytes] = {}
+
+    class Copied(RecordingSender):
+        def send(self, message: Message) -> str:
+            copy.update((key, house.client.dump(key)) for key in house.client.scan_iter("authsvc:{maple}:*"))
+            return super().send(message)
+
+    worker = house.worker(sender := Copied())
+    house.queue()
+    worker.step()
+    for key, dumped in copy.items():  # the replica of before the note is the primary now
+        house.client.restore(key, 0, dumped, replace=True)
+    assert (house.left(), house.delivery().state) == (1, "queued")
+    house.clock.advance_ms(LEASE_MS + 1)
+    worker.step()
+    assert [message.id for message in sender.messages] == ["m1"]
+    assert (house.left(), house.delivery().state) == (0, "sent")
+    assert [name for name, _ in house.events] == ["mail_sent"]
+
+
+def test_what_was_noted_on_too_few_replicas_is_noted_again_and_told_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = house.outbox.finish
+
+    def unconfirmed(*args: Any) -> bool:
+        finish(*args)
+        raise NotReplicated
+
+    house.queue()
+    worker = house.worker(sender := RecordingSender())
+    monkeypatch.setattr(house.outbox, "finish", unconfirmed)
+    worker.step()
+    assert house.events == []
+    monkeypatch.setattr(house.outbox, "finish", finish)
+    house.clock.advance_ms(practice_pauses.PAUSE_MS)
+    worker.step()
+    assert len(sender.messages) == 1
+    assert [name for name, _ in house.events] == ["mail_sent"]
+
+
+def test_a_worker_remembers_so_many_ends_and_no_more(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "FINAL_MOST", 3)
+    worker = house.worker(RecordingSender())
+    for number in range(5):
+        house.queue(f"m{number}")
+    worker.step()
+    assert [message_id for _, _, message_id in worker._jobs._final] == ["m2", "m3", "m4"]
 
 
 def test_when_the_secrets_can_not_be_had_the_worker_waits(house: House) -> None:

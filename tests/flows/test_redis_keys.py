@@ -55,6 +55,7 @@ def a_days_acts(house: House) -> None:
     presented = PresentedProof(ProofKey(house.clock).proof("GET", "https://a.example/"), "GET", "https://a.example/")
     service.dpop.thumbprint(house.act(), house.client, presented)
     by_webhook(house)
+    switching(house)
     for queue in (CODES, MAILS, WEBHOOK_CODES, WEBHOOKS, LOGOUTS):
         for entry in service.outbox.take("maple", queue, "worker", 30_000, 5).entries:
             service.outbox.begin("maple", entry, "worker", 30_000)
@@ -94,6 +95,17 @@ def links(house: House) -> None:
     with pytest.raises(InvalidCode):
         house.codes.verify(house.act(), by_link.challenge, "000000")
     house.links.revoke_where(house.act(), resource="invoice:inv_1")
+
+
+def switching(house: House) -> None:
+    """And a call that was answered 503."""
+    house.service.dependents.put(house.act(), "dan", "ann")
+    choice = house.codes.verify(house.act(), house.start(patient="dan").challenge, "314159")
+    assert isinstance(choice, Choice)
+    own = house.codes.choose(house.act(), choice.challenge, "dan")
+    house.service.person_switch.of_client(house.act(), "dan", own.session or "", "ann")
+    house.service.unconfirmed.add({f"authsvc:{{maple}}:unconfirmed:refresh,{own.session},portal,0": "call.1|1"})
+    house.service.unconfirmed.write()
 
 
 def by_webhook(house: House) -> None:

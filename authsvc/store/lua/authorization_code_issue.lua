@@ -1,6 +1,7 @@
 -- Give a client an authorization code (RFC 6749 §4.1.2): for the browser's session, or for the link that it redeemed.
 --
--- uses: limits session_records link_records authorization_codes
+-- uses: limits session_records link_records authorization_codes unconfirmed
+-- unconfirmed: pending-link pending_id pending_browser
 -- events: grant.issued limited
 -- args: code client redirect_uri code_challenge nonce scope code_expires:int max_age_ms patient dpop_jkt
 -- args: session_id secret idle_ms pending_id pending_browser limits*5
@@ -29,6 +30,9 @@ if pending_id ~= '' then
   local pending = read(PENDING, k)
   if not pending or pending.browser ~= pending_browser or pending.client ~= client
     or tonumber(pending.expires) <= now then return needed('none') end
+  -- It gives one code. Where nobody was told of that one, another goes in its place.
+  local former = pending.code or ''
+  if former ~= '' and take_unconfirmed() ~= pending.issuing_call then return needed('none') end
   holder = resolve(pending.patient)
   -- Redeeming was its use: time or uses that have run out since then take nothing back.
   local revoked = is_revoked(read_link(pending.link))
@@ -37,7 +41,9 @@ if pending_id ~= '' then
   if too_old(pending.redeemed) then return needed('max_age') end
   refused = charge(limits)
   if refused then return refused end
-  call('DEL', k)
+  if former ~= '' then call('DEL', key('authorization-code', former)) end
+  pending.code, pending.issuing_call = code, call_id
+  rewrite(PENDING, k, pending)
   grant.link, grant.patient, grant.workflow, grant.resource = pending.link, holder, pending.workflow, pending.resource
   grant.channel, grant.authenticated = pending.channel, pending.redeemed
 else

@@ -1,6 +1,7 @@
 -- Redeem an authorization code, once: a client session of the browser's session, or what a link gives.
 --
--- uses: limits sessions link_records authorization_codes
+-- uses: limits sessions link_records authorization_codes unconfirmed
+-- unconfirmed: authorization-code code client
 -- events: grant.redeemed grant.reused grant.refused session.ended limited
 -- args: code client redirect_uri code_challenge idle_ms:int
 -- args: session_id session_nonce session_audience session_jkt jkt notify jti token_until:int delivery_ms limits*5
@@ -54,6 +55,18 @@ if grant.result ~= '' then
   if grant.redeeming_call == call_id then  -- sent again by the client library
     if grant.link ~= '' then return link_reply() end
     if session then return reply({nonce = grant.nonce, scope = grant.scope, session = session_reply(session)}) end
+  end
+  if take_unconfirmed() == grant.redeeming_call then
+    if tonumber(grant.expires) <= now then return no('expired') end
+    if grant.link ~= '' and is_revoked(read_link(grant.link)) then return no('revoked') end
+    if grant.link == '' then
+      session = is_alive(read_session(grant.session), idle_ms) and begin_anew(grant.result)
+      if not session or session.jkt ~= session_jkt then return no('ended') end
+    end
+    grant.redeeming_call = call_id
+    rewrite(AUTHORIZATION_CODE, k, grant)
+    if grant.link ~= '' then return link_reply() end
+    return reply({nonce = grant.nonce, scope = grant.scope, session = session_reply(session)})
   end
   if session then end_session(session, 'reused') end
   if grant.link ~= '' and call('SET', key('revoked', grant.result), '1', 'NX', 'PX',

@@ -1,6 +1,7 @@
 -- "Who are you?": once, within the time to choose, and only a patient who may sign in now, or for whom such a one may act.
 --
--- uses: limits challenges sessions
+-- uses: limits challenges sessions unconfirmed
+-- unconfirmed: choice challenge client
 -- events: code.verified challenge.gone session.ended limited
 -- args: challenge client patient choose_ms:int replay_ms:int replays_max:int delivery_ms
 -- args: session_id session_nonce session_audience session_scope session_scope_text session_expires:int
@@ -25,7 +26,13 @@ if known.state == 'won' and known.chosen == named then
   local session = read_session(known.session)
   local fresh = now - tonumber(known.won_at) <= replay_ms and tonumber(known.replays) < replays_max
   if session and known.last_call == call_id then return reply({session = session_reply(session)}) end
-  if session and client == '' and fresh then  -- the browser may never have seen the first answer
+  if take_unconfirmed() == known.last_call and now - tonumber(known.won_at) <= choose_ms then
+    session = begin_anew(known.session)
+    known.won_at, known.replays, fresh = now, -1, true
+  elseif client ~= '' then
+    session = nil
+  end
+  if session and fresh then  -- the browser may never have seen the first answer
     known.replays = tonumber(known.replays) + 1
     rewrite_challenge(known)
     return reply({session = session_reply(session)})

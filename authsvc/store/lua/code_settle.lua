@@ -1,6 +1,7 @@
 -- Compare the hashed code, and on a match open exactly one session, whatever runs beside this.
 --
--- uses: challenges sessions
+-- uses: challenges sessions unconfirmed
+-- unconfirmed: code challenge client
 -- events: code.verified code.choose code.missed challenge.gone session.ended
 -- args: challenge client tag link_mode hour attempts_left patient choose_ms:int replay_ms:int delivery_ms
 -- args: session_id session_nonce session_audience session_scope session_scope_text session_expires:int
@@ -34,10 +35,19 @@ end
 if not known or known.client ~= client or known.kind == EMAIL_CHANGE then return gone('unknown') end
 if known.state ~= '' then
   -- A parallel submit of the code that has just won, or the replay that code_charge let through.
-  if link_mode == '1' or known.winning_tag ~= tag or now - tonumber(known.won_at) > replay_ms then return gone('spent') end
+  if link_mode == '1' or known.winning_tag ~= tag then return gone('spent') end
+  local again = take_unconfirmed() == known.last_call
+  if again then
+    if tonumber(known.expires) <= now or not is_live_tag(known, tag) then return gone('expired') end
+    known.won_at, known.replays = now, 0
+  elseif now - tonumber(known.won_at) > replay_ms then
+    return gone('spent')
+  end
+  local session = known.state == 'won' and (again and begin_anew or read_session)(known.session)
+  if known.state == 'won' and (not session or session.generation ~= '0') then return gone('spent') end
+  known.last_call = call_id
+  write(CHALLENGE, key('challenge', challenge), known, math.max(tonumber(known.expires), tonumber(known.won_at) + choose_ms))
   if known.state == 'choose' then return choose_among(choices(known)) end
-  local session = read_session(known.session)
-  if not session or session.generation ~= '0' then return gone('spent') end
   return reply({session = session_reply(session)})
 end
 if tonumber(known.expires) <= now then return gone('expired') end

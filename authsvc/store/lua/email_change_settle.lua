@@ -1,6 +1,7 @@
 -- Compare the hashed code, and on a match put the patient on the mailbox that it has proven.
 --
--- uses: challenges mailboxes
+-- uses: challenges mailboxes unconfirmed
+-- unconfirmed: code challenge client
 -- events: patient.address_changed patient.changed code.missed challenge.gone session.ended limited
 -- args: challenge client tag link_mode hour attempts_left replay_ms:int delivery_ms
 -- args: old_notice_id old_notice_body new_notice_id new_notice_body notice_until:int change_limits*5 notice_limits*5
@@ -29,9 +30,18 @@ end
 if not known or known.client ~= client or known.kind ~= EMAIL_CHANGE then return gone('unknown') end
 if known.state ~= '' then
   -- A parallel submit of the code that has just won, or the replay that code_charge let through.
+  if link_mode == '1' or known.winning_tag ~= tag then return gone('spent') end
+  local again = take_unconfirmed() == known.last_call
+  if again then
+    if tonumber(known.expires) <= now or not is_live_tag(known, tag) then return gone('expired') end
+    known.won_at, known.replays = now, 0
+  elseif now - tonumber(known.won_at) > replay_ms then
+    return gone('spent')
+  end
   local patient = read_patient(known.patient)
-  local fresh = link_mode ~= '1' and known.winning_tag == tag and now - tonumber(known.won_at) <= replay_ms
-  return patient and fresh and patient_reply(patient) or gone('spent')
+  if not patient or patient.mailbox ~= known.mailbox then return gone('spent') end
+  rewrite_challenge(known)
+  return patient_reply(patient)
 end
 if tonumber(known.expires) <= now then return gone('expired') end
 if not is_live_tag(known, tag) then return missed('wrong') end

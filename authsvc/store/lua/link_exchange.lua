@@ -1,8 +1,9 @@
 -- Use an instant link: for its token, or at its hosted page for what waits there for the link's client.
 --
--- uses: idempotency limits link_records
+-- uses: idempotency limits link_records unconfirmed
+-- unconfirmed: link link_id client pending_browser
 -- events: link.exchanged link.refused limited
--- args: link_id link_digest kind pending_id pending_browser pending_client pending_until:int jti
+-- args: link_id link_digest kind client pending_id pending_browser pending_client pending_until:int jti
 -- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5
 --
 -- `jti` is the id of the token that an exchange gives; empty at the hosted page, where `grant.redeemed` has it.
@@ -14,6 +15,11 @@
 
 local PENDING = {'link', 'patient', 'workflow', 'resource', 'channel', 'browser', 'client', 'redeemed', 'expires'}
 
+-- Is this the repeat of the link's last use, whose caller was answered 503? Not asked at the first use.
+local function is_unconfirmed(link)
+  return link.last_call ~= '' and take_unconfirmed() == link.last_call
+end
+
 local earlier = idempotent_reply()
 if earlier then return earlier end
 local refused = charge(limits)
@@ -24,15 +30,15 @@ if not link or link.digest ~= link_digest or link.kind ~= kind then
   return refuse('link-unknown')
 end
 if link.last_call ~= call_id then  -- else sent again by the client library
-  local dead = why_dead(link)
-  if dead then
+  local dead, again = why_dead(link), is_unconfirmed(link)
+  if dead and not (again and dead == 'used_up') then
     record('link.refused', 'reason', dead, 'link', link_id, 'patient', link.patient)
     return refuse('link-gone', dead)
   end
-  link.uses, link.last_call = tonumber(link.uses) + 1, call_id
+  link.uses, link.last_call = tonumber(link.uses) + (again and 0 or 1), call_id
   rewrite_link(link)
   record('link.exchanged', 'link', link_id, 'patient', resolve(link.patient), 'workflow', link.workflow,
-    'jti', jti)
+    'jti', jti, 'again', again and 1 or nil)
 end
 local patient = resolve(link.patient)
 if pending_id ~= '' then

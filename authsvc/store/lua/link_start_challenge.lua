@@ -1,6 +1,7 @@
 -- Exchange an access link: a challenge is started and its code goes to the address on file.
 --
--- uses: idempotency mail_throttle start_challenge
+-- uses: idempotency mail_throttle start_challenge unconfirmed
+-- unconfirmed: access-link link_id client
 -- events: link.exchanged link.refused code.started limited
 -- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
 -- args: misses_consecutive:int misses_per_day:int misses_by_links_per_day:int
@@ -22,7 +23,8 @@ if not link or link.digest ~= link_digest or link.kind ~= 'access' then
   return refuse('link-unknown')
 end
 local dead = link.last_call ~= call_id and why_dead(link)
-if dead then
+local again = link.last_call ~= '' and link.last_call ~= call_id and take_unconfirmed() == link.last_call
+if dead and not (again and dead == 'used_up') then
   record('link.refused', 'reason', dead, 'link', link_id, 'patient', link.patient)
   return refuse('link-gone', dead)
 end
@@ -36,7 +38,7 @@ if refused then return refused end
 local whose = link.mailbox_only == '1' and link_id or patient_id ~= '' and patient_id or link.mailbox
 refused = charge(limits_of(patient_limits, whose))
 if refused then return refused end
-link.uses, link.last_call = tonumber(link.uses) + 1, call_id
+link.uses, link.last_call = tonumber(link.uses) + (again and 0 or 1), call_id
 rewrite_link(link)
 if patient_id == '' and channel == 'webhook' then channel = 'email' end  -- whoever shares the mailbox
 open_challenge('link', patient.mailbox, patient_id, patient, link_id)

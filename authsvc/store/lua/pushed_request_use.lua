@@ -1,6 +1,7 @@
 -- A browser brings a pushed authorization request: it opens it, goes on with it on our pages, or gets its code.
 --
--- uses: pushed_requests
+-- uses: pushed_requests unconfirmed
+-- unconfirmed: pushed-request request_id client browser
 -- args: step request_id client browser reuse_ms:int expires:int
 --
 -- `step`: open, continue, spend. Whoever opens it owns it, until `expires`; no other browser goes on with it. It gives one
@@ -11,15 +12,19 @@ local k = key('pushed-request', request_id)
 local request = read(PUSHED_REQUEST, k)
 if not request or request.client ~= client or tonumber(request.expires) <= now then return reply({}) end
 if request.browser ~= browser and not (step == 'open' and request.browser == '') then return reply({}) end
-if request.used ~= '' and request.using_call ~= call_id and now - tonumber(request.used) >= reuse_ms then
-  return reply({})
+local again = false
+if request.used ~= '' and request.using_call ~= call_id then
+  again = (step == 'spend' and take_unconfirmed or peek_unconfirmed)() == request.using_call
+  if not again and now - tonumber(request.used) >= reuse_ms then return reply({}) end
 end
 if request.browser == '' then
   request.browser, request.expires = browser, expires
   write(PUSHED_REQUEST, k, request, expires)
 end
-if step == 'spend' and request.used == '' then
-  request.used, request.using_call = now, call_id
+if step == 'spend' and request.using_call ~= call_id then
+  -- The time for a form that was sent twice runs from the code that went out.
+  if again or request.used == '' then request.used = now end
+  request.using_call = call_id
   rewrite(PUSHED_REQUEST, k, request)
 end
 return reply({query = request.query})

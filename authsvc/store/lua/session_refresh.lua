@@ -1,6 +1,7 @@
 -- Exchange a refresh token: a new generation, or for a short while the same successor for the immediate parent again.
 --
--- uses: limits sessions
+-- uses: limits sessions unconfirmed
+-- unconfirmed: refresh session_id client generation
 -- events: session.refreshed session.reused session.refused session.ended limited
 -- args: session_id client generation:int nonce jkt idle_ms:int grace_ms:int delivery_ms limits*5 scope*1
 --
@@ -30,18 +31,35 @@ if #scope > 0 then
     if not string.find(' ' .. granted .. ' ', ' ' .. name[1] .. ' ', 1, true) then return refuse('invalid-scope') end
   end
 end
-local present = tonumber(session.generation)
-if generation == present then
-  session.generation, session.generation_at, session.used = present + 1, now, now
+
+local function begin_generation(number)
+  session.generation, session.generation_at, session.used = number, now, now
   rewrite(SESSION, key('session', session_id), session)
   local parent = session.parent ~= '' and read_session(session.parent)
   if parent then  -- a browser session is in use as long as one of its clients is
     parent.used = now
     rewrite(SESSION, key('session', parent.sid), parent)
   end
+end
+
+-- Is this the parent again, whose successor nobody was told of? Instants do for an id here: whoever was answered since has
+-- moved `used` on.
+local function is_unconfirmed()
+  local id, instant = take_unconfirmed()
+  return id and instant == session.used
+end
+
+local present = tonumber(session.generation)
+if generation == present then
+  begin_generation(present + 1)
   record('session.refreshed', 'sid', session_id, 'patient', session.patient, 'guardian', session.guardian,
     'generation', present + 1)
-elseif generation ~= present - 1 or now - tonumber(session.generation_at) > grace_ms then
+elseif generation == present - 1 and is_unconfirmed() then
+  begin_generation(present)
+elseif generation == present - 1 and now - tonumber(session.generation_at) <= grace_ms then
+  session.used = now
+  rewrite(SESSION, key('session', session_id), session)
+else
   end_session(session, 'reused')
   record('session.reused', 'sid', session_id, 'patient', session.patient, 'guardian', session.guardian,
     'generation', generation, 'newest', present)

@@ -113,7 +113,7 @@ def _parse(
         raise refuse(wrong.error, wrong.description) from None
     except (Unavailable, KeysetUnusable) as error:
         count_error(error)
-        raise refuse("temporarily_unavailable", "Nothing was decided. Try again") from None
+        raise refuse("temporarily_unavailable", "Try again") from None
     if hint is not None and not hint.verified:
         prompt |= {"login"}
     login_hint, locales = sent.first("login_hint"), sent.first("ui_locales")

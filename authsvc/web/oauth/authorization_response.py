@@ -14,7 +14,7 @@ from authsvc.errors import AuthorizationError, SignInNeeded, UnregisteredClient
 from authsvc.model import AuthorizationRequest, Practice, RequestContext
 from authsvc.web.browser import error_pages
 from authsvc.web.browser.cookies import BrowserCookies
-from authsvc.web.context import current_service, request_context, see_other
+from authsvc.web.context import current_service, see_other
 from authsvc.web.errors import quotable
 
 
@@ -36,11 +36,14 @@ def finish(
             raise
         why = "The patient signed in as somebody else" if needed.reason == "other_patient" else "Try again"
         return send_error(login_required(authorization, why))
-    return send_code(authorization, code, fresh=fresh)
+    return send_code(context, authorization, code, fresh=fresh)
 
 
-def send_code(authorization: AuthorizationRequest, code: str, *, fresh: bool = False) -> Response:
-    """To the client with its code. `iss` says who answers, so that a client of several can't be mixed up.
+def send_code(
+    context: RequestContext, authorization: AuthorizationRequest, code: str, *, fresh: bool = False
+) -> Response:
+    """To the client with its code, in the context of the code's issue: a 503 here leaves both to the browser's repeat.
+    `iss` says who answers, so that a client of several can't be mixed up.
 
     Raises UnregisteredClient for a pushed request that has had its code.
     """
@@ -48,7 +51,7 @@ def send_code(authorization: AuthorizationRequest, code: str, *, fresh: bool = F
         practice, client = authorization.practice, authorization.client
         browser = BrowserCookies(current_service()).browser(practice.id).id
         pushed = current_service().pushed_requests
-        if not pushed.spend(request_context(practice), client, authorization.pushed, browser, twice=fresh):
+        if not pushed.spend(context, client, authorization.pushed, browser, twice=fresh):
             raise UnregisteredClient("request_uri")
     return _to_client(authorization.redirect_uri, {"code": code, "state": authorization.state})
 

@@ -62,7 +62,7 @@ def _decide(authorization: AuthorizationRequest) -> Response:
     if authorization.login_hint and authorization.acr != "extra" and not again:
         try:
             code = codes.for_pending_link(context, authorization, browser.id)
-            return authorization_response.send_code(authorization, code)
+            return authorization_response.send_code(context, authorization, code)
         except (SignInNeeded, LinkGone) as error:
             if error.reason != "max_age":
                 description = "The link was used up on the way: it has to be opened again"

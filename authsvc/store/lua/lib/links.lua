@@ -60,7 +60,12 @@ local function save_link(link, keep_ms)
 end
 
 local function end_link(link, reason)
-  if why_dead(link) then return false end
+  local dead = why_dead(link)
+  if dead == 'used_up' and link.last_call ~= '' then  -- nor may the call that used it up be repeated
+    link.last_call = ''
+    rewrite_link(link)
+  end
+  if dead then return false end
   link.ended = reason
   rewrite_link(link)
   publish_revocation('l', link.id)

@@ -105,6 +105,16 @@ local function scope_of(workflows)
   return #names > 0 and table.concat(names, ' ') or '-'
 end
 
+-- A session whose opening nobody was told of begins now, as if this call had opened it; nil for one that has ended or that
+-- somebody has refreshed.
+local function begin_anew(sid)
+  local session = read_session(sid)
+  if not session or session.generation ~= '0' or tonumber(session.expires) <= now then return nil end
+  session.generation_at, session.used = now, now
+  rewrite(SESSION, key('session', sid), session)
+  return session
+end
+
 -- Open the session that the caller has prepared (`session_…`) for one of the choices. `opened` is when the mailbox was
 -- proven. Whoever acts for somebody does so until the relation's end at most.
 local function open_session(choice, channel, opened)

@@ -1,0 +1,50 @@
+"""Calls whose caller was answered 503 after the script was sent: it may have run, and nobody was told.
+
+A credential that works once would then be used up by a call that failed: its own caller's repeat would be refused.
+So the process that answered 503 leaves a mark in the practice's slot, and the script lets the same caller's repeat
+through (`lua/lib/unconfirmed.lua`, ADR 27). While Redis is away the mark waits here.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+from authsvc.ports import Clock
+from authsvc.store.connection import Connection
+
+KEPT_MS: Final = 600_000  # as long as an Idempotency-Key; what the credential itself allows ends earlier or later
+MOST: Final = 10_000  # marks that wait, some 150 bytes each; then the oldest goes, whose repeat is refused
+
+
+class UnconfirmedCalls:
+    """The marks of this process that are not in Redis yet. Thread-safe."""
+
+    def __init__(self, connection: Connection, clock: Clock) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._waiting: dict[str, tuple[str, int]] = {}
+        self._lock = threading.Lock()
+
+    def add(self, marks: dict[str, str]) -> None:
+        """Keep marks, by key, to be written by `write`."""
+        until_ms = self._clock.now_ms() + KEPT_MS
+        with self._lock:
+            self._waiting.update({key: (mark, until_ms) for key, mark in marks.items()})
+            while len(self._waiting) > MOST:
+                del self._waiting[next(iter(self._waiting))]
+
+    def write(self) -> None:
+        """Write what waits; called by a poller, and before a script that would look for a mark. Raises Unavailable."""
+        with self._lock:
+            waiting = list(self._waiting.items())
+        for key, (mark, until_ms) in waiting:
+            left_ms = until_ms - self._clock.now_ms()
+            if left_ms > 0:
+                self._write(key, mark, left_ms)
+            with self._lock:
+                if self._waiting.get(key) == (mark, until_ms):
+                    del self._waiting[key]
+
+    def _write(self, key: str, mark: str, left_ms: int) -> None:
+        self._connection.call(lambda client: client.set(key, mark, px=left_ms), key)

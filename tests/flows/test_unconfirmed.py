@@ -1,0 +1,569 @@
+"""An answer of 503 after the script was sent: the act may have happened, and its caller was never told.
+
+For that caller it counts as not made. The same call again is answered as the first would have been: a good link,
+code or token is not lost to an outage. For everybody else, and once anybody was answered, a credential stays used up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import redis
+
+from authsvc.errors import (
+    AuthsvcError,
+    ChallengeGone,
+    InvalidRefreshToken,
+    LinkGone,
+    NotFound,
+    NotReplicated,
+    SignInNeeded,
+    Unavailable,
+)
+from authsvc.flows.authorization_codes import s256
+from authsvc.flows.data_keys import PURPOSES
+from authsvc.model import Choice, Started, TokenGrant
+from authsvc.store.connection import Connection
+from authsvc.store.unconfirmed import KEPT_MS, MOST, UnconfirmedCalls
+from tests.fakes import FakeClock, SeededEntropy
+from tests.flows import test_dependents, test_email_changes
+from tests.flows.conftest import House
+from tests.flows.visitors import BROWSER, VERIFIER, Portal, enter, page, press
+
+
+class Unconfirming(Connection):
+    """A store whose durable scripts run, while `failing` says why their callers aren't told."""
+
+    failing: Unavailable | None = None
+    away = False  # nothing reaches it
+
+    def evaluate(self, source: str, sha: str, keys: tuple[str, ...], args: Any, durable: bool) -> list[Any]:
+        if self.away:
+            raise Unavailable("store_away")
+        answer = super().evaluate(source, sha, keys, args, False)
+        if durable and self.failing:
+            raise self.failing
+        return answer
+
+    def call(self, act: Callable[[Any], Any], key: str = "") -> Any:
+        if self.away:
+            raise Unavailable("store_away")
+        return super().call(act, key)
+
+
+@pytest.fixture
+def store(redis_client: redis.Redis) -> Unconfirming:
+    return Unconfirming(redis_client, deadline_s=30, waiting_limit=256)
+
+
+@pytest.fixture
+def house(store: Unconfirming, redis_client: redis.Redis, clock: FakeClock, entropy: SeededEntropy) -> House:
+    found = House(store, redis_client, clock, entropy)
+    for purpose in PURPOSES[1:]:
+        found.service.data_keys.key(purpose)  # made beforehand, so that no 503 is theirs
+    return found
+
+
+def failing_store(house: House) -> Unconfirming:
+    found = house.service.store
+    assert isinstance(found, Unconfirming)
+    return found
+
+
+@contextmanager
+def unconfirmed(house: House, error: Unavailable | None = None) -> Iterator[None]:
+    """What happens inside is answered 503, though it happens. Some seconds pass."""
+    store = failing_store(house)
+    store.failing = error or NotReplicated()
+    with pytest.raises(Unavailable):
+        yield
+    store.failing = None
+    house.clock.advance_s(30)
+
+
+def refused(act: Callable[[], object], *errors: type[AuthsvcError]) -> str:
+    """Why an act is refused for good."""
+    with pytest.raises(errors or (AuthsvcError,)) as caught:
+        act()
+    assert not isinstance(caught.value, Unavailable)
+    return str(getattr(caught.value, "reason", caught.type.__name__))
+
+
+# --- links ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [NotReplicated(), Unavailable("store_away")], ids=["replicas missing", "answer lost"])
+def test_a_link_whose_exchange_was_answered_503_opens_for_the_same_client(house: House, error: Unavailable) -> None:
+    token = house.link(max_uses=1)
+    for _ in range(3):
+        with unconfirmed(house, error):
+            house.links.exchange(house.act(), token)
+    grant = house.links.exchange(house.act(), token)
+    assert isinstance(grant, TokenGrant)
+    assert house.introspected(grant.access_token)["active"]
+    assert house.links.list(house.act(), "p1")[0].uses == 1
+    assert [entry.get("again") for entry in house.trail() if entry["event"] == "link.exchanged"] == [None, *["1"] * 3]
+
+
+def test_attack_a_link_again_once_its_repeat_was_answered(house: House) -> None:
+    token = house.link(max_uses=1)
+    with unconfirmed(house):
+        house.links.exchange(house.act(), token)
+    house.links.exchange(house.act(), token)
+    assert refused(lambda: house.links.exchange(house.act(), token), LinkGone) == "used_up"
+
+
+def test_attack_a_stolen_link_through_another_client(house: House) -> None:
+    thief, _ = house.new_client("billing")
+    token = house.link(max_uses=1)
+    with unconfirmed(house):
+        house.links.exchange(house.act(), token)
+    assert refused(lambda: house.links.exchange(house.act(thief), token), LinkGone) == "used_up"
+    assert isinstance(house.links.exchange(house.act(), token), TokenGrant)  # and its own client still may
+
+
+def test_attack_a_stolen_link_in_another_browser(house: House) -> None:
+    portal, token = Portal(house), house.link(max_uses=1)
+    with unconfirmed(house):
+        press(house, portal, token)
+    assert refused(lambda: press(house, portal, token, "T" * 22), LinkGone) == "used_up"
+    hint = press(house, portal, token)
+    assert portal.redeem(portal.landed(hint)).workflow == "pay-invoice"
+
+
+def test_attack_an_old_503_opens_nothing_after_somebody_was_answered(house: House) -> None:
+    """The mark reaches Redis late: by then the link was used by a call that was answered."""
+    token, store = house.link(max_uses=2), failing_store(house)
+    with unconfirmed(house, Unavailable("store_away")):
+        house.links.exchange(house.act(), token)
+    late = {key: f"{call}" for key, (call, _) in house.service.unconfirmed._waiting.items()}
+    house.links.exchange(house.act(), token)  # the repeat: the first use was its own
+    house.links.exchange(house.act(), token)  # the second
+    house.service.unconfirmed.add(late)
+    assert refused(lambda: house.links.exchange(house.act(), token), LinkGone) == "used_up"
+    assert store.failing is None
+
+
+def test_what_ends_a_link_ends_its_repeat(house: House) -> None:
+    token = house.link(max_uses=1)
+    with unconfirmed(house):
+        house.links.exchange(house.act(), token)
+    house.links.revoke_where(house.act(), patient="p1")
+    assert refused(lambda: house.links.exchange(house.act(), token), LinkGone) == "used_up"
+
+
+def test_a_repeat_that_comes_after_ten_minutes_is_another_use(house: House) -> None:
+    token, store = house.link(max_uses=1), failing_store(house)
+    with unconfirmed(house, Unavailable("store_away")):
+        house.links.exchange(house.act(), token)
+    house.clock.advance_s(KEPT_MS // 1000)
+    assert refused(lambda: house.links.exchange(house.act(), token), LinkGone) == "used_up"
+    assert house.service.unconfirmed._waiting == {}
+    assert store.failing is None
+
+
+def test_an_access_link_is_counted_once(house: House) -> None:
+    house.patient()
+    token = house.access_link(max_uses=1)
+    with unconfirmed(house):
+        house.links.exchange(house.act(), token)
+    assert isinstance(house.links.exchange(house.act(), token), Started)
+    assert house.links.list(house.act(), "p1")[0].uses == 1
+    assert refused(lambda: house.links.exchange(house.act(), token), LinkGone) == "used_up"
+
+
+# --- codes ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [NotReplicated(), Unavailable("store_away")], ids=["replicas missing", "answer lost"])
+def test_a_code_whose_verification_was_answered_503_opens_its_one_session(house: House, error: Unavailable) -> None:
+    house.patient()
+    started = house.start()
+    for _ in range(7):  # more often than a double click may come
+        with unconfirmed(house, error):
+            house.codes.verify(house.act(), started.challenge, "314159")
+    grant = house.codes.verify(house.act(), started.challenge, "314159")
+    assert isinstance(grant, TokenGrant)
+    assert grant.expires_in_s == house.service.settings.access_token_life_s  # it begins now
+    assert [session.id for session in house.sessions.list(house.act(), "p1")] == [grant.session]
+    assert house.sessions.refresh(house.client, grant.refresh_token or "", None, "")
+    house.clock.advance_s(6)
+    assert refused(lambda: house.codes.verify(house.act(), started.challenge, "314159"), ChallengeGone) == "spent"
+
+
+def test_attack_a_code_again_once_its_repeat_was_answered(house: House) -> None:
+    house.patient()
+    started = house.start()
+    with unconfirmed(house):
+        house.codes.verify(house.act(), started.challenge, "314159")
+    house.codes.verify(house.act(), started.challenge, "314159")
+    house.clock.advance_s(6)
+    assert refused(lambda: house.codes.verify(house.act(), started.challenge, "314159"), ChallengeGone) == "spent"
+
+
+def test_attack_a_mark_that_comes_after_a_double_click_was_answered(house: House) -> None:
+    house.patient()
+    started, store = house.start(), failing_store(house)
+    store.failing = Unavailable("store_away")
+    with pytest.raises(Unavailable):
+        house.codes.verify(house.act(), started.challenge, "314159")
+    store.failing = None
+    late = {key: mark for key, (mark, _) in house.service.unconfirmed._waiting.items()}
+    house.service.unconfirmed._waiting.clear()  # another process has them
+    house.codes.verify(house.act(), started.challenge, "314159")  # within the time of a double click
+    house.service.unconfirmed.add(late)
+    house.clock.advance_s(6)
+    assert refused(lambda: house.codes.verify(house.act(), started.challenge, "314159"), ChallengeGone) == "spent"
+
+
+def test_attack_guessing_at_a_code_whose_answer_was_503(house: House) -> None:
+    house.patient()
+    started = house.start()
+    with unconfirmed(house):
+        house.codes.verify(house.act(), started.challenge, "314159")
+    for guess in range(20):
+        assert refused(
+            lambda guess=guess: house.codes.verify(house.act(), started.challenge, f"{guess:06d}"), ChallengeGone
+        )
+    # Five were compared; then the right one is as dead as after five misses.
+    assert refused(lambda: house.codes.verify(house.act(), started.challenge, "314159"), ChallengeGone) == "spent"
+
+
+def test_attack_a_code_through_another_client(house: House) -> None:
+    thief, _ = house.new_client("billing")
+    house.patient()
+    started = house.start()
+    with unconfirmed(house):
+        house.codes.verify(house.act(), started.challenge, "314159")
+    assert refused(lambda: house.codes.verify(house.act(thief), started.challenge, "314159")) == "other_client"
+
+
+def test_a_repeat_is_judged_as_the_first_was_by_the_codes_own_time(house: House) -> None:
+    house.patient()
+    started = house.start()
+    with unconfirmed(house):
+        house.codes.verify(house.act(), started.challenge, "314159")
+    house.clock.advance_s(house.service.settings.code_life_s)
+    assert refused(lambda: house.codes.verify(house.act(), started.challenge, "314159"), ChallengeGone) == "expired"
+
+
+def test_a_session_that_was_ended_meanwhile_stays_ended(house: House) -> None:
+    house.patient()
+    started = house.start()
+    with unconfirmed(house):
+        house.codes.verify(house.act(), started.challenge, "314159")
+    house.sessions.end_all(house.act(), "p1")
+    assert refused(lambda: house.codes.verify(house.act(), started.challenge, "314159"), ChallengeGone) == "spent"
+
+
+def shared_mailbox(house: House) -> str:
+    for name in ("p1", "p2"):
+        house.patient(name)
+    return house.start().challenge
+
+
+def test_the_choice_and_the_chosen_patient_come_again(house: House) -> None:
+    challenge = shared_mailbox(house)
+    with unconfirmed(house):
+        house.codes.verify(house.act(), challenge, "314159")
+    assert isinstance(house.codes.verify(house.act(), challenge, "314159"), Choice)
+    with unconfirmed(house):
+        house.codes.choose(house.act(), challenge, "p2")
+    assert refused(lambda: house.codes.choose(house.act(), challenge, "p1"), ChallengeGone) == "spent"
+    grant = house.codes.choose(house.act(), challenge, "p2")
+    assert house.introspected(grant.access_token)["patient"] == "p2"
+    assert refused(lambda: house.codes.choose(house.act(), challenge, "p2"), ChallengeGone) == "spent"
+
+
+def test_a_choice_whose_session_has_ended_is_over(house: House) -> None:
+    challenge = shared_mailbox(house)
+    house.codes.verify(house.act(), challenge, "314159")
+    with unconfirmed(house):
+        house.codes.choose(house.act(), challenge, "p2")
+    house.sessions.end_all(house.act(), "p2")
+    assert refused(lambda: house.codes.choose(house.act(), challenge, "p2"), ChallengeGone) == "spent"
+
+
+def test_a_choice_has_its_own_time(house: House) -> None:
+    challenge = shared_mailbox(house)
+    house.codes.verify(house.act(), challenge, "314159")
+    with unconfirmed(house):
+        house.codes.choose(house.act(), challenge, "p2")
+    house.clock.advance_s(house.service.settings.choose_life_s)
+    assert refused(lambda: house.codes.choose(house.act(), challenge, "p2"), ChallengeGone) == "spent"
+
+
+def test_a_change_of_address_that_was_answered_503_is_told_again(house: House) -> None:
+    house.patient()
+    started = test_email_changes.start(house)
+    for _ in range(2):
+        with unconfirmed(house):
+            test_email_changes.verify(house, started)
+    assert test_email_changes.verify(house, started).email == test_email_changes.NEW
+    house.clock.advance_s(6)
+    assert test_email_changes.why_not(house, started) == "spent"
+    assert house.events().count("patient.address_changed") == 1
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "why"),
+    [
+        (lambda house: house.patient("p1", "third@example.org"), "spent"),
+        (lambda house: house.patients.delete(house.act(), "p1"), "spent"),
+        (lambda house: house.clock.advance_s(house.service.settings.code_life_s), "expired"),
+    ],
+    ids=["changed again", "deleted", "code expired"],
+)
+def test_a_change_that_something_has_overtaken_is_over(
+    house: House, meanwhile: Callable[[House], object], why: str
+) -> None:
+    house.patient()
+    started = test_email_changes.start(house)
+    with unconfirmed(house):
+        test_email_changes.verify(house, started)
+    meanwhile(house)
+    assert test_email_changes.why_not(house, started) == why
+
+
+# --- authorization codes, pushed requests ---------------------------------------------------------------------------
+
+
+def test_an_authorization_code_of_a_session_gives_its_one_session(house: House) -> None:
+    house.patient()
+    portal, entered = Portal(house), enter(house)
+    code = portal.code(entered.cookie)
+    for _ in range(1):
+        with unconfirmed(house):
+            portal.redeem(code)
+    grant = portal.redeem(code)
+    assert portal.works(grant)
+    assert len(house.sessions.list(house.act(), "p1")) == 1
+    assert portal.refused(code) == "reused"
+    assert not portal.works(grant)
+
+
+def test_attack_a_stolen_code_redeemed_elsewhere_after_a_503(house: House) -> None:
+    house.patient()
+    portal, thief, entered = Portal(house), Portal(house, "thief"), enter(house)
+    code = portal.code(entered.cookie)
+    with unconfirmed(house):
+        portal.redeem(code)
+    assert thief.refused(code) == "other_client"
+    assert portal.refused(code, verifier=VERIFIER[::-1]) == "pkce"
+    assert portal.works(portal.redeem(code))
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "why"),
+    [
+        (lambda house, entered: house.clock.advance_s(60), "expired"),
+        (lambda house, entered: house.sessions.end_all(house.act(), "p1"), "ended"),
+    ],
+    ids=["expired", "signed out"],
+)
+def test_a_code_whose_time_or_sign_in_is_over_gives_nothing(
+    house: House, meanwhile: Callable[[House, Any], object], why: str
+) -> None:
+    house.patient()
+    portal, entered = Portal(house), enter(house)
+    code = portal.code(entered.cookie)
+    with unconfirmed(house):
+        portal.redeem(code)
+    meanwhile(house, entered)
+    assert portal.refused(code) == why
+
+
+def test_a_link_lands_however_often_the_way_is_answered_503(house: House) -> None:
+    """Pressed, led to its client, redeemed: each of the three once more."""
+    portal, token = Portal(house), house.link(max_uses=1)
+    with unconfirmed(house):
+        press(house, portal, token)
+    hint = press(house, portal, token)
+    with unconfirmed(house):
+        portal.landed(hint)
+    assert house.service.authorization_codes.pending_link(page(house), hint, BROWSER)
+    code = portal.landed(hint)
+    assert house.service.authorization_codes.pending_link(page(house), hint, BROWSER) is None
+    with unconfirmed(house):
+        portal.redeem(code)
+    assert portal.redeem(code).workflow == "pay-invoice"
+    assert portal.refused(code) == "reused"
+    assert len(list(house.redis.scan_iter("*:authorization-code:*"))) == 1
+
+
+def test_attack_a_pending_link_gives_a_second_code(house: House) -> None:
+    portal, token = Portal(house), house.link(max_uses=1)
+    hint = press(house, portal, token)
+    with unconfirmed(house):
+        portal.landed(hint)
+    portal.landed(hint)
+    assert refused(lambda: portal.landed(hint), SignInNeeded) == "none"
+
+
+def test_a_links_code_ends_with_the_link(house: House) -> None:
+    portal, token = Portal(house), house.link(max_uses=2)
+    code = portal.landed(press(house, portal, token))
+    with unconfirmed(house):
+        portal.redeem(code)
+    house.links.revoke_where(house.act(), patient="p1")
+    assert portal.refused(code) == "revoked"
+
+
+def test_a_pushed_request_gives_its_code_again(house: House) -> None:
+    portal, pushed = Portal(house), house.service.pushed_requests
+    uri = pushed.push(portal.client, house.practice, f"scope=openid&code_challenge={s256(VERIFIER)}", "")
+
+    def opened() -> bool:
+        return pushed.open(page(house), portal.client, uri, BROWSER, on_page=False) is not None
+
+    def spent(browser: str = BROWSER) -> bool:
+        return pushed.spend(page(house), portal.client, uri, browser)
+
+    assert opened()
+    with unconfirmed(house):
+        spent()
+    assert opened()
+    assert not spent("T" * 22)
+    assert spent()
+    assert not opened()
+    assert not spent()
+
+
+# --- sessions -------------------------------------------------------------------------------------------------------
+
+
+def refresh(house: House, grant: TokenGrant) -> TokenGrant:
+    return house.sessions.refresh(house.client, grant.refresh_token or "", None, "")
+
+
+def test_a_refresh_that_was_answered_503_gives_its_successor_after_the_grace_too(house: House) -> None:
+    house.patient()
+    first = house.sign_in()
+    for _ in range(2):
+        with unconfirmed(house):
+            refresh(house, first)
+        house.clock.advance_s(house.service.limits.refresh_grace_s)
+    second = refresh(house, first)
+    assert second.expires_in_s == house.service.settings.access_token_life_s
+    assert house.introspected(refresh(house, second).access_token)["active"]
+
+
+def test_attack_the_parent_after_its_repeat_was_answered(house: House) -> None:
+    house.patient()
+    first = house.sign_in()
+    with unconfirmed(house):
+        refresh(house, first)
+    second = refresh(house, first)
+    house.clock.advance_s(house.service.limits.refresh_grace_s + 1)
+    assert refused(lambda: refresh(house, first), InvalidRefreshToken) == "reused"
+    assert house.introspected(second.access_token) == {"active": False}
+
+
+def test_attack_a_mark_that_comes_after_another_tab_was_answered(house: House) -> None:
+    house.patient()
+    first, store = house.sign_in(), failing_store(house)
+    store.failing = Unavailable("store_away")
+    with pytest.raises(Unavailable):
+        refresh(house, first)
+    store.failing = None
+    late = {key: mark for key, (mark, _) in house.service.unconfirmed._waiting.items()}
+    house.service.unconfirmed._waiting.clear()  # another process has them
+    house.clock.advance_s(1)
+    refresh(house, first)  # another tab, within the grace
+    house.service.unconfirmed.add(late)
+    house.clock.advance_s(house.service.limits.refresh_grace_s + 1)
+    assert refused(lambda: refresh(house, first), InvalidRefreshToken) == "reused"
+
+
+def test_a_switch_that_was_answered_503_opens_its_one_session(house: House) -> None:
+    test_dependents.family.__wrapped__(house)  # type: ignore[attr-defined]  # the fixture's own function
+    own = test_dependents.act_for(house)
+    switch = house.service.person_switch
+    for _ in range(2):
+        with unconfirmed(house):
+            switch.of_client(house.act(), "mom", own.session or "", "leo")
+    assert refused(lambda: switch.of_client(house.act(), "mom", own.session or "", "mom"), NotFound)
+    grant = switch.of_client(house.act(), "mom", own.session or "", "leo")
+    assert house.introspected(grant.access_token)["patient"] == "leo"
+    assert house.introspected(refresh(house, grant).access_token)["active"]
+    assert refused(lambda: switch.of_client(house.act(), "mom", own.session or "", "leo"), NotFound)
+    assert len(house.sessions.list(house.act(), "mom")) == 1
+
+
+# --- the marks ------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_call_had_used_up_before_its_503_comes_again_with_it(house: House) -> None:
+    """Two acts of one call: the link's code was issued and confirmed, its pushed request wasn't."""
+    portal, pushed = Portal(house), house.service.pushed_requests
+    hint = press(house, portal, house.link(max_uses=1))
+    uri = pushed.push(portal.client, house.practice, "scope=openid", "")
+    pushed.open(page(house), portal.client, uri, BROWSER, on_page=False)
+    codes, request = house.service.authorization_codes, portal.asked(login_hint=hint)
+    context = page(house)
+    codes.for_pending_link(context, request, BROWSER)
+    with unconfirmed(house):
+        pushed.spend(context, portal.client, uri, BROWSER)
+    context = page(house)
+    code = codes.for_pending_link(context, request, BROWSER)
+    assert pushed.spend(context, portal.client, uri, BROWSER)
+    assert portal.redeem(code).workflow == "pay-invoice"
+
+
+def test_while_the_store_is_away_the_marks_wait_and_a_poller_writes_them(house: House) -> None:
+    token, store, waiting = house.link(max_uses=1), failing_store(house), house.service.unconfirmed
+    store.failing = Unavailable("store_away")
+    with pytest.raises(Unavailable):
+        house.links.exchange(house.act(), token)
+    store.away = True
+    with pytest.raises(Unavailable):
+        waiting.write()
+    with pytest.raises(Unavailable):  # nothing is looked for while a mark waits: it could be the one
+        house.links.exchange(house.act(), token)
+    store.away, store.failing = False, None
+    waiting.write()
+    (key,) = house.redis.scan_iter("*:unconfirmed:*")
+    assert 0 < house.redis.pttl(key) <= KEPT_MS
+    assert waiting._waiting == {}
+
+
+def test_a_store_that_goes_away_behind_a_missing_replica_leaves_the_mark_waiting(house: House) -> None:
+    token, store = house.link(max_uses=1), failing_store(house)
+
+    def missed(*args: Any) -> list[Any]:
+        Unconfirming.evaluate(store, *args)
+        store.away = True
+        raise NotReplicated
+
+    store.evaluate = missed  # type: ignore[method-assign]
+    with pytest.raises(NotReplicated):
+        house.links.exchange(house.act(), token)
+    assert len(house.service.unconfirmed._waiting) == 1
+
+
+def test_a_mark_that_was_replaced_while_it_was_written_is_written_too(store: Unconfirming, clock: FakeClock) -> None:
+    waiting = UnconfirmedCalls(store, clock)
+    waiting.add({"k": "first"})
+    write = waiting._write
+
+    def slow(key: str, mark: str, left_ms: int) -> None:
+        waiting._write = write  # type: ignore[method-assign]
+        waiting.add({"k": "second"})
+        write(key, mark, left_ms)
+
+    waiting._write = slow  # type: ignore[method-assign]
+    waiting.write()
+    assert list(waiting._waiting) == ["k"]
+    waiting.write()
+    assert store.call(lambda client: client.get("k")) == "second"
+
+
+def test_attack_an_outage_under_load_fills_no_memory(store: Unconfirming, clock: FakeClock) -> None:
+    waiting = UnconfirmedCalls(store, clock)
+    for number in range(MOST + 5):
+        waiting.add({f"k{number}": "mark"})
+    assert len(waiting._waiting) == MOST
+    assert next(iter(waiting._waiting)) == "k5"
