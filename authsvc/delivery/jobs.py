@@ -97,7 +97,11 @@ class Jobs:
             self._outbox.finish(job.practice.id, job.entry, earlier.state, earlier.detail)
             return False
         job.lease_ms = self._clock.now_ms()
-        answer = self._outbox.begin(job.practice.id, job.entry, job.consumer, LEASE_MS)
+        try:
+            answer = self._outbox.begin(job.practice.id, job.entry, job.consumer, LEASE_MS)
+        except NotReplicated:
+            self.release(job)  # for whoever looks next: its lease would delay it
+            raise
         if isinstance(answer, Recipient):
             job.recipient = answer
         elif answer == "cancelled":

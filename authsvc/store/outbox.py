@@ -130,10 +130,14 @@ class Outbox:
 
     def begin(self, practice: str, entry: Entry, consumer: str, lease_ms: int) -> Recipient | str:
         """Start a try: the lease begins anew. Whom the message goes to; `lost` when another worker has it by now,
-        `cancelled` when it isn't wanted any more."""
+        `cancelled` when it isn't wanted any more.
+
+        Raises NotReplicated where replicas lack the message or this lease: a fail-over would have it queued anew, by
+        the call that was answered 503, or handed out once more."""
         reply = self._run(
             "begin",
             practice,
+            True,
             queue=entry.queue,
             entry=entry.id,
             consumer=consumer,

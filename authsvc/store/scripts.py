@@ -162,12 +162,11 @@ class ScriptRunner:
         now_ms, details = self._clock.now_ms(), context.audit_details
         text = self._recorder.text(now_ms, context.actor, context.audit_call, details, context.reason)
         script, call_id = self._script(name), context.next_script_id()
-        marks = (
-            {script.mark(practice_prefix(context.practice.id), args): f"{call_id}|{now_ms}"} if script.uses_up else {}
-        )
+        prefix = practice_prefix(context.practice.id)
+        marks = {script.mark(prefix, args): f"{call_id}|{now_ms}"} if script.uses_up else {}
         try:
             if marks:
-                self.unconfirmed.write()
+                self.unconfirmed.write(prefix)
             reply = self._evaluate(script, context.practice.id, call_id, now_ms, text, durable, args)
         except Unavailable as error:
             self._unanswered(context, marks if durable else {}, error)
@@ -185,7 +184,7 @@ class ScriptRunner:
         self.unconfirmed.add({**context.used_up, **marks})
         if isinstance(error, NotReplicated):  # Redis is there: a repeat may come at once, to another process
             with suppress(Unavailable):
-                self.unconfirmed.write()
+                self.unconfirmed.write(practice_prefix(context.practice.id))
 
     def run_for_site(
         self,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from typing import Final
 
+from authsvc.errors import Unavailable
 from authsvc.ports import Clock
 from authsvc.store.connection import Connection
 
@@ -34,17 +35,27 @@ class UnconfirmedCalls:
             while len(self._waiting) > MOST:
                 del self._waiting[next(iter(self._waiting))]
 
-    def write(self) -> None:
-        """Write what waits; called by a poller, and before a script that would look for a mark. Raises Unavailable."""
+    def write(self, prefix: str = "") -> None:
+        """Write what waits under `prefix`: all, called by a poller; those of a practice before a script that would look
+        for one. Raises Unavailable; a shard that is down keeps only its own marks waiting."""
+        down: dict[str, Unavailable] = {}
         with self._lock:
-            waiting = list(self._waiting.items())
-        for key, (mark, until_ms) in waiting:
-            left_ms = until_ms - self._clock.now_ms()
-            if left_ms > 0:
-                self._write(key, mark, left_ms)
+            waiting = [(key, *mark) for key, mark in self._waiting.items() if key.startswith(prefix)]
+        for key, mark, until_ms in waiting:
+            slot, left_ms = key.partition("}")[0], until_ms - self._clock.now_ms()
+            if slot in down:
+                continue
+            try:
+                if left_ms > 0:
+                    self._write(key, mark, left_ms)
+            except Unavailable as error:
+                down[slot] = error
+                continue
             with self._lock:
                 if self._waiting.get(key) == (mark, until_ms):
                     del self._waiting[key]
+        if down:
+            raise next(iter(down.values()))
 
     def _write(self, key: str, mark: str, left_ms: int) -> None:
         self._connection.call(lambda client: client.set(key, mark, px=left_ms), key)

@@ -417,6 +417,25 @@ def test_a_fail_over_that_forgets_what_was_noted_has_nothing_sent_twice(house: H
     assert [name for name, _ in house.events] == ["mail_sent"]
 
 
+def test_nothing_is_sent_before_the_replicas_have_it(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a fail-over takes back the call that queued it, and its repeat has it sent once more."""
+    begin = house.outbox.begin
+
+    def unconfirmed(*args: Any) -> str:
+        begin(*args)
+        raise NotReplicated
+
+    house.queue()
+    worker = house.worker(sender := RecordingSender())
+    monkeypatch.setattr(house.outbox, "begin", unconfirmed)
+    worker.step()
+    assert sender.messages == []
+    monkeypatch.setattr(house.outbox, "begin", begin)
+    house.clock.advance_ms(practice_pauses.PAUSE_MS)
+    worker.step()
+    assert len(sender.messages) == 1
+
+
 def test_what_was_noted_on_too_few_replicas_is_noted_again_and_told_once(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

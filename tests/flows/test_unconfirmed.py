@@ -567,3 +567,24 @@ def test_attack_an_outage_under_load_fills_no_memory(store: Unconfirming, clock:
         waiting.add({f"k{number}": "mark"})
     assert len(waiting._waiting) == MOST
     assert next(iter(waiting._waiting)) == "k5"
+
+
+def test_a_shard_that_is_down_keeps_its_own_marks_waiting_and_no_others(store: Unconfirming, clock: FakeClock) -> None:
+    waiting = UnconfirmedCalls(store, clock)
+    waiting.add({f"authsvc:{{{practice}}}:{name}": "mark" for practice in ("maple", "birch") for name in ("a", "b")})
+    write, tried = waiting._write, []
+
+    def down(key: str, mark: str, left_ms: int) -> None:
+        tried.append(key)
+        if "maple" in key:
+            raise Unavailable("store_away")
+        write(key, mark, left_ms)
+
+    waiting._write = down  # type: ignore[method-assign]
+    waiting.write("authsvc:{birch}:")
+    assert tried == ["authsvc:{birch}:a", "authsvc:{birch}:b"]
+    waiting.add({"authsvc:{birch}:c": "mark"})
+    with pytest.raises(Unavailable):
+        waiting.write()
+    assert tried[2:] == ["authsvc:{maple}:a", "authsvc:{birch}:c"]
+    assert list(waiting._waiting) == ["authsvc:{maple}:a", "authsvc:{maple}:b"]
