@@ -16,7 +16,7 @@ PATIENT_ADDRESS = 0  # place of the sealed address in a patient's record
 
 def enqueue(client: redis.Redis, message_id: str, *, now_ms: int, practice: str = "maple", **changes: Any) -> None:
     """Queue a mail with the scripts' own `enqueue_mail`, for a patient on file, and enter the practice among all."""
-    from authsvc.store.scripts import LUA
+    from authsvc.store.script_files import LUA
 
     message = {
         "id": message_id,

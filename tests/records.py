@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from authsvc.store.scripts import LUA
+from authsvc.store.script_files import LUA
 
 KINDS = {
     "patient": ("patients", "PATIENT"),

@@ -13,8 +13,8 @@ from authsvc.store.scripts import ScriptRunner
 
 PAGE = 500
 BUCKETS = 512  # of patients (lua/lib/audit.lua)
-LOOKED_AT_ONCE = 500  # by one script: Redis does nothing else meanwhile
-LOOKED_MAX = 5_000  # for one answer
+LOOKED_AT_ONCE = 100  # by one script: Redis does nothing else meanwhile
+LOOKED_MAX = 1_000  # for one answer
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,15 @@ class AuditStream:
     def entries(self, after: int = 0, most: int = PAGE) -> list[AuditEntry]:
         """Entries in order, those behind number `after` only."""
         found = self._connection.call(
-            lambda client: client.xrange(self._prefix + "audit", min=f"{after + 1}-0", count=most)
+            lambda client: client.xrange(self._prefix + "audit", min=f"{after + 1}-0", count=most), list_read=True
         )
         return [_entry(entry_id, fields) for entry_id, fields in found]
 
     def newest(self, most: int) -> list[AuditEntry]:
         """The youngest entries, oldest of them first."""
-        found = self._connection.call(lambda client: client.xrevrange(self._prefix + "audit", count=most))
+        found = self._connection.call(
+            lambda client: client.xrevrange(self._prefix + "audit", count=most), list_read=True
+        )
         return [_entry(entry_id, fields) for entry_id, fields in reversed(found)]
 
     def search(self, wanted: AuditFilter, limit: int) -> FoundEntries:
@@ -111,7 +113,15 @@ class AuditStream:
         return int(found.get("n", 0)), found.get("chain", "")
 
     def seals(self) -> list[Seal]:
-        found = self._connection.call(lambda client: client.lrange(self._prefix + "audit-seals", 0, -1))
+        seals: list[Seal] = []
+        while page := self._seals(len(seals)):
+            seals += page
+        return seals
+
+    def _seals(self, first: int) -> list[Seal]:
+        found = self._connection.call(
+            lambda client: client.lrange(self._prefix + "audit-seals", first, first + PAGE - 1), list_read=True
+        )
         return [_seal(text) for text in found]
 
     def seal(self, after: int, seal: Seal) -> bool:
@@ -130,7 +140,12 @@ class AuditStream:
             )
         )
         for number in range(BUCKETS):
-            self._runner.run_for_site("audit_forget", self._name, "", number=number, upto=upto)
+            cursor = None
+            while cursor != "0":
+                reply = self._runner.run_for_site(
+                    "audit_forget", self._name, "", number=number, upto=upto, cursor=cursor or "0"
+                )
+                cursor = str(reply["cursor"])
         return dropped
 
 
@@ -140,5 +155,5 @@ def _entry(entry_id: str, fields: dict[str, Any]) -> AuditEntry:
 
 
 def _seal(text: str) -> Seal:
-    first, last, checks, chain = text.split("\n")
+    first, last, checks, chain = text.split("\n")[:4]  # a newer release may add fields behind
     return Seal(int(first), int(last), checks, chain)

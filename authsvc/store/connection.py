@@ -35,6 +35,8 @@ PROBE_MS = 60_000  # how long the key lives that readiness writes
 PROBE = "redis.call('SET', KEYS[1], '1', 'PX', ARGV[1]) return {}"
 PROBE_SHA = hashlib.sha1(PROBE.encode(), usedforsecurity=False).hexdigest()
 
+SENT = "Timeout reading"  # how the library begins to tell of a command that was sent and not answered in time
+
 T = TypeVar("T")
 
 log = logging.getLogger("authsvc.store")
@@ -87,20 +89,30 @@ class Connection:
         self._breakers: dict[str, _Breaker] = {}
         self.refusal = ""  # why no script is to be run though Redis answers; empty: none
 
-    def evaluate(self, source: str, sha: str, keys: tuple[str, ...], args: Sequence[Any], durable: bool) -> list[Any]:
-        """Run a Lua script. `durable` changes also wait for a replica, where replicas are configured.
-
-        Raises Unavailable.
+    def evaluate(
+        self,
+        source: str,
+        sha: str,
+        keys: tuple[str, ...],
+        args: Sequence[Any],
+        durable: bool,
+        *,
+        list_read: bool = False,
+    ) -> list[Any]:
+        """Run a Lua script. `durable` changes also wait for a replica, where replicas are configured; `list_read` as
+        for `call`. Raises Unavailable.
         """
         if self.refusal:
             raise Unavailable(self.refusal)
         wait = durable and self._replicas > 0
-        return self.call(lambda client: self._evaluate(client, source, sha, keys, args, wait), keys[0])
+        return self.call(
+            lambda client: self._evaluate(client, source, sha, keys, args, wait), keys[0], list_read=list_read
+        )
 
-    def call(self, act: Callable[[Any], T], key: str = "") -> T:
+    def call(self, act: Callable[[Any], T], key: str = "", *, list_read: bool = False) -> T:
         """Run `act(client)` until it succeeds or the deadline passes; `key` names the shard that it goes to.
 
-        Raises `Unavailable`.
+        A `list_read` isn't sent again once it has timed out: Redis may be busy with it still. Raises `Unavailable`.
         """
         breaker = self._breaker(key)
         if not self._places.acquire(timeout=WAIT_FOR_TURN_S):
@@ -109,7 +121,7 @@ class Connection:
             since = breaker.failing_since
             if since is not None and self._monotonic() - since >= BREAKER_OPENS_AFTER_S:
                 return self._try_once(act, breaker)
-            return self._try_until_deadline(act, breaker)
+            return self._try_until_deadline(act, breaker, list_read)
         finally:
             self._places.release()
 
@@ -152,7 +164,7 @@ class Connection:
         self._recovered(breaker)
         return result
 
-    def _try_until_deadline(self, act: Callable[[Any], T], breaker: _Breaker) -> T:
+    def _try_until_deadline(self, act: Callable[[Any], T], breaker: _Breaker, list_read: bool) -> T:
         started = self._monotonic()
         step = BACKOFF_S[0]
         while True:
@@ -164,7 +176,8 @@ class Connection:
                 found = self._failed(error, breaker)
                 now, since = self._monotonic(), breaker.failing_since  # None: another thread's call has just succeeded
                 open_now = since is not None and now - since >= BREAKER_OPENS_AFTER_S
-                if not found.passing or open_now or now + step - started >= self._deadline_s:
+                once = list_read and isinstance(error, redis.TimeoutError) and str(error).startswith(SENT)
+                if once or not found.passing or open_now or now + step - started >= self._deadline_s:
                     raise Unavailable(found.reason) from error
                 self._pause(random.uniform(step / 2, step))  # noqa: S311 - jitter, not a secret
                 step = min(step * 2, BACKOFF_S[1])

@@ -21,7 +21,7 @@ class DependentStore:
         relation. Raises DependentChain, InvalidInput (too many)."""
         ends = "" if dependent.until_ms is None else str(dependent.until_ms)
         workflows = " ".join(dependent.workflows or ())
-        reply = self._runner.run(
+        *_, reply = self._runner.run_in_parts(
             "dependent_put",
             context,
             durable=True,
@@ -42,7 +42,7 @@ class DependentStore:
 
     def remove(self, context: RequestContext, guardian: str, dependent: str, buckets: Sequence[Bucket]) -> bool:
         """End a relation and the sessions that rest on it; False where there is none."""
-        reply = self._runner.run(
+        *_, reply = self._runner.run_in_parts(
             "dependent_remove",
             context,
             durable=True,

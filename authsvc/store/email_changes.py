@@ -65,10 +65,11 @@ class EmailChangeStore:
     ) -> StoredPatient:
         """Compare the typed code's hash, and change the address. Raises InvalidCode, ChallengeGone, InvalidInput (too
         many patients on the mailbox)."""
-        reply = self._runner.run(
+        *_, reply = self._runner.run_in_parts(
             "email_change_settle",
             context,
             durable=True,
+            after="",
             challenge=challenge_id,
             client=context.client_id,
             tag=tag,

@@ -185,7 +185,7 @@ class LinkStore:
 
     def list(self, context: RequestContext, patient: str, buckets: Sequence[Bucket]) -> list[LinkInfo]:
         """Every link of a patient that is still remembered."""
-        reply = self._runner.run("link_list", context, patient=patient, limits=buckets)
+        pages = self._runner.run_in_parts("link_list", context, patient=patient, after="", limits=buckets)
         return [
             LinkInfo(
                 id=link_id,
@@ -198,7 +198,8 @@ class LinkStore:
                 max_uses=int(max_uses) if max_uses else None,
                 state=state,
             )
-            for link_id, whose, workflow, resource, issued, expires, uses, max_uses, state in reply.get("links", ())
+            for page in pages
+            for link_id, whose, workflow, resource, issued, expires, uses, max_uses, state in page.get("links", ())
         ]
 
     def revoke(
@@ -211,10 +212,9 @@ class LinkStore:
         resource: str = "",
     ) -> tuple[int, bool]:
         """End one link, or all live ones of a patient or for a resource: how many, and whether the link is known."""
-        reply = self._runner.run(
-            "link_revoke", context, durable=True, link_id=link_id, patient=patient, resource=resource, limits=buckets
-        )
-        return int(reply["revoked"]), "known" in reply
+        args = {"link_id": link_id, "patient": patient, "resource": resource, "after": "", "limits": buckets}
+        replies = list(self._runner.run_in_parts("link_revoke", context, durable=True, **args))
+        return sum(int(reply["revoked"]) for reply in replies), any("known" in reply for reply in replies)
 
 
 def _named(name: LinkName) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from typing import Any, Final
 from authsvc.model import DeliveryInfo
 from authsvc.ports import Clock
 from authsvc.store.connection import Connection, practice_prefix, site_prefix
-from authsvc.store.scripts import Reply, Script
+from authsvc.store.script_files import Script
+from authsvc.store.scripts import Reply
 
 CODES: Final = "codes"
 MAILS: Final = "mails"
@@ -176,7 +177,8 @@ class Outbox:
         """What happened to this patient's messages, newest first; those whose record has ended are left out."""
         key = f"{practice_prefix(practice)}deliveries:{patient}"
         found = []
-        for message_id, record in self._connection.call(lambda client: client.hgetall(key)).items():
+        records = self._connection.call(lambda client: client.hgetall(key), list_read=True)
+        for message_id, record in records.items():
             kind, channel, state, queued, updated, attempts, detail = record.split("\n")[:7]
             if int(queued) + self._record_ms > self._clock.now_ms():
                 found.append(

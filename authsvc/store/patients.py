@@ -73,11 +73,12 @@ class PatientStore:
     ) -> bool:
         """Create or replace; whether the patient is new. Another address sends the notices, and ends what rests on the
         old one. Raises InvalidInput (too many patients on the mailbox)."""
-        reply = self._runner.run(
+        *_, reply = self._runner.run_in_parts(
             "patient_put",
             context,
             durable=True,
             id=patient.id,
+            after="",
             address=patient.address,
             mailbox=patient.mailbox,
             label=patient.label,
@@ -109,16 +110,19 @@ class PatientStore:
         return Contact(reply.get("patient", ""), reply.get("address", ""), reply["locale"], reply.get("label", ""))
 
     def delete(self, context: RequestContext, patient_id: str, buckets: Sequence[Bucket], *, into: str = "") -> None:
-        """Forget a patient, or merge it `into` another. Raises PatientNotFound."""
-        self._runner.run(
+        """Forget a patient, or merge it `into` another. Raises PatientNotFound, InvalidInput (too many links)."""
+        parts = self._runner.run_in_parts(
             "patient_delete",
             context,
             durable=True,
             id=patient_id,
             into=into,
+            after="",
             delivery_ms=self._mailing.delivery_ms,
             limits=buckets,
         )
+        for _ in parts:
+            pass
 
     def unlock(self, context: RequestContext, patient_id: str) -> None:
         """Clear the misses of the patient's mailbox. Raises PatientNotFound."""

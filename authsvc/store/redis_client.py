@@ -81,6 +81,7 @@ def _cluster(url: RedisUrl, options: dict[str, Any]) -> Any:
         url=f"{'rediss' if url.tls else 'redis'}://{f'[{host}]' if ':' in host else host}:{port}",
         startup_nodes=[node(*other) for other in url.hosts[1:]],
         connection_pool_class=_Pool,
+        retry=Retry(NoBackoff(), 0),
         **options,
     )
 

@@ -39,6 +39,8 @@ class TokenState:
 
 SCANNED = 1000  # keys that one step of a scan looks at: about a millisecond of the store's time
 
+REVOCATIONS_AT_ONCE = 1000  # read by one script
+
 REVOKED = {"s": "sessions", "l": "links", "t": "tokens"}
 """What the scripts call the kinds of revocations, and what the feed calls them."""
 
@@ -113,7 +115,7 @@ class SessionStore:
         reason: str = "signed_out",
     ) -> int:
         """End a session, or all of a patient but `keep`; how many those were. Raises PatientNotFound."""
-        reply = self._runner.run(
+        replies = self._runner.run_in_parts(
             "session_end",
             context,
             durable=True,
@@ -125,7 +127,7 @@ class SessionStore:
             delivery_ms=self._delivery_ms,
             limits=buckets,
         )
-        return int(reply["ended"])
+        return sum(int(reply["ended"]) for reply in replies)
 
     def choices(self, context: RequestContext, cookie: BrowserCookie) -> Choices:
         """Whom the person at a browser may switch to: nobody once the sign-in is older than its idle time."""
@@ -170,7 +172,9 @@ class SessionStore:
         """Every session of a practice, or of all (`*`): practice, sid and client. Reads the names of all keys, so it is
         for operators alone."""
         pattern = f"{practice_prefix(practice)}session:*"
-        for key in self._connection.call(lambda client: list(client.scan_iter(match=pattern, count=SCANNED))):
+        for key in self._connection.call(
+            lambda client: list(client.scan_iter(match=pattern, count=SCANNED)), list_read=True
+        ):
             if record := self._record(key):
                 yield key[key.index("{") + 1 : key.index("}")], key.rpartition(":")[2], record.split("\n")[1]
 
@@ -220,9 +224,14 @@ class SessionStore:
 
     def revocations(self, context: RequestContext, most: int) -> builtins.list[Revocation]:
         """The newest revocations, oldest of them first."""
-        flat = self._runner.run("revocations", context, most=most)["found"]
-        found = []
-        for at in range(0, len(flat), 2):
-            kind, _, ident = flat[at].partition(":")
-            found.append(Revocation(REVOKED[kind], ident, int(flat[at + 1])))
-        return found[::-1]
+        found: builtins.list[Revocation] = []
+        before = "+inf"
+        while len(found) < most:
+            flat = self._runner.run("revocations", context, before=before, most=REVOCATIONS_AT_ONCE)["found"]
+            for at in range(0, len(flat), 2):
+                kind, _, ident = flat[at].partition(":")
+                found.append(Revocation(REVOKED[kind], ident, int(flat[at + 1])))
+            if len(flat) < 2 * REVOCATIONS_AT_ONCE:
+                break
+            before = f"({flat[-1]}"
+        return found[:most][::-1]

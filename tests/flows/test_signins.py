@@ -437,8 +437,8 @@ def test_attack_sent_round_and_round_a_client_leaves_no_pile_of_sessions(wide: H
         authorization_codes.append(portal.tokens(entered.cookie))
         wide.clock.advance_ms(1000)
         authorization_codes[0] = portal.refresh(authorization_codes[0])  # the first one is the one in use
-    assert [portal.works(grant) for grant in authorization_codes] == [True] + [False] * 10 + [True] * 19
-    assert len(records.children(wide.redis, entered.sid)) == 21
+    assert [portal.works(grant) for grant in authorization_codes] == [True] + [False] * 11 + [True] * 18
+    assert len(records.children(wide.redis, entered.sid)) == 20
     assert other.works(stays)
 
 

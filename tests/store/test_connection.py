@@ -19,7 +19,7 @@ from authsvc.errors import NotReplicated, Unavailable
 from authsvc.model import Bucket
 from authsvc.store.connection import Connection, practice_prefix, site_prefix
 from authsvc.store.redis_client import connect
-from authsvc.store.scripts import LUA, Script
+from authsvc.store.script_files import LUA, Script
 from authsvc.web import problems
 from tests.flows.conftest import ENVIRON
 from tests.store.running import charge
@@ -117,6 +117,15 @@ def test_what_may_pass_by_itself_is_tried_again(patient_store: Connection, error
     act = Failing(error, error)
     assert patient_store.call(act) == "done"
     assert act.calls == 3
+
+
+def test_attack_a_list_that_takes_too_long_is_never_asked_for_again(patient_store: Connection) -> None:
+    act = Failing(redis.TimeoutError("Timeout reading from socket"), GONE)
+    with pytest.raises(Unavailable):
+        patient_store.call(act, list_read=True)
+    assert act.calls == 1
+    not_sent = Failing(redis.TimeoutError("Timeout connecting to server"), GONE)
+    assert patient_store.call(not_sent, list_read=True) == "done"
 
 
 def test_what_does_not_pass_by_itself_is_raised_at_once(patient_store: Connection) -> None:

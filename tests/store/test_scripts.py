@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from authsvc.store import scripts
-from authsvc.store.scripts import Script
+from authsvc.store import script_files
+from authsvc.store.script_files import Script
 
 
 def test_an_argument_that_is_missing_or_unknown_is_a_fault_of_ours() -> None:
@@ -19,4 +19,4 @@ def test_an_argument_that_is_missing_or_unknown_is_a_fault_of_ours() -> None:
 
 def test_a_word_that_names_no_argument_is_a_fault_of_ours() -> None:
     with pytest.raises(ValueError, match="no argument of a script"):
-        scripts._argument("two words")
+        script_files._argument("two words")

@@ -1,6 +1,7 @@
 -- The entries of an audit stream that match, newest first. Changes nothing.
 --
 -- uses: audit
+-- reads: entries
 -- args: of_patient of_event of_actor of_person of_guardian since:int before:int after:int limit:int most:int
 --
 -- Empty or 0: any. `since` and `before` are instants, `before` is not included. `after` is the `next` of the call before.

@@ -12,9 +12,9 @@
 -- Replies {nonce, scope, and session | link, patient, workflow, resource, channel, authenticated, jti}
 -- | err: rate-limited, invalid-authorization-code (reason)
 
--- A client that sends its patients round again for each page leaves sessions behind. So many of a client's from one
--- browser session are kept; then the one goes that was used longest ago.
-local SIBLINGS_MAX = 20
+-- A client that sends its patients round again for each page leaves sessions behind. So many from one browser session are
+-- kept, whosever they are; then the client's own goes that was used longest ago, and where it has none, another's.
+local CHILDREN_MAX = 20
 
 local refused = charge(limits)
 if refused then return refused end
@@ -89,20 +89,22 @@ end
 
 local parent = read_session(grant.session)
 if not is_alive(parent, idle_ms) then return no('ended') end
-local siblings, oldest = 0, nil
+local own, oldest  -- of this client, of any
 local kept = {}
+local function older(child, than)
+  return not than or tonumber(child.used) < tonumber(than.used)
+end
 for _, sid in ipairs(items(parent.children)) do
   local child = read_session(sid)
   if child then
     kept[#kept + 1] = sid
-    if child.client == client then
-      siblings = siblings + 1
-      if not oldest or tonumber(child.used) < tonumber(oldest.used) then oldest = child end
-    end
+    if child.client == client and older(child, own) then own = child end
+    if older(child, oldest) then oldest = child end
   end
 end
 parent.children = table.concat(kept, ',')
-if siblings >= SIBLINGS_MAX then
+if #kept >= CHILDREN_MAX then
+  oldest = own or oldest
   parent.children = without(parent.children, oldest.sid)
   end_session(oldest, 'too_many', nil, true)
 end

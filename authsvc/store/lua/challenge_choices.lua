@@ -1,6 +1,7 @@
 -- The patients to choose from again, and those for whom they may act, for a challenge whose mailbox is proven. Changes nothing.
 --
 -- uses: challenges
+-- reads: patients
 -- args: challenge client choose_ms:int
 -- Replies {choose, acting = {id, sealed label, …}} | err: challenge-gone (reason)
 

@@ -49,8 +49,8 @@ refused, left, arrivals = check(limits)
 if refused then return refused end
 
 -- An unknown mailbox costs the same look-ups as a known one, and nobody there is written to.
-local found = signers(known)
-local patient = known.unknown ~= '1' and found[1] or nil
+local first = first_signer(known)
+local patient = known.unknown ~= '1' and first or nil
 if known.kind ~= 'typed' and not patient then
   count(arrivals)
   return refuse('challenge-gone', 'superseded')

@@ -31,7 +31,7 @@ if refused then return refused end
 
 local known
 if typed == '1' then
-  known = signers_on(mailbox, read_epoch())[1]
+  known = first_signer_on(mailbox, read_epoch())
 else
   known = read_patient(resolve(patient))
   if not known then

@@ -2,6 +2,7 @@
 --
 -- uses: limits dependents
 -- events: limited
+-- reads: dependents
 -- args: guardian limits*5
 -- Replies {guardian, found = {id, ends, workflows, …}} | err: rate-limited, patient-not-found
 

@@ -5,7 +5,7 @@
 -- args: guardian dependent ends workflows delivery_ms limits*5
 --
 -- `ends` and `workflows` as in `dependents.lua`. What rests on another answer than this one ends.
--- Replies {created, guardian, dependent} | err: rate-limited, patient-not-found, dependent-chain, too-many-dependents
+-- Replies {created, guardian, dependent} | {more} (call again without limits: some sessions are left) | err: rate-limited, patient-not-found, dependent-chain, too-many-dependents
 
 local refused = charge(limits)
 if refused then return refused end
@@ -15,7 +15,7 @@ local denied = why_not(holder, other)
 if denied then return refuse(denied) end
 local old = dependent_of(holder, other.id)
 if not old or old.ends ~= ends or old.workflows ~= workflows then
-  if old then end_acting(holder, other.id, 'dependent_changed') end
+  if old and end_acting(holder, other.id, 'dependent_changed') then return reply_once({more = true}) end
   relate(holder.id, other.id, ends, workflows)
   record(old and 'dependent.changed' or 'dependent.added', 'patient', other.id, 'guardian', holder.id)
 end

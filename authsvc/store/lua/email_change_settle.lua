@@ -2,13 +2,14 @@
 --
 -- uses: challenges mailboxes unconfirmed
 -- unconfirmed: code challenge client
--- events: patient.address_changed patient.changed code.missed challenge.gone session.ended limited
--- args: challenge client tag link_mode hour attempts_left replay_ms:int delivery_ms
+-- events: patient.address_changed patient.changed code.missed challenge.gone session.ended link.ended limited
+-- args: challenge client tag link_mode hour attempts_left after replay_ms:int delivery_ms
 -- args: old_notice_id old_notice_body new_notice_id new_notice_body notice_until:int change_limits*5 notice_limits*5
 --
--- `link_mode`, `hour` and `attempts_left` come from code_charge.
--- Replies {id, address, label, locale, access} | err: rate-limited (changes of one patient), invalid-code (reason, attempts_left), challenge-gone (reason),
--- too-many-patients (on the new mailbox)
+-- `link_mode`, `hour` and `attempts_left` come from code_charge. What rests on the old address ends first, some at a time:
+-- `after` is empty, then the `more` of the call before.
+-- Replies {id, address, label, locale, access} | {more} | err: rate-limited (changes of one patient),
+-- invalid-code (reason, attempts_left), challenge-gone (reason), too-many-patients (on the new mailbox)
 
 local known = read_challenge()
 
@@ -49,9 +50,16 @@ if link_mode == '1' then return missed('link_mode') end
 local patient = signers(known)[1]
 if not patient then return gone('superseded') end
 local moved = patient.mailbox ~= known.mailbox
-local refused = moved and charge(limits_of(change_limits, patient.id))
-if refused then return refused end
-if moved and not join_mailbox(known.mailbox, patient.id) then return refuse('too-many-patients') end
+if moved then
+  local refused, _, arrivals = check(limits_of(change_limits, patient.id))
+  if refused then return refused end
+  if not has_room(known.mailbox, 1 + #dependents_of(patient)) then return refuse('too-many-patients') end
+  local more = patient.address ~= '' and end_some(patient, 'address_changed', known.stays, after)
+  if more then return reply({more = more}) end
+  patient = read_patient(patient.id)  -- anew: to end a session changes it
+  count(arrivals)
+  join_mailbox(known.mailbox, patient.id)
+end
 
 clear_misses(known, hour)
 known.state, known.winning_tag, known.won_at, known.replays = 'won', tag, now, 0
@@ -61,7 +69,7 @@ patient.address, patient.mailbox = known.address, known.mailbox
 if moved then patient.addressed = next_epoch() end
 write_patient(patient)
 if moved then
-  leave_former(patient, former, known.stays, 'code')
+  leave_former(patient, former, 'code')
 else
   record('patient.changed', 'patient', patient.id)
 end

@@ -19,7 +19,7 @@ if dead then return refuse('link-gone', dead) end
 local patient = link.patient ~= '' and read_patient(resolve(link.patient))
 local found = {workflow = link.workflow, client = link.client, locale = patient and patient.locale or ''}
 if kind == 'access' then
-  local signer = patient or signers_on(link.mailbox, tonumber(link.epoch))[1]
+  local signer = patient or first_signer_on(link.mailbox, tonumber(link.epoch))
   found.address, found.patient = signer.address, signer.id
 end
 return reply(found)

@@ -25,9 +25,7 @@ local known = read_patient(patient)
 if not known and (mail_id ~= '' or kind == 'access') then return refuse('patient-not-found') end
 if kind == 'access' and known.access ~= '1' then return refuse('no-portal-access') end
 if mail_id ~= '' and lacks_address(known, channel) then return refuse('no-address') end
-if #links_of('p:' .. patient) >= LINKS_MAX or (resource ~= '' and #links_of('r:' .. resource) >= LINKS_MAX) then
-  return refuse('too-many-links')
-end
+if is_full('p:' .. patient, 1) or (resource ~= '' and is_full('r:' .. resource, 1)) then return refuse('too-many-links') end
 save_link({id = link_id, digest = link_digest, patient = patient, mailbox = known and known.mailbox or '',
   workflow = workflow, kind = kind, resource = resource, issued = now, expires = expires, max_uses = max_uses,
   on_file = known and '1' or '', channel = channel, client = client, root = link_id, life = life}, tombstone_ms)

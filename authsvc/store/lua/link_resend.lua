@@ -17,7 +17,7 @@ if call('EXISTS', key('link', new_id)) == 1 then return reply({}) end
 local dead = why_dead(link)
 if dead ~= 'expired' and dead ~= 'used_up' then return reply({}) end
 local patient = link.patient ~= '' and read_patient(resolve(link.patient))
-  or signers_on(link.mailbox, tonumber(link.epoch))[1]
+  or first_signer_on(link.mailbox, tonumber(link.epoch))
 if link.patient == '' then channel = 'email' end  -- whoever shares the mailbox
 if not patient or lacks_address(patient, channel) or throttled_by('bulk') then return reply({}) end
 local root = read_link(link.root)

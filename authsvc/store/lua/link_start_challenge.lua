@@ -29,7 +29,7 @@ if dead and not (again and dead == 'used_up') then
   return refuse('link-gone', dead)
 end
 local patient_id = link.patient ~= '' and resolve(link.patient) or ''
-local patient = patient_id ~= '' and read_patient(patient_id) or signers_on(link.mailbox, tonumber(link.epoch))[1]
+local patient = patient_id ~= '' and read_patient(patient_id) or first_signer_on(link.mailbox, tonumber(link.epoch))
 if link.last_call == call_id then return reply({address = patient.address, patient = patient.id}) end
 if lacks_address(patient, channel) then return refuse('no-address') end
 refused = throttled('code')

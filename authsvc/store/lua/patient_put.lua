@@ -2,15 +2,16 @@
 --
 -- uses: retries limits mailboxes
 -- events: patient.created patient.changed patient.address_changed patient.granted patient.withdrawn session.ended link.ended limited
--- args: id address mailbox label locale access old_notice_id old_notice_body new_notice_id new_notice_body
+-- args: id address mailbox label locale access after old_notice_id old_notice_body new_notice_id new_notice_body
 -- args: notice_until:int delivery_ms limits*5 change_limits*5 notice_limits*5
 --
 -- `address` and `mailbox` are empty for a patient without an address.
--- Another address ends the codes, links and sessions that rest on the old one: sessions here, codes and links because
--- they are older than `addressed`. Changes are limited by patient, notices by mailbox: a stranger who gets them has asked
--- for none. Withdrawn access ends sessions and access links here, codes by `granted`.
+-- Another address ends the codes, links and sessions that rest on the old one: sessions and links before it is written,
+-- some at a time, codes because they are older than `addressed`. Changes are limited by patient, notices by mailbox: a stranger who gets them has asked
+-- for none. Withdrawn access ends sessions and access links likewise, codes by `granted`.
 -- Sessions in which this patient acts for a dependent are among them; one in which a guardian acts for this patient isn't.
--- Replies {created} | err: rate-limited, too-many-patients (on this mailbox)
+-- `after` is empty, then the `more` of the call before, which has charged `limits`.
+-- Replies {created} | {more} | err: rate-limited, too-many-patients (on this mailbox)
 
 local refused = charge(limits)
 if refused then return refused end
@@ -18,30 +19,34 @@ local old = read_patient(id)
 if mailbox == '' then mailbox = 'none:' .. id end
 local moved = old and old.mailbox ~= mailbox
 local granted = access == '1' and (not old or old.access ~= '1')
+local _, arrivals
 if moved then
-  refused = charge(change_limits)
+  refused, _, arrivals = check(change_limits)
   if refused then return refused end
 end
 local withdrawn = access ~= '1' and old and old.access == '1'
-if (not old or moved) and not join_mailbox(mailbox, id) then return refuse('too-many-patients') end
+if (not old or moved) and not has_room(mailbox, 1 + #(old and dependents_of(old) or {})) then
+  return refuse('too-many-patients')
+end
+local readdressed = moved and old.address ~= ''
+if readdressed or withdrawn then
+  local more = end_some(old, readdressed and 'address_changed' or 'access_withdrawn', '', after)
+  if more then return reply_once({more = more}) end
+  old = read_patient(id)  -- anew: to end a session changes it
+end
+if moved then count(arrivals) end
+if not old or moved then join_mailbox(mailbox, id) end
 
 local patient = old or {id = id, created = now, sessions = ''}
 local former = {address = patient.address, mailbox = patient.mailbox, locale = patient.locale}
 patient.address, patient.mailbox, patient.label, patient.locale, patient.access = address, mailbox, label, locale, access
-if not old or (moved and former.address ~= '') then patient.addressed = next_epoch() end
+if not old or readdressed then patient.addressed = next_epoch() end
 if not old or granted then patient.granted = next_epoch() end
 write_patient(patient)
 call('DEL', key('merged', id))  -- an id that is put on file again means this patient, not the one it was merged into
 if not old then record('patient.created', 'patient', id) end
 if moved then leave_former(patient, former, '') end
 if granted then record('patient.granted', 'patient', id) end
-if withdrawn then
-  record('patient.withdrawn', 'patient', id)
-  end_sessions(patient, 'access_withdrawn', nil, true)
-  for _, link_id in ipairs(links_of('p:' .. id)) do
-    local link = read_link(link_id)
-    if link and link.kind == 'access' then end_link(link, 'revoked') end
-  end
-end
+if withdrawn then record('patient.withdrawn', 'patient', id) end
 if old and not moved and not granted and not withdrawn then record('patient.changed', 'patient', id) end
 return reply_once({created = not old})

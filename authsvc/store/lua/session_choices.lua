@@ -1,6 +1,7 @@
 -- Whom the person at a browser may switch to without another mail: itself, and its dependents. Changes nothing.
 --
 -- uses: session_records dependents
+-- reads: patients
 -- args: session_id secret idle_ms:int
 -- `secret` is the digest of the cookie's. Empty once the sign-in is older than the idle time.
 -- Replies {choose, acting = {id, sealed label, …}}

@@ -8,7 +8,7 @@
 -- `client` its session ends alone: given back by itself without `patient`, so that it needs no logout token. Who ends a
 -- patient's session by its id means the browser session that it was opened from: else the browser would simply open the
 -- next one.
--- Replies {ended} | err: rate-limited, patient-not-found
+-- Replies {ended, more (call again without limits: some are left)} | err: rate-limited, patient-not-found
 
 local refused = charge(limits)
 if refused then return refused end
@@ -18,7 +18,10 @@ if patient ~= '' then
   known = read_patient(patient)
   if not known then return refuse('patient-not-found') end
 end
-if session_id == '' then return reply_once({ended = end_sessions(known, reason, keep)}) end
+if session_id == '' then
+  local ended, more = end_sessions(known, reason, keep)
+  return reply_once({ended = ended, more = more})
+end
 local session = read_session(session_id)
 if not session or (client ~= '' and session.client ~= client)
   or (known and session.patient ~= patient and session.guardian ~= patient) then

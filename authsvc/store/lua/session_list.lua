@@ -2,6 +2,7 @@
 --
 -- uses: limits session_records patients
 -- events: limited
+-- reads: sessions
 -- args: patient idle_ms:int limits*5
 -- Replies {sessions = {session, …}} | err: rate-limited, patient-not-found
 

@@ -36,6 +36,12 @@ local function signers(record)
   return may_sign_in(patient, record.mailbox, epoch) and {patient} or {}
 end
 
+-- One of them, whom a mail is for.
+local function first_signer(record)
+  if record.patient ~= '' then return signers(record)[1] end
+  return first_signer_on(record.mailbox, tonumber(record.epoch))
+end
+
 -- Whom they may go on as. A sign-in that began with one patient is for that one and its dependents alone, whoever else
 -- shares the mailbox.
 local function choices(record)

@@ -3,6 +3,8 @@
 -- is over counts as gone, and is dropped with the next change.
 -- uses: patients
 
+local CHOICES_MAX = 200  -- people to choose from on one mailbox: its patients and their dependents
+
 local function dependents_of(patient)
   local found = {}
   for _, item in ipairs(items(patient.dependents)) do
@@ -28,6 +30,17 @@ local function guardians_of(patient)
   return found
 end
 
+-- Is there room on a mailbox for so many more people to choose from?
+local function has_room(mailbox, more)
+  local ids = on_mailbox(mailbox)
+  local people = #ids + more
+  for _, id in ipairs(ids) do
+    local patient = people <= CHOICES_MAX and read_patient(id)
+    if patient then people = people + #dependents_of(patient) end
+  end
+  return people <= CHOICES_MAX
+end
+
 -- Whom the holders of a proven mailbox may go on as: each of `own` (patients), then those for whom one of them may act:
 -- {patient, guardian, ends, workflows}. Nobody stands twice: who may sign in alone needs nobody to act.
 local function choices_of(own)
@@ -38,7 +51,7 @@ local function choices_of(own)
   end
   for _, guardian in ipairs(own) do
     for _, relation in ipairs(dependents_of(guardian)) do
-      local patient = not listed[relation.id] and read_patient(relation.id)
+      local patient = not listed[relation.id] and #found < CHOICES_MAX and read_patient(relation.id)
       if patient then
         found[#found + 1] = {patient = patient, guardian = guardian, ends = relation.ends, workflows = relation.workflows}
         listed[patient.id] = true

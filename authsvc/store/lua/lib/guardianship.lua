@@ -29,17 +29,22 @@ local function why_not(guardian, dependent)
     return 'dependent-chain'
   end
   if not dependent_of(guardian, dependent.id)
-    and (#dependents_of(guardian) >= DEPENDENTS_MAX or #guardians_of(dependent) >= DEPENDENTS_MAX) then
+    and (#dependents_of(guardian) >= DEPENDENTS_MAX or #guardians_of(dependent) >= DEPENDENTS_MAX
+    or not has_room(guardian.mailbox, 1)) then
     return 'too-many-dependents'
   end
 end
 
--- End the sessions in which this guardian acts for this dependent.
+-- End the sessions in which this guardian acts for this dependent. True where some are left for the next call.
 local function end_acting(guardian, id, reason)
   for _, item in ipairs(items(guardian.sessions)) do
     local session = read_session(string.match(item, '^[^.]+'))
-    if session and session.patient == id and session.guardian == guardian.id then end_session(session, reason) end
+    if session and session.patient == id and session.guardian == guardian.id then
+      if sessions_ended >= SESSIONS_AT_ONCE then return true end
+      end_session(session, reason)
+    end
   end
+  return false
 end
 
 local function relate(guardian_id, dependent_id, ends, workflows)
@@ -47,9 +52,8 @@ local function relate(guardian_id, dependent_id, ends, workflows)
   with_guardian(read_patient(dependent_id), guardian_id, true)
 end
 
+-- The sessions that rest on it have ended.
 local function unrelate(guardian_id, dependent_id)
-  end_acting(read_patient(guardian_id), dependent_id, 'dependent_removed')
-  -- Read anew: to end a session changes the records of both.
   with_dependent(read_patient(guardian_id), dependent_id)
   with_guardian(read_patient(dependent_id), guardian_id)
   record('dependent.removed', 'patient', dependent_id, 'guardian', guardian_id)

@@ -25,7 +25,7 @@ local function why_dead(link)
   if link.ended ~= '' then return link.ended end
   local epoch = tonumber(link.epoch)
   if link.patient == '' then
-    if #signers_on(link.mailbox, epoch) == 0 then return 'revoked' end
+    if not first_signer_on(link.mailbox, epoch) then return 'revoked' end
   elseif link.on_file == '1' then
     local patient = read_patient(resolve(link.patient))
     if not patient then return 'revoked' end

@@ -4,6 +4,8 @@
 
 local BUCKETS = 512
 local LINKS_MAX = 500  -- remembered for one patient or resource
+local LINKS_AT_ONCE = 20  -- that one script ends: about a millisecond
+local LOOKED_AT = 20  -- of the oldest, for dead ones to forget, where a list is full
 
 local function bucket_of(owner)
   return key('links', bucket(owner, BUCKETS))
@@ -26,10 +28,43 @@ local function links_of(owner)
   return remembered(call('HGET', bucket_of(owner), owner))
 end
 
-local function remember_link(owner, id, deadline_ms)
-  local bucket, _, kept = bucket_of(owner), links_of(owner)
-  kept[#kept + 1] = id .. '.' .. int(math.ceil(deadline_ms / 1000))
-  call('HSET', bucket, owner, table.concat(kept, ','))
+-- At most `most` of an owner's links, those behind `after` in its list (empty: from the beginning); and the `after` of the
+-- next call, nil where none is left.
+local function some_links_of(owner, after, most)
+  local ids, first, found = links_of(owner), 1, {}
+  for at, id in ipairs(ids) do
+    if id == after then first = at + 1 end
+  end
+  for at = first, math.min(first + most - 1, #ids) do found[#found + 1] = ids[at] end
+  return found, first + most <= #ids and found[#found] or nil
+end
+
+-- Is there no room in a list for so many more? Then its oldest links are looked at: dead ones that the feed needs no more
+-- are forgotten, and live ones go to its end, so that the next call looks at others. The records themselves stay, for the
+-- pages that say why.
+local function is_full(owner, more)
+  local _, kept = links_of(owner)
+  if #kept + more <= LINKS_MAX then return false end
+  local left, live = {}, {}
+  for at, item in ipairs(kept) do
+    local link = at <= LOOKED_AT and read_link(string.match(item, '^[^.]+'))
+    local dead = at <= LOOKED_AT and why_dead(link)
+    if dead == 'used_up' or dead == 'expired' and tonumber(link.expires) + FEED_MS > now then dead = false end
+    if at > LOOKED_AT then left[#left + 1] = item elseif not dead then live[#live + 1] = item end
+  end
+  for _, item in ipairs(live) do left[#left + 1] = item end
+  call('HSET', bucket_of(owner), owner, table.concat(left, ','))
+  return #left + more > LINKS_MAX
+end
+
+local function remembered_as(id, deadline_ms)
+  return id .. '.' .. int(math.ceil(deadline_ms / 1000))
+end
+
+local function remember_links(owner, added)
+  local _, kept = links_of(owner)
+  for _, item in ipairs(added) do kept[#kept + 1] = item end
+  call('HSET', bucket_of(owner), owner, table.concat(kept, ','))
 end
 
 -- Every insertion looks at two owners of the bucket and drops them if all of theirs is over. Their lists come along in
@@ -51,10 +86,10 @@ local function save_link(link, keep_ms)
   write(LINK, key('link', link.id), link, deadline)
   -- A link to a mailbox gets an owner of its own that nobody asks for: for an unknown mailbox it is the same work.
   local owner = 'p:' .. (link.patient ~= '' and link.patient or ':' .. link.id)
-  remember_link(owner, link.id, deadline)
+  remember_links(owner, {remembered_as(link.id, deadline)})
   forget_old_owners(owner)
   if link.resource ~= '' then
-    remember_link('r:' .. link.resource, link.id, deadline)
+    remember_links('r:' .. link.resource, {remembered_as(link.id, deadline)})
     forget_old_owners('r:' .. link.resource)
   end
 end

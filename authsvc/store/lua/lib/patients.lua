@@ -53,15 +53,25 @@ local function may_sign_in(patient, mailbox, since)
     and patient.granted <= since
 end
 
--- Everyone who may sign in on the mailbox. An unknown mailbox costs one look-up of a patient too.
+-- Everyone who may sign in on the mailbox.
 local function signers_on(mailbox, since)
-  local ids, found = on_mailbox(mailbox), {}
-  if #ids == 0 then read_patient('') end
-  for _, id in ipairs(ids) do
+  local found = {}
+  for _, id in ipairs(on_mailbox(mailbox)) do
     local patient = read_patient(id)
     if may_sign_in(patient, mailbox, since) then found[#found + 1] = patient end
   end
   return found
+end
+
+-- The first who may sign in on the mailbox; those behind aren't looked at. An unknown mailbox costs one look-up of a
+-- patient too.
+local function first_signer_on(mailbox, since)
+  local ids = on_mailbox(mailbox)
+  if #ids == 0 then read_patient('') end
+  for _, id in ipairs(ids) do
+    local patient = read_patient(id)
+    if may_sign_in(patient, mailbox, since) then return patient end
+  end
 end
 
 local function leave_mailbox(mailbox, id)
