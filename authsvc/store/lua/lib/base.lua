@@ -1,4 +1,4 @@
--- The first part of every script; `store/scripts.py` puts it in front, with the arguments as local variables.
+-- The first part of every script; `store/script_files.py` puts it in front, with the arguments as local variables.
 --
 -- KEYS[1]  prefix of one slot, such as "authsvc:{maple}:". Every key that a script touches begins with it.
 -- KEYS[2]  the slot's audit stream. Two keys are declared so that Redis Cluster answers TRYAGAIN while the slot moves.
