@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 # --- ids ----------------------------------------------------------------------------------------------------------
 
 PRACTICE_ID: Final = r"[a-z0-9][a-z0-9-]{1,40}"
+NEW_PRACTICE_ID: Final = r"[a-z][a-z0-9-]{1,40}"  # ADR 29: in `sub` it stands where a URI has its scheme
 CLIENT_ID: Final = PRACTICE_ID
 PATIENT_ID: Final = r"[A-Za-z0-9._-]{1,64}"
 ACTING_USER: Final = r"[A-Za-z0-9._@-]{1,64}"  # whoever is at the desk, in a client's words
@@ -24,7 +25,8 @@ WORKFLOW: Final = r"[a-z][a-z0-9-]{0,39}"
 RESOURCE_TYPE: Final = r"[a-z][a-z0-9_]{0,31}"  # no hyphen: scopes begin with it
 RESOURCE: Final = rf"{RESOURCE_TYPE}:{PATIENT_ID}"
 PUBLIC_ID: Final = r"[A-Za-z0-9_-]{1,64}"  # what we mint: links, sessions, messages, keys
-AUDIENCE: Final = r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}"
+AUDIENCE: Final = r"(?!.{129})([A-Za-z0-9][A-Za-z0-9._/-]*|[A-Za-z][A-Za-z0-9.-]*:[A-Za-z0-9._:/-]*)"
+"""With a colon it has to be a URI (RFC 7519 §2, StringOrURI), and so to begin with a scheme (RFC 3986 §3.1)."""
 LOCALE: Final = r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}"  # BCP 47, as far as anybody has one
 SECRET: Final = r"[!-~]{1,200}"  # any challenge, token or code that a caller brings back; what it opens is looked up
 

@@ -144,7 +144,7 @@ WORKFLOW = ParameterType("name", text.WORKFLOW, "a workflow's name")
 LINK = ParameterType("id", text.PUBLIC_ID, "a link's public id")
 KID = ParameterType("kid", text.PUBLIC_ID, "a key's id, as `authsvc keys list` shows it")
 LOCALE = ParameterType("locale", text.LOCALE, "a locale such as en or es-MX")
-AUDIENCE = ParameterType("audience", text.AUDIENCE, "letters, digits and ._:/- only, at most 128")
+AUDIENCE = ParameterType("audience", text.AUDIENCE, "letters, digits and ._:/- only, at most 128; with a colon a URI")
 
 
 def web_address(url: str, *, production: bool, option: str) -> None:

@@ -111,7 +111,7 @@ def _path(raw: object, _production: bool) -> str:
 
 def _audience(raw: object, _production: bool) -> str:
     if not re.fullmatch(AUDIENCE_ID, text := plain(raw), re.ASCII):
-        raise ValueError("must be letters, digits and ._:/- only, at most 128")
+        raise ValueError("must be letters, digits and ._:/- only, at most 128, and a URI where it has a colon")
     return text
 
 

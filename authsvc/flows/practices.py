@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 from authsvc.audit import Event
@@ -17,6 +18,7 @@ from authsvc.model import Practice, WebhookSecret
 from authsvc.ports import Clock
 from authsvc.store.documents import DocumentStore
 from authsvc.store.logos import LogoStore
+from authsvc.text import NEW_PRACTICE_ID
 
 MEMBERS = frozenset(member.name for member in dataclasses.fields(Practice))
 
@@ -53,7 +55,10 @@ class Practices:
         return practice
 
     def add(self, practice_id: str, *, actor: str, reason: str = "", **fields: Any) -> Practice:
-        """A new practice. Raises AlreadyExists."""
+        """A new practice. Raises AlreadyExists; InvalidInput for an id whose `sub` would be no URI."""
+        if not re.fullmatch(NEW_PRACTICE_ID, practice_id, re.ASCII):
+            problem = "must begin with a letter, else the `sub` of its patients is no URI (RFC 7519 §2)"
+            raise InvalidInput(Fault("/id", problem))
         practice = Practice(id=practice_id, created_ms=self._clock.now_ms(), **_without_none(fields))
         if self._read(practice_id) is None:
             self._sessions.end_of_practice(practice_id, actor)

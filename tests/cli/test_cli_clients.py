@@ -212,3 +212,19 @@ def test_the_algorithm_of_its_id_tokens_is_registered(maple: Authsvc) -> None:
     assert listed(maple)["id_token_alg"] == "RS256"
     assert maple("clients", "set", "web", "--id-token-alg", "ES256", "--json").document["id_token_alg"] == "ES256"
     assert maple("clients", "set", "web", "--id-token-alg", "HS256").code == 2
+
+
+def test_the_id_of_a_new_practice_is_the_beginning_of_a_uri(authsvc: Authsvc) -> None:
+    ran = authsvc("practices", "add", "1st-care", "--name", "First Care")
+    assert ran.code == 1
+    assert "must begin with a letter" in ran.err
+    assert authsvc("practices", "list", "--json").document == {"practices": []}
+
+
+def test_an_audience_with_a_colon_is_a_uri(maple: Authsvc) -> None:
+    api = ("clients", "add", "api", "--practice", "maple", "--allow", "codes:issue", "--audience")
+    for audience in ("1st:api", "my_api:v1", "api/v1:x"):
+        assert maple(*api, audience).code == 2
+    for audience in ("1st-api", "my_api", "api/v1", "urn:maple:api", "https://api.maple.example/v1"):
+        assert maple(*api, audience).code == 0
+        assert maple("clients", "remove", "api", "--yes").code == 0

@@ -666,6 +666,11 @@ def test_no_setting_makes_a_code_live_longer_than_ten_minutes() -> None:
         ("log_level", "trace"),
         ("env", "staging"),
         ("default_audience", "a b"),
+        ("default_audience", "1st:api"),
+        ("default_audience", "my_api:v1"),
+        ("default_audience", "api/v1:x"),
+        ("default_audience", ":api"),
+        ("default_audience", "a" * 129),
         ("workflows_file", "a\nb"),
     ],
 )

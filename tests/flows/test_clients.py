@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from authsvc.errors import AlreadyExists, InvalidGrant, RateLimited, Unauthenticated, UnknownName
+from authsvc.errors import AlreadyExists, InvalidGrant, InvalidInput, RateLimited, Unauthenticated, UnknownName
 from authsvc.flows.cache import Cache
 from authsvc.model import TokenGrant
 from tests.flows.conftest import House
@@ -137,6 +139,21 @@ def test_a_client_serves_its_practices_or_all(house: House) -> None:
     every, _ = house.new_client("every", practices=("*",))
     assert [house.client.serves(name) for name in ("maple", "oak")] == [True, False]
     assert every.serves("oak")
+
+
+@pytest.mark.parametrize("practice_id", ["1st-care", "9", "-a", "a", "Maple", "a" * 42, "maple\n", ""])
+def test_the_id_of_a_new_practice_begins_with_a_letter_so_that_sub_is_a_uri(house: House, practice_id: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        house.service.practices.add(practice_id, name="First Care", actor="cli:test")
+    assert [fault.pointer for fault in refused.value.faults] == ["/id"]
+    assert house.service.practices.get(practice_id) is None
+
+
+def test_a_practice_of_before_whose_id_begins_with_a_digit_goes_on(house: House) -> None:
+    practices = house.service.practices
+    practices._registry.add("1st-care", dataclasses.asdict(dataclasses.replace(house.practice, id="1st-care")))
+    assert practices.set("1st-care", phone="555", actor="cli:test").phone == "555"
+    assert practices.get("1st-care") in practices.list()
 
 
 def test_practices_are_listed_changed_and_removed(house: House) -> None:

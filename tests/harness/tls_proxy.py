@@ -43,6 +43,8 @@ http {{
 
     proxy_http_version 1.1;
     proxy_redirect off;
+    proxy_buffer_size 16k;
+    proxy_buffers 8 16k;
     proxy_set_header Connection "";
     proxy_set_header Host $http_host;
     proxy_set_header X-Forwarded-For $remote_addr;

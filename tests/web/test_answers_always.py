@@ -57,6 +57,12 @@ SWEEP = [
 ]
 
 
+POPUPS = re.compile(
+    r"/oauth2/(authorize|logout)|/p/[^/]+(/(sign-in|code/[^/]+|who/[^/]+|switch|sign-out|signed-out|sent|contact))?"
+)
+"""What a sign-in or a sign-out leads through: a portal may do it in a window beside its own."""
+
+
 def every_error() -> set[type[AuthsvcError]]:
     def below(one: type[AuthsvcError]) -> set[type[AuthsvcError]]:
         return {one}.union(*(below(child) for child in one.__subclasses__()))
@@ -79,7 +85,8 @@ def test_every_answer_has_an_id_and_the_headers_that_protect_a_browser(
     assert headers["Content-Security-Policy"].startswith("default-src 'none'; ")
     assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
     assert "unsafe" not in headers["Content-Security-Policy"]
-    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    kept = POPUPS.fullmatch(path.partition("?")[0])
+    assert headers["Cross-Origin-Opener-Policy"] == ("unsafe-none" if kept else "same-origin")
     assert headers["Cache-Control"]
     assert "Server" not in headers  # gunicorn's own says no version
     assert len(headers) == len({name.lower() for name, _ in headers}), "a header came twice"

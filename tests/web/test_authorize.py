@@ -7,6 +7,7 @@ import re
 import pytest
 
 from authsvc.errors import KeysetUnusable, SignInNeeded
+from authsvc.server import gunicorn
 from authsvc.web.oauth import authorization_request
 from tests.web.conftest import Web
 from tests.web.relying import (
@@ -355,7 +356,6 @@ def test_state_and_nonce_may_be_as_long_as_the_libraries_that_pack_much_into_the
         ("invalid_scope", {"scope": "invoices:view"}),
         ("invalid_request", {"nonce": "n" * 2049}),
         ("invalid_request", {"nonce": "é"}),
-        ("invalid_request", {"state": "s" * 2049}),
         ("invalid_request", {"max_age": "-1"}),
         ("invalid_request", {"max_age": "soon"}),
         ("invalid_request", {"prompt": "none login"}),
@@ -376,6 +376,44 @@ def test_what_is_wrong_is_told_to_the_client_with_iss(
     assert (said["error"], said["iss"]) == (error, ISSUER)
     assert said.get("state") == ("st4te" if "state" not in changes else None)
     assert said["error_description"].isascii()
+
+
+STATES = (
+    "s" * 2048,
+    'eyJhIjoi"/+=&?#%25%0d%0a' * 80,
+    "a b+c%20d",
+    "é€😀" * 100,
+    "\r\nLocation: https://evil.example/\r\n\r\n<script>",
+    "\x00\x7f\u2028",
+    " ",
+)
+
+
+@pytest.mark.parametrize("state", STATES, ids=range(len(STATES)))
+def test_any_state_comes_back_as_it_was_with_the_code_and_with_every_error(web: Web, app: Party, state: str) -> None:
+    """RFC 6749 §4.1.2.1: "the exact value". The client knows by it which of its requests has failed."""
+    _, said = sent_to(app.authorize(state=state, prompt="none"))
+    assert (said["error"], said["state"]) == ("login_required", state)
+    for changes in ({"scope": "x"}, {"nonce": "n" * 2049}, {"response_type": "token"}, {"code_challenge": "short"}):
+        _, said = sent_to(app.authorize(state=state, **changes))
+        assert said["state"] == state
+    sign_in(web)
+    _, said = sent_to(app.authorize(state=state))
+    assert (said["state"], bool(said["code"])) == (state, True)
+
+
+@pytest.mark.parametrize("state", ["s" * 7_500, "/" * 2_500, "é" * 1_300], ids=["long", "slashes", "letters"])
+def test_a_request_that_would_not_fit_our_pages_is_told_so_with_its_state(web: Web, app: Party, state: str) -> None:
+    """What we would write has other escapes than what came: our own pages must take it."""
+    _, said = sent_to(app.authorize(state=state))
+    assert (said["error"], said["state"]) == ("invalid_request", state)
+    page = app.authorize(state=state[: len(state) * 2 // 3])
+    assert len(f"GET {page.headers['Location']} HTTP/1.1") < gunicorn.SETTINGS["limit_request_line"]
+
+
+def test_of_two_states_neither_comes_back(web: Web, app: Party) -> None:
+    _, said = sent_to(web.bare("GET", f"/oauth2/authorize?{app.query()}&state=other"))
+    assert (said["error"], "state" in said) == ("invalid_request", False)
 
 
 def test_a_repeated_parameter_is_refused(web: Web, app: Party) -> None:
@@ -582,3 +620,30 @@ def test_a_refresh_renews_the_id_token_without_the_nonce(web: Web, app: Party) -
 
 def test_the_initiating_address_is_no_redirect_address(web: Web, app: Party) -> None:
     assert app.authorize(redirect_uri=OPEN).status_code == 400
+
+
+def test_every_page_that_a_portal_may_open_beside_its_own_keeps_its_opener(web: Web, app: Party) -> None:
+    """And no other: a link and the session's own page are opened by nobody who waits."""
+    parted = {"pages.open_link", "pages.session", "pages.not_found"}
+    rules = [rule for rule in web.public.application.url_map.iter_rules() if rule.endpoint.startswith("pages.")]
+    values = {"practice": "maple", "page_id": "x", "token": "al_x"}
+    with web.public.application.test_request_context():
+        found = {rule.endpoint: web.bare("GET", rule.build(values, append_unknown=False)[1]) for rule in rules}
+    kept = {name for name, answer in found.items() if answer.headers["Cross-Origin-Opener-Policy"] == "unsafe-none"}
+    assert found.keys() - kept == parted & found.keys()
+    for answer in (
+        app.authorize(),
+        app.authorize(prompt="none"),
+        app.authorize(client_id="nobody"),
+        web.bare("POST", f"/oauth2/authorize?{app.query()}"),
+        web.bare("GET", "/oauth2/logout"),
+        web.bare("GET", "/oauth2/logout?client_id=app"),
+        web.bare("GET", "/oauth2/logout?client_id=nobody"),
+    ):
+        assert answer.headers["Cross-Origin-Opener-Policy"] == "unsafe-none"
+
+
+def test_attack_a_page_that_keeps_its_opener_is_framed_by_nobody(web: Web, app: Party) -> None:
+    for answer in (app.authorize(), web.bare("GET", app.authorize().headers["Location"])):
+        assert answer.headers["X-Frame-Options"] == "DENY"
+        assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]

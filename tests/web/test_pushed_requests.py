@@ -221,3 +221,11 @@ def test_attack_a_reference_spent_twice_at_once_sends_one_code(
     monkeypatch.setattr(web.service.pushed_requests, "spend", race)
     web.public.set_cookie("authsvc", "B" * 22)
     assert refused(bring(web, reference))
+
+
+def test_a_pushed_request_may_be_longer_but_its_state_still_comes_back_in_an_address(web: Web, app: Party) -> None:
+    sign_in(web)
+    long = {"state": "/" * 2_000, "nonce": "/" * 2_048}
+    code, state = (sent_to(bring(web, pushed(app, **long)))[1][name] for name in ("code", "state"))
+    assert (bool(code), state) == (True, long["state"])
+    assert push(app, state="/" * 2_600).json["error"] == "invalid_request"

@@ -14,6 +14,7 @@ from flask import Blueprint, Response, request, url_for
 
 from authsvc.errors import AuthorizationError, KeysetUnusable, LinkGone, RateLimited, SignInNeeded, Unavailable
 from authsvc.model import AuthorizationRequest, RequestContext
+from authsvc.web.browser import popups
 from authsvc.web.browser.cookies import Browser, BrowserCookies
 from authsvc.web.context import count_error, current_service, request_context, request_info, see_other
 from authsvc.web.oauth import authorization_request, authorization_response, sent_parameters
@@ -26,6 +27,7 @@ no consent to ask for; a code typed anew is the nearest to it."""
 
 blueprint = Blueprint("authorize", __name__, url_prefix="/oauth2")
 authorization_response.register_errors(blueprint)
+popups.allow(blueprint)
 
 
 @blueprint.route("/authorize", methods=["GET", "POST"])

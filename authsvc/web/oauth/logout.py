@@ -15,6 +15,7 @@ from flask import Blueprint, Response, request, url_for
 
 from authsvc.errors import UnregisteredClient
 from authsvc.model import Client, IdTokenHint, Practice
+from authsvc.web.browser import popups
 from authsvc.web.browser.cookies import Browser, BrowserCookies
 from authsvc.web.browser.render import render_message, render_page, request_language
 from authsvc.web.client_authentication import CLIENT_ID
@@ -30,6 +31,7 @@ SIGNED_OUT: Headers = [("Clear-Site-Data", '"cache"')]
 
 blueprint = Blueprint("logout", __name__, url_prefix="/oauth2")
 authorization_response.register_errors(blueprint)
+popups.allow(blueprint)
 
 
 @dataclass(frozen=True)

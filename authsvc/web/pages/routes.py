@@ -11,7 +11,7 @@ from flask.blueprints import BlueprintSetupState
 from werkzeug.routing import PathConverter
 
 from authsvc.errors import AuthsvcError, NotFound
-from authsvc.web.browser import error_pages
+from authsvc.web.browser import error_pages, popups
 from authsvc.web.context import error_response, load_practice, see_other
 from authsvc.web.oauth import authorization_response
 from authsvc.web.pages.choose_patient import choose_patient
@@ -62,6 +62,8 @@ for path, view in (("", home), ("/sent", sent), ("/contact", contact), ("/signed
     blueprint.add_url_rule(path, view_func=view, methods=["GET"])
 
 authorization_response.register_errors(blueprint)
+# All but a link and the session's own page: nobody comes there from a portal that waits.
+popups.allow(blueprint, home, sign_in, enter_code, choose_patient, switch_person, sign_out, signed_out, sent, contact)
 
 
 @blueprint.before_request
