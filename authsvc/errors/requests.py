@@ -39,7 +39,7 @@ class MethodNotAllowed(AuthsvcError):
     """The path is known, the method isn't."""
 
     status, slug = 405, "method-not-allowed"
-    oauth = OAuthError(405, "invalid_request", "Use POST")
+    oauth = OAuthError(405, "invalid_request", "Use a method that the header Allow names")
 
     def __init__(self, allowed: tuple[str, ...]) -> None:
         super().__init__(", ".join(allowed))
