@@ -12,7 +12,7 @@ address, and `kid` is looked up in a dictionary. PyJWT does the arithmetic; it i
 would take padding, twin members, a missing `exp` and any `typ` (docs/reference/conformance.md has the list).
 
 Then `require` judges what the request needs: step-up (RFC 9470), scope (RFC 6750), resource. Every refusal is an
-exception that knows its HTTP answer. There is no background thread, no state but the key set, and no switch for less.
+exception that knows its HTTP answer. There is no thread that stays, no state but the key set, and no switch for less.
 
 A token that is bound to a key of its client (DPoP) passes only with that client's proof for this very request, and
 never as a bearer token; the guards take proofs where `base_url` is given.
@@ -53,6 +53,7 @@ KEYS_MAX_AGE_S = 300  # a revoked key dies here within this time; authsvc publis
 KEYS_TRUSTED_S = 24 * 3600  # how long the last good set is used though no newer one can be had
 REFETCH_EVERY_S = 30  # at most one fetch in this time, failed ones too: junk tokens can't make us hammer authsvc
 FETCH_TIMEOUT_S = 2.0  # for the whole answer, not for each byte
+CONNECT_TIMEOUT_S = 3 * FETCH_TIMEOUT_S  # for the name's look-up, every address that it has, and the handshake
 JWKS_MAX_BYTES = 64 * 1024  # some 100 keys; ours hold 2 to 4
 FEED_EVERY_S = 5  # how often a followed revocation feed is fetched
 FEED_MAX_AGE_S = 60  # without a feed this young nothing is decided: whoever follows it relies on it
@@ -941,11 +942,35 @@ class _UntilDeadline(io.RawIOBase):
         return self._sock.recv_into(buffer)
 
 
+def _connect(connection: http.client.HTTPConnection) -> None:
+    """In a thread, since the operating system's look-up of a name knows no timeout: a silent name server would hold up
+    whoever waits for the keys. Raises OSError, ValueError."""
+    failures: list[Exception] = []
+    given_up = threading.Event()
+
+    def connect() -> None:
+        try:
+            connection.connect()
+        except (OSError, ValueError) as error:
+            failures.append(error)
+        if given_up.is_set():
+            connection.close()
+
+    thread = threading.Thread(target=connect, name="jwks-connect", daemon=True)
+    thread.start()
+    thread.join(CONNECT_TIMEOUT_S)
+    if thread.is_alive():
+        given_up.set()
+        raise TimeoutError("no connection in time, the look-up of the name included")
+    if failures:
+        raise failures[0]
+
+
 def fetch_jwks(url: str, max_bytes: int = JWKS_MAX_BYTES) -> bytes:
     """GET with http.client, which follows no redirect, asks no proxy, keeps no cookie and speaks no other scheme.
 
-    Raises OSError, ValueError or http.client.HTTPException. The timeout counts from the first byte sent to the last
-    read, and anew for each address that the host name has; the name's look-up is the operating system's.
+    Raises OSError, ValueError or http.client.HTTPException. One timeout is for the connection, the other counts from
+    the first byte sent to the last read.
     """
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port
@@ -954,7 +979,7 @@ def fetch_jwks(url: str, max_bytes: int = JWKS_MAX_BYTES) -> bytes:
         tls = ssl.create_default_context()
         connection = http.client.HTTPSConnection(host, port, timeout=FETCH_TIMEOUT_S, context=tls)
     try:
-        connection.connect()
+        _connect(connection)
         deadline = time.monotonic() + FETCH_TIMEOUT_S
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request("GET", target, headers={"Accept": "application/json", "Connection": "close"})

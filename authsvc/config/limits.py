@@ -27,6 +27,10 @@ LIVE_CODES = 3
 """Codes of one challenge that are valid together, the newest. No setting: the store has a place for each of three
 (`t1` to `t3` of a challenge), and a number that could differ from it would make the guess bound a lie."""
 
+WIDE_NETWORK = 10
+"""How many times the budget of a household (IPv6 /64) a /48 has: at some providers it is one subscriber's, at others it
+is shared by thousands, who must not be refused for one neighbour."""
+
 POLICIES = tuple(tomllib.loads(DEFAULT.read_text(encoding="utf-8"))["policies"])
 """The name of every rate; the packaged file is where one is added."""
 

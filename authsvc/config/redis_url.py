@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import parse_qsl
 
-from authsvc.config.urls import authority, split_url
-from authsvc.text import CONTROL, is_loopback
+from authsvc.config.urls import authority, decoded, split_url
+from authsvc.text import is_loopback
 
 SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
 TLS_FILES = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
@@ -72,7 +72,7 @@ class RedisUrl:
         options = _options(scheme, parts.query)
         userinfo, _, where = parts.netloc.rpartition("@")
         username, colon, password = userinfo.partition(":")
-        username, password = _decoded(username), _decoded(password)
+        username, password = decoded(username), decoded(password)
         if username and not colon:
             raise ValueError("names a user and no password")
         hosts: tuple[tuple[str, int], ...] = ()
@@ -80,7 +80,7 @@ class RedisUrl:
         if scheme == "unix":
             if where or len(parts.path) < 2:
                 raise ValueError("must be unix:// and the absolute path of a socket, three slashes in a row")
-            path = parts.path
+            path = decoded(parts.path)
         else:
             hosts = _hosts(where, several=scheme.startswith("redis+"), port=_PORTS.get(scheme, REDIS_PORT))
             if scheme == "redis+sentinel":
@@ -150,13 +150,3 @@ def _number(db: str) -> int:
     if not re.fullmatch(r"[0-9]{1,5}", db, re.ASCII):
         raise ValueError("must have the number of a database as its db, or as its path")
     return int(db)
-
-
-def _decoded(text: str) -> str:
-    try:
-        found = unquote_to_bytes(text).decode("utf-8")
-    except UnicodeDecodeError:
-        raise ValueError("has a user or a password that is not UTF-8 once decoded") from None
-    if CONTROL.search(found):
-        raise ValueError("has a user or a password with control characters")
-    return found

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_address
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote_to_bytes, urlsplit
 
 from authsvc import mailbox
 from authsvc.text import CONTROL
@@ -39,6 +39,17 @@ def split_url(raw: object) -> tuple[str, SplitResult]:
         return text, urlsplit(text)
     except ValueError:
         raise ValueError("is not a URL") from None
+
+
+def decoded(text: str) -> str:
+    """A user, a password or a path out of a URL, without its percent signs."""
+    try:
+        found = unquote_to_bytes(text).decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("has a user or a password that is not UTF-8 once decoded") from None
+    if CONTROL.search(found):
+        raise ValueError("has a user or a password with control characters")
+    return found
 
 
 def authority(where: str) -> tuple[str, int | None]:
@@ -94,7 +105,9 @@ def mail_url(raw: object, production: bool) -> str:
         raise ValueError("must begin with smtp://, smtps:// or file://, or be console: or inbox:")
     if parts.fragment or parts.path not in ("", "/"):
         raise ValueError("must end after host and port; in a password / # ? @ are written %2F %23 %3F %40")
-    authority(parts.netloc.rpartition("@")[2].lower())
+    userinfo, _, where = parts.netloc.rpartition("@")
+    authority(where.lower())
+    decoded(userinfo)
     # `ca` (a PEM file, for a mail host with a private authority) is the only option: no switch turns TLS off.
     # In development alone, and to loopback alone, a host that doesn't offer STARTTLS is spoken to without it.
     if [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)] not in ([], ["ca"]):
@@ -111,7 +124,7 @@ def mail_oauth_url(raw: object, production: bool) -> str:
         raise ValueError("must begin with https://")
     userinfo, _, where = parts.netloc.rpartition("@")
     authority(where.lower())
-    client, colon, secret = userinfo.partition(":")
+    client, colon, secret = decoded(userinfo).partition(":")
     if not (client and colon and secret):
         raise ValueError("must name client id and secret, https://CLIENT:SECRET@host/path; / in one is written %2F")
     if parts.fragment or [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)] not in ([], ["scope"]):

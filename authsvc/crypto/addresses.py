@@ -51,8 +51,8 @@ def hint(email: str) -> str:
 
 
 def networks(ip: str) -> list[str]:
-    """The networks whose budgets a patient's address spends: IPv4 its /32, IPv6 its /64 and its /48 (a household gets
-    one, a subscriber with a router may get the other). A v4-mapped address counts as what it is.
+    """The networks whose budgets a patient's address spends, the nearest first: IPv4 its /32, IPv6 its /64 and its /48
+    (a household gets one, a subscriber with a router may get the other). A v4-mapped address counts as what it is.
 
     Raises ValueError for anything that isn't an address.
     """

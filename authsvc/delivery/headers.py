@@ -60,7 +60,7 @@ def _encoded(value: str) -> str:
     belongs into one with them.
     """
     words: list[str] = []
-    for plain, group in groupby(value.split(" "), key=lambda word: re.fullmatch(_ATOM, word) is not None):
+    for plain, group in groupby(_split(value), key=lambda word: re.fullmatch(_ATOM, word) is not None):
         run = list(group)
         words += run if plain else _encoded_words(" ".join(run))
     lines, room = [words[0]], LINE_CHARS - NAME_CHARS
@@ -71,6 +71,11 @@ def _encoded(value: str) -> str:
             lines.append(word)
             room = LINE_CHARS - 1
     return "\r\n ".join(lines)
+
+
+def _split(value: str) -> list[str]:
+    """At single spaces. More of them stay with the word after them: an encoded word is never empty (RFC 2047 §2)."""
+    return re.findall(r"(?:\A| )( *[^ ]+(?: +\Z)?)", value) or [value]
 
 
 def _encoded_words(value: str) -> list[str]:

@@ -34,18 +34,21 @@ ADVICE: Final[Mapping[str, str]] = {
     "host": "the host asks us to come back later",
     "unreachable": "look at name, port, firewall and certificate in AUTHSVC_MAIL_URL",
     "login": "the host doesn't take our user name, password or token: look at AUTHSVC_MAIL_URL",
-    "sender": "the host doesn't let this account send as AUTHSVC_MAIL_FROM, or not so much: change that at the host",
+    "sender": "the host doesn't let this account send as AUTHSVC_MAIL_FROM, or not so much, or not this: change that at the host",
     "in_doubt": "the host takes longer than AUTHSVC_MAIL_PATIENCE_S for its answer to a whole mail",
     "ours": "a fault of this service: its log has the rest",
 }
 """By the cause of a deferral, what an operator may do."""
 
+_WORDS_OF_THE_SENDER: Final = re.compile(rb"\brelay|authenticat|\bsender\b|\bspam\b|reputation|too many", re.IGNORECASE)
+"""In the words of an answer without an enhanced status (`550 relay not permitted`), whom it is about."""
 _ENHANCED: Final = re.compile(rb"[245]\.[0-9]{1,3}\.[0-9]{1,3}\b")  # RFC 3463
 _LOGIN_CODES: Final = frozenset({454, 525, 530, 534, 535, 538})  # RFC 4954 §6, RFC 5248 §2.4
 _PROTOCOL_CODES: Final = frozenset({500, 502, 503, 504, 555})  # RFC 5321 §4.2.2: of commands, not of addresses
-_OF_THE_SENDER: Final = re.compile(r"[45]\.(?:1\.[78]|3\.\d+|4\.5|5\.\d+|7\.(?!1[78]\b)\d+)")
-"""RFC 3463 and its registry: bad sender, the host's own state, its congestion and quotas, protocol, security, policy;
-but for X.7.17 and X.7.18, which say that the recipient's mailbox or domain has a new owner (RFC 7293)."""
+_OF_THE_SENDER: Final = re.compile(r"[45]\.(?:1\.[78]|3\.\d+|4\.5|5\.\d+|6\.(?![79]\b)\d+|7\.(?!1[78]\b)\d+)")
+"""RFC 3463 and its registry: bad sender, the host's own state, its congestion and quotas, protocol, content, security,
+policy; but for X.6.7 and X.6.9, by which a recipient takes no address beyond ASCII (RFC 6531), and X.7.17 and X.7.18,
+which say that the recipient's mailbox or domain has a new owner (RFC 7293)."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,8 @@ class Reply:
 
     @property
     def positive(self) -> bool:
-        return self.code in ((354,) if self.stage == "data" else (250, 251))
+        """By the first digit, which is what a client goes by where it doesn't know the rest (RFC 5321 §4.3.2)."""
+        return self.code // 100 == (3 if self.stage == "data" else 2)
 
     def verdict(self) -> DeliveryDeferred | DeliveryRefused:
         """What a refusal means for the message."""
@@ -103,10 +107,17 @@ class Reply:
         status = detail.partition(" ")[2]
         if self.code in _LOGIN_CODES:
             return DeliveryDeferred(f"log-in: {detail}", cause="login")
-        of_sender = self.stage == "mail" or self.code in _PROTOCOL_CODES or _OF_THE_SENDER.fullmatch(status)
+        of_sender = self.stage == "mail" or self.code in _PROTOCOL_CODES or self._blames_the_sender(status)
         if 500 <= self.code <= 599:
             return DeliveryDeferred(f"our sender: {detail}", cause="sender") if of_sender else DeliveryRefused(detail)
         return DeliveryDeferred(detail, cause="sender" if status.endswith(".4.5") else "host")
+
+    def _blames_the_sender(self, status: str) -> bool:
+        """Without an enhanced status: a whole mail that is refused was refused for what is in it, since its recipient
+        had been taken."""
+        if status:
+            return _OF_THE_SENDER.fullmatch(status) is not None
+        return self.stage in ("data", "end") or _WORDS_OF_THE_SENDER.search(self.words) is not None
 
 
 def numbers(code: int, words: bytes | str) -> str:

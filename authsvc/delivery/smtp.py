@@ -20,7 +20,7 @@ from typing import Final
 from authsvc.delivery.compose import Composer
 from authsvc.delivery.mail_host import Host
 from authsvc.delivery.oauth import AccessToken
-from authsvc.delivery.submission import ANSWER_S, Submission
+from authsvc.delivery.submission import ANSWER_S, ENVELOPE_S, Submission
 from authsvc.errors import DeliveryDeferred, DeliveryRefused
 from authsvc.model import Message
 from authsvc.ports import Clock
@@ -87,7 +87,7 @@ class EmailSender:
                     recipient,
                     content,
                     _options(connection, recipient, content),
-                    min(REUSED_ANSWER_S, self._answer_s) if reused else self._answer_s,
+                    REUSED_ANSWER_S if reused else min(ENVELOPE_S, self._patience_s),
                 )
             except (OSError, smtplib.SMTPException) as error:
                 connection.hang_up()

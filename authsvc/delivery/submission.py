@@ -23,7 +23,8 @@ from authsvc.errors import DeliveryDeferred
 
 CONNECT_S: Final = 10.0  # from a found address to a connection
 GREETING_S: Final = 300.0  # RFC 5321 §4.5.3.2.1
-ANSWER_S: Final = 60.0  # to log in, and for the envelope (MAIL, RCPT, DATA): nothing is lost when these are repeated
+ANSWER_S: Final = 60.0  # to log in: nothing is lost when this is repeated
+ENVELOPE_S: Final = 300.0  # MAIL, RCPT and DATA together: some hosts ask the recipient's first (RFC 5321 §4.5.3.2.3)
 
 Token = Callable[[], str]
 

@@ -46,7 +46,7 @@ class EmailChanges:
             portal_access=known.portal_access,
         )
         prepared = self._challenges.new(context, "email", locale or "")
-        buckets = [limits.bucket("issue-network", network) for network in limits.networks(context)]
+        buckets = limits.of_networks("issue-network", limits.networks(context))
         # A budget of its own: nobody's requests for a change may cost the owner of that mailbox a sign-in.
         buckets += self._deps.limits.of_address(f"{mailbox}.change")
         buckets += self._deps.limits.buckets("issue-patient", "issue-patient-day", of=known.id)

@@ -119,8 +119,8 @@ class Links:
         prepared = self._challenges.new(context, context.practice.delivery)
         answer = Started(prepared.challenge, self._deps.settings.code_life_s, self._deps.settings.resend_after_s)
         buckets = self._buckets(context, "exchange-network")
-        networks = self._deps.rate_limits.networks(context)
-        buckets += [self._deps.rate_limits.bucket("issue-network", network) for network in networks]
+        limits = self._deps.rate_limits
+        buckets += limits.of_networks("issue-network", limits.networks(context))
         stored_answer = self._deps.answers.keep(context, vars(answer))
         started = self._store.start_challenge(context, name_of(token), prepared.new, buckets, stored_answer)
         if started.earlier_answer is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from authsvc.config.limits import Limits
+from collections.abc import Sequence
+
+from authsvc.config.limits import WIDE_NETWORK, Limits
 from authsvc.crypto import addresses
 from authsvc.flows.data_keys import DataKeys
 from authsvc.model import Bucket, RequestContext
@@ -15,10 +17,16 @@ class RateLimits:
         self._policies = limits.policies
         self._data_keys = data_keys
 
-    def bucket(self, policy: str, of: str, *, shown: bool = True) -> Bucket:
-        """One bucket of a policy: the call counts against it and is refused when it is empty."""
+    def bucket(self, policy: str, of: str, *, shown: bool = True, times: int = 1) -> Bucket:
+        """One bucket of a policy, so many `times` as large: a call counts against it and is refused when it is empty."""
         known = self._policies[policy]
-        return Bucket(policy, of, known.quota, known.window_s, shown)
+        return Bucket(policy, of, known.quota * times, known.window_s, shown)
+
+    def of_networks(self, policy: str, networks: Sequence[str]) -> list[Bucket]:
+        """The buckets of an address's networks, the nearest first."""
+        return [
+            self.bucket(policy, network, times=WIDE_NETWORK if number else 1) for number, network in enumerate(networks)
+        ]
 
     def of_caller(self, context: RequestContext, network_policy: str | None = None) -> list[Bucket]:
         """The buckets of who calls: the client, and the patient's networks where the caller named the address.
@@ -28,17 +36,17 @@ class RateLimits:
         client = context.client
         buckets = [self.bucket("client-calls", client.id)] if client and not client.public else []
         if network_policy is not None:
-            buckets += [self.bucket(network_policy, network) for network in self.networks(context)]
+            buckets += self.of_networks(network_policy, self.networks(context))
         return buckets
 
     def of_peer(self, policy: str, whose: str, peer_ip: str) -> list[Bucket]:
         """The buckets of the peer's networks; `whose` keeps one set of them apart from another."""
         key = self._data_keys.key("address-index")
-        indices = (addresses.network_index(key, whose, network) for network in addresses.networks(peer_ip))
-        return [self.bucket(policy, index) for index in indices]
+        indices = [addresses.network_index(key, whose, network) for network in addresses.networks(peer_ip)]
+        return self.of_networks(policy, indices)
 
     def networks(self, context: RequestContext) -> tuple[str, ...]:
-        """The patient's networks as keyed hashes; none when the caller didn't name the address."""
+        """The patient's networks as keyed hashes, the nearest first; none when the caller didn't name the address."""
         if context.client_ip is None:
             return ()
         key = self._data_keys.key("address-index")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from authsvc.config.limits import Limits
+from authsvc.config.limits import WIDE_NETWORK, Limits
 from authsvc.config.settings import Settings
 from authsvc.model import Bucket, Choices, RequestContext, Session
 from authsvc.store import records
@@ -102,7 +102,7 @@ class CodeStore:
             client=context.client_id,
             email_change=email_change,
             network_known=context.client_ip is not None,
-            network_quota=network.quota,
+            network_quotas=f"{network.quota},{network.quota * WIDE_NETWORK}",
             network_window_s=network.window_s,
             attempts_max=self._limits.attempts_per_challenge,
             misses_per_link=self._limits.misses_per_link,

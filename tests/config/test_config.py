@@ -554,6 +554,9 @@ def test_attack_codes_are_not_shown_by_a_development_sink_in_production(url: str
         "smtp://h?starttls=off",
         "smtp://h?ca=/a&ca=/b",
         "smtp://h:0",
+        "smtp://user:p%E4ss@h",  # Latin-1
+        "smtp://user:a%00b@h",
+        "smtp://us%0Aer:b@h",
     ],
 )
 def test_a_mail_url_that_means_nothing_or_turns_tls_off_is_refused(bad: str) -> None:
@@ -570,6 +573,7 @@ def test_a_mail_url_that_means_nothing_or_turns_tls_off_is_refused(bad: str) -> 
         "https://id:secret@login.example/token#x",
         "https://id:secret@login.example/token?scope=a&verify=no",
         "https://id:secret@/token",
+        "https://id:secret%E4@login.example/token",
     ],
 )
 def test_a_token_endpoint_that_means_nothing_or_is_not_encrypted_is_refused(bad: str) -> None:

@@ -72,7 +72,7 @@ class _Conversation(socketserver.StreamRequestHandler):
         else:
             reply = "250 2.0.0 fine"
         if verb == "RCPT":
-            self.recipient = reply.startswith("250")
+            self.recipient = reply.startswith("2")
         if reply:
             self._say(reply)
         if reply.startswith("334"):

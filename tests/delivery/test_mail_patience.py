@@ -20,7 +20,8 @@ from authsvc.delivery.jobs import LEASE_MS, RENEW_MS
 from authsvc.delivery.mail_host import Host
 from authsvc.delivery.outbox_worker import HELD_MS, SWEEP_MS, TURN, Worker
 from authsvc.delivery.run_workers import run_workers
-from authsvc.delivery.smtp import EmailSender
+from authsvc.delivery.smtp import REUSED_ANSWER_S, EmailSender
+from authsvc.delivery.submission import Submission
 from authsvc.errors import DeliveryDeferred, Unavailable
 from authsvc.model import DeliveryInfo, Message, Practice
 from authsvc.ports import Sender
@@ -182,6 +183,26 @@ def test_a_slow_greeting_is_waited_for(sender_to: Callable[..., EmailSender]) ->
         timer.start()
         assert sender_to(host.url, answer_s=0.1).send(message()) == "250"
         timer.join()
+
+
+def test_a_host_that_asks_the_recipients_own_before_it_answers_is_waited_for(
+    sender_to: Callable[..., EmailSender], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 5321 §4.5.3.2.3: five minutes for RCPT; only a connection that waited may have died without a word."""
+    spans: list[float] = []
+    transmit = Submission.transmit
+
+    def noting(self: Submission, *args: Any) -> Any:
+        spans.append(args[-1])
+        return transmit(self, *args)
+
+    monkeypatch.setattr(Submission, "transmit", noting)
+    with serving(SmtpScript()) as host:
+        sender = sender_to(host.url)
+        for _ in range(2):
+            sender.send(message())
+        sender_to(host.url, patience_s=60).send(message())
+    assert spans == [300, REUSED_ANSWER_S, 60]
 
 
 def test_sigterm_ends_in_time_and_notes_what_the_host_perhaps_has(

@@ -61,6 +61,16 @@ OF_US = [
     ("RCPT", "554 5.3.2 not accepting messages", "sender"),
     ("end", "550 5.7.1 looks like spam", "sender"),
     ("end", "452 4.4.5 congested", "sender"),
+    ("RCPT", "550 relay not permitted", "sender"),
+    ("RCPT", "550 Relaying denied", "sender"),
+    ("RCPT", "550 Authentication is required for relay", "sender"),
+    ("RCPT", "550-Verification failed for you\r\n550 Sender verify failed", "sender"),
+    ("RCPT", "554 too many messages from you", "sender"),
+    ("RCPT", "550 5.6.2 conversion required", "sender"),
+    ("DATA", "554 no valid recipients, they say", "sender"),
+    ("end", "554 transaction failed", "sender"),
+    ("end", "552 message size exceeds the maximum", "sender"),
+    ("end", "550 5.6.0 lone CR or LF in your message", "sender"),
 ]
 
 
@@ -78,7 +88,7 @@ def test_a_refusal_of_us_is_never_called_the_recipients_fault(
         with pytest.raises(DeliveryDeferred) as deferral:
             sender_to(host.url).send(message())
     assert deferral.value.cause == cause
-    numbers = " ".join(reply.split()[: 2 if "." in reply else 1])
+    numbers = " ".join(reply.split()[: 2 if "." in reply else 1])[: None if "." in reply else 3]
     assert deferral.value.detail.endswith(numbers)
     assert deferral.value.detail != numbers or reply.startswith("4"), "and it says whose trouble it is"
 
@@ -91,6 +101,8 @@ def test_a_refusal_of_us_is_never_called_the_recipients_fault(
         "553 5.1.3 bad address",
         "550 5.2.1 disabled",
         "551 5.7.17 moved",
+        "550 5.6.7 no address beyond ASCII here",
+        "552 5.2.2 mailbox full",
     ],
 )
 def test_a_refusal_of_the_address_ends_the_mail(sender_to: Make, reply: str) -> None:
@@ -100,6 +112,18 @@ def test_a_refusal_of_the_address_ends_the_mail(sender_to: Make, reply: str) -> 
             sender.send(message())
         assert sender.send(message()) == "250"
     assert host.connections == 1, "and the connection goes on"
+
+
+@pytest.mark.parametrize("code", ["200", "250", "251", "252", "259"])
+@pytest.mark.parametrize("stage", ["MAIL", "RCPT", "end"])
+def test_every_answer_that_begins_with_2_is_a_yes_and_nobody_gets_the_mail_twice(
+    sender_to: Make, stage: str, code: str
+) -> None:
+    """RFC 5321 §4.3.2: what isn't known is judged by its first digit."""
+    host = SmtpScript(replies={stage: [f"{code} fine"]}, end=lambda: f"{code} fine" if stage == "end" else "250 fine")
+    with serving(host):
+        assert sender_to(host.url).send(message()) == "250"
+    assert len(host.mails) == 1
 
 
 def test_a_host_that_would_take_a_mail_to_nobody_gets_none(sender_to: Make) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from authsvc.config import limits
+from authsvc.config.limits import WIDE_NETWORK
 from authsvc.errors import ChallengeGone, InvalidCode, RateLimited
 from authsvc.model import LimitState, Started, TokenGrant
 from tests.flows.conftest import House
@@ -232,10 +233,34 @@ def test_a_network_may_start_thirty_in_a_quarter_of_an_hour(house: House) -> Non
 
 
 def test_attack_hopping_through_an_ipv6_allocation_is_one_network(house: House) -> None:
-    for number in range(30):
+    wide = 30 * WIDE_NETWORK + 1  # one is regained meanwhile
+    for number in range(wide):
         house.codes.start(house.act(client_ip=f"2001:db8:1:{number:x}::1"), email=f"someone{number}@example.org")
+        house.clock.advance_ms(10)
     with pytest.raises(RateLimited):
-        house.codes.start(house.act(client_ip="2001:db8:1:ff::1"), email="another@example.org")
+        house.codes.start(house.act(client_ip="2001:db8:1:fff::1"), email="another@example.org")
+
+
+def test_households_that_share_a_48_are_not_refused_for_one_neighbour(house: House) -> None:
+    for number in range(30):
+        house.codes.start(house.act(client_ip=f"2001:db8:1:1::{number:x}"), email=f"someone{number}@example.org")
+    with pytest.raises(RateLimited):
+        house.codes.start(house.act(client_ip="2001:db8:1:1::ff"), email="another@example.org")
+    for number in range(30):
+        house.codes.start(house.act(client_ip=f"2001:db8:1:2::{number:x}"), email=f"other{number}@example.org")
+
+
+def test_guesses_of_two_households_that_share_a_48_are_counted_apart(build: Callable[..., House]) -> None:
+    policies = dict(limits.load(None).policies)
+    policies["verify-network"] = dataclasses.replace(policies["verify-network"], quota=1)
+    house = build(policies=policies)
+    started = [house.codes.start(house.act(client_ip=f"2001:db8:1:{n}::1"), email=f"s{n}@example.org") for n in (1, 2)]
+    for challenge in started:  # counted by the networks of the challenge, since the caller names none
+        with pytest.raises(InvalidCode):
+            house.codes.verify(house.act(), challenge.challenge, WRONG)
+    for challenge in started:
+        with pytest.raises(RateLimited):
+            house.codes.verify(house.act(), challenge.challenge, WRONG)
 
 
 def test_attack_spraying_one_guess_over_many_addresses_is_limited_by_network(house: House) -> None:

@@ -116,7 +116,38 @@ def test_a_server_that_drips_is_given_up_though_every_byte_comes_in_time(part: s
 
 
 def test_the_timeout_is_two_seconds() -> None:
-    assert under_test.FETCH_TIMEOUT_S == 2.0
+    assert (under_test.FETCH_TIMEOUT_S, under_test.CONNECT_TIMEOUT_S) == (2.0, 6.0)
+
+
+def test_a_silent_name_server_holds_nobody_up(
+    server: Server, live: Verifier, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(under_test, "CONNECT_TIMEOUT_S", 0.1)
+    ended, look_up = threading.Event(), socket.getaddrinfo
+
+    def silent(*args: Any, **more: Any) -> Any:
+        ended.wait(20)
+        return look_up(*args, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    with pytest.raises(KeysUnavailable):
+        live.verify(kit.token())
+    (waiting,) = [thread for thread in threading.enumerate() if thread.name == "jwks-connect"]
+    ended.set()
+    waiting.join(20)
+    assert server.hits == [], "the connection that came too late asked for nothing"
+    monkeypatch.undo()
+    clock.now += 31
+    assert live.verify(kit.token())
+
+
+def test_a_name_that_nobody_has_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(socket.gaierror):
+        fetch_jwks("https://nobody.example/jwks.json")
 
 
 def test_a_deadline_that_is_over_reads_nothing() -> None:

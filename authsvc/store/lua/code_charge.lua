@@ -3,19 +3,21 @@
 -- uses: limits challenges unconfirmed
 -- unconfirmed: code challenge client
 -- events: challenge.gone link.ended limited
--- args: challenge client email_change network_known network_quota network_window_s
+-- args: challenge client email_change network_known network_quotas network_window_s
 -- args: attempts_max:int misses_consecutive:int misses_per_day:int misses_by_links_per_day:int
 -- args: misses_per_link:int replay_ms:int replays_max:int limits*5
 --
--- `network_known` is 1 where the caller named the patient's network, so that it is among `limits`.
+-- `network_known` is 1 where the caller named the patient's network, so that it is among `limits`; `network_quotas` are
+-- those of the nearest network and of the one around it.
 -- `email_change` is 1 where the code shall change an address, else it shall sign somebody in.
 -- Replies {salt, profile, pepper, attempts_left (after this one), link_mode, hour} | err: rate-limited,
 -- challenge-gone (reason)
 
 local known = read_challenge()
 if network_known ~= '1' and known then
-  for _, network in ipairs(items(known.networks)) do
-    limits[#limits + 1] = {'verify-network', network, network_quota, network_window_s, '1'}
+  local quotas = items(network_quotas)
+  for number, network in ipairs(items(known.networks)) do
+    limits[#limits + 1] = {'verify-network', network, quotas[number], network_window_s, '1'}
   end
 end
 local refused = charge(limits)
