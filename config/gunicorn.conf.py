@@ -40,6 +40,7 @@ proc_name = "authsvc"
 
 # Threads start after the fork; figures of dead workers are cleared away.
 on_starting = starting
+on_reload = starting
 post_worker_init = started
 worker_exit = stopped
 child_exit = gone

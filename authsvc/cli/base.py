@@ -8,9 +8,11 @@ asks for confirmation unless stdin is a terminal, and nothing prints colours.
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
 import pwd
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -81,21 +83,33 @@ class RootGroup(CommandGroup):
         words = list(sys.argv[1:] if args is None else args)
         as_json = "--json" in words
         extra.pop("standalone_mode", None)
+        _print_whatever_there_is()
         try:
-            _refuse_other_encodings(words)
+            words = [_in_utf_8(number, word) for number, word in enumerate(words, start=1)]
             code = super().main(words, prog_name, standalone_mode=False, obj=OutputMode(as_json), **extra)
         except Exception as error:  # noqa: BLE001 - the one place where an error becomes an exit code
             _fail(error, as_json)
         sys.exit(code if isinstance(code, int) else 0)  # an int: --help, or a command that ended by ctx.exit
 
 
-def _refuse_other_encodings(words: Sequence[str]) -> None:
-    """Bytes that are not UTF-8 come in as lone surrogates, and would break whatever they are written into."""
-    for number, word in enumerate(words, start=1):
-        try:
-            word.encode()
-        except UnicodeEncodeError:
-            raise click.UsageError(f"Argument {number} is not UTF-8; which encoding does this terminal use?") from None
+def _in_utf_8(number: int, word: str) -> str:
+    """Bytes that Python couldn't decode come in as lone surrogates, and would break whatever they are written into.
+    They may be UTF-8 all the same, where the locale says something else."""
+    try:
+        return os.fsencode(word).decode() if re.search("[\ud800-\udfff]", word) else word
+    except UnicodeError:
+        raise click.UsageError(f"Argument {number} is not UTF-8; which encoding does this terminal use?") from None
+
+
+def _print_whatever_there_is() -> None:
+    """A letter that the terminal doesn't know is escaped: nothing that was done may look as if it had failed. A stream
+    that is closed leads to nowhere: else the next file or socket that is opened would get what is written to it."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - as long as the process
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _fail(error: Exception, as_json: bool) -> NoReturn:
@@ -118,7 +132,8 @@ def _fail(error: Exception, as_json: bool) -> NoReturn:
 def print_result(document: object, text: str | Callable[[], str]) -> None:
     """The answer of a command: `document` with --json, else `text`."""
     if output_mode().json:
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        utf_8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+        click.echo(json.dumps(document, indent=2, ensure_ascii=not utf_8))
     else:
         click.echo(text if isinstance(text, str) else text())
 

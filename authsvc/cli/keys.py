@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
@@ -80,11 +80,15 @@ def revoke(kid: str, reason: str, yes: bool) -> None:
 
 
 @keys.command("import")
-@click.argument("file", type=click.File("r", encoding="utf-8-sig"))
+@click.argument("file", type=click.File("rb"))
 @reason_option
-def import_(file: TextIO, reason: str) -> None:
+def import_(file: BinaryIO, reason: str) -> None:
     """Take the private key in FILE (PEM; - for stdin) as the next key."""
-    step = open_service().signing_keys.import_pem(file.read(64 * 1024), actor(), reason)
+    try:
+        pem = file.read(64 * 1024).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise click.ClickException("No PEM file: it isn't UTF-8.") from None
+    step = open_service().signing_keys.import_pem(pem, actor(), reason)
     _show("imported", step, step.next)
 
 

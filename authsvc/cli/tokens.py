@@ -13,6 +13,7 @@ import click
 from authsvc.cli import parameters
 from authsvc.cli.base import CommandGroup, note, open_service, pairs, print_result
 from authsvc.cli.errors import instant
+from authsvc.text import visible
 
 if TYPE_CHECKING:
     from authsvc.cli.token_inspection import Expected, TokenInspection
@@ -34,7 +35,8 @@ def inspect(token: str, audience: str | None, practice: str | None, issuer: str 
     verifiers would refuse it and why."""
     from authsvc.cli import token_inspection
 
-    text = (sys.stdin.readline() if token == "-" else token).strip().removeprefix("Bearer ")
+    given = sys.stdin.readline() if token == "-" and sys.stdin is not None else token
+    text = visible(given).strip(" \t\r\n\xa0\"',;<>").removeprefix("Bearer ")
     if kind := token_inspection.other_kind(text):
         raise click.ClickException(f"This is no access token but {kind}.")
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from types import FrameType
@@ -97,11 +98,23 @@ def run(service: Service) -> None:
 
 def _show_metrics(service: Service, host: str, port: int) -> str:
     """`/metrics` of this process alone, from a thread of its own."""
-    from wsgiref.simple_server import WSGIRequestHandler, make_server
+    from socketserver import TCPServer
+    from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+    from authsvc.server import sockets
 
     class Quiet(WSGIRequestHandler):
         def log_message(self, *_: object) -> None:
             """No access log."""
+
+    class Server(WSGIServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+        def server_bind(self) -> None:
+            """Without the look-up of our own name, which takes as long as the name server likes."""
+            TCPServer.server_bind(self)
+            self.server_name, self.server_port = host, self.server_address[1]
+            self.setup_environ()
 
     def app(environ: dict[str, object], start_response: object) -> list[bytes]:
         found = environ.get("PATH_INFO") == "/metrics"
@@ -109,6 +122,7 @@ def _show_metrics(service: Service, host: str, port: int) -> str:
         start_response("200 OK" if found else "404 Not Found", [("Content-Type", content_type)])  # type: ignore[operator]
         return [body]
 
-    server = make_server(host, port, app, handler_class=Quiet)
+    server = Server((host, port), Quiet)
+    server.set_app(app)
     threading.Thread(target=server.serve_forever, name="authsvc-metrics", daemon=True).start()
-    return f"{host}:{server.server_port}"
+    return sockets.host_port(host, server.server_port)

@@ -34,7 +34,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "host": "the host asks us to come back later",
     "unreachable": "look at name, port, firewall and certificate in AUTHSVC_MAIL_URL",
     "login": "the host doesn't take our user name, password or token: look at AUTHSVC_MAIL_URL",
-    "sender": "the host doesn't let this account send as AUTHSVC_MAIL_FROM, or not so much, or not this: change that at the host",
+    "sender": "the host doesn't let this account send as AUTHSVC_MAIL_FROM, not so much, or not this mail: see there",
     "in_doubt": "the host takes longer than AUTHSVC_MAIL_PATIENCE_S for its answer to a whole mail",
     "ours": "a fault of this service: its log has the rest",
 }

@@ -18,7 +18,7 @@ class RateLimits:
         self._data_keys = data_keys
 
     def bucket(self, policy: str, of: str, *, shown: bool = True, times: int = 1) -> Bucket:
-        """One bucket of a policy, so many `times` as large: a call counts against it and is refused when it is empty."""
+        """One bucket of a policy, so many `times` as large: calls count against it and are refused when it is empty."""
         known = self._policies[policy]
         return Bucket(policy, of, known.quota * times, known.window_s, shown)
 

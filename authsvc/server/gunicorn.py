@@ -68,6 +68,7 @@ class Server(BaseApplication):  # type: ignore[misc]
     def load_config(self) -> None:
         hooks = {
             "on_starting": starting,
+            "on_reload": starting,
             "post_fork": self._forked,
             "post_worker_init": started,
             "worker_exit": stopped,
@@ -85,15 +86,16 @@ class Server(BaseApplication):  # type: ignore[misc]
 
 
 def starting(arbiter: Any) -> None:
-    """In the parent, before it listens: a unix socket, and one that systemd has opened, is one for all workers (Linux
-    refuses SO_REUSEPORT on a unix socket, and gunicorn would not look at systemd's)."""
-    if inherited() or any(isinstance(address, str) for address in arbiter.cfg.address):
+    """In the parent, before it listens, and when it has read its settings anew (SIGHUP): a unix socket, and one that
+    systemd has opened, is one for all workers (Linux refuses SO_REUSEPORT on a unix socket, and gunicorn would not look
+    at systemd's)."""
+    if arbiter.systemd or inherited() or any(isinstance(address, str) for address in arbiter.cfg.address):
         arbiter.cfg.set("reuse_port", False)
 
 
 def inherited() -> bool:
     """Whether systemd hands this process its sockets (sd_listen_fds(3))."""
-    return os.environ.get("LISTEN_PID") == str(os.getpid()) and int(os.environ.get("LISTEN_FDS") or 0) > 0
+    return os.environ.get("LISTEN_PID") == str(os.getpid()) and os.environ.get("LISTEN_FDS", "").strip("0").isdecimal()
 
 
 def started(worker: Any) -> None:

@@ -13,6 +13,7 @@ import errno
 import os
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 
 BACKLOG = 128  # connections that may wait for a worker on the admin address
 
@@ -33,7 +34,7 @@ def reserve(where: str) -> Public:
     """Keep HOST:PORT for our own workers; port 0 picks a free one. Of `unix:/path` only that nobody listens there is
     checked. Raises AddressTaken."""
     if where.startswith("unix:"):
-        _refuse_live_socket(where.removeprefix("unix:"))
+        _refuse_live_socket(Path("/" + where.removeprefix("unix:").lstrip("/")))
         return Public(where)
     host, port = split(where)
     with _bound(host, port, alone=True) as probe:
@@ -60,10 +61,16 @@ def host_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _refuse_live_socket(path: str) -> None:
+def _refuse_live_socket(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise AddressTaken(f"unix:{path} can't be opened here: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise AddressTaken(f"unix:{path} can't be opened here: this user may not write to {path.parent}")
+    if path.exists() and not path.is_socket():
+        raise AddressTaken(f"unix:{path} can't be opened here: something else has that name")
     with socket.socket(socket.AF_UNIX) as probe:
         try:
-            probe.connect(path)
+            probe.connect(str(path))
         except (FileNotFoundError, ConnectionRefusedError):  # free, or left behind by a run that was killed
             return
         except OSError as error:

@@ -267,6 +267,38 @@ def test_attack_an_argument_that_is_not_utf_8_is_wrong_usage_before_anything_is_
     assert "not UTF-8" in ran.err
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252"])
+def test_fault_a_terminal_that_lacks_a_letter_shows_it_escaped_and_the_command_is_done(encoding: str) -> None:
+    shown = """import click
+from authsvc.cli.base import CommandGroup, RootGroup, print_result
+from authsvc.cli import base
+base.importlib.import_module = lambda name: __import__(name)
+group = RootGroup(name="x", nouns={})
+@click.command(cls=base.Command)
+def show(): print_result({"name": "Nara \u5948 \u00fc"}, "Nara \u5948 \u00fc")
+group.get_command = lambda _ctx, _name: show
+group.main()"""
+    for more, said in ([], b"Nara "), (["--json"], b'"Nara '):
+        ran = subprocess.run(
+            [sys.executable, "-c", shown, "show", *more],
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+            capture_output=True,
+            check=True,
+        )
+        assert said in ran.stdout
+    assert json.loads(ran.stdout) == {"name": "Nara \u5948 \u00fc"}
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_fault_a_supervisor_that_closes_the_streams_changes_no_exit_code(closed: str) -> None:
+    ran = subprocess.run(["bash", "-c", f'exec "$0" -m authsvc openapi {closed}', sys.executable], capture_output=True)
+    assert ran.returncode == 0
+
+
+def test_an_argument_in_utf_8_is_understood_though_the_locale_says_something_else() -> None:
+    assert base._in_utf_8(1, "M\udcc3\udcbcller") == "Müller"
+
+
 def test_a_table_is_aligned_and_says_when_it_is_empty() -> None:
     assert base.table(("id", "name"), [("a", "Maple"), ("bcd", None)]) == "ID   NAME\na    Maple\nbcd  –"
     assert base.table(("id",), [], "None yet.") == "None yet."

@@ -390,6 +390,11 @@ def test_a_key_that_somebody_brings_becomes_the_next(
     assert authsvc("keys", "import", "-", "--json", input=file.read_text()).document["error"]["code"] == "exists"
     assert authsvc("keys", "import", "-", input="no key").code == 1
     assert authsvc("keys", "import", str(tmp_path / "missing.pem")).code == 2
+    for unread in (b"-----BEGIN PRIVATE KEY-----\n\xfc", file.read_text().encode("utf-16")):
+        (tmp_path / "latin.pem").write_bytes(unread)
+        ran = authsvc("keys", "import", str(tmp_path / "latin.pem"), "--json")
+        assert (ran.code, ran.document["error"]["detail"]) == (1, "No PEM file: it isn't UTF-8.")
+        assert authsvc("keys", "import", "-", input=unread).code == 1
 
 
 def _private_pem(key: signing.SigningKey) -> str:

@@ -292,6 +292,7 @@ def test_with_json_stdout_is_one_document_that_says_where(start: Start) -> None:
 def test_the_configuration_for_gunicorn_says_what_serve_does() -> None:
     said = runpy.run_path(str(ROOT / "config/gunicorn.conf.py"))
     assert {name: said[name] for name in server.SETTINGS} == server.SETTINGS
+    assert said["on_starting"] is said["on_reload"] is server.starting
     assert (said["post_worker_init"], said["worker_exit"], said["child_exit"]) == (
         server.started,
         server.stopped,

@@ -74,7 +74,7 @@ def test_the_worker_sends_seals_shows_figures_and_ends_on_sigterm(
     service = wiring.bootstrap(config.load(settings))
     service.codes.start(service.act(service.practices.known("maple"), None, actor="test"), patient="p_1")
     folder = tmp_path / "mail"
-    with working({**settings, "AUTHSVC_MAIL_URL": f"file://{folder}"}, "--metrics", "127.0.0.1:0", "--json") as process:
+    with working({**settings, "AUTHSVC_MAIL_URL": f"file://{folder}"}, "--metrics", "[::1]:0", "--json") as process:
         said = json.loads("".join(_document(process)))
         until = time.monotonic() + WITHIN_S
         sealed = threading.Event()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import signal
 import socket
 import struct
@@ -17,6 +18,8 @@ from pathlib import Path
 import pytest
 
 from authsvc.demo.embedded import StoreServer
+from authsvc.server import gunicorn as server
+from authsvc.server import sockets
 from tests.conftest import server_binary
 from tests.fakes import environ
 from tests.server.serving import STARTS_WITHIN_S, STOPS_WITHIN_S, Serving, select_nothing
@@ -260,6 +263,50 @@ def over_unix(path: Path) -> bytes:
         return line.makefile("rb").read()
 
 
+def reload_and_wait(serving: Serving, workers: int) -> None:
+    """SIGHUP, until every worker has been replaced."""
+    serving.process.send_signal(signal.SIGHUP)
+    until = time.monotonic() + 4 * STARTS_WITHIN_S
+
+    def said(words: str) -> int:
+        return serving.err.read_text().count(words)
+
+    while said('"worker stopped"') < workers or said('"worker serving"') < 2 * workers:
+        assert time.monotonic() < until
+        select_nothing(0.1)
+
+
+@pytest.mark.parametrize(
+    "path, reason", [("missing/http.sock", "there is no folder"), ("file", "something else has that name")]
+)
+def test_a_unix_socket_that_cannot_be_there_is_said_before_anything_starts(
+    tmp_path: Path, path: str, reason: str
+) -> None:
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(sockets.AddressTaken, match=reason):
+        sockets.reserve(f"unix:{tmp_path / path}")
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_unix_socket_in_a_folder_of_somebody_else_is_said_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+    with pytest.raises(sockets.AddressTaken, match="may not write to"):
+        sockets.reserve(f"unix:{tmp_path}/http.sock")
+
+
+@pytest.mark.parametrize(
+    "said, taken", [("1", True), ("2", True), ("0", False), ("", False), ("x", False), ("-1", False)]
+)
+def test_how_many_sockets_systemd_hands_over_is_a_number(
+    said: str, taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("LISTEN_FDS", said)
+    assert server.inherited() is taken
+
+
 def test_a_unix_socket_serves_all_workers_and_no_second_service_takes_it(tmp_path: Path) -> None:
     path = tmp_path / "http.sock"
     bind, nowhere = ("--bind", f"unix:{path}"), environ("unix:///nonexistent/store")
@@ -275,6 +322,7 @@ def test_a_unix_socket_serves_all_workers_and_no_second_service_takes_it(tmp_pat
         stack.callback(second.end)
         assert second.process.wait(4 * STARTS_WITHIN_S) == 1
         assert "in use by another process" in second.err.read_text()
+        reload_and_wait(serving, workers=2)
         assert over_unix(path).startswith(b"HTTP/1.1 200 ")
         assert serving.stop(signal.SIGTERM) < STOPS_WITHIN_S
         assert "Traceback" not in serving.err.read_text()
@@ -289,6 +337,8 @@ def test_a_socket_that_systemd_has_opened_is_taken_over(tmp_path: Path) -> None:
         serving = Serving(nowhere, tmp_path, command=command, pass_fds=(opened.fileno(),))
         stack.callback(serving.end)
         serving.port = opened.getsockname()[1]
+        assert serving.get("/livez")[0] == 200
+        reload_and_wait(serving, workers=1)
         assert serving.get("/livez")[0] == 200
         assert serving.stop(signal.SIGTERM) < STOPS_WITHIN_S
         assert "Traceback" not in serving.err.read_text()
