@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
-from authsvc.config.limits import Limits
 from authsvc.crypto import addresses
 from authsvc.delivery.backchannel import BackchannelSender
 from authsvc.delivery.mail_counts import MailCounts
@@ -164,16 +163,8 @@ def logout_worker(service: Service, threads: int = LOGOUT_CALLS) -> Worker:
 
 
 def _counts(service: Service) -> MailCounts:
-    return MailCounts(
-        service.outbox,
-        practice_cap=_cap(service.limits, "mails-practice"),
-        site_cap=_cap(service.limits, "mails-all"),
-    )
-
-
-def _cap(limits: Limits, policy: str) -> MailCap:
-    known = limits.policies[policy]
-    return MailCap(known.quota, known.window_s, limits.typed_share)
+    known = service.limits.policies["mails-all"]
+    return MailCounts(service.outbox, MailCap(known.quota, known.window_s, service.limits.typed_share))
 
 
 def _count_mail(service: Service, metric: str, name: str, facts: Mapping[str, str | int]) -> None:

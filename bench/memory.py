@@ -198,8 +198,7 @@ def the_rest(day: Day) -> None:
     for queue in (CODES, MAILS, LOGOUTS):
         for entry in service.outbox.take("maple", queue, "0123456789abcdef01234567", 30_000, 10).entries:
             service.outbox.begin("maple", entry, "0123456789abcdef01234567", 30_000)
-    for practice in ("maple", None):
-        service.outbox.count(practice, 10, MailCap(10, 900, 0.8))
+    service.outbox.count(10, MailCap(10, 900, 0.8))
     service.outbox.wake_worker(["maple"])
     Inbox(service.store).append("{}")
     service.practices.set("maple", actor="cli:bench", logo=Logo("0123456789abcdef", 320, 80, bytes(6_000)))

@@ -60,6 +60,7 @@ class Limits:
     replay_window_s: int
     refresh_grace_s: int
     typed_share: float
+    practice_share: float
 
     @property
     def live_codes(self) -> int:
@@ -110,7 +111,7 @@ _SECTIONS: Mapping[str, Mapping[str, Callable[[object], Any]]] = {
         "replay_window_s": lambda raw: seconds(1, 30).parse(raw, True),
         "refresh_grace_s": lambda raw: seconds(1, 120).parse(raw, True),
     },
-    "shares": {"typed_share": lambda raw: chance(1).parse(raw, True)},
+    "shares": {name: lambda raw: chance(1).parse(raw, True) for name in ("typed_share", "practice_share")},
 }
 
 

@@ -84,7 +84,7 @@ class Jobs:
         consumer, now_ms = f"{self._consumer}.{self._takes}", self._clock.now_ms()
         batch = self._outbox.take(practice.id, queue, consumer, LEASE_MS, most)
         if self._counts is not None and batch.fresh:
-            self._counts.add(practice.id, batch.fresh)
+            self._counts.add(batch.fresh)
         return [Job(practice, entry, consumer, now_ms) for entry in batch.entries], batch.full
 
     def begin(self, job: Job) -> bool:

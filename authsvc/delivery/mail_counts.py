@@ -1,11 +1,10 @@
-"""Mails are counted as they are taken up. A practice, or the site, that has used its quota is throttled: what issues
-more of them reads that flag."""
+"""Mails of all practices are counted as they are taken up. While the site has used its quota it is throttled: what
+issues more of them reads that flag. Each practice's own budgets are counted where its mails are queued."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
 from typing import Final
 
 from authsvc.errors import Unavailable
@@ -17,40 +16,34 @@ LOG: Final = logging.getLogger("authsvc.delivery")
 
 
 class MailCounts:
-    """What one worker has taken up. None stands for the site."""
+    """What one worker has taken up."""
 
-    def __init__(self, outbox: Outbox, *, practice_cap: MailCap, site_cap: MailCap) -> None:
+    def __init__(self, outbox: Outbox, cap: MailCap) -> None:
         self._outbox = outbox
-        self._practice_cap = practice_cap
-        self._site_cap = site_cap
-        self._counted: Counter[str | None] = Counter()
-        self._throttled: set[str | None] = set()  # whose flag this worker must take back again
+        self._cap = cap
+        self._mails = 0
+        self._waits = False  # something is to be published
+        self._throttled = False  # this worker must take the flag back again
         self._published_s = 0.0
 
-    def add(self, practice_id: str, mails: int) -> None:
-        self._counted[practice_id] += mails
-        self._counted[None] += mails
+    def add(self, mails: int) -> None:
+        self._mails += mails
+        self._waits = True
 
     def look_again(self) -> None:
         """At the next `publish`, see whether a throttle can be taken back."""
-        for throttled in self._throttled:
-            self._counted[throttled] += 0
+        self._waits |= self._throttled
 
     def publish(self, *, now: bool) -> None:
         """Tell the store, if it is time or `now`. What fails is told the next time."""
-        if not self._counted or not (now or time.monotonic() - self._published_s >= PUBLISH_S):
+        if not self._waits or not (now or time.monotonic() - self._published_s >= PUBLISH_S):
             return
         self._published_s = time.monotonic()
-        for practice_id, mails in tuple(self._counted.items()):
-            cap = self._site_cap if practice_id is None else self._practice_cap
-            try:
-                throttle = self._outbox.count(practice_id, mails, cap)
-            except Unavailable:
-                continue
-            del self._counted[practice_id]
-            if not throttle:
-                self._throttled.discard(practice_id)
-            elif practice_id not in self._throttled:
-                self._throttled.add(practice_id)
-                policy = "mails-all" if practice_id is None else "mails-practice"
-                LOG.warning("mails are throttled", extra={"policy": policy, "practice": practice_id or ""})
+        try:
+            throttle = self._outbox.count(self._mails, self._cap)
+        except Unavailable:
+            return
+        self._mails, self._waits = 0, False
+        if throttle and not self._throttled:
+            LOG.warning("mails are throttled", extra={"policy": "mails-all"})
+        self._throttled = bool(throttle)

@@ -77,7 +77,7 @@ class EmailChangeStore:
             hour=charged.hour,
             attempts_left=charged.attempts_left,
             replay_ms=self._limits.replay_window_s * 1000,
-            delivery_ms=self._mailing.delivery_ms,
+            **self._mailing.notice_args(),
             old_notice_id=old_notice.id,
             old_notice_body=old_notice.body,
             new_notice_id=new_notice.id,

@@ -23,13 +23,19 @@ class Mailing:
             "mails_practice_window_s": practice.window_s,
             "mails_all_quota": site.quota,
             "mails_all_window_s": site.window_s,
+            "typed_share": limits.typed_share,
+            "practice_share": limits.practice_share,
             "delivery_ms": self.delivery_ms,
-            "tombstone_ms": self.tombstone_ms,
         }
         self._throttle = throttle
         self._wakeup = wakeup
 
     def args(self) -> dict[str, Any]:
+        """For a script that queues mails and keeps links."""
+        return {**self.notice_args(), "tombstone_ms": self.tombstone_ms}
+
+    def notice_args(self) -> dict[str, Any]:
+        """For one that queues mails only."""
         return {**self._fixed, "site_throttle": self._throttle.state}
 
     def wake(self, practice_id: str) -> None:

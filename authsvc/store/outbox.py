@@ -166,10 +166,10 @@ class Outbox:
             "defer", practice, **_named(entry), consumer=consumer, at=self._clock.now_ms(), deferred=False, detail=""
         )
 
-    def count(self, practice: str | None, mails: int, cap: MailCap) -> str:
-        """Count mails of a practice (None: of the site) and publish its throttle, which is returned."""
+    def count(self, mails: int, cap: MailCap) -> str:
+        """Count mails of the site and publish its throttle, which is returned."""
         reply = self._run(
-            "count", practice or "@site", add=mails, quota=cap.quota, window_s=cap.window_s, typed_share=cap.typed_share
+            "count", "@site", add=mails, quota=cap.quota, window_s=cap.window_s, typed_share=cap.typed_share
         )
         return str(reply.get("throttle", ""))
 

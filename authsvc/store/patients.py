@@ -91,8 +91,8 @@ class PatientStore:
             notice_until=notice_until_ms,
             change_limits=self._limits.buckets("address-change", of=patient.id),
             notice_limits=self._limits.buckets("address-notices", shown=False),
-            delivery_ms=self._mailing.delivery_ms,
             limits=buckets,
+            **self._mailing.notice_args(),
         )
         self._mailing.wake(context.practice.id)
         return "created" in reply

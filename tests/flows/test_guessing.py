@@ -11,7 +11,7 @@ import pytest
 from authsvc.config import limits
 from authsvc.config.limits import WIDE_NETWORK
 from authsvc.errors import ChallengeGone, InvalidCode, RateLimited
-from authsvc.model import LimitState, Started, TokenGrant
+from authsvc.model import Started, TokenGrant
 from tests.flows.conftest import House
 
 WRONG = "271828"
@@ -327,54 +327,81 @@ def test_a_limiters_refusals_make_one_audit_entry_a_bucket_and_window(house: Hou
     assert house.events().count("limited") == 1
 
 
-@pytest.mark.parametrize(("brake", "typed", "by_patient"), [("typed", False, True), ("all", False, False)])
-@pytest.mark.parametrize("site_wide", [True, False])
-def test_the_mail_brake_stops_typed_starts_first(
-    house: House, brake: str, typed: bool, by_patient: bool, site_wide: bool
+@pytest.mark.parametrize(
+    ("used", "policy"),
+    [
+        ({"own": 0.85}, ("mails-practice", 2000, 900)),
+        ({"share": 0.85}, ("mails-share", 8000, 3600)),
+        ({"own": 0.11, "site": "typed"}, ("mails-all", 20_000, 3600)),
+    ],
+)
+def test_typed_starts_stop_before_other_sign_ins_and_the_refusal_names_the_budget(
+    house: House, used: dict[str, Any], policy: tuple[str, int, int]
 ) -> None:
     house.patient()
     token = house.access_link()
-    typed_challenge = house.start().challenge
+    challenge = house.start().challenge
     house.clock.advance_s(31)
-    house.redis.set("authsvc:{@site}:mail-throttle" if site_wide else "authsvc:{maple}:mail-throttle", brake)
-    house.redis.set("authsvc:{maple}:mail-count", house.clock.now_ms() + 91_000)  # a tenth of its quota
-    house.service.mail_throttle.refresh()
-    calls: dict[bool, list[Callable[[], Any]]] = {
-        True: [lambda: house.codes.start(house.act(), patient="p1"), lambda: house.links.exchange(house.act(), token)],
-        False: [
-            lambda: house.codes.start(house.act(), email="ann@example.org"),
-            lambda: house.codes.resend(house.act(), typed_challenge),
-        ],
-    }
-    for allowed, kind in ((typed, False), (by_patient, True)):
-        for call in calls[kind]:
-            if allowed:
-                call()
-            else:
-                with pytest.raises(RateLimited) as caught:
-                    call()
-                policy = ("mails-all", 20_000, 3600) if site_wide else ("mails-practice", 2000, 900)
-                assert LimitState(*policy, 0, 60) in caught.value.limits
+    use_mails(house, **used)
+    house.codes.start(house.act(), patient="p1")
+    house.links.exchange(house.act(), token)
+    for call in (
+        lambda: house.codes.start(house.act(), email="ann@example.org"),
+        lambda: house.codes.resend(house.act(), challenge),
+        lambda: house.access_link(delivery="email"),
+        lambda: house.service.email_changes.start(house.act(), patient="p1", email="new@example.org"),
+        lambda: house.patient("p1", "new@example.org"),
+    ):
+        with pytest.raises(RateLimited) as caught:
+            call()
+        assert caught.value.violated == (policy[0],)
+        assert [state[:4] for state in map(dataclasses.astuple, caught.value.limits) if state[0] == policy[0]] == [
+            (*policy, 0)
+        ]
+
+
+@pytest.mark.parametrize("used", [{"own": 1}, {"share": 1}, {"own": 0.11, "site": "all"}])
+def test_when_all_is_spent_nothing_is_mailed(house: House, used: dict[str, Any]) -> None:
+    house.patient()
+    token = house.access_link()
+    use_mails(house, **used)
     with pytest.raises(RateLimited):
-        house.access_link(delivery="email")
+        house.codes.start(house.act(), patient="p1")
+    with pytest.raises(RateLimited):
+        house.links.exchange(house.act(), token)
+    house.patient("p1", "ann@example.org", label="without another address")
 
 
 def test_a_throttled_site_stops_no_practice_that_has_mailed_little(house: House) -> None:
     house.patient()
-    house.redis.set("authsvc:{@site}:mail-throttle", "all")
-    house.redis.set("authsvc:{maple}:mail-count", house.clock.now_ms() + 80_000)
-    house.service.mail_throttle.refresh()
+    use_mails(house, own=0.09, site="all")
     house.start()
     house.access_link(delivery="email")
 
 
 def test_links_stop_before_sign_ins_when_a_practice_mails_much(house: House) -> None:
     house.patient()
-    house.redis.set("authsvc:{maple}:mail-throttle", "bulk")
+    use_mails(house, own=0.75)
     house.start()
     with pytest.raises(RateLimited) as caught:
         house.access_link(delivery="email")
     assert caught.value.violated == ("mails-practice",)
+    assert caught.value.retry_after_s < 60, "until there is room again"
+
+
+def test_the_count_of_an_earlier_release_is_read(house: House) -> None:
+    house.patient()
+    house.redis.set("authsvc:{maple}:mail-count", house.clock.now_ms() + 900_000)
+    with pytest.raises(RateLimited):
+        house.start()
+
+
+def use_mails(house: House, own: float = 0, share: float = 0, site: str = "") -> None:
+    """As if this part of each budget were used."""
+    now_ms = house.clock.now_ms()
+    house.redis.set("authsvc:{maple}:mail-count", f"{int(now_ms + own * 900_000)} {int(now_ms + share * 3_600_000)}")
+    house.redis.set("authsvc:{@site}:mail-throttle", site)
+    house.service.mail_throttle.refresh()
 
 
 def test_limits_are_kept_while_the_service_restarts(build: Callable[..., House], house: House) -> None:

@@ -59,8 +59,7 @@ def a_days_acts(house: House) -> None:
     for queue in (CODES, MAILS, WEBHOOK_CODES, WEBHOOKS, LOGOUTS):
         for entry in service.outbox.take("maple", queue, "worker", 30_000, 5).entries:
             service.outbox.begin("maple", entry, "worker", 30_000)
-    for practice in ("maple", None):
-        service.outbox.count(practice, 10, MailCap(10, 900, 0.8))
+    service.outbox.count(10, MailCap(10, 900, 0.8))
     service.outbox.wake_worker(["maple"])
     service.practices.set("maple", actor="cli:test", logo=prepared(picture()))
     Inbox(service.store).append("{}")

@@ -309,7 +309,7 @@ def test_of_a_patients_deliveries_the_newest_hundred_are_kept(
 # --- the brakes ---------------------------------------------------------------------------------------------------
 
 
-def throttle(client: redis.Redis, key: str = "authsvc:{maple}:mail-throttle") -> str | None:
+def throttle(client: redis.Redis, key: str = "authsvc:{@site}:mail-throttle") -> str | None:
     found = client.get(key)
     assert found is None or isinstance(found, str)
     return found
@@ -318,47 +318,41 @@ def throttle(client: redis.Redis, key: str = "authsvc:{maple}:mail-throttle") ->
 def test_below_the_share_of_typed_starts_nothing_is_braked(
     outbox: Outbox, redis_client: redis.Redis, clock: FakeClock
 ) -> None:
-    assert outbox.count("maple", 7, CAP) == ""
+    assert outbox.count(7, CAP) == ""
     assert throttle(redis_client) is None
 
 
 def test_at_four_fifths_typed_starts_are_braked_and_when_spent_everything(
     outbox: Outbox, redis_client: redis.Redis, clock: FakeClock
 ) -> None:
-    assert outbox.count("maple", 8, CAP) == "typed"
+    assert outbox.count(8, CAP) == "typed"
     assert throttle(redis_client) == "typed"
-    assert outbox.count("maple", 2, CAP) == "all"
+    assert outbox.count(2, CAP) == "all"
     assert throttle(redis_client) == "all"
 
 
 def test_the_brake_is_loosened_step_by_step(outbox: Outbox, redis_client: redis.Redis, clock: FakeClock) -> None:
-    outbox.count("maple", 25, CAP)
+    outbox.count(25, CAP)
     clock.advance_s(10)  # room for one again
-    assert outbox.count("maple", 0, CAP) == "typed"
+    assert outbox.count(0, CAP) == "typed"
     clock.advance_s(11)
-    assert outbox.count("maple", 0, CAP) == "bulk"
+    assert outbox.count(0, CAP) == "bulk"
     clock.advance_s(8)
-    assert outbox.count("maple", 0, CAP) == ""
+    assert outbox.count(0, CAP) == ""
     assert throttle(redis_client) is None
 
 
 def test_a_brake_ends_by_itself_when_every_worker_has_vanished(
     outbox: Outbox, redis_client: redis.Redis, clock: FakeClock
 ) -> None:
-    outbox.count("maple", 10, CAP)
-    assert 19_000 < redis_client.pttl("authsvc:{maple}:mail-throttle") <= 20_001, "until four fifths are left"
-
-
-def test_the_site_has_a_brake_of_its_own(outbox: Outbox, redis_client: redis.Redis, clock: FakeClock) -> None:
-    assert outbox.count(None, 10, CAP) == "all"
-    assert throttle(redis_client, "authsvc:{@site}:mail-throttle") == "all"
-    assert throttle(redis_client) is None
+    outbox.count(10, CAP)
+    assert 19_000 < redis_client.pttl("authsvc:{@site}:mail-throttle") <= 20_001, "until four fifths are left"
 
 
 def test_looking_at_an_unused_counter_writes_nothing(
     outbox: Outbox, redis_client: redis.Redis, clock: FakeClock
 ) -> None:
-    assert outbox.count("maple", 0, CAP) == ""
+    assert outbox.count(0, CAP) == ""
     assert redis_client.keys("*") == []
 
 

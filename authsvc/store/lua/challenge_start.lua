@@ -3,6 +3,7 @@
 -- uses: idempotency mail_throttle start_challenge
 -- events: code.started limited
 -- args: typed patient mailbox site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
+-- args: typed_share practice_share
 -- args: misses_consecutive:int misses_per_day:int misses_by_links_per_day:int
 -- args: challenge client channel locale networks pepper profile salt tag code_until:int challenge_until:int
 -- args: mail_id mail_body delivery_ms tombstone_ms:int

@@ -4,6 +4,8 @@
 -- unconfirmed: code challenge client
 -- events: patient.address_changed patient.changed code.missed challenge.gone session.ended link.ended limited
 -- args: challenge client tag link_mode hour attempts_left after replay_ms:int delivery_ms
+-- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
+-- args: typed_share practice_share
 -- args: old_notice_id old_notice_body new_notice_id new_notice_body notice_until:int change_limits*5 notice_limits*5
 --
 -- `link_mode`, `hour` and `attempts_left` come from code_charge. What rests on the old address ends first, some at a time:

@@ -4,6 +4,7 @@
 -- events: patient.address_change_started limited
 -- args: patient mailbox address stays
 -- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
+-- args: typed_share practice_share
 -- args: misses_consecutive:int misses_per_day:int
 -- args: challenge client channel locale networks pepper profile salt tag code_until:int challenge_until:int
 -- args: mail_id mail_body delivery_ms tombstone_ms:int
@@ -17,7 +18,7 @@
 local earlier = idempotent_reply()
 if earlier then return earlier end
 if call('EXISTS', key('challenge', challenge)) == 1 then return reply({}) end
-local refused = throttled('code') or charge(limits)
+local refused = throttled('typed') or charge(limits)
 if refused then return refused end
 local known = read_patient(patient)
 if not known then return refuse('patient-not-found') end

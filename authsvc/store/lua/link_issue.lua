@@ -3,6 +3,7 @@
 -- uses: idempotency mail_throttle links outbox
 -- events: link.issued limited
 -- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
+-- args: typed_share practice_share
 -- args: link_id link_digest patient workflow kind resource expires:int max_uses channel client life:int
 -- args: mail_id mail_kind mail_body locale delivery_ms tombstone_ms:int
 -- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5 mail_limits*5
@@ -30,7 +31,7 @@ save_link({id = link_id, digest = link_digest, patient = patient, mailbox = know
   workflow = workflow, kind = kind, resource = resource, issued = now, expires = expires, max_uses = max_uses,
   on_file = known and '1' or '', channel = channel, client = client, root = link_id, life = life}, tombstone_ms)
 if mail_id ~= '' then
-  enqueue_mail('mails', {id = mail_id, kind = mail_kind, channel = channel, patient = known.id, body = mail_body,
+  queue_mail('mails', {id = mail_id, kind = mail_kind, channel = channel, patient = known.id, body = mail_body,
     locale = locale ~= '' and locale or known.locale, ['until'] = expires, basis = 'link:' .. link_id})
 end
 record('link.issued', 'patient', patient, 'link', link_id, 'workflow', workflow, 'resource', resource)

@@ -3,6 +3,7 @@
 -- uses: mail_throttle links outbox
 -- events: link.resent limited
 -- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
+-- args: typed_share practice_share
 -- args: link_id link_digest kind new_id new_digest mail_id mail_body
 -- args: channel every_ms:int resends_max:int delivery_ms tombstone_ms:int limits*5 address_limits*5
 --
@@ -33,7 +34,7 @@ save_link({id = new_id, digest = new_digest, patient = link.patient ~= '' and pa
   mailbox = patient.mailbox, workflow = link.workflow, kind = kind, resource = link.resource, issued = now,
   expires = expires, max_uses = link.max_uses, on_file = '1', channel = channel, client = link.client, root = link.root,
   life = link.life, mailbox_only = '1'}, tombstone_ms)
-enqueue_mail('mails', {id = mail_id, kind = kind == 'access' and 'access-link' or 'new-link', channel = channel,
+queue_mail('mails', {id = mail_id, kind = kind == 'access' and 'access-link' or 'new-link', channel = channel,
   patient = patient.id, body = mail_body, locale = patient.locale, ['until'] = expires, basis = 'link:' .. new_id})
 record('link.resent', 'link', new_id, 'instead_of', link_id, 'patient', patient.id, 'workflow', link.workflow)
 return reply({})

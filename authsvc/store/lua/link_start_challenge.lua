@@ -4,6 +4,7 @@
 -- unconfirmed: access-link link_id client
 -- events: link.exchanged link.refused code.started limited
 -- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
+-- args: typed_share practice_share
 -- args: misses_consecutive:int misses_per_day:int misses_by_links_per_day:int
 -- args: link_id link_digest
 -- args: challenge client channel locale networks pepper profile salt tag code_until:int challenge_until:int

@@ -1,4 +1,5 @@
--- Count mails of a practice, or of the whole site, and publish the throttle that issuing reads.
+-- Count mails of the whole site, and publish the throttle that issuing reads. Each practice's own are counted where they are
+-- queued (lib/mail_throttle.lua).
 --
 -- args: add:int quota:int window_s:int typed_share
 --

@@ -3,6 +3,8 @@
 -- uses: retries limits mailboxes
 -- events: patient.created patient.changed patient.address_changed patient.granted patient.withdrawn session.ended link.ended limited
 -- args: id address mailbox label locale access after old_notice_id old_notice_body new_notice_id new_notice_body
+-- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
+-- args: typed_share practice_share
 -- args: notice_until:int delivery_ms limits*5 change_limits*5 notice_limits*5
 --
 -- `address` and `mailbox` are empty for a patient without an address.
@@ -29,6 +31,8 @@ if (not old or moved) and not has_room(mailbox, 1 + #(old and dependents_of(old)
   return refuse('too-many-patients')
 end
 local readdressed = moved and old.address ~= ''
+refused = readdressed and throttled('bulk')  -- no change without its notices
+if refused then return refused end
 if readdressed or withdrawn then
   local more = end_some(old, readdressed and 'address_changed' or 'access_withdrawn', '', after)
   if more then return reply_once({more = more}) end

@@ -1,7 +1,7 @@
 -- Putting a patient on another mailbox. Its scripts have the arguments `old_notice_id`, `old_notice_body`, `new_notice_id`,
--- `new_notice_body`, `notice_until`, `delivery_ms` and `notice_limits` (by mailbox: a stranger who gets one has asked for
--- none).
--- uses: limits sessions links
+-- `new_notice_body`, `notice_until`, `delivery_ms`, `notice_limits` (by mailbox: a stranger who gets one has asked for none)
+-- and those of the mail budgets.
+-- uses: limits sessions links mail_throttle
 
 local function next_epoch()
   return call('INCR', KEYS[1] .. 'epoch')
@@ -59,7 +59,7 @@ local function leave_former(patient, former, via)
   for _, notice in ipairs({{old_notice_id, old_notice_body, former.address, former.locale, former.mailbox},
     {new_notice_id, new_notice_body, patient.address, patient.locale, patient.mailbox}}) do
     if notice[3] ~= '' and not charge(limits_of(notice_limits, notice[5])) then
-      enqueue_mail('mails', {id = notice[1], kind = 'address-changed', channel = 'email', patient = patient.id,
+      queue_mail('mails', {id = notice[1], kind = 'address-changed', channel = 'email', patient = patient.id,
         address = notice[3], body = notice[2], locale = notice[4], ['until'] = notice_until})
     end
   end

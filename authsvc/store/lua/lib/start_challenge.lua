@@ -1,5 +1,5 @@
 -- Start a challenge and queue its mail, from the arguments that every start has.
--- uses: challenges
+-- uses: challenges mail_throttle
 
 -- `address` and `stays` of a change of the address; else nil.
 local function open_challenge(kind, mailbox, patient_id, known, link_id, address, stays)
@@ -30,5 +30,5 @@ local function mail_challenge(kind, mailbox, patient, by_link, address)
       max_uses = access_link_max_uses, channel = channel, client = client, on_file = '1', root = access_link_id,
       life = access_link_expires - now, mailbox_only = '1'}, patient and tombstone_ms or 0)
   end
-  enqueue_mail('codes', message)
+  queue_mail('codes', message)
 end
