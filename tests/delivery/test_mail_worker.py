@@ -616,7 +616,7 @@ def test_mails_of_all_practices_are_counted_and_the_brake_published_and_loosened
     house.queue("void", nobody="1", patient="")
     worker.step()
     assert house.client.get("authsvc:{@site}:mail-throttle") is None
-    for number in range(4):
+    for number in range(5):
         house.queue(f"oak{number}", practice="oak")
     house.clock.advance_ms(SWEEP_MS)
     worker.step()
