@@ -8,6 +8,8 @@ session). There is no change without its entry. Entries hold ids, never addresse
 from __future__ import annotations
 
 import logging
+import re
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
@@ -15,6 +17,8 @@ from urllib.parse import parse_qsl, urlencode
 
 from authsvc.model import RequestContext
 
+_REQUEST_ID = re.compile("[0-9a-f]{32}").fullmatch
+_SHORT = "."  # before a request's id whose 16 bytes stand as base64url: nine characters less an entry
 log = logging.getLogger("authsvc.audit")
 
 
@@ -87,7 +91,8 @@ class Recorder:
         self, at_ms: int, actor: str, call: str, details: Mapping[str, str] | None = None, reason: str = ""
     ) -> str:
         """What is known before the call: one field a line. `call` as `RequestContext.audit_call`."""
-        return "\n".join((str(at_ms), actor, call, urlencode(details or {}), reason))
+        call = _SHORT + b64encode(bytes.fromhex(call), b"-_").decode()[:22] if _REQUEST_ID(call) else call
+        return "\n".join((str(at_ms), actor, call, urlencode(details) if details else "", reason))
 
     def mac(self, stream: str, text: str, event: str) -> str:
         """The MAC of one possible entry: it binds text, event and stream together."""
@@ -115,7 +120,7 @@ def readable(number: int, text: str, event: str, details: str) -> dict[str, Any]
     if reason:
         entry["reason"] = reason
     if call and not call.startswith("-"):
-        entry["request"] = call
+        entry["request"] = b64decode(call[1:] + "==", b"-_").hex() if call.startswith(_SHORT) else call
     return {**entry, **dict(parse_qsl(known)), **readable_details(details)}
 
 

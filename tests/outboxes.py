@@ -16,7 +16,7 @@ PATIENT_ADDRESS = 0  # place of the sealed address in a patient's record
 
 def enqueue(client: redis.Redis, message_id: str, *, now_ms: int, practice: str = "maple", **changes: Any) -> None:
     """Queue a mail with the scripts' own `enqueue_mail`, for a patient on file, and enter the practice among all."""
-    from authsvc.store.script_files import LUA
+    from authsvc.store.script_files import library
 
     message = {
         "id": message_id,
@@ -32,12 +32,11 @@ def enqueue(client: redis.Redis, message_id: str, *, now_ms: int, practice: str 
         "queue": "codes",
     } | changes
     prefix = practice_prefix(practice)
-    parts = "\n".join((LUA / "lib" / f"{name}.lua").read_text(encoding="utf-8") for name in ("base", "outbox"))
     names = [name for name in message if name != "queue"]
     fields = ", ".join(f"['{name}'] = ARGV[{at}]" for at, name in enumerate(names, start=4))
     script = (
         "local now, call_id, delivery_ms = tonumber(ARGV[1]), '', ARGV[2]\n"
-        f"{parts}\nlocal message = {{{fields}}}\n"
+        f"{library(['outbox'])}\nlocal message = {{{fields}}}\n"
         "if ARGV[3] == 'logouts' then enqueue(ARGV[3], message) else enqueue_mail(ARGV[3], message) end return 1"
     )
     client.eval(

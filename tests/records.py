@@ -20,7 +20,7 @@ KINDS = {
 def fields(kind: str) -> tuple[str, ...]:
     part, name = KINDS[kind]
     text = (LUA / "lib" / f"{part}.lua").read_text(encoding="utf-8")
-    found = re.search(rf"local {name} = \{{(.*?)\}}", text, re.DOTALL)
+    found = re.search(rf"local {name} = fields\{{(.*?)\}}", text, re.DOTALL)
     assert found
     return tuple(re.findall(r"'([\w]+)'", found[1]))
 

@@ -73,7 +73,7 @@ class AuditLog:
             if not fresh:
                 return done
             seal = Seal(fresh[0].n, fresh[-1].n, self._checks(name, fresh), self._chained(name, chain, fresh))
-            if not stream.seal(after, seal):
+            if not stream.seal(after, seal, fresh):
                 return done
             done += len(fresh)
 
@@ -100,6 +100,8 @@ class AuditLog:
             if len(present) == len(span) and self._chained(name, chain, present) != seal.chain:
                 faults.append(f"entries {seal.first} to {seal.last} don't match their seal")
             chain = seal.chain
+        if not faults:  # else a missing entry would cast doubt on the ways of others
+            faults += [f"entry {n}: its way back was changed" for n in stream.bent(entries, sealed_to)]
         tail = stream.count() - sealed_to
         faults += [f"entry {n} is missing" for n in range(sealed_to + 1, stream.count() + 1) if n not in by_number]
         return AuditReport(name, len(entries), sealed_to, tail, tuple(dict.fromkeys(faults)))
@@ -171,9 +173,8 @@ def entry_mac(data_keys: DataKeys, stream: str, text: str, event: str) -> str:
 
 
 def _parts(entry: AuditEntry) -> tuple[str, ...]:
-    """What a seal covers; an entry of before there were ways back has none."""
-    parts = str(entry.n), entry.text, entry.event, entry.mac, entry.details
-    return (*parts, entry.back) if entry.back else parts
+    """What a seal covers."""
+    return str(entry.n), entry.text, entry.event, entry.mac, entry.details
 
 
 def _all(stream: AuditStream) -> Iterator[AuditEntry]:

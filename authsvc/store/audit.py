@@ -8,26 +8,24 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from authsvc.model import AuditFilter, Bucket, RequestContext
+from authsvc.store.audit_index import BUCKETS, AuditIndex, bucket
 from authsvc.store.connection import Connection, practice_prefix
 from authsvc.store.scripts import ScriptRunner
 
 PAGE = 500
-BUCKETS = 512  # of patients (lua/lib/audit.lua)
 LOOKED_AT_ONCE = 100  # by one script: Redis does nothing else meanwhile
 LOOKED_MAX = 1_000  # for one answer
 
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """One entry as it lies in the stream: its number, the text and MAC of the caller, event and details by the script.
-    `back` is how far back the entries before it stand of the same patient, event, actor, person and guardian."""
+    """One entry as it lies in the stream: its number, the text and MAC of the caller, event and details by the script."""
 
     n: int
     text: str
     event: str
     mac: str
     details: str
-    back: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +57,7 @@ class AuditStream:
         self._runner = runner
         self._name = name
         self._prefix = practice_prefix(name)  # `@keys` is written like a practice, and no practice can be called so
+        self._index = AuditIndex(connection, self._prefix)
 
     def entries(self, after: int = 0, most: int = PAGE) -> list[AuditEntry]:
         """Entries in order, those behind number `after` only."""
@@ -88,6 +87,7 @@ class AuditStream:
                 of_actor=wanted.actor,
                 of_person=quote_plus(wanted.by),  # as in the text of an entry
                 of_guardian=wanted.guardian,
+                patient_bucket=bucket(wanted.patient or wanted.guardian),
                 since=wanted.since_ms,
                 before=wanted.until_ms,
                 after=after,
@@ -124,13 +124,26 @@ class AuditStream:
         )
         return [_seal(text) for text in found]
 
-    def seal(self, after: int, seal: Seal) -> bool:
-        """Keep a seal; False when another worker has sealed since `after` was read."""
+    def seal(self, after: int, seal: Seal, entries: Sequence[AuditEntry]) -> bool:
+        """Keep the seal of these entries and index them; False when another worker has sealed since `after`."""
+        more = self._index.extension(entries)
         text = "\n".join((str(seal.first), str(seal.last), seal.checks, seal.chain))
         reply = self._runner.run_for_site(
-            "audit_seal", self._name, "", after=after, seal=text, upto=seal.last, chain=seal.chain
+            "audit_seal",
+            self._name,
+            "",
+            after=after,
+            seal=text,
+            upto=seal.last,
+            chain=seal.chain,
+            chunks=tuple(more.chunks.items()),
+            newest=tuple((*place, n) for place, n in more.newest.items()),
         )
         return "sealed" in reply
+
+    def bent(self, entries: Sequence[AuditEntry], sealed_to: int) -> list[int]:
+        """Which sealed entries have not their own way back in the index: a search could miss what is before them."""
+        return self._index.bent([entry for entry in entries if entry.n <= sealed_to])
 
     def trim(self, upto: int) -> int:
         """Drop the entries up to and including a number; their seals stay. How many were dropped."""
@@ -146,12 +159,13 @@ class AuditStream:
                     "audit_forget", self._name, "", number=number, upto=upto, cursor=cursor or "0"
                 )
                 cursor = str(reply["cursor"])
+        self._index.forget(upto, dropped)
         return dropped
 
 
 def _entry(entry_id: str, fields: dict[str, Any]) -> AuditEntry:
     n = int(entry_id.partition("-")[0])
-    return AuditEntry(n, fields["t"], fields["e"], fields["m"], fields["d"], fields.get("p", ""))
+    return AuditEntry(n, fields["t"], fields["e"], fields["m"], fields["d"])
 
 
 def _seal(text: str) -> Seal:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from authsvc.config.limits import Limits
 from authsvc.config.settings import Settings
@@ -212,9 +213,13 @@ class SessionStore:
         self, context: RequestContext, jti: str, buckets: Sequence[Bucket], *, sid: str = "", link: str = ""
     ) -> TokenState:
         """Whether a token's session or link is active, and the token itself isn't revoked."""
-        reply = self._runner.run(
-            "token_state", context, jti=jti, session_id=sid, link_id=link, idle_ms=self._idle_ms, limits=buckets
-        )
+        if not sid:
+            reply = self._runner.run("link_state", context, jti=jti, link_id=link, limits=buckets)
+        elif buckets:
+            known: dict[str, Any] = {"jti": jti, "session_id": sid, "idle_ms": self._idle_ms}
+            reply = self._runner.run("session_introspect", context, **known, limits=buckets)
+        else:
+            reply = self._runner.run("session_state", context, jti=jti, session_id=sid, idle_ms=self._idle_ms)
         generation = int(reply.get("generation", 0))
         return TokenState("active" in reply, generation, reply.get("nonce", ""), reply.get("client", ""))
 

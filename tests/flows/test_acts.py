@@ -8,7 +8,7 @@ import pytest
 
 from authsvc.crypto.tokens import AccessTokens
 from authsvc.model import TokenGrant
-from authsvc.store.scripts import refusal
+from authsvc.store.script_errors import refusal
 from tests.flows.conftest import House
 
 

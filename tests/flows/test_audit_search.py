@@ -10,6 +10,7 @@ from authsvc.audit import Event
 from authsvc.errors import RateLimited
 from authsvc.model import AuditFilter, AuditPage
 from authsvc.store import audit as stored
+from authsvc.store import audit_index
 from authsvc.store.audit import AuditStream
 from authsvc.store.scripts import ScriptRunner
 from tests.flows.conftest import House
@@ -190,14 +191,14 @@ def test_entries_of_before_guardians_had_a_way_back_are_found_too(families: Hous
 
 
 def fill(house: House, many: int) -> None:
-    """Entries of other patients, as the scripts write them: their way back stands in each."""
+    """Entries of other patients, sealed and so indexed."""
     pipeline, first = house.redis.pipeline(), int(house.redis.get(f"{STREAM}-n"))
     fields = house.redis.xrange(STREAM)[-1][1]
     for n in range(first + 1, first + many + 1):
-        pipeline.xadd(STREAM, {**fields, "d": f"patient=x{n}", "e": "code.started", "p": ",1,1,"}, id=f"{n}-0")
+        pipeline.xadd(STREAM, {**fields, "d": f"patient=x{n}", "e": "code.started"}, id=f"{n}-0")
     pipeline.set(f"{STREAM}-n", first + many)
-    pipeline.hset(f"{STREAM}-newest", mapping={"ecode.started": first + many, "aclient:portal": first + many})
     pipeline.execute()
+    house.service.audit_log.seal("maple")
 
 
 def test_what_a_search_reads_does_not_grow_with_the_trail(wide: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,9 +220,11 @@ def test_what_a_search_reads_does_not_grow_with_the_trail(wide: House, monkeypat
         {"by": "anna"},
         {"event": "patient.created"},
     ]
+    wide.service.audit_log.seal("maple")
     before = [cost(**wanted) for wanted in searches]
     fill(wide, 20_000)
     wide.patient("p3", "cy@example.org")  # the trail goes on
+    wide.service.audit_log.seal("maple")
     assert [cost(**wanted) for wanted in searches[:3]] == before[:3]
     assert cost(**searches[3]) == (2, 1)
     assert before == [(3, 1), (3, 1), (0, 1), (1, 1)]
@@ -235,13 +238,20 @@ def test_what_a_guardian_did_costs_the_same_as_well(families: House) -> None:
     assert before.looked == len(before.entries)
     fill(families, 20_000)
     assert stream.search(AuditFilter(guardian="dad"), 50).looked == before.looked
+def test_what_is_not_yet_sealed_is_found_by_reading_it(wide: House) -> None:
+    wide.patient()
+    wide.sign_in()
+    fill(wide, 100)
+    wide.sign_in()
+    assert numbers(search(wide, patient="p1")) == matching(wide, patient="p1")
+    assert numbers(search(wide, event="patient.created")) == matching(wide, event="patient.created")
 
 
 def test_one_answer_looks_at_so_many_entries_and_the_next_page_goes_on(
     wide: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wide.patient()
-    fill(wide, 300)
+    fill(wide, 310)
     monkeypatch.setattr(stored, "LOOKED_AT_ONCE", 50)
     monkeypatch.setattr(stored, "LOOKED_MAX", 120)
     wanted = {"event": "code.started", "since_ms": wide.clock.now_ms() + 1}  # none matches, and each is looked at
@@ -264,6 +274,8 @@ def test_of_what_was_exported_and_trimmed_nothing_is_found_and_the_page_says_so(
     assert (search(busy).entries, search(busy).trimmed_to) == ((), mark)
     assert search(busy, patient="p1").entries == ()
     assert busy.redis.keys(f"{STREAM}-newest:*") == []
+    assert busy.redis.exists(f"{STREAM}-ways:{mark // audit_index.CHUNK}") == 1  # later entries share it
+    assert len(busy.redis.keys(f"{STREAM}-ways:*")) == 1
     busy.sign_in(email="p1.2@example.org")
     page = search(busy, patient="p1")
     assert (numbers(page), page.trimmed_to, page.next) == ([mark + 2, mark + 1][:1], mark, None)
@@ -284,10 +296,8 @@ def test_a_patient_with_an_entry_that_stays_is_found_after_a_trim(busy: House) -
 def test_entries_of_before_there_was_an_index_are_found_too(wide: House, wanted: dict[str, str]) -> None:
     wide.patient()
     wide.sign_in()
-    older = wide.redis.xrange(STREAM)
-    wide.redis.delete(STREAM, *wide.redis.keys(f"{STREAM}-newest*"))
-    for entry_id, fields in older:
-        wide.redis.xadd(STREAM, {name: value for name, value in fields.items() if name != "p"}, id=entry_id)
+    wide.service.audit_log.seal("maple")
+    wide.redis.delete(*wide.redis.keys(f"{STREAM}-newest*"), *wide.redis.keys(f"{STREAM}-ways*"))
     assert numbers(search(wide, **wanted)) == matching(wide, **wanted)
     wide.patient("p2", "bob@example.org")
     wide.sign_in()
@@ -296,14 +306,36 @@ def test_entries_of_before_there_was_an_index_are_found_too(wide: House, wanted:
     assert wide.service.audit_log.verify("maple").faults == ()
 
 
-def test_attack_a_bent_way_back_is_found_by_the_seal(busy: House) -> None:
+@pytest.mark.parametrize("bent", ["9,9,9,9", "", "x"])
+def test_attack_a_bent_way_back_is_found_by_a_check_of_the_trail(busy: House, bent: str) -> None:
     log = busy.service.audit_log
     log.seal("maple")
-    entries = busy.redis.xrange(STREAM)
-    busy.redis.delete(STREAM)
-    for entry_id, fields in entries:
-        busy.redis.xadd(STREAM, {**fields, "p": "9,9,9,9"} if entry_id == "12-0" else fields, id=entry_id)
-    assert "entry 12 is not what was sealed" in log.verify("maple").faults
+    assert log.verify("maple").faults == ()
+    ways = busy.redis.get(f"{STREAM}-ways:0").split(";")
+    busy.redis.set(f"{STREAM}-ways:0", ";".join([*ways[:12], bent, *ways[13:]]))
+    assert log.verify("maple").faults == ("entry 12: its way back was changed",)
+
+
+def test_attack_an_index_that_was_taken_away_is_found_by_a_check_of_the_trail(busy: House) -> None:
+    log = busy.service.audit_log
+    log.seal("maple")
+    busy.redis.delete(f"{STREAM}-ways:0")
+    assert "entry 12: its way back was changed" in log.verify("maple").faults
+
+
+def test_a_trim_leaves_ways_that_lead_to_what_is_gone_and_they_are_no_fault(wide: House) -> None:
+    wide.patient()
+    fill(wide, 200)
+    log, mark = wide.service.audit_log, 150
+    wide.sign_in()
+    log.seal("maple")
+    log.trim("maple", mark, actor="cli:anna")
+    assert wide.redis.keys(f"{STREAM}-ways:0") == wide.redis.keys(f"{STREAM}-ways:1") == []
+    stream = AuditStream(wide.service.store, wide.service.patients._store._runner, "maple")
+    entries = stream.entries()
+    assert len(entries) > 50
+    assert stream.bent(entries, stream.count()) == []
+    assert numbers(search(wide, event="code.started"))[-1] == mark + 1
 
 
 def test_attack_a_search_survives_a_removed_entry(busy: House) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import redis
 
 from authsvc.store import script_files
 from authsvc.store.script_files import Script
@@ -20,3 +21,29 @@ def test_an_argument_that_is_missing_or_unknown_is_a_fault_of_ours() -> None:
 def test_a_word_that_names_no_argument_is_a_fault_of_ours() -> None:
     with pytest.raises(ValueError, match="no argument of a script"):
         script_files._argument("two words")
+
+
+def test_a_record_with_more_fields_than_a_pattern_captures_is_a_fault_of_ours() -> None:
+    names = ", ".join(f"'f{at}'" for at in range(32))
+    with pytest.raises(ValueError, match="BIG has more fields"):
+        script_files.expanded(f"local BIG = fields{{{names}}}")
+
+
+def test_a_script_is_sent_with_what_it_uses_of_its_parts_and_nothing_else() -> None:
+    source = Script("session_state").source
+    assert "local function is_alive" in source
+    for unused in ("local function record(", "local function int(", "SLACK_MS", "-- "):
+        assert unused not in source
+
+
+def test_a_record_keeps_the_fields_of_a_newer_version_and_takes_those_of_an_older_one(
+    redis_client: redis.Redis,
+) -> None:
+    code = script_files.expanded("local R = fields{'one', 'until'}")
+    code += "\nlocal r = R.unpack(ARGV[1])\nr.one = 1790000000000\nreturn R.pack(r)"
+    for text, packed in (
+        ("a\nb\nc\nd", "1790000000000\nb\nc\nd"),
+        ("a\nb", "1790000000000\nb"),
+        ("", "1790000000000\n"),
+    ):
+        assert redis_client.eval(code, 0, text) == packed

@@ -22,11 +22,19 @@
 
 local earlier = idempotent_reply()
 if earlier then return earlier end
-if call('EXISTS', key('challenge', challenge)) == 1 then return reply({}) end
+local wanted = {key('challenge', challenge), KEYS[1] .. 'mail-throttle', KEYS[1] .. 'epoch'}
+if typed == '1' then
+  wanted[4] = key('mailbox', mailbox)
+else
+  wanted[4], wanted[5] = key('merged', patient), key('patient', patient)
+end
+fetch(limit_keys(limits_of(patient_limits, patient), limit_keys(limits, wanted)))
+if get(key('challenge', challenge)) then return reply({}) end
 local refused = throttled(typed == '1' and 'typed' or 'code')
 if refused then return refused end
 local left, arrivals
-for _, bucket in ipairs(limits_of(patient_limits, resolve(patient))) do limits[#limits + 1] = bucket end
+if typed ~= '1' then patient = resolve(patient) end
+for _, bucket in ipairs(limits_of(patient_limits, patient)) do limits[#limits + 1] = bucket end
 refused, left, arrivals = check(limits)
 if refused then return refused end
 
@@ -34,7 +42,7 @@ local known
 if typed == '1' then
   known = first_signer_on(mailbox, read_epoch())
 else
-  known = read_patient(resolve(patient))
+  known = read_patient(patient)
   if not known then
     count(arrivals)
     return refuse('patient-not-found')

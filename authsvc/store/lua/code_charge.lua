@@ -13,6 +13,7 @@
 -- Replies {salt, profile, pepper, attempts_left (after this one), link_mode, hour} | err: rate-limited,
 -- challenge-gone (reason)
 
+fetch(limit_keys(limits, {key('challenge', challenge)}))
 local known = read_challenge()
 if network_known ~= '1' and known then
   local quotas = items(network_quotas)

@@ -13,7 +13,7 @@
 -- Replies {patient, workflow, resource, channel} | {earlier_answer} | err: rate-limited, link-unknown,
 -- link-gone (reason), idempotency-conflict
 
-local PENDING = {'link', 'patient', 'workflow', 'resource', 'channel', 'browser', 'client', 'redeemed', 'expires'}
+local PENDING = fields{'link', 'patient', 'workflow', 'resource', 'channel', 'browser', 'client', 'redeemed', 'expires'}
 
 -- Is this the repeat of the link's last use, whose caller was answered 503? Not asked at the first use.
 local function is_unconfirmed(link)
@@ -22,9 +22,11 @@ end
 
 local earlier = idempotent_reply()
 if earlier then return earlier end
+fetch(limit_keys(limits, {key('link', link_id)}))
 local refused = charge(limits)
 if refused then return refused end
 local link = read_link(link_id)
+local patient
 if not link or link.digest ~= link_digest or link.kind ~= kind then
   record('link.refused', 'reason', 'unknown')
   return refuse('link-unknown')
@@ -37,10 +39,11 @@ if link.last_call ~= call_id then  -- else sent again by the client library
   end
   link.uses, link.last_call = tonumber(link.uses) + (again and 0 or 1), call_id
   rewrite_link(link)
-  record('link.exchanged', 'link', link_id, 'patient', resolve(link.patient), 'workflow', link.workflow,
-    'jti', jti, 'again', again and 1 or nil)
+  patient = resolve(link.patient)
+  record('link.exchanged', 'link', link_id, 'patient', patient, 'workflow', link.workflow, 'jti', jti,
+    'again', again and 1 or nil)
 end
-local patient = resolve(link.patient)
+patient = patient or resolve(link.patient)
 if pending_id ~= '' then
   write(PENDING, key('pending-link', pending_id), {link = link_id, patient = patient, workflow = link.workflow,
     resource = link.resource, channel = link.channel, browser = pending_browser, client = pending_client,

@@ -14,7 +14,8 @@
 
 local earlier = idempotent_reply()
 if earlier then return earlier end
-if call('EXISTS', key('link', link_id)) == 1 then return reply({}) end
+fetch(limit_keys(limits, {key('link', link_id), key('merged', patient), key('patient', patient), KEYS[1] .. 'epoch'}))
+if get(key('link', link_id)) then return reply({}) end
 patient = resolve(patient)
 if mail_id ~= '' then
   for _, bucket in ipairs(limits_of(mail_limits, patient)) do limits[#limits + 1] = bucket end

@@ -12,15 +12,15 @@ local found = call('XRANGE', stream, entry, entry)
 if #found == 0 or call('HGET', stream .. ':held', entry) ~= consumer then return refuse('lost') end
 call('ZADD', stream .. ':due', int(now + lease_ms), entry)
 call('HSET', stream .. ':tries', entry, try)
-local message = unpack_record(MESSAGE, found[1][2][2])
+local message = MESSAGE.unpack(found[1][2][2])
 if queue == 'logouts' then return reply({patient = message.patient, address = message.address}) end
 
 local k = key('deliveries', message.patient)
 local text = call('HGET', k, message.id)
 if text then
-  local delivery = unpack_record(DELIVERY, text)
+  local delivery = DELIVERY.unpack(text)
   delivery.attempts = try
-  call('HSET', k, message.id, pack_record(DELIVERY, delivery))
+  call('HSET', k, message.id, DELIVERY.pack(delivery))
 end
 
 -- A mail can wait for days. What it rests on may have ended since it was queued.

@@ -14,8 +14,8 @@ call('ZADD', stream .. ':due', int(at), entry)
 local k = key('deliveries', patient)
 local text = deferred == '1' and call('HGET', k, message_id)
 if text then
-  local delivery = unpack_record(DELIVERY, text)
+  local delivery = DELIVERY.unpack(text)
   delivery.state, delivery.updated, delivery.detail = 'deferred', now, detail
-  call('HSET', k, message_id, pack_record(DELIVERY, delivery))
+  call('HSET', k, message_id, DELIVERY.pack(delivery))
 end
 return reply({})

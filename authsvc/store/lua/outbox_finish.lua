@@ -18,10 +18,10 @@ if state == 'void' then
 elseif last then
   local text = call('HGET', k, message_id)
   if text then
-    local delivery = unpack_record(DELIVERY, text)
+    local delivery = DELIVERY.unpack(text)
     delivery.state, delivery.updated = state, now
     if detail ~= '' then delivery.detail = detail end
-    call('HSET', k, message_id, pack_record(DELIVERY, delivery))
+    call('HSET', k, message_id, DELIVERY.pack(delivery))
   end
 end
 return reply({last = last})

@@ -41,7 +41,7 @@ local after = call('GET', cursor)
 local new = call('XRANGE', stream, after and '(' .. after or '-', '+', 'COUNT', int(most))
 for _, entry in ipairs(new) do
   hand_out(entry[1], entry[2][2])
-  if unpack_record(MESSAGE, entry[2][2]).nobody ~= '1' then fresh = fresh + 1 end
+  if MESSAGE.unpack(entry[2][2]).nobody ~= '1' then fresh = fresh + 1 end
 end
 if #new > 0 then call('SET', cursor, new[#new][1]) end
 

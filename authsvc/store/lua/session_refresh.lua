@@ -9,6 +9,7 @@
 -- (RFC 9700 §4.14.2). `scope` lists the names asked for; empty: all.
 -- Replies {session} | err: rate-limited, invalid-refresh-token (reason), invalid-scope (nothing was used up)
 
+fetch(limit_keys(limits, {key('session', session_id)}))
 local refused = charge(limits)
 if refused then return refused end
 local session = read_session(session_id)

@@ -7,7 +7,7 @@
 --                 session that doesn't end; its code opens no session, and no code of a sign-in changes an address
 -- uses: patients dependents guesses links outbox
 
-local CHALLENGE = {'client', 'kind', 'mailbox', 'patient', 'link', 'networks', 'pepper', 'profile', 'salt', 'code1',
+local CHALLENGE = fields{'client', 'kind', 'mailbox', 'patient', 'link', 'networks', 'pepper', 'profile', 'salt', 'code1',
   'code2', 'code3', 'expires', 'attempts', 'sent', 'resends', 'epoch', 'channel', 'locale', 'unknown', 'state',
   'winning_tag', 'won_at', 'chosen', 'session', 'replays', 'last_call',
   'address', 'stays'}

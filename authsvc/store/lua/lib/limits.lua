@@ -3,14 +3,24 @@
 -- counted then, so a refused call costs nothing. A time further away than the window is another clock's, and not believed.
 -- uses: audit
 
+local function limit_key(bucket)
+  return KEYS[1] .. 'limit:' .. bucket[1] .. ':' .. bucket[2]
+end
+
+-- Add the keys of these buckets to those that are fetched together.
+local function limit_keys(buckets, keys)
+  for _, bucket in ipairs(buckets) do keys[#keys + 1] = limit_key(bucket) end
+  return keys
+end
+
 -- The refusal, or nil when all buckets have room; what remains by policy; and what `count` takes.
 local function check(buckets)
   local arrivals, left, violated, wait = {}, {}, {}, 0
+  if buckets[2] and fetched[limit_key(buckets[1])] == nil then fetch(limit_keys(buckets, {})) end
   for _, bucket in ipairs(buckets) do
-    local policy, quota, window = bucket[1], tonumber(bucket[3]), tonumber(bucket[4]) * 1000
-    local k = KEYS[1] .. 'limit:' .. policy .. ':' .. bucket[2]
+    local policy, quota, window, k = bucket[1], tonumber(bucket[3]), tonumber(bucket[4]) * 1000, limit_key(bucket)
     local step = math.ceil(window / quota)
-    local arrival = math.min(math.max(tonumber(call('GET', k) or '0'), now), now + step * quota)
+    local arrival = math.min(math.max(tonumber(get(k) or '0'), now), now + step * quota)
     local room = now + math.max(window, step * quota) - (arrival + step)
     local remaining, reset = 0, math.ceil(-room / 1000)
     if room < 0 then

@@ -5,7 +5,7 @@
 --                 `mailbox_only` is 1 where the token was mailed and no client has seen it
 -- uses: patients
 
-local LINK = {'digest', 'patient', 'mailbox', 'workflow', 'kind', 'resource', 'issued', 'expires', 'uses', 'max_uses',
+local LINK = fields{'digest', 'patient', 'mailbox', 'workflow', 'kind', 'resource', 'issued', 'expires', 'uses', 'max_uses',
   'epoch', 'on_file', 'misses', 'ended', 'channel', 'client', 'root', 'resends', 'resent_at', 'life', 'last_call',
   'mailbox_only'}
 
@@ -27,7 +27,7 @@ local function why_dead(link)
   if link.patient == '' then
     if not first_signer_on(link.mailbox, epoch) then return 'revoked' end
   elseif link.on_file == '1' then
-    local patient = read_patient(resolve(link.patient))
+    local patient = find_patient(link.patient)
     if not patient then return 'revoked' end
     if patient.addressed > epoch then return 'address_changed' end
     if link.kind == 'access' and (patient.access ~= '1' or patient.granted > epoch) then return 'revoked' end

@@ -23,9 +23,17 @@ local function remembered(list)
   return ids, kept
 end
 
+local lists = {}  -- those that were read or written already, by owner
+
 -- The ids that are remembered for an owner.
 local function links_of(owner)
-  return remembered(call('HGET', bucket_of(owner), owner))
+  if lists[owner] == nil then lists[owner] = call('HGET', bucket_of(owner), owner) end
+  return remembered(lists[owner])
+end
+
+local function write_list(owner, list)
+  lists[owner] = table.concat(list, ',')
+  call('HSET', bucket_of(owner), owner, lists[owner])
 end
 
 -- At most `most` of an owner's links, those behind `after` in its list (empty: from the beginning); and the `after` of the
@@ -53,7 +61,7 @@ local function is_full(owner, more)
     if at > LOOKED_AT then left[#left + 1] = item elseif not dead then live[#live + 1] = item end
   end
   for _, item in ipairs(live) do left[#left + 1] = item end
-  call('HSET', bucket_of(owner), owner, table.concat(left, ','))
+  write_list(owner, left)
   return #left + more > LINKS_MAX
 end
 
@@ -64,7 +72,7 @@ end
 local function remember_links(owner, added)
   local _, kept = links_of(owner)
   for _, item in ipairs(added) do kept[#kept + 1] = item end
-  call('HSET', bucket_of(owner), owner, table.concat(kept, ','))
+  write_list(owner, kept)
 end
 
 -- Every insertion looks at two owners of the bucket and drops them if all of theirs is over. Their lists come along in

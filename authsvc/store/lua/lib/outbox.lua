@@ -14,20 +14,20 @@
 -- rests on ("challenge:<id>" or "link:<id>"): a mail whose basis has ended isn't sent. `nobody` is 1 for a message to an
 -- unknown mailbox: it is queued to be the same work and goes nowhere.
 
-local MESSAGE = {'id', 'kind', 'channel', 'patient', 'address', 'body', 'locale', 'until', 'queued', 'nobody', 'basis'}
-local DELIVERY = {'kind', 'channel', 'state', 'queued', 'updated', 'attempts', 'detail'}
+local MESSAGE = fields{'id', 'kind', 'channel', 'patient', 'address', 'body', 'locale', 'until', 'queued', 'nobody', 'basis'}
+local DELIVERY = fields{'kind', 'channel', 'state', 'queued', 'updated', 'attempts', 'detail'}
 local DELIVERIES_MAX = 100  -- remembered of one patient
 
 local function enqueue(queue, message)
   message.queued = now
-  call('XADD', KEYS[1] .. queue, '*', 'm', pack_record(MESSAGE, message))
+  call('XADD', KEYS[1] .. queue, '*', 'm', MESSAGE.pack(message))
 end
 
 local function forget_oldest_delivery(k)
   local oldest, oldest_at
   local flat = call('HGETALL', k)
   for at = 1, #flat, 2 do
-    local queued = tonumber(unpack_record(DELIVERY, flat[at + 1]).queued)
+    local queued = tonumber(DELIVERY.unpack(flat[at + 1]).queued)
     if not oldest or queued < oldest_at then oldest, oldest_at = flat[at], queued end
   end
   call('HDEL', k, oldest)
@@ -43,7 +43,7 @@ local function enqueue_mail(queue, message)
   enqueue(queue, message)
   local k = deliveries_key(message.patient, message.id)
   if call('HLEN', k) >= DELIVERIES_MAX then forget_oldest_delivery(k) end
-  call('HSET', k, message.id, pack_record(DELIVERY, {kind = message.kind, channel = message.channel, state = 'queued',
+  call('HSET', k, message.id, DELIVERY.pack({kind = message.kind, channel = message.channel, state = 'queued',
     queued = now, updated = now, attempts = 0}))
   call('PEXPIRE', k, delivery_ms)
 end

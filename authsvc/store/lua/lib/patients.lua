@@ -7,7 +7,7 @@
 -- merged:<id>     the id of the patient that this one was merged into
 -- epoch           counter that orders changes of address and access against challenges and links, without a clock
 
-local PATIENT = {'address', 'mailbox', 'label', 'locale', 'access', 'addressed', 'granted', 'created', 'sessions',
+local PATIENT = fields{'address', 'mailbox', 'label', 'locale', 'access', 'addressed', 'granted', 'created', 'sessions',
   'dependents', 'guardians'}
 
 local function read_patient(id)
@@ -18,17 +18,23 @@ local function read_patient(id)
 end
 
 local function write_patient(patient)
-  call('SET', key('patient', patient.id), pack_record(PATIENT, patient))
+  call('SET', key('patient', patient.id), PATIENT.pack(patient))
 end
 
 -- The id that a merged patient's id stands for. A circle can't be made, for both must be on file when they are merged.
 local function resolve(id)
   for _ = 1, 8 do
-    local into = call('GET', key('merged', id))
+    local into = get(key('merged', id))
     if not into then return id end
     id = into
   end
   return id
+end
+
+-- Whoever is on file under this id, or under the one that it was merged into; or nil.
+local function find_patient(id)
+  if fetched[key('merged', id)] == nil then fetch({key('merged', id), key('patient', id)}) end
+  return read_patient(resolve(id))
 end
 
 -- A mail is asked for, and there is nowhere to send it. What a webhook or the caller carries needs no address.
@@ -37,13 +43,13 @@ local function lacks_address(patient, channel)
 end
 
 local function read_epoch()
-  return tonumber(call('GET', KEYS[1] .. 'epoch') or '0')
+  return tonumber(get(KEYS[1] .. 'epoch') or '0')
 end
 
 -- The ids on a mailbox, in their order.
 local function on_mailbox(mailbox)
   local ids = {}
-  for id in string.gmatch(call('GET', key('mailbox', mailbox)) or '', '[^\n]+') do ids[#ids + 1] = id end
+  for id in string.gmatch(get(key('mailbox', mailbox)) or '', '[^\n]+') do ids[#ids + 1] = id end
   return ids
 end
 

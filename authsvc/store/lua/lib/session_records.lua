@@ -7,7 +7,7 @@
 --                (empty: nobody does)
 -- scopes:<id>    the scope string that a session's scope "@<id>" stands for: all that a code sign-in grants
 
-local SESSION = {'patient', 'client', 'audience', 'channel', 'opened', 'used', 'generation', 'generation_at', 'nonce',
+local SESSION = fields{'patient', 'client', 'audience', 'channel', 'opened', 'used', 'generation', 'generation_at', 'nonce',
   'expires', 'scope', 'parent', 'notify', 'children', 'jkt', 'guardian'}
 
 local function read_session(sid)
@@ -21,7 +21,7 @@ local function write_session(session)
 end
 
 local function session_reply(session)
-  return pack_record(SESSION, session) .. '\n' .. session.sid
+  return SESSION.pack(session) .. '\n' .. session.sid
 end
 
 -- The patient whose mailbox was proven for this session.
