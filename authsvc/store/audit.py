@@ -19,7 +19,7 @@ LOOKED_MAX = 1_000  # for one answer
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """One entry as it lies in the stream: its number, the text and MAC of the caller, event and details by the script."""
+    """One entry as it lies in the stream: its number, text and MAC by the caller, event and details by the script."""
 
     n: int
     text: str

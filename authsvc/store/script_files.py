@@ -1,11 +1,11 @@
 """The Lua files of the scripts, and the arguments that each takes.
 
 The head of each file in `lua/` is read here. `uses:` names the parts of `lua/lib/` that go in front, and of them only
-what the script reaches, since Redis makes every function of a script anew at each call; `events:` the audit entries that it may append; `reads:` the list that it reads, if
-it changes nothing; `args:` its arguments in their order, with `:int` for a number and `*n` for rows with n columns;
-`unconfirmed:` a kind of credential and the arguments that name caller and credential (`unconfirmed.py`). Arguments
-travel as plain ARGV: Redis reads a JSON document at ten times the cost. `fields{…}` becomes two functions that are
-written out for these fields, at a third of the cost of a loop over their names.
+what the script reaches, since Redis makes every function of a script anew at each call; `events:` the audit entries
+that it may append; `reads:` the list that it reads, if it changes nothing; `args:` its arguments in their order, with
+`:int` for a number and `*n` for rows with n columns; `unconfirmed:` a kind of credential and the arguments that name
+caller and credential (`unconfirmed.py`). Arguments travel as plain ARGV: Redis reads a JSON document at ten times the
+cost. `fields{…}` becomes two functions that are written out for these fields, at a third of the cost of a loop.
 """
 
 from __future__ import annotations
