@@ -22,7 +22,7 @@
 
 local earlier = idempotent_reply()
 if earlier then return earlier end
-local wanted = {key('challenge', challenge), KEYS[1] .. 'mail-throttle', KEYS[1] .. 'epoch'}
+local wanted = {key('challenge', challenge), KEYS[1] .. 'mail-count', KEYS[1] .. 'epoch'}
 if typed == '1' then
   wanted[4] = key('mailbox', mailbox)
 else

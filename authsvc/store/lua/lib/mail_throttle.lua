@@ -23,7 +23,7 @@ local mails_read = false
 -- How much of each budget is used, ms; read once.
 local function read_mail_budgets()
   if mails_read then return end
-  local own, share = string.match(call('GET', KEYS[1] .. 'mail-count') or '', '^(%d+) ?(%d*)')
+  local own, share = string.match(get(KEYS[1] .. 'mail-count') or '', '^(%d+) ?(%d*)')
   for at, arrival in ipairs({tonumber(own) or 0, tonumber(share) or 0}) do
     mail_budgets[at].used = math.min(math.max(arrival - now, 0), mail_budgets[at].window)
   end
