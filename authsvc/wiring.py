@@ -104,7 +104,7 @@ class Service:
         self.metrics = metrics
 
         recorder = Recorder(lambda stream, text, event: entry_mac(self.data_keys, stream, text, event), metrics.count)
-        runner = ScriptRunner(store, clock, recorder)
+        runner = ScriptRunner(store, clock, recorder, lambda: self.data_keys.refresh())
         self.unconfirmed = runner.unconfirmed
         key_store = KeyStore(store, runner)
         self.data_keys = DataKeys(key_store, settings.secret_keys, entropy)
@@ -134,10 +134,10 @@ class Service:
         session_store = SessionStore(runner, store, settings, limits)
         site = SiteAudit(runner, entropy)
         self.webhooks = Webhooks(self.data_keys, entropy, clock)
-        cleanup, practices = SessionCleanup(deps, session_store), DocumentStore(store, "practices")
+        cleanup, practices = SessionCleanup(deps, session_store), DocumentStore(store, "practices", runner.check_keys)
         self.practices = Practices(practices, logo_store, site, clock, self.webhooks, cleanup)
         self.logos = Logos(logo_store)
-        self.clients = Clients(deps, client_store, DocumentStore(store, "clients"), site, cleanup)
+        self.clients = Clients(deps, client_store, DocumentStore(store, "clients", runner.check_keys), site, cleanup)
         self.relying_parties = RelyingParties(self.clients)
         self.patients = Patients(deps, patient_store, self.outbox)
         self.dependents = Dependents(deps, DependentStore(runner, mailing))

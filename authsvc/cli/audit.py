@@ -119,7 +119,7 @@ def export(name: str, trim: bool, reason: str, yes: bool) -> None:
     """Write the whole stream NAME to stdout, one JSON object a line (with --json: one document)."""
     if trim:
         confirm(f"Drop the sealed entries of {name} from the store after this export?", yes)
-    service = open_service()
+    service = open_service(writes=trim)
     entries, mark = service.audit_log.export(name)
     if output_mode().json:
         print_result({"name": name, "entries": [_shown(entry) for entry in entries]}, "")

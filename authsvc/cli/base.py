@@ -191,13 +191,17 @@ def actor() -> str:
         return f"cli:{uid}"
 
 
-def open_service() -> Service:
-    """The service as every process has it, with this process's logs on stderr. Raises SettingsInvalid."""
+def open_service(*, writes: bool = False) -> Service:
+    """The service as every process has it, with this process's logs on stderr. Raises SettingsInvalid; for a command
+    that `writes` also StoreLost, KeysetUnusable and Unavailable: what goes into a store without its keys is lost."""
     from authsvc import logs, wiring
 
     settings, catalogue, limits = environment.load()
     logs.configure("debug" if settings.log_level == "debug" else "warning")
-    return wiring.bootstrap(settings, catalogue, limits)
+    service = wiring.bootstrap(settings, catalogue, limits)
+    if writes:
+        service.signing_keys.check_store()
+    return service
 
 
 def act_in(service: Service, practice_id: str, reason: str = "") -> model.RequestContext:

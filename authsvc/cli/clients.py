@@ -72,7 +72,7 @@ def add(
         raise click.UsageError("--for is for a client that patients sign in to: give its --redirect-uri.")
     if not permissions and not more.get("redirect_uris") and not public:
         raise click.UsageError("Give --allow for what it may call, or --redirect-uri for where patients come back to.")
-    service = open_service()
+    service = open_service(writes=True)
     if EVERY_PRACTICE in practices:
         practices = (EVERY_PRACTICE,)
     known = [practice.id for practice in service.practices.list()]
@@ -110,7 +110,7 @@ def set_(client_id: str, reason: str, **options: Any) -> None:
     """Change the registration of the client ID: what is named is replaced, by '' removed."""
     if not named(options):
         raise click.UsageError("Name at least one thing to change.")
-    service = open_service()
+    service = open_service(writes=True)
     before = service.clients.get(client_id)
     changes = named(options, has_secret=bool(before and before.has_secret))
     with named_by_option():
@@ -169,7 +169,7 @@ def list_() -> None:
 @reason_option
 def rotate_secret(client_id: str, reason: str) -> None:
     """Give the client ID a new secret and show it, this once; the one before lives on until its own end."""
-    _show_secret(client_id, open_service().clients.rotate_secret(client_id, actor=actor(), reason=reason))
+    _show_secret(client_id, open_service(writes=True).clients.rotate_secret(client_id, actor=actor(), reason=reason))
 
 
 @clients.command()
@@ -179,7 +179,7 @@ def rotate_secret(client_id: str, reason: str) -> None:
 def remove(client_id: str, reason: str, yes: bool) -> None:
     """Remove the client ID: its calls are refused within five seconds."""
     confirm(f"Remove the client {client_id}? The service that uses it can't call any more.", yes)
-    open_service().clients.remove(client_id, actor=actor(), reason=reason)
+    open_service(writes=True).clients.remove(client_id, actor=actor(), reason=reason)
     print_result({"removed": client_id}, f"Removed {client_id}.")
 
 

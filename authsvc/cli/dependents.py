@@ -33,7 +33,7 @@ def add(
     practice: str, guardian: str, dependent: str, until: int | None, workflows: tuple[str, ...], reason: str
 ) -> None:
     """Let the patient GUARDIAN act for the patient DEPENDENT of PRACTICE, or change until when and with what."""
-    service = open_service()
+    service = open_service(writes=True)
     act = act_in(service, practice, reason)
     put, created = service.dependents.put(act, guardian, dependent, until_ms=until, workflows=workflows or None)
     print_result({"practice": practice, **_shown(put), "created": created}, _line(put))
@@ -57,7 +57,7 @@ def list_dependents(practice: str, guardian: str) -> None:
 @reason_option
 def remove(practice: str, guardian: str, dependent: str, reason: str) -> None:
     """Let GUARDIAN act for DEPENDENT no more: the sessions in which it does end at once."""
-    service = open_service()
+    service = open_service(writes=True)
     service.dependents.remove(act_in(service, practice, reason), guardian, dependent)
     removed = {"practice": practice, "guardian": guardian, "dependent": dependent, "removed": True}
     print_result(removed, f"{guardian} acts for {dependent} no more.")

@@ -20,6 +20,10 @@ _KEYSET_CURES = {
     "no_ring_yet": "There are no signing keys yet; the first `authsvc serve` makes them.",
     "ring_missing": "The signing keys are gone from the store, and nothing makes new ones by itself. Restore the store"
     " from a copy, or let `authsvc keys rotate --force` make a new keyset: tokens signed so far are then refused.",
+    "data_keys_missing": "The data keys are gone from the store, and nothing is written into it: what they sealed"
+    " can't be opened without them. Restore the store from a copy.",
+    "store_emptied": "The store was emptied while services ran on it, and nothing is written into it. Restore it from a"
+    " copy; to begin anew, stop every `serve` and `worker` and empty it once more.",
 }
 
 _LISTED = frozenset({"practice", "client", "key"})

@@ -76,7 +76,7 @@ def rotate(force: bool, if_older_than: int | None, reason: str) -> None:
 def revoke(kid: str, reason: str, yes: bool) -> None:
     """Remove a compromised key at once; its tokens become inactive."""
     confirm(f"Revoke {kid}? Every token it signed is refused at once.", yes)
-    _show("revoked", open_service().signing_keys.revoke(kid, actor(), reason), kid)
+    _show("revoked", open_service(writes=True).signing_keys.revoke(kid, actor(), reason), kid)
 
 
 @keys.command("import")
@@ -88,7 +88,7 @@ def import_(file: BinaryIO, reason: str) -> None:
         pem = file.read(64 * 1024).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise click.ClickException("No PEM file: it isn't UTF-8.") from None
-    step = open_service().signing_keys.import_pem(pem, actor(), reason)
+    step = open_service(writes=True).signing_keys.import_pem(pem, actor(), reason)
     _show("imported", step, step.next)
 
 
@@ -112,7 +112,7 @@ def export(form: str) -> None:
 @reason_option
 def rewrap(reason: str) -> None:
     """Seal the stored data keys under the newest master secret."""
-    done = open_service().signing_keys.rewrap(actor(), reason)
+    done = open_service(writes=True).signing_keys.rewrap(actor(), reason)
     shown = {
         "moved": list(done.moved),
         "master_id": done.master_id,

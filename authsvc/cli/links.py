@@ -51,7 +51,7 @@ def revoke(practice: str, link_id: str | None, patient: str | None, resource: st
     """End links, and make the tokens they gave inactive."""
     if sum(named is not None for named in (link_id, patient, resource)) != 1:
         raise click.UsageError("name the links by exactly one of --id, --patient and --resource")
-    service = open_service()
+    service = open_service(writes=True)
     act = act_in(service, practice, reason)
     if link_id is not None:
         service.links.revoke(act, link_id)

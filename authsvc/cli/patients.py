@@ -58,7 +58,7 @@ def add(
     reason: str,
 ) -> None:
     """Put the new patient ID of PRACTICE on file; without --email there is no sign-in by email."""
-    service = open_service()
+    service = open_service(writes=True)
     act = act_in(service, practice, reason)
     added = service.patients.add(
         act, patient, email=email, label=label or "", locale=locale or "", portal_access=portal_access
@@ -74,7 +74,7 @@ def add(
 @reason_option
 def grant(practice: str, patient: str, email: str | None, label: str | None, reason: str) -> None:
     """Let the patient ID of PRACTICE sign in; creates the patient if need be."""
-    service = open_service()
+    service = open_service(writes=True)
     granted, created = service.patients.grant(act_in(service, practice, reason), patient, email=email, label=label)
     _print_patient(practice, granted, created=created)
 
@@ -100,7 +100,7 @@ def _print_patient(practice: str, patient: Patient, *, created: bool) -> None:
 @reason_option
 def invite(practice: str, patient: str, locale: str | None, reason: str) -> None:
     """Send the patient an access link, which leads to a code; `authsvc worker` sends it."""
-    service = open_service()
+    service = open_service(writes=True)
     issued = service.links.invite(act_in(service, practice, reason), patient, locale)
     shown = {
         "practice": practice,
@@ -125,7 +125,7 @@ def invite(practice: str, patient: str, locale: str | None, reason: str) -> None
 def withdraw(practice: str, patient: str, reason: str, yes: bool) -> None:
     """Take portal access back: sessions, codes and access links of the patient end."""
     confirm(f"Withdraw portal access of {patient} at {practice}? The patient is signed out.", yes)
-    service = open_service()
+    service = open_service(writes=True)
     service.patients.withdraw(act_in(service, practice, reason), patient)
     print_result(
         {"practice": practice, "patient": patient, "portal_access": False}, f"{patient} can't sign in any more."
@@ -152,7 +152,7 @@ def show(practice: str, patient: str) -> None:
 @reason_option
 def unlock(practice: str, patient: str, reason: str) -> None:
     """Forget the missed guesses of the patient's mailbox; do so after speaking with the patient."""
-    service = open_service()
+    service = open_service(writes=True)
     service.patients.unlock(act_in(service, practice, reason), patient)
     print_result({"practice": practice, "patient": patient, "unlocked": True}, f"{patient} gets codes again.")
 
@@ -163,7 +163,7 @@ def unlock(practice: str, patient: str, reason: str) -> None:
 @reason_option
 def sign_out(practice: str, patient: str, reason: str) -> None:
     """End all sessions of a patient."""
-    service = open_service()
+    service = open_service(writes=True)
     ended = service.sessions.end_all(act_in(service, practice, reason), patient)
     print_result({"practice": practice, "patient": patient, "sessions_ended": ended}, f"Sessions ended: {ended}.")
 
@@ -179,6 +179,6 @@ def merge(practice: str, old: str, new: str, reason: str, yes: bool) -> None:
     if old == new:
         raise click.UsageError("OLD and NEW are the same patient")
     confirm(f"Merge {old} into {new} at {practice}? Sessions of {old} end; this can't be undone.", yes)
-    service = open_service()
+    service = open_service(writes=True)
     service.patients.merge(act_in(service, practice, reason), old, new)
     print_result({"practice": practice, "merged": old, "into": new}, f"{old} now means {new}.")

@@ -59,7 +59,7 @@ def practices() -> None:
 @reason_option
 def add(practice_id: str, reason: str, **fields: str) -> None:
     """Add the practice ID."""
-    service = open_service()
+    service = open_service(writes=True)
     _show(service.practices.add(practice_id, actor=actor(), reason=reason, **_checked(service, fields)))
 
 
@@ -103,7 +103,7 @@ def set_(
     changes = {name: value for name, value in fields.items() if value is not None}
     if not changes and logo is None and not claims:
         raise click.UsageError("name what to change; --help shows all there is.")
-    service = open_service()
+    service = open_service(writes=True)
     checked: dict[str, Any] = {**_checked(service, changes)}
     if claims:
         checked["claims"] = tuple(dict.fromkeys(filter(None, claims)))
@@ -116,7 +116,7 @@ def set_(
 def rotate_webhook_secret(practice_id: str, reason: str) -> None:
     """Give the practice ID a new secret that signs its webhooks and show it, this once; the one before signs beside it
     for a week."""
-    secret = open_service().practices.rotate_webhook_secret(practice_id, actor=actor(), reason=reason)
+    secret = open_service(writes=True).practices.rotate_webhook_secret(practice_id, actor=actor(), reason=reason)
     shown = {"practice": practice_id, "webhook_secret": secret}
     print_result(shown, lambda: pairs(shown))
     note("Keep the secret now: it is not shown again.")
@@ -176,7 +176,7 @@ def preview(practice_id: str, out: Path | None) -> None:
 def remove(practice_id: str, reason: str, yes: bool) -> None:
     """Remove the practice ID: every call about it is refused within five seconds."""
     confirm(f"Remove the practice {practice_id}? Its patients can't sign in any more.", yes)
-    open_service().practices.remove(practice_id, actor=actor(), reason=reason)
+    open_service(writes=True).practices.remove(practice_id, actor=actor(), reason=reason)
     print_result({"removed": practice_id}, f"Removed {practice_id}.")
 
 

@@ -84,6 +84,9 @@ from authsvc.errors.operators import (
     SettingsInvalid as SettingsInvalid,
 )
 from authsvc.errors.operators import (
+    StoreLost as StoreLost,
+)
+from authsvc.errors.operators import (
     UnknownName as UnknownName,
 )
 from authsvc.errors.operators import (

@@ -47,3 +47,10 @@ class KeysetUnusable(WithReason):
     status, slug, retry_after_s = 503, "unavailable", 5
     oauth = Unavailable.oauth
     metric, metric_values = "store_failures", ("key_ring",)
+
+
+class StoreLost(KeysetUnusable):
+    """Keys that the store once had are gone, so the command line writes nothing into it. `reason` is `ring_missing`,
+    `data_keys_missing` or `store_emptied`."""
+
+    exit_code = 3

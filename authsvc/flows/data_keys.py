@@ -12,6 +12,7 @@ from typing import Final
 
 from authsvc.crypto import sealing
 from authsvc.errors import KeysetUnusable, Unavailable
+from authsvc.flows.keyset import Keyset
 from authsvc.ports import Entropy
 from authsvc.store.keys import KEYSET_PURPOSE, KeyStore
 
@@ -36,6 +37,7 @@ class DataKeys:
         self._peppers = {sealing.master_id(master): sealing.derive(master, _PEPPER_LABEL) for master in masters}
         self._keys: dict[str, bytes] = {}
         self._apart = False
+        self._kids: frozenset[str] = frozenset()  # as last seen beside keys that opened
 
     def refresh(self) -> None:
         """Compare the opened keys with the stored ones; to be called every `ring_poll_s`.
@@ -45,11 +47,32 @@ class DataKeys:
         """
         opened = dict(self._keys)
         stored = self._store.data_keys() if opened else {}
+        locked = {purpose for purpose in opened if purpose in stored and not self._opens(stored[purpose])}
         self._apart = any(
-            purpose not in stored or self._open(purpose, stored[purpose]) != key for purpose, key in opened.items()
-        )
+            purpose not in stored or self._open(purpose, stored[purpose]) != key
+            for purpose, key in opened.items()
+            if purpose not in locked
+        ) or (bool(locked) and not self._kids & self._stored_kids())
         if self._apart:
+            self._store.note_loss()
             raise KeysetUnusable("data_keys_changed")
+        self._kids = self._stored_kids() or self._kids
+        for purpose in locked:  # sealed anew with a master secret that this process lacks: its next start will need it
+            self._open(purpose, stored[purpose])
+        if KEYSET_PURPOSE in opened:
+            for purpose in PURPOSES:  # all from the first start on: an older copy then lacks none
+                self.key(purpose)
+
+    def _opens(self, stored: str) -> bool:
+        return stored.partition(":")[0] in self._wraps
+
+    def _stored_kids(self) -> frozenset[str]:
+        """Whose store it is, by its signing keys: a rotation leaves some of them in place."""
+        text = self._store.keyset()
+        try:
+            return frozenset(key.kid for key in Keyset.from_json(text).all_keys) if text else frozenset()
+        except ValueError:
+            return frozenset()
 
     @property
     def pepper_id(self) -> str:
@@ -81,6 +104,8 @@ class DataKeys:
             if purpose == KEYSET_PURPOSE:
                 raise KeysetUnusable("no_ring_yet")
             # Beside a key that is gone none is made: what it sealed could never be opened again.
+            if self._store.missing():
+                raise Unavailable("data_keys_changed")
             stored = self._store.keep_data_key(purpose, self.fresh(purpose)[1], beside=next(iter(self._keys), ""))
             if stored is None:
                 raise Unavailable("data_keys_changed")

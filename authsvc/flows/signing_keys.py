@@ -18,7 +18,7 @@ from authsvc.config.load import Settings
 from authsvc.crypto import keys as signing
 from authsvc.crypto import mint, sealing
 from authsvc.crypto.keys import SigningKey
-from authsvc.errors import KeysetUnusable
+from authsvc.errors import KeysetUnusable, StoreLost
 from authsvc.flows.data_keys import DataKeys
 from authsvc.flows.keyset import CURRENT, NEXT, Keyset, KeysetEntry, Timing
 from authsvc.ports import Clock, Entropy
@@ -88,12 +88,22 @@ class SigningKeys:
         then stays."""
         self._load()
 
+    def check_store(self) -> None:
+        """For whoever is about to write without having held a keyset: the command line. A new store has none yet.
+
+        Raises StoreLost where keys are gone, KeysetUnusable where they don't open: another site's, say.
+        """
+        if reason := self._store.missing():
+            raise StoreLost(reason)
+        if self._store.keyset() is not None:
+            self.refresh()
+
     def _load(self) -> LoadedKeyset:
         held = self._held
         # In this order: keyset and data key are made in one step, so a data key without keyset is a loss, not a start.
         first = held is None and self._store.data_key(KEYSET_PURPOSE) is None
         text = self._store.keyset()
-        if text is None and first:
+        if text is None and first and not self._store.missing():
             text = self._create()
         if text is None:
             raise KeysetUnusable("ring_missing")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, cast
 
 from authsvc.store.connection import Connection, site_prefix
@@ -11,8 +12,10 @@ from authsvc.store.connection import Connection, site_prefix
 class DocumentStore:
     """Documents of one kind (`practices` or `clients`) by id."""
 
-    def __init__(self, connection: Connection, kind: str) -> None:
+    def __init__(self, connection: Connection, kind: str, check_keys: Callable[[], None] = lambda: None) -> None:
+        """`check_keys` raises where this process has keys that the store hasn't: then what is unknown may be lost."""
         self._connection = connection
+        self._check_keys = check_keys
         self._prefix = site_prefix(kind)
 
     def add(self, name: str, document: dict[str, Any]) -> bool:
@@ -28,7 +31,10 @@ class DocumentStore:
 
     def get(self, name: str) -> dict[str, Any] | None:
         text = self._connection.call(lambda client: client.get(self._doc(name)))
-        return None if text is None else cast(dict[str, Any], json.loads(text))
+        if text is None:
+            self._check_keys()
+            return None
+        return cast(dict[str, Any], json.loads(text))
 
     def names(self) -> list[str]:
         return sorted(self._connection.call(lambda client: client.smembers(self._prefix + "all")))

@@ -2,6 +2,7 @@
 
 `authsvc:{@keys}:keyset`  the signing keys with their states, as JSON (`flows/keyset.py`), private parts sealed
 `authsvc:{@keys}:data`    hash of purpose → sealed data key (`flows/data_keys.py`)
+`authsvc:{@keys}:lost`    1: a running process had keys that are not here, so this is no new store; no keyset is made
 
 Both live as long as the service. No change is written over another: a step says what it has read.
 """
@@ -12,12 +13,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from authsvc.audit import Event
-from authsvc.store.connection import Connection, site_prefix
+from authsvc.store.connection import Connection, practice_prefix, site_prefix
 from authsvc.store.scripts import Reply, ScriptRunner
 
 SLOT: Final = "@keys"
 KEYSET: Final = site_prefix("keys") + "keyset"
 DATA: Final = site_prefix("keys") + "data"
+LOST: Final = site_prefix("keys") + "lost"
+PRACTICES: Final = site_prefix("practices") + "all"
 KEYSET_PURPOSE: Final = "keys"
 """The data key that seals the keyset: made together with it or not at all."""
 
@@ -39,6 +42,32 @@ class KeyStore:
 
     def data_keys(self) -> dict[str, str]:
         return dict(self._connection.call(lambda client: client.hgetall(DATA)))
+
+    def missing(self) -> str:
+        """Which keys this store once had and hasn't any more: `ring_missing`, `data_keys_missing`, `store_emptied`.
+        Empty for one that is whole, or new. Nothing may be made or written then: what was sealed can't be opened."""
+        data, keyset = self.data_keys(), self.keyset() is not None
+        if keyset != (KEYSET_PURPOSE in data):
+            return "data_keys_missing" if keyset else "ring_missing"
+        if keyset:
+            return ""
+        if self._exists(LOST):
+            return "store_emptied"
+        # In a cluster one shard can come back empty. Whatever was recorded anywhere was recorded under a data key.
+        return "data_keys_missing" if not data and self._was_used() else ""
+
+    def note_loss(self) -> None:
+        """Tell processes that start later that this store was emptied. Not in one that has a keyset: it is somebody
+        else's."""
+        if self.keyset() is None:
+            self._connection.call(lambda client: client.set(LOST, "1"), LOST)
+
+    def _was_used(self) -> bool:
+        practices = self._connection.call(lambda client: client.smembers(PRACTICES))
+        return any(self._exists(f"{practice_prefix(name)}audit-n") for name in ("@site", SLOT, *practices))
+
+    def _exists(self, key: str) -> bool:
+        return self._connection.call(lambda client: client.get(key), key) is not None
 
     def create(self, call_id: str, *, keyset: str, data_key: str, **recorded: Any) -> str | None:
         """Make the first keyset and its data key, unless either is there. The keyset that is there now, or None when

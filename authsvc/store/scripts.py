@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from authsvc.audit import Event, Recorder
 from authsvc.errors import NotReplicated, Unavailable
@@ -15,6 +15,14 @@ from authsvc.store.script_errors import refusal
 from authsvc.store.script_files import Script
 from authsvc.store.unconfirmed import UnconfirmedCalls
 
+UNKNOWN: Final = frozenset(
+    (
+        *("challenge-gone", "link-gone", "link-unknown", "patient-not-found", "session-not-found"),
+        *("invalid-refresh-token", "invalid-authorization-code"),
+    )
+)
+"""Refusals that an emptied store would give to everybody: before one is told, the keys are looked for."""
+
 Reply = Mapping[str, Any]
 """Names and values of a script's answer: text, numbers or lists."""
 
@@ -22,10 +30,14 @@ Reply = Mapping[str, Any]
 class ScriptRunner:
     """Runs scripts for the stores of one noun each: adds what every call has, records, and raises refusals."""
 
-    def __init__(self, connection: Connection, clock: Clock, recorder: Recorder) -> None:
+    def __init__(
+        self, connection: Connection, clock: Clock, recorder: Recorder, check_keys: Callable[[], None] = lambda: None
+    ) -> None:
+        """`check_keys` raises where this process has keys that the store hasn't: then what is unknown may be lost."""
         self._connection = connection
         self._clock = clock
         self._recorder = recorder
+        self.check_keys = check_keys
         self.unconfirmed = UnconfirmedCalls(connection, clock)
         self._scripts: dict[str, Script] = {}
 
@@ -37,8 +49,7 @@ class ScriptRunner:
         """
         now_ms, details = self._clock.now_ms(), context.audit_details
         text = self._recorder.text(now_ms, context.actor, context.audit_call, details, context.reason)
-        script, call_id = self._script(name), context.next_script_id()
-        prefix = practice_prefix(context.practice.id)
+        script, call_id, prefix = self._script(name), context.next_script_id(), practice_prefix(context.practice.id)
         marks = {script.mark(prefix, args): f"{call_id}|{now_ms}"} if script.uses_up else {}
         try:
             if marks:
@@ -50,6 +61,8 @@ class ScriptRunner:
         self._recorder.log(context, reply.get("recorded", ()))
         context.limits.extend(LimitState(*state) for state in reply.get("limits", ()))
         if "err" in reply:
+            if reply["err"] in UNKNOWN:
+                self.check_keys()
             raise refusal(reply)
         if durable:
             context.used_up.update(marks)
@@ -66,7 +79,7 @@ class ScriptRunner:
             args |= {name: value for name, value in (("limits", []), ("after", reply["more"])) if name in args}
 
     def _unanswered(self, context: RequestContext, marks: Mapping[str, str], error: Unavailable) -> None:
-        """The whole call will be answered 503: what it has used up before is as unconfirmed as this script."""
+        """The call will be answered 503: what it has used up before is as unconfirmed as this script."""
         self.unconfirmed.add({**context.used_up, **marks})
         if isinstance(error, NotReplicated):  # Redis is there: a repeat may come at once, to another process
             with suppress(Unavailable):

@@ -193,6 +193,7 @@ class SessionStore:
             "browser_session_read", context, session_id=cookie.sid, secret=cookie.secret, idle_ms=self._idle_ms
         )
         if "session" not in reply:
+            self._runner.check_keys()
             return None
         session = records.session(reply["session"])
         return FoundBrowserSession(session, reply["label"], reply["address"], reply["locale"])
@@ -220,6 +221,8 @@ class SessionStore:
             reply = self._runner.run("session_introspect", context, **known, limits=buckets)
         else:
             reply = self._runner.run("session_state", context, jti=jti, session_id=sid, idle_ms=self._idle_ms)
+        if "active" not in reply:
+            self._runner.check_keys()
         generation = int(reply.get("generation", 0))
         return TokenState("active" in reply, generation, reply.get("nonce", ""), reply.get("client", ""))
 

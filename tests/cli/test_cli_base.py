@@ -228,7 +228,7 @@ def _every_error() -> list[errors.AuthsvcError]:
 @pytest.mark.parametrize("error", _every_error(), ids=lambda error: type(error).__name__)
 def test_every_error_has_a_sentence_and_an_exit_code(error: errors.AuthsvcError) -> None:
     failure = cli_errors.explain(error)
-    assert failure.exit_code == (3 if isinstance(error, errors.UnsafeStep) else 1)
+    assert failure.exit_code == (3 if isinstance(error, errors.UnsafeStep | errors.StoreLost) else 1)
     assert failure.sentence.endswith((".", "@"))
     assert json.dumps(failure.document())
 
@@ -250,7 +250,13 @@ def test_a_system_error_says_which_file() -> None:
 
 @pytest.mark.parametrize(
     "reason, cure",
-    [("no_ring_yet", "authsvc serve"), ("ring_missing", "--force"), ("damaged", "AUTHSVC_SECRET_KEYS")],
+    [
+        ("no_ring_yet", "authsvc serve"),
+        ("ring_missing", "--force"),
+        ("data_keys_missing", "Restore the store from a copy"),
+        ("store_emptied", "to begin anew, stop every `serve` and `worker`"),
+        ("damaged", "AUTHSVC_SECRET_KEYS"),
+    ],
 )
 def test_a_ring_that_never_was_one_that_is_lost_and_one_that_is_locked_have_cures_of_their_own(
     reason: str, cure: str

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -21,6 +25,8 @@ from tests.cli.test_key_howtos import HOWTO, Admin
 from tests.conftest import Backends
 from tests.fakes import FakeClock
 from tests.flows.signers import Signer
+from tests.harness import machine
+from tests.harness.processes import until
 from tests.pictures import picture
 
 ROOT = Path(__file__).parents[2]
@@ -169,16 +175,60 @@ def test_rotate_client_secrets(onboarded: Operator) -> None:
     assert all(one["expires_at"] for client in ends for one in client["secrets"])
 
 
+@contextmanager
+def redis_with_append_only_file(folder: Path) -> Iterator[str]:
+    """A Redis as in production: `appendonly yes`. Its address."""
+    socket = folder / "spare.sock"
+    command = [machine.find("redis-server"), "--port", "0", "--unixsocket", str(socket), "--dir", str(folder / "data")]
+    server = subprocess.Popen(
+        [*command, "--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"], stdout=subprocess.DEVNULL
+    )
+    client = redis.Redis(unix_socket_path=str(socket))
+    try:
+        until(lambda: answers(client) or None)
+        yield f"unix://{socket}"
+    finally:
+        client.close()
+        server.terminate()
+        server.wait(10)
+
+
+def answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
 def test_back_up_and_restore(onboarded: Operator) -> None:
-    page = "back-up-and-restore.md"
-    onboarded.follow(page, 0)
-    exported = {name: (onboarded.folder / f"{name}.jsonl").read_text() for name in ("maple", "site", "keys")}
+    machine.require("redis-server", "redis-cli")
+    page, folder = "back-up-and-restore.md", onboarded.folder
+    onboarded.follow(page, 0, **{"redis-cli": f"redis-cli -s {urlsplit(onboarded.url).path}"})
+    onboarded.follow(page, 1)
+    exported = {name: (folder / f"{name}.jsonl").read_text() for name in ("maple", "site", "keys")}
     assert "patient.granted" in exported["maple"]
     assert "client.added" in exported["site"]
     assert "key.created" in exported["keys"]
-    looked = onboarded.follow(page, 1)
-    assert "noeviction" in looked
-    assert onboarded.service.signing_keys.list()[0].kid in looked
+    kid = onboarded.service.signing_keys.list()[0].kid
+    data = folder / "data"
+    data.mkdir()
+    shutil.copy(folder / "authsvc.rdb", data / "dump.rdb")  # what the page warns of
+    with redis_with_append_only_file(folder) as url:
+        assert redis.Redis.from_url(url).dbsize() == 0
+    shutil.rmtree(data)
+    data.mkdir()
+    onboarded.follow(page, 2, **{"$DATA": str(data)})
+    with redis_with_append_only_file(folder) as url:
+        onboarded.url = url
+        looked = onboarded.follow(page, 3)
+        assert all(word in looked for word in ("noeviction", kid, "Maple Family Practice"))
+        assert onboarded.patient("pat_1").email == "ada@example.org"
+        assert set(onboarded.clients()) == {"maple-billing", "maple-portal", "maple-desk"}
+        onboarded.run("authsvc patients grant maple pat_9 --email ben@example.org")
+    with redis_with_append_only_file(folder) as url:  # and what was written since is there after the next start
+        onboarded.url = url
+        assert onboarded.patient("pat_9").email == "ben@example.org"
+        assert onboarded.patient("pat_1").email == "ada@example.org"
 
 
 def test_add_a_workflow(onboarded: Operator) -> None:

@@ -12,6 +12,7 @@ from authsvc.errors import InvalidCode, RateLimited
 from authsvc.flows.logos import prepared
 from authsvc.model import Choice, PresentedProof, Started
 from authsvc.store.inbox import Inbox
+from authsvc.store.keys import KEYSET
 from authsvc.store.outbox import CODES, LOGOUTS, MAILS, WEBHOOK_CODES, WEBHOOKS, MailCap
 from bench.memory import Documented, documented, written
 from tests.flows.conftest import House
@@ -66,6 +67,10 @@ def a_days_acts(house: House) -> None:
     service.audit_log.seal_all()
     service.signing_keys.rotate("cli:test", force=True)
     service.data_keys.key("cookies")
+    ring = house.redis.get(KEYSET)
+    house.redis.delete(KEYSET)
+    service.data_keys._store.note_loss()  # as in an emptied store
+    house.redis.set(KEYSET, ring)
 
 
 def signing_in(house: House, here: dict[str, Any]) -> None:
