@@ -40,10 +40,12 @@ class Unconfirming(Connection):
     failing: Unavailable | None = None
     away = False  # nothing reaches it
 
-    def evaluate(self, source: str, sha: str, keys: tuple[str, ...], args: Any, durable: bool) -> list[Any]:
+    def evaluate(
+        self, source: str, sha: str, keys: tuple[str, ...], args: Any, durable: bool, **more: Any
+    ) -> list[Any]:
         if self.away:
             raise Unavailable("store_away")
-        answer = super().evaluate(source, sha, keys, args, False)
+        answer = super().evaluate(source, sha, keys, args, False, **more)
         if durable and self.failing:
             raise self.failing
         return answer
@@ -533,8 +535,8 @@ def test_while_the_store_is_away_the_marks_wait_and_a_poller_writes_them(house: 
 def test_a_store_that_goes_away_behind_a_missing_replica_leaves_the_mark_waiting(house: House) -> None:
     token, store = house.link(max_uses=1), failing_store(house)
 
-    def missed(*args: Any) -> list[Any]:
-        Unconfirming.evaluate(store, *args)
+    def missed(*args: Any, **more: Any) -> list[Any]:
+        Unconfirming.evaluate(store, *args, **more)
         store.away = True
         raise NotReplicated
 
