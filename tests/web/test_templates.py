@@ -335,7 +335,7 @@ def test_an_answer_says_where_to_go(kind: str, words: str) -> None:
 def test_the_session_page_lists_sign_ins_and_says_when_the_idle_are_signed_out() -> None:
     values = next(values for name, _, values in every_page("en") if name == "session")
     page = show("session.html", **values)
-    assert "If nothing is done for 30 minutes, you are signed out" in page.text
+    assert "If you do nothing here for 30 minutes, you are signed out" in page.text
     assert [one["value"] for one in page.all("input", name="sid")] == ["s2", "s3"]
     assert page.labels.count("Sign out there") == 2
     assert "Sign out everywhere else" in page.labels
