@@ -20,7 +20,7 @@ from authsvc.flows import logos
 from authsvc.wiring import Service
 
 ACTOR = "demo"
-PERMISSIONS = ("links:issue", "links:revoke", "patients:read", "patients:write")
+PERMISSIONS = ("audit:read", "links:issue", "links:revoke", "patients:read", "patients:write")
 """What the sample calls besides signing patients in, and no more."""
 
 BY_HAND = (

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from authsvc.demo.sample.languages import CATALOGUES
 from tests.harness.demo import CODE, LINK, Demo
 
 SMALLEST_TARGET_PX = 24  # WCAG 2.5.8
@@ -23,11 +24,33 @@ SIZES = {
 }
 """Width in pixels and scheme; 320: WCAG 1.4.10."""
 
+LOOK = """() => ({
+    width: document.documentElement.scrollWidth,
+    headings: document.querySelectorAll("h1").length,
+    title: document.title,
+    language: document.documentElement.lang,
+    targets: [...document.querySelectorAll("button, .button, input, select")]
+        .filter(one => one.checkVisibility() && one.offsetWidth)
+        .map(one => [one.outerHTML, one.offsetWidth, one.offsetHeight]),
+})"""
+
 
 class DemoWindow:
-    """One patient with one browser window, who looks at every page she comes to."""
+    """One patient with one browser window, who looks at every page she comes to. The words on the practice's buttons
+    and pages are given in English, and looked up in the language that she `reads_in`."""
 
-    def __init__(self, chromium: Any, demo: Demo, size: str, *, javascript: bool = False, locale: str = "en") -> None:
+    def __init__(
+        self,
+        chromium: Any,
+        demo: Demo,
+        size: str,
+        *,
+        javascript: bool = False,
+        locale: str = "en",
+        reads_in: str = "en",
+    ) -> None:
+        self.language = reads_in
+        self.speaks: set[str] = set()  # the languages of the pages that were seen
         width, scheme = SIZES[size]
         self._size, self._url, self._shots = size, demo.url.rstrip("/"), 0
         self._ours = (demo.url, f"{demo.service_url}/")
@@ -52,32 +75,36 @@ class DemoWindow:
         self.page.goto(path)
         self.look()
 
-    def press(self, words: str) -> None:
-        self.page.get_by_role("button", name=words).first.click()
+    def say(self, words: str, **values: str) -> str:
+        """The practice's words as they stand on this patient's pages; up to the first value that isn't given."""
+        said = str(CATALOGUES[self.language].gettext(words))
+        return re.sub(r"<[^>]*>", "", said % values if values else said.partition("%(")[0].rstrip())
+
+    def press(self, words: str, **values: str) -> None:
+        self.page.get_by_role("button", name=self.say(words, **values)).first.click()
         self.look()
 
     def follow(self, words: str) -> None:
-        self.page.get_by_role("link", name=words).first.click()
+        self.page.get_by_role("link", name=self.say(words)).first.click()
         self.look()
 
     def fill(self, label: str, text: str) -> None:
-        self.page.get_by_label(label, exact=True).fill(text)
+        self.page.get_by_label(self.say(label), exact=True).fill(text)
 
-    def reads(self, words: str) -> bool:
-        return words in " ".join(self.page.locator("body").inner_text().split())
+    def reads(self, words: str, **values: str) -> bool:
+        return self.say(words, **values) in " ".join(self.page.locator("body").inner_text().split())
 
     def look(self) -> None:
         """Nothing sticks out of the window, every target can be hit, one h1, a title; and a picture for people."""
         self.page.wait_for_load_state()
         if self.page.url.endswith("/inbox"):
             return  # it reloads under the eye; `/inbox?still` is the same page
-        assert self.page.evaluate("document.documentElement.scrollWidth") <= SIZES[self._size][0], self.page.url
-        assert self.page.locator("h1").count() == 1, self.page.url
-        assert self.page.title().endswith("Maple Clinic")
-        targets = self.page.locator(":is(button, .button, input, select):visible").evaluate_all(
-            "found => found.map(one => [one.outerHTML, one.offsetWidth, one.offsetHeight])"
-        )
-        for html, width, height in targets:
+        seen = self.page.evaluate(LOOK)  # in one go: each question to the browser takes its time
+        assert seen["width"] <= SIZES[self._size][0], self.page.url
+        assert seen["headings"] == 1, self.page.url
+        assert seen["title"].endswith("Maple Clinic")
+        self.speaks.add(seen["language"])
+        for html, width, height in seen["targets"]:
             assert min(width, height) >= SMALLEST_TARGET_PX, html
         folder = os.environ.get("SCREENSHOTS")
         if folder:
@@ -109,7 +136,7 @@ class DemoWindow:
     def download(self, words: str) -> str:
         """The text of the file behind this link."""
         with self.page.expect_download() as file:
-            self.page.get_by_role("link", name=words).click()
+            self.page.get_by_role("link", name=self.say(words)).click()
         return Path(file.value.path()).read_text(encoding="utf-8")
 
     def arrived(self, pattern: str) -> str:

@@ -2,8 +2,8 @@
 
     python -m tests.browser.walk_screenshots
 
-A demo is started for each language and walked; docs/walk is emptied first. In Spanish only authsvc's pages are shown:
-the sample practice speaks English.
+A demo is started for each language and walked; docs/walk is emptied first. In Spanish the patients' pages are shown:
+the desk speaks English.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ chromium; about a minute).
 {acts}
 ## In Spanish
 
-authsvc's own pages, as a patient sees them whose device or record says so. The sample practice speaks English.
+The pages of authsvc and of the practice, as a patient sees them whose device or record says so. The desk speaks
+English.
 
 {spanish}
 """
@@ -71,11 +72,12 @@ def main() -> None:
 def _walked(browser: Any, language: str) -> list[Picture]:
     pictures = []
     with tempfile.TemporaryDirectory(prefix="authsvc-walk-") as folder, Demo(Path(folder)) as demo:
-        desk, patient = (DemoWindow(browser, demo, size, locale=language) for size in ("desk", "phone"))
+        desk = DemoWindow(browser, demo, "desk", locale=language)
+        patient = DemoWindow(browser, demo, "phone", locale=language, reads_in=language)
         if language == "es":
             in_spanish(desk)
         for act, window in walk(desk, patient, demo):
-            if language == "en" or window.page.url.startswith(demo.service_url):
+            if language == "en" or window is patient:
                 name = act.name if language == "en" else f"{act.name}-{language}"
                 take(window.page, PICTURES / f"{name}.png")
                 pictures.append(Picture(name, act.words, 260 if window is patient else 520))

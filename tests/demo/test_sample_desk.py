@@ -10,7 +10,7 @@ import pytest
 
 from authsvc.demo.sample.api import Refused, Unavailable
 from authsvc.demo.sample.billing import DESK_USER, mail_due_invoices
-from tests.demo.maple import AGREEMENT, CARD, INVOICE, Maple, asked, link_of, mailed, opened
+from tests.demo.maple import AGREEMENT, CARD, INVOICE, Maple, asked, link_of, mailed, opened, signed_in
 
 
 def let_days_pass(maple: Maple, days: int) -> None:
@@ -94,7 +94,7 @@ def test_the_record_says_which_link_and_token_accepted_which_text_and_the_patien
     assert accepted
     link = maple.clinic.authsvc.links("anna")[0]
     assert (accepted.way, link["workflow"]) == (f"link {link['id']}", "accept-agreement")
-    assert (accepted.version, accepted.digest) == ("2026-1", agreement.digest)
+    assert (accepted.version, accepted.digest) == ("2026-1", agreement.digest(agreement.shown(str)))
     assert len(accepted.token_id) >= 20
     assert accepted.token_id in maple.browser().open("/billing/anna").text
 
@@ -117,9 +117,8 @@ def test_attack_an_accepted_agreement_is_not_accepted_anew_by_another_token(mapl
 
 def test_a_changed_text_has_another_digest(maple: Maple) -> None:
     agreement = maple.records.agreements["agr_anna"]
-    before = agreement.digest
-    agreement.text = (*agreement.text, "And we charge you for it.")
-    assert agreement.digest != before
+    shown = agreement.shown(str)
+    assert agreement.digest((*shown, "And we charge you for it.")) != agreement.digest(shown)
 
 
 # --- a patient without an address, and who did it ---------------------------------------------------------------------
@@ -159,6 +158,29 @@ def test_what_the_desk_does_stands_in_the_trail_with_who_did_it(maple: Maple) ->
     itself = next(entry for entry in newest(maple) if entry["event"] == "link.issued")
     assert (itself["actor"], itself.get("by")) == ("client:portal", None)
     maple.arrived(before + 1)  # both mails are here before the next test counts
+
+
+def test_the_desk_sees_who_signed_in_as_her_and_who_changed_her_address(maple: Maple) -> None:
+    signed_in(maple)
+    desk, before = maple.browser(), len(maple.mails())
+    desk.open("/billing/anna")
+    desk.press("Save the address", email="anna.b@example.com")
+    assert desk.open("/billing/audit/anna?event=patient.address_changed").text.count(f"by {DESK_USER} at the desk") >= 1
+    assert "by the patient" in desk.open("/billing/audit/anna?event=code.verified").text
+    everything = desk.open("/billing/audit/anna").text
+    assert "code.verified" in everything
+    assert "patient.address_changed" in everything
+    assert [desk.open(f"/billing/audit/{path}").status for path in ("nobody", "anna?event=x")] == [404, 404]
+    desk.open("/billing/anna")
+    desk.press("Save the address", email="anna@example.com")
+    maple.arrived(before + 3)  # both notices of both changes are here before the next test counts
+
+
+def test_the_desk_sees_who_acted_for_leo(maple: Maple) -> None:
+    browser, code = asked(maple, "family@example.com")
+    browser.press("Sign in", code=code)
+    browser.press("Continue", patient="leo")
+    assert "code.verified, Ben Ortiz acting" in maple.browser().open("/billing/audit/leo?event=code.verified").text
 
 
 def newest(maple: Maple) -> list[dict[str, Any]]:

@@ -44,6 +44,7 @@ class Browser:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self.cookies: dict[str, str] = {}
+        self.languages = ""  # what it sends as Accept-Language
         self.seen: list[Page] = []
         self.at: Page = Page("", (0, [], b""))
 
@@ -72,6 +73,8 @@ class Browser:
         target = urljoin(self.at.url, url)
         body = urlencode(fields or {}).encode() if method == "POST" else b""
         headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
+        if self.languages:
+            headers["Accept-Language"] = self.languages
         if method == "POST":
             headers["Content-Type"] = "application/x-www-form-urlencoded"
         page = Page(target, self._transport(method, target, headers, body), method)

@@ -4,7 +4,8 @@ Patients sign in at authsvc's hosted pages; what an integrator writes is the res
 `billing.py` sends links, `signin.py` signs in and out, `links.py` has what a link opens, `portal.py` what a code opens,
 `email_change.py` what a code that was typed lately opens. `tokens.py` verifies before every handler, `errors.py` has a
 page for every refusal, `oidc.py` is the OpenID Connect client (Authlib), `api.py` the client for everything else,
-`sessions.py` keeps the tokens on the server, `forms.py` has the forms (Flask-WTF), `records.py` the clinic's own data.
+`languages.py` has the texts in every language, `sessions.py` keeps the tokens on the server, `forms.py` has the forms
+(Flask-WTF), `records.py` the clinic's own data.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from functools import partial
 from flask import Flask, Response
 from flask_wtf import CSRFProtect
 
-from authsvc.demo.sample import errors
+from authsvc.demo.sample import errors, languages
 from authsvc.demo.sample.api import Authsvc
 from authsvc.demo.sample.billing import billing
 from authsvc.demo.sample.clinic import Clinic, Settings
@@ -81,17 +82,28 @@ def create_app(settings: Settings, records: Records) -> Flask:
             "signed_in": current_session().portal_grant is not None,
             "acting": _acting(records),
             "page_name": requested_page(),
+            "page_language": languages.language,
         }
     )
     app.after_request(partial(_add, HEADERS | {"Content-Security-Policy": policy}))
     app.jinja_env.globals["new_idempotency_key"] = partial(secrets.token_urlsafe, 16)
     sessions.init_app(app)
+    languages.init_app(app)
+    app.before_request(lambda: languages.choose(_own_language(records)))
     CSRFProtect(app).exempt(backchannel_logout)
     app.before_request(sessions.store_posts)  # only now: a forged form leaves nothing behind
     errors.init_app(app)
     for pages in (billing, links, signin, portal, email_change):
         app.register_blueprint(pages)
     return app
+
+
+def _own_language(records: Records) -> str:
+    """Of whoever reads: the patient, or the guardian who acts; empty where this browser is nobody yet."""
+    current = current_session()
+    held = [current.portal_grant, *current.link_grants.values()]
+    reader = next((grant.guardian or grant.patient for grant in held if grant), "")
+    return records.people[reader].language if reader in records.people else ""
 
 
 def _acting(records: Records) -> tuple[Person, Person] | None:

@@ -80,6 +80,11 @@ class Authsvc:
         answer = self._call("GET", f"{self._practice}/patients/{quote(patient)}/deliveries")
         return list(answer["deliveries"])
 
+    def audit(self, **filters: str) -> list[dict[str, Any]]:
+        """What happened at authsvc, newest first: of a `patient` or a `guardian`, by an `event`, by somebody at the
+        desk."""
+        return list(self._call("GET", f"{self._practice}/audit", params=filters)["entries"])
+
     def mail_link(self, patient: str, workflow: str, resource: str | None, idempotency_key: str) -> str:
         """Let authsvc mail a link to the address on file; the link's public id."""
         body = {"patient": patient, "workflow": workflow, "delivery": "email"}

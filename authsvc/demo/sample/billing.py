@@ -28,6 +28,15 @@ LINKS = {
     "portal": "The link to the portal",
 }
 
+AUDIT = {
+    "": "Everything",
+    "code.verified": "Who signed in",
+    "patient.address_changed": "Who changed the email address",
+    "session.switched": "Who switched person",
+    "link.exchanged": "Which links were used",
+}
+"""What the desk asks of authsvc's audit, by the event that answers it."""
+
 NOT_SENT = {
     "no-address": "Nothing was sent: we have no email address of this patient.",
     "no-portal-access": "Nothing was sent: this patient has no access to the portal.",
@@ -105,6 +114,16 @@ def language(patient: str) -> Response:
 @billing.get("/mail/<patient>")
 def mail(patient: str) -> str:
     return render_template("mail_log.html", person=_person(patient), deliveries=_authsvc().deliveries(patient))
+
+
+@billing.get("/audit/<patient>")
+def audit(patient: str) -> str:
+    person, event = _person(patient), request.args.get("event", "")
+    if event not in AUDIT:
+        abort(404)
+    entries = _authsvc().audit(patient=patient, **({"event": event} if event else {}))
+    people = {one.id: one.name for one in clinic().records.people.values()}
+    return render_template("audit.html", person=person, entries=entries, questions=AUDIT, event=event, people=people)
 
 
 def send_link() -> str:

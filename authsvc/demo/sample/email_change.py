@@ -13,6 +13,7 @@ from authsvc.demo.sample import tokens
 from authsvc.demo.sample.api import Refused
 from authsvc.demo.sample.clinic import FRESH_S, PAGES, clinic
 from authsvc.demo.sample.forms import NO_ADDRESS, CodeForm, EmailForm
+from authsvc.demo.sample.languages import N_, gettext
 from authsvc.demo.sample.portal import allow_script, person_for, saved
 from authsvc.demo.sample.records import Person
 from authsvc.demo.sample.sessions import current_session
@@ -21,9 +22,12 @@ email_change = Blueprint("email_change", __name__, url_prefix=PAGES["email"])
 email_change.after_request(allow_script)
 
 WRONG_CODE = {
-    "invalid-code": ("That was not the code. Nothing is lost: please look again.", "/portal/email/code"),
-    "challenge-gone": ("That code is too old, or was typed wrong too often. Please begin again.", "/portal/email"),
-    "invalid-request": ("Please begin again.", "/portal/email"),
+    "invalid-code": (N_("That was not the code. Nothing is lost: please look again."), "/portal/email/code"),
+    "challenge-gone": (
+        N_("That code is too old, or was typed wrong too often. Please begin again."),
+        "/portal/email",
+    ),
+    "invalid-request": (N_("Please begin again."), "/portal/email"),
 }
 """What the API says of a code → what the patient reads, and where."""
 
@@ -70,8 +74,8 @@ def change() -> Redirect:
         if refused.kind not in WRONG_CODE:
             raise
         words, again = WRONG_CODE[refused.kind]
-        return saved(words, again)
-    return saved(f"From now on we write to {person.email}.", "/portal/contact")
+        return saved(gettext(words), again)
+    return saved(gettext("From now on we write to %(address)s.") % {"address": person.email}, "/portal/contact")
 
 
 def _for_email() -> tuple[Person, str]:

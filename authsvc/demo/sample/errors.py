@@ -14,27 +14,36 @@ from werkzeug.wrappers import Response
 
 from authsvc.demo.sample.api import Refused, Unavailable
 from authsvc.demo.sample.clinic import PAGES
+from authsvc.demo.sample.languages import N_, gettext
 from authsvc.demo.sample.oidc import SignInRefused
 from authsvc.demo.sample.sessions import Message, current_session
 from authsvc.demo.sample.tokens import LinkExpired, SignInRequired
 from authsvc.verifier import AccessRefused, NoCredentials
 
-SIGN_IN = "Sign in"
-WITH_A_CODE = "Go on with a code"
+SIGN_IN = N_("Sign in")
+WITH_A_CODE = N_("Go on with a code")
 
 SIGN_IN_REFUSED = {
-    "access_denied": ("You are not signed in", "You went back before the end. Nothing is lost.", SIGN_IN),
+    "access_denied": (
+        N_("You are not signed in"),
+        N_("You went back before the end. Nothing is lost."),
+        SIGN_IN,
+    ),
     "unmet_authentication_requirements": (
-        "This page needs a code",
-        "Your link opens one thing only. To see this page too, type a code from an email. You need no password.",
+        N_("This page needs a code"),
+        N_("Your link opens one thing only. To see this page too, type a code from an email. You need no password."),
         WITH_A_CODE,
     ),
     "login_required": (
-        "Let us try that again",
-        "Did you press a link in an email? Please press it once more. Or sign in here.",
+        N_("Let us try that again"),
+        N_("Did you press a link in an email? Please press it once more. Or sign in here."),
         SIGN_IN,
     ),
-    "invalid_grant": ("Let us try that again", "That took a little too long. Nothing is lost.", SIGN_IN),
+    "invalid_grant": (
+        N_("Let us try that again"),
+        N_("That took a little too long. Nothing is lost."),
+        SIGN_IN,
+    ),
 }
 """OAuth error (RFC 6749 §4.1.2.1, OpenID Connect Core §3.1.2.6) → title, text, the words on the link."""
 
@@ -42,7 +51,10 @@ NO_HEADERS: Mapping[str, str] = {}
 NO_TOKEN = {"WWW-Authenticate": NoCredentials("no_token_in_this_session").www_authenticate}
 """A 401 always says what it takes (RFC 9110 §15.5.2); browsers pass over it, programs don't."""
 
-OUR_MISTAKE = ("That did not work", "The mistake is ours. Please try again later, or call us.")
+OUR_MISTAKE = (
+    N_("That did not work"),
+    N_("The mistake is ours. Please try again later, or call us."),
+)
 
 
 def init_app(app: Flask) -> None:
@@ -59,16 +71,18 @@ def init_app(app: Flask) -> None:
 def waiting_time(seconds: int | None) -> str:
     seconds = seconds or 60
     if seconds < 90:
-        return f"in {seconds} seconds"
-    return f"in {-(-seconds // 60)} minutes"
+        return gettext("in %(count)s seconds") % {"count": seconds}
+    return gettext("in %(count)s minutes") % {"count": -(-seconds // 60)}
 
 
 def api_refused(error: Refused) -> Response:
     """The API refused. Apart from a limit it is we who did something wrong: a wrong secret, a missing permission."""
     if error.kind != "rate-limited":
         return page(*OUR_MISTAKE, 500)
-    text = f"There were too many tries just now. Please try again {waiting_time(error.retry_after_s)}. Nothing is lost."
-    return page("Please wait a little", text, 429, None, _retry_after(error.retry_after_s))
+    text = gettext("There were too many tries just now. Please try again %(when)s. Nothing is lost.") % {
+        "when": waiting_time(error.retry_after_s)
+    }
+    return page(N_("Please wait a little"), text, 429, None, _retry_after(error.retry_after_s))
 
 
 def sign_in_refused(error: SignInRefused) -> Response:
@@ -80,8 +94,8 @@ def sign_in_refused(error: SignInRefused) -> Response:
 
 
 def unavailable(error: Unavailable) -> Response:
-    text = "We could not reach our sign-in service. Nothing is lost. Please try again in a moment."
-    return page("One moment, please", text, 503, None, _retry_after(error.retry_after_s))
+    text = N_("We could not reach our sign-in service. Nothing is lost. Please try again in a moment.")
+    return page(N_("One moment, please"), text, 503, None, _retry_after(error.retry_after_s))
 
 
 def sign_in_required(_: SignInRequired) -> Response:
@@ -89,8 +103,10 @@ def sign_in_required(_: SignInRequired) -> Response:
 
 
 def link_expired(_: LinkExpired) -> Response:
-    text = "To keep your data safe we close this page after ten minutes. Press the link in our email to open it again."
-    return page("This page has closed", text, 401, None, NO_TOKEN)
+    text = N_(
+        "To keep your data safe we close this page after ten minutes. Press the link in our email to open it again."
+    )
+    return page(N_("This page has closed"), text, 401, None, NO_TOKEN)
 
 
 def access_refused(refusal: AccessRefused) -> Response:
@@ -99,19 +115,22 @@ def access_refused(refusal: AccessRefused) -> Response:
     if refusal.status == 401:
         return show(Message("step_up.html", {"page": requested_page()}, 401, challenge))
     if refusal.reason == "acting":
-        text = "You are acting for somebody else now. This one can only be done for yourself."
-        return page("Only for yourself", text, 403, ("/switch", "Switch person"), challenge)
-    text = "Your link opens one thing only, and this is another one. With a code you see all that is yours."
-    return page("This is not open here", text, 403, sign_in_link(words=WITH_A_CODE), challenge)
+        text = N_("You are acting for somebody else now. This one can only be done for yourself.")
+        return page(N_("Only for yourself"), text, 403, ("/switch", N_("Switch person")), challenge)
+    text = N_("Your link opens one thing only, and this is another one. With a code you see all that is yours.")
+    return page(N_("This is not open here"), text, 403, sign_in_link(words=WITH_A_CODE), challenge)
 
 
 def http_error(error: HTTPException) -> Response:
     """A request that none of our pages makes. It is answered on the spot: a forged form must leave nothing behind."""
     title, text = OUR_MISTAKE
     if error.code == 400:
-        title, text = "Please try once more", "This page was open for too long. Go back, reload it and press again."
+        title, text = (
+            N_("Please try once more"),
+            N_("This page was open for too long. Go back, reload it and press again."),
+        )
     elif error.code in (404, 405):
-        title, text = "There is nothing here", "The address may have a mistake in it."
+        title, text = N_("There is nothing here"), N_("The address may have a mistake in it.")
     return _rendered(_message(title, text, error.code or 500))
 
 
@@ -143,7 +162,9 @@ def last_message() -> Response:
 def _message(
     title: str, text: str, status: int, link: tuple[str, str] | None = None, headers: Mapping[str, str] = NO_HEADERS
 ) -> Message:
-    return Message("message.html", {"title": title, "text": text, "link": link}, status, headers)
+    address, words = link or ("", "")
+    values = {"title": gettext(title), "text": gettext(text), "link": link and (address, gettext(words))}
+    return Message("message.html", values, status, headers)
 
 
 def _rendered(message: Message) -> Response:

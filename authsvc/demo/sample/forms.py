@@ -14,11 +14,12 @@ from werkzeug.wrappers import Response
 from wtforms import DateField, RadioField, StringField
 from wtforms.validators import DataRequired, InputRequired, Regexp, ValidationError
 
+from authsvc.demo.sample.languages import N_, gettext
 from authsvc.demo.sample.records import PLANS
 from authsvc.demo.sample.sessions import current_session
 
-NO_ADDRESS = "Please write an email address, like anna@example.com."
-A_DAY = "Please choose a day, like 2026-03-31."
+NO_ADDRESS = N_("Please write an email address, like anna@example.com.")
+A_DAY = N_("Please choose a day, like 2026-03-31.")
 
 
 def text_field(label: str, pattern: str, message: str, hint: str = "", **attributes: str) -> StringField:
@@ -54,20 +55,33 @@ class ClinicForm(FlaskForm):  # type: ignore[misc]  # the library has no types
 
 
 class CardForm(ClinicForm):
-    name = text_field("Kind of card", r"[^<>\x00-\x1f]{2,30}", "Please write the kind of card, like Visa.", "Like Visa")
-    last4 = text_field("Last four digits", r"[0-9]{4}", "Please write four digits, like 4242.", inputmode="numeric")
+    name = text_field(
+        N_("Kind of card"),
+        r"[^<>\x00-\x1f]{2,30}",
+        N_("Please write the kind of card, like Visa."),
+        N_("Like Visa"),
+    )
+    last4 = text_field(
+        N_("Last four digits"),
+        r"[0-9]{4}",
+        N_("Please write four digits, like 4242."),
+        inputmode="numeric",
+    )
     expires = text_field(
-        "Good until", r"(0[1-9]|1[0-2])/[0-9]{2}", "Please write month and year, like 09/29.", "Like 09/29"
+        N_("Good until"),
+        r"(0[1-9]|1[0-2])/[0-9]{2}",
+        N_("Please write month and year, like 09/29."),
+        N_("Like 09/29"),
     )
 
     @property
     def card(self) -> str:
-        return f"{self.name.data} ending in {self.last4.data}"
+        return gettext("%(card)s ending in %(digits)s") % {"card": self.name.data, "digits": self.last4.data}
 
 
 class EmailForm(ClinicForm):
     email = text_field(
-        "Email address",
+        N_("Email address"),
         r"[^@\s]{1,64}@[^@\s]{1,180}",
         NO_ADDRESS,
         autocomplete="email",
@@ -77,9 +91,9 @@ class EmailForm(ClinicForm):
 
 class CodeForm(ClinicForm):
     code = text_field(
-        "Code from the email",
+        N_("Code from the email"),
         r"[0-9 ]{6,9}",
-        "Please write the six digits of the code.",
+        N_("Please write the six digits of the code."),
         autocomplete="one-time-code",
         inputmode="numeric",
     )
@@ -87,27 +101,34 @@ class CodeForm(ClinicForm):
 
 class ContactForm(ClinicForm):
     phone = text_field(
-        "Telephone", r"[0-9 +()./-]{3,25}", "Please write a number, like 555 0101.", autocomplete="tel", inputmode="tel"
+        N_("Telephone"),
+        r"[0-9 +()./-]{3,25}",
+        N_("Please write a number, like 555 0101."),
+        autocomplete="tel",
+        inputmode="tel",
     )
     address = text_field(
-        "Street and town", r"[^\x00-\x1f]{3,120}", "Please write where you live.", autocomplete="street-address"
+        N_("Street and town"),
+        r"[^\x00-\x1f]{3,120}",
+        N_("Please write where you live."),
+        autocomplete="street-address",
     )
 
 
 class DependentForm(ClinicForm):
-    dependent = text_field("First and last name", r"[^\x00-\x1f]{2,80}", "Please write the name.")
+    dependent = text_field(N_("First and last name"), r"[^\x00-\x1f]{2,80}", N_("Please write the name."))
 
 
 class PlanForm(ClinicForm):
-    plan = RadioField("Plan", choices=PLANS)
+    plan = RadioField(N_("Plan"), choices=PLANS)
 
 
 class StatementForm(ClinicForm):
     """From one day to another, both included."""
 
-    since = DateField("From", [DataRequired(A_DAY)], render_kw={"required": False})
-    until = DateField("To", [DataRequired(A_DAY)], render_kw={"required": False})
+    since = DateField(N_("From"), [DataRequired(A_DAY)], render_kw={"required": False})
+    until = DateField(N_("To"), [DataRequired(A_DAY)], render_kw={"required": False})
 
     def validate_until(self, field: DateField) -> None:
         if self.since.data and field.data < self.since.data:
-            raise ValidationError("Please choose a day after the first one.")
+            raise ValidationError(N_("Please choose a day after the first one."))

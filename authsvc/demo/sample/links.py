@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response as Redirect
 from authsvc.demo.sample import tokens
 from authsvc.demo.sample.clinic import clinic
 from authsvc.demo.sample.forms import CardForm
+from authsvc.demo.sample.languages import gettext
 from authsvc.demo.sample.records import Agreement, Invoice
 from authsvc.demo.sample.signin import PAYMENT_INFO
 
@@ -41,7 +42,7 @@ def accept(number: str) -> Redirect:
     """On record is which text was accepted, and by which link (or portal session) and token."""
     found, claims = _agreement(number, "agreement:accept")
     way = f"link {claims['link']}" if "link" in claims else f"session {claims['sid']}"
-    clinic().records.accept(found, way, claims["jti"])
+    clinic().records.accept(found, found.shown(gettext), way, claims["jti"])
     return redirect(f"/agreement/{number}", 303)
 
 

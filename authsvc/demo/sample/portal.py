@@ -17,12 +17,20 @@ from werkzeug.wrappers import Response as Redirect
 from authsvc.demo.sample import tokens
 from authsvc.demo.sample.clinic import PAGES, clinic
 from authsvc.demo.sample.forms import CardForm, ContactForm, DependentForm, PlanForm, StatementForm
+from authsvc.demo.sample.languages import N_, gettext
 from authsvc.demo.sample.links import attachment
 from authsvc.demo.sample.records import Invoice, Person, money
 
 portal = Blueprint("portal", __name__, url_prefix="/portal")
 
 STATEMENT_DAYS = 365  # until another time is chosen
+STATEMENT_COLUMNS = (
+    N_("Date"),
+    N_("Invoice"),
+    N_("What"),
+    N_("Amount"),
+    N_("Paid on"),
+)
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -80,10 +88,10 @@ def statement_file() -> Response | Redirect:
         return redirect("/portal/invoices", 303)
     written = io.StringIO()
     rows = csv.writer(written)
-    rows.writerow(("Date", "Invoice", "What", "Amount", "Paid on"))
+    rows.writerow(map(gettext, STATEMENT_COLUMNS))
     for one in _within(person, form):
         paid_on = one.paid_on.isoformat() if one.paid_on else ""
-        rows.writerow((one.on.isoformat(), one.id, _cell(one.what), f"{one.amount_cents / 100:.2f}", paid_on))
+        rows.writerow((one.on.isoformat(), one.id, _cell(gettext(one.what)), f"{one.amount_cents / 100:.2f}", paid_on))
     since, until = form.since.data, form.until.data
     return attachment(written.getvalue(), f"statement-{since}-to-{until}.csv", "text/csv")
 
@@ -102,7 +110,7 @@ def edit_contact() -> Redirect:
     if not form.validate():
         return form.retry("/portal/contact")
     form.populate_obj(person)
-    return saved("Your contact details are saved.", "/portal/contact")
+    return saved(gettext("Your contact details are saved."), "/portal/contact")
 
 
 @portal.get("/membership")
@@ -119,7 +127,7 @@ def edit_membership() -> Redirect:
     form = PlanForm()
     if form.validate():
         form.populate_obj(person)
-    return saved(f"Your membership is now “{person.plan}”.", "/portal/membership")
+    return saved(gettext("Your membership is now “%(plan)s”.") % {"plan": gettext(person.plan)}, "/portal/membership")
 
 
 @portal.post("/membership/dependents")
@@ -132,7 +140,7 @@ def add_dependent() -> Redirect:
     dependent = clinic().records.add_dependent(person, form.dependent.data)
     clinic().authsvc.put_patient(dependent.id, "", dependent.name, dependent.portal_access, dependent.language)
     clinic().authsvc.put_dependent(person.id, dependent.id)
-    return saved(f"{form.dependent.data} is now on your membership.", "/portal/membership")
+    return saved(gettext("%(name)s is now on your membership.") % {"name": form.dependent.data}, "/portal/membership")
 
 
 @portal.get("/payment-methods")
@@ -150,19 +158,21 @@ def add_payment_method() -> Redirect:
     if not form.validate():
         return form.retry("/portal/payment-methods")
     clinic().records.add_card(person, **form.data)
-    return saved(f"{form.card} is saved.", "/portal/payment-methods")
+    return saved(gettext("%(card)s is saved.") % {"card": form.card}, "/portal/payment-methods")
 
 
 @portal.post("/payment-methods/<card>/default")
 def default_payment_method(card: str) -> Redirect:
     clinic().records.make_default(person_for("payment_methods:edit"), card)
-    return saved("From now on we use this card.", "/portal/payment-methods")
+    return saved(gettext("From now on we use this card."), "/portal/payment-methods")
 
 
 @portal.post("/payment-methods/<card>/remove")
 def remove_payment_method(card: str) -> Redirect:
     removed = clinic().records.remove_card(person_for("payment_methods:edit"), card)
-    notice = "The card is removed." if removed else "We need one card at least. To remove this one, add another first."
+    notice = gettext("The card is removed.")
+    if not removed:
+        notice = gettext("We need one card at least. To remove this one, add another first.")
     return saved(notice, "/portal/payment-methods")
 
 

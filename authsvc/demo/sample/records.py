@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
+from authsvc.demo.sample.languages import N_
+
 
 @dataclass
 class Card:
@@ -65,13 +67,15 @@ class Invoice:
 
 @dataclass(frozen=True)
 class Acceptance:
-    """Who accepted which text by what: the link's public id (or the session's), and the id of the access token."""
+    """Who accepted which text by what: the link's public id (or the session's), and the id of the access token. `text`
+    is the title and every line as they were shown, in the patient's language; `digest` is theirs."""
 
     at: datetime
     patient: str
     way: str
     token_id: str
     version: str
+    text: tuple[str, ...]
     digest: str
 
 
@@ -84,15 +88,19 @@ class Agreement:
     text: tuple[str, ...]
     acceptance: Acceptance | None = None
 
-    @property
-    def digest(self) -> str:
+    def shown(self, translate: Callable[[str], str]) -> tuple[str, ...]:
+        """Title and lines as a patient reads them."""
+        return tuple(translate(text) for text in (self.title, *self.text))
+
+    def digest(self, shown: tuple[str, ...]) -> str:
         """SHA-256 of the text, in hex: it shows later that not a letter of it was changed."""
-        return hashlib.sha256("\n".join((self.title, self.version, *self.text)).encode()).hexdigest()
+        title, *lines = shown
+        return hashlib.sha256("\n".join((title, self.version, *lines)).encode()).hexdigest()
 
 
 PAY_WITHIN = timedelta(days=14)
 CARDS = {"anna": "4242", "ben": "1881", "mia": "0077", "ida": "3020", "otto": "7171"}
-PLANS = ("Individual", "Couple", "Family")
+PLANS = (N_("Individual"), N_("Couple"), N_("Family"))
 
 
 def money(cents: int) -> str:
@@ -133,11 +141,11 @@ class Records:
         with self._lock:
             invoice.paid_on = invoice.paid_on or self.today()
 
-    def accept(self, agreement: Agreement, way: str, token_id: str) -> None:
-        """Only the first acceptance is recorded."""
+    def accept(self, agreement: Agreement, shown: tuple[str, ...], way: str, token_id: str) -> None:
+        """Only the first acceptance is recorded, of the text that was shown."""
         with self._lock:
             agreement.acceptance = agreement.acceptance or Acceptance(
-                self.now(), agreement.patient, way, token_id, agreement.version, agreement.digest
+                self.now(), agreement.patient, way, token_id, agreement.version, shown, agreement.digest(shown)
             )
 
     def add_card(self, person: Person, name: str, last4: str, expires: str) -> None:
@@ -190,14 +198,14 @@ def maple_clinic(now: Callable[[], datetime] = utc_now) -> Records:
             records.add_card(person, "Visa", CARDS[person.id], "09/29")
     for number, (patient, what, cents, days_ago) in enumerate(
         (
-            ("anna", "Yearly check-up", 12_000, 6),
-            ("anna", "Blood test", 4_550, 40),
-            ("anna", "Flu vaccination", 2_500, 75),
-            ("ben", "Knee X-ray", 18_900, 11),
-            ("mia", "Eye test", 6_000, 3),
-            ("ida", "Hearing test", 7_500, 2),
-            ("otto", "Eye drops", 1_900, 1),
-            ("leo", "School check-up", 3_000, 4),
+            ("anna", N_("Yearly check-up"), 12_000, 6),
+            ("anna", N_("Blood test"), 4_550, 40),
+            ("anna", N_("Flu vaccination"), 2_500, 75),
+            ("ben", N_("Knee X-ray"), 18_900, 11),
+            ("mia", N_("Eye test"), 6_000, 3),
+            ("ida", N_("Hearing test"), 7_500, 2),
+            ("otto", N_("Eye drops"), 1_900, 1),
+            ("leo", N_("School check-up"), 3_000, 4),
         ),
         start=1001,
     ):
@@ -208,12 +216,12 @@ def maple_clinic(now: Callable[[], datetime] = utc_now) -> Records:
         agreement = Agreement(
             f"agr_{patient}",
             patient,
-            "Visits by video",
+            N_("Visits by video"),
             "2026-1",
             (
-                "You may talk to our doctors by video instead of coming to the clinic.",
-                "We do not record the call. Nobody else listens in.",
-                "You can change your mind at any time by calling us.",
+                N_("You may talk to our doctors by video instead of coming to the clinic."),
+                N_("We do not record the call. Nobody else listens in."),
+                N_("You can change your mind at any time by calling us."),
             ),
         )
         records.agreements[agreement.id] = agreement

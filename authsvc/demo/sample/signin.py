@@ -16,6 +16,7 @@ from authsvc.demo.sample import tokens
 from authsvc.demo.sample.api import Refused, Unavailable
 from authsvc.demo.sample.clinic import FRESH_S, PAGES, clinic
 from authsvc.demo.sample.errors import page, sign_in_link
+from authsvc.demo.sample.languages import N_
 from authsvc.demo.sample.oidc import POST_LOGOUT_PATH, REDIRECT_PATH, InvalidLogoutToken, UnknownState
 from authsvc.demo.sample.sessions import current_session
 
@@ -61,8 +62,8 @@ def signed_in() -> Response:
     except UnknownState:
         if tokens.portal_grant():  # the page was loaded again
             return redirect(PAGES["home"], 303)
-        text = "This sign-in was started elsewhere, or is finished already. Nothing is lost."
-        return page("Please sign in once more", text, 400, sign_in_link())
+        text = N_("This sign-in was started elsewhere, or is finished already. Nothing is lost.")
+        return page(N_("Please sign in once more"), text, 400, sign_in_link())
     grant = tokens.grant_from(token)
     clinic().sessions.renew()
     current = current_session()
