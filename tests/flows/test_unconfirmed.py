@@ -50,10 +50,10 @@ class Unconfirming(Connection):
             raise self.failing
         return answer
 
-    def call(self, act: Callable[[Any], Any], key: str = "") -> Any:
+    def call(self, act: Callable[[Any], Any], key: str = "", **more: Any) -> Any:
         if self.away:
             raise Unavailable("store_away")
-        return super().call(act, key)
+        return super().call(act, key, **more)
 
 
 @pytest.fixture
