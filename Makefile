@@ -40,8 +40,8 @@ check: $(VENV)/.test ## ruff, mypy --strict and the import contracts
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
 
-bench: $(VENV)/.test ## measure every act on this machine, under ten minutes; writes docs/reference/performance.md
-	@$(VENV)/bin/python -m bench
+bench: $(VENV)/.test ## measure everything on this machine, under ten minutes; writes docs/reference/performance.md
+	@$(VENV)/bin/python -m bench.everything
 
 bench-scale: $(VENV)/.test ## measure whether acts cost more with more records or shards
 	@$(VENV)/bin/python -m bench.scale

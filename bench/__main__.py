@@ -1,4 +1,4 @@
-"""The benchmark of the service: `make bench`, or `python -m bench`; under ten minutes.
+"""Every act at full speed and at a constant rate: `python -m bench`, the first part of `make bench`.
 
 It starts `authsvc serve` with two processes on a Redis of its own (append-only file synced every second), two bare
 applications under the same server, and measures each act: requests a second at full speed, latencies at a constant
@@ -9,6 +9,7 @@ HTTP and Redis' own counters are used. It writes `var/bench/throughput.json` and
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def _prepared(
 def section(result: dict[str, Any], before: dict[str, Any]) -> str:
     before = result.get("beside", before)  # measured in the same run, if it was
     parts = [
-        results.machine_line(result, "make bench"),
+        results.machine_line(result, "python -m bench"),
         f"### At full speed\n\n{_closed_table(result, before)}",
         "![Requests a second as a share of the bare Flask endpoint](performance-ratio.svg)",
         f"### At a constant rate\n\n{_open_table(result)}",
@@ -173,7 +174,7 @@ def charts(result: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = results.options("python -m bench", "Measure every act of the service on this machine.")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds of the closed loop (5)")
     parser.add_argument("--seconds", type=float, default=2.5, help="length of each run (2.5)")
@@ -181,7 +182,7 @@ def main() -> None:
         "--beside", type=Path, metavar="DIR", help="measure this checkout's service in the same rounds, as before"
     )
     parser.add_argument("--connections", type=int, default=16, help="connections of the closed loop (16)")
-    results.run("throughput", parser.parse_args(), measure, section, charts)
+    results.run("throughput", parser.parse_args(words), measure, section, charts)
 
 
 if __name__ == "__main__":

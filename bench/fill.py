@@ -116,11 +116,16 @@ class Filler:
                 self._extend(key, kind, entries, range(start, min(start + STEP, last)))
 
     def _extend(self, key: bytes, kind: bytes, entries: list[Any], numbers: range) -> None:
+        counter = key + b"-n"  # of a stream whose entries are numbered without gaps, such as the audit's
+        numbered = int(self._client.get(counter) or 0) if kind == b"stream" else 0
         pipeline = self._client.pipeline(transaction=False)
-        for number in numbers:
+        if numbered:
+            pipeline.set(counter, numbered + len(numbers))
+        for at, number in enumerate(numbers, start=1):
             entry, other = entries[number % len(entries)], b"%020d" % number
             if kind == b"stream":
-                pipeline.execute_command("XADD", key, "*", *(word for pair in entry for word in pair))
+                entry_id = f"{numbered + at}-0" if numbered else "*"
+                pipeline.execute_command("XADD", key, entry_id, *(word for pair in entry for word in pair))
             elif kind == b"zset":
                 pipeline.zadd(key, {_other(entry[0], other): entry[1]})
             elif kind == b"hash":

@@ -182,12 +182,12 @@ def section(result: dict[str, Any], before: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = results.options(
         "python -m bench.overload", "Send more than the service can answer, and requests that don't end."
     )
     parser.add_argument("--seconds", type=float, default=8.0, help="length of each run (8)")
-    results.run("overload", parser.parse_args(), measure, section)
+    results.run("overload", parser.parse_args(words), measure, section)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import shutil
 import statistics
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -220,10 +220,10 @@ def section(result: dict[str, Any], before: dict[str, Any]) -> str:
     return f"{results.machine_line(result, 'python -m bench.replay')} {line}.\n\n{results.table(head, rows)}"
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = results.options("python -m bench.replay", "Measure Redis' CPU for the recorded calls of each act.")
     parser.add_argument("--acts", type=int, default=1_000, help="distinct acts recorded of each kind (1,000)")
-    results.run("replay", parser.parse_args(), measure, section)
+    results.run("replay", parser.parse_args(words), measure, section)
 
 
 if __name__ == "__main__":

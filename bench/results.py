@@ -19,6 +19,7 @@ from typing import Any
 from bench.processes import ROOT
 
 PAGE = ROOT / "docs" / "reference" / "performance.md"
+OUTPUT = ROOT / "var" / "bench"
 BEFORE = Path(__file__).with_name("before.json")
 
 
@@ -26,7 +27,7 @@ def options(command: str, description: str) -> argparse.ArgumentParser:
     """The command line that all benchmarks share."""
     parser = argparse.ArgumentParser(prog=command, description=description)
     parser.add_argument("--tiny", action="store_true", help="a few requests of each kind, to see that it runs")
-    parser.add_argument("--output", type=Path, default=ROOT / "var" / "bench", metavar="DIR", help="where JSON goes")
+    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIR", help="where JSON goes")
     parser.add_argument("--root", type=Path, default=ROOT, metavar="DIR", help="measure the service of this checkout")
     parser.add_argument("--no-page", action="store_true", help="leave docs/reference/performance.md as it is")
     parser.add_argument("--render", action="store_true", help="measure nothing: write the page from the JSON again")

@@ -28,6 +28,7 @@ from bench.replay import reference
 from bench.stack import Stack, warm_up
 
 LEVELS = (1_000, 10_000, 50_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000)
+QUICK = (1_000, 20_000)
 SEEDS = 1_000
 SHARDS = (1, 3, 6)
 
@@ -69,8 +70,8 @@ class Turn:
 
 def flatness(stack: Stack, arguments: Namespace, say: Callable[[str], None]) -> list[dict[str, Any]]:
     tiny = arguments.tiny
-    levels = (40, 400) if tiny else [level for level in LEVELS if level <= arguments.most]
-    seeds, count, rounds = (40, 20, 1) if tiny else (SEEDS, 200, 5)
+    levels = (40, 400) if tiny else QUICK if arguments.quick else [level for level in LEVELS if level <= arguments.most]
+    seeds, count, rounds = (40, 20, 1) if tiny else (SEEDS, 200, 3 if arguments.quick else 5)
     server = stack.serve()
     (caller,) = stack.callers()
     client, patients = stack.redis.client, stack.register(server, caller, count)
@@ -178,14 +179,14 @@ def measure(arguments: Namespace) -> dict[str, Any]:
         result: dict[str, Any] = {"machine": records.machine(stack)}
         result["flatness"] = flatness(stack, arguments, say)
     result["shards"] = {}
-    for number in SHARDS[:2] if arguments.tiny else SHARDS:
+    for number in () if arguments.quick else SHARDS[:2] if arguments.tiny else SHARDS:
         say(f"{number} shards")
         result["shards"][str(number)] = shards(number, arguments.root, arguments.tiny)
     say("done")
     return result
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = results.options(
         "python -m bench.scale", "Measure whether acts cost more with more records, or with more shards."
     )
@@ -195,7 +196,14 @@ def main() -> None:
     parser.add_argument(
         "--budget", type=float, default=300.0, help="seconds after which no larger number is begun (300)"
     )
-    results.run("scale", parser.parse_args(), measure, scale_page.section, scale_page.charts)
+    parser.add_argument(
+        "--quick", action="store_true", help="to 20,000 records and without shards: a minute, and a section of its own"
+    )
+    arguments = parser.parse_args(words)
+    if arguments.quick:
+        results.run("flatness", arguments, measure, scale_page.section)
+    else:
+        results.run("scale", arguments, measure, scale_page.section, scale_page.charts)
 
 
 if __name__ == "__main__":

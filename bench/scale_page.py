@@ -37,22 +37,20 @@ def section(result: dict[str, Any], before: dict[str, Any]) -> str:
             [f"before (to {early[-1]['records']:,})", "", "", *(f"× {value:.2f}" for value in earlier), "", ""]
         )
     head = ["records of each kind", "keys", "MiB", *names, "six commands", "longest script, ms"]
-    shard_head = ["act", *(f"{number}: in all · busiest" for number in result["shards"])]
-    shard_rows = [
-        [
-            act,
-            *(f"{found[act]['total_us']:.0f} · {found[act]['busiest_us']:.0f}" for found in result["shards"].values()),
-        ]
-        for act in next(iter(result["shards"].values()))
+    flat = f"### Flatness: Redis CPU µs an act (target: within ± {targets.FLAT:.0%})\n\n{results.table(head, table)}"
+    if not result["shards"]:
+        return "\n\n".join([results.machine_line(result, "python -m bench.scale --quick"), flat])
+    chart = "![Redis CPU of an act by the number of records](performance-scale.svg)"
+    return "\n\n".join([results.machine_line(result, "make bench-scale"), flat, chart, _shards(result["shards"])])
+
+
+def _shards(found: dict[str, Any]) -> str:
+    head = ["act", *(f"{number}: in all · busiest" for number in found)]
+    rows = [
+        [act, *(f"{acts[act]['total_us']:.0f} · {acts[act]['busiest_us']:.0f}" for acts in found.values())]
+        for act in next(iter(found.values()))
     ]
-    return "\n\n".join(
-        [
-            results.machine_line(result, "make bench-scale"),
-            f"### Flatness: Redis CPU µs an act (target: within ± {targets.FLAT:.0%})\n\n{results.table(head, table)}",
-            "![Redis CPU of an act by the number of records](performance-scale.svg)",
-            f"### Shards: Redis CPU µs an act\n\n{results.table(shard_head, shard_rows)}",
-        ]
-    )
+    return f"### Shards: Redis CPU µs an act\n\n{results.table(head, rows)}"
 
 
 def charts(result: dict[str, Any]) -> dict[str, str]:

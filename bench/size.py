@@ -10,6 +10,7 @@ import math
 import re
 import sys
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def text(bench: dict[str, Any], worker: dict[str, Any]) -> str:
     head = ["practices", "patients", "starts/s", "requests/s", "cores for `serve`", "workers", "cores for Redis"]
     rows = [row(practices, bench, mails_per_s) for practices in PRACTICES]
     source = (
-        f"From `make bench` of {bench['date']} and `python -m bench.worker` of {worker['date']}, on"
+        f"From `make bench` of {bench['date']} (the worker's of {worker['date']}), on"
         f" {bench['machine']['cores']} cores of {bench['machine']['cpu']}; rates are those of the busiest minute."
     )
     return "\n\n".join(
@@ -93,16 +94,16 @@ def text(bench: dict[str, Any], worker: dict[str, Any]) -> str:
     )
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
         prog="python -m bench.size", description="Write docs/howto/size-it.md from measured figures."
     )
     parser.add_argument("--results", type=Path, default=ROOT / "var" / "bench", metavar="DIR", help="where the JSON is")
-    folder = parser.parse_args().results
+    folder = parser.parse_args(words).results
     try:
         bench, worker = (json.loads((folder / f"{name}.json").read_text()) for name in ("throughput", "worker"))
     except FileNotFoundError as missing:
-        sys.exit(f"{missing.filename} is missing: run `make bench` and `python -m bench.worker` first")
+        sys.exit(f"{missing.filename} is missing: run `make bench` first")
     page, marked = PAGE.read_text(encoding="utf-8"), re.compile(r"(<!-- size -->\n).*?(<!-- end -->)", re.DOTALL)
     PAGE.write_text(
         marked.sub(lambda found: f"{found[1]}\n{text(bench, worker)}\n\n{found[2]}", page), encoding="utf-8"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
+from collections.abc import Sequence
 from typing import Any
 
 from bench import load, records, results, targets
@@ -108,11 +109,11 @@ def section(result: dict[str, Any], before: dict[str, Any]) -> str:
     return "\n\n".join([results.machine_line(result, "python -m bench.worker"), results.table(head, rows), text])
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = results.options("python -m bench.worker", "Measure how quickly one worker delivers mail.")
     parser.add_argument("--mails", type=int, default=2_000, help="size of the backlog (2,000)")
     parser.add_argument("--seconds", type=float, default=8.0, help="length of the run beside starts (8)")
-    results.run("worker", parser.parse_args(), measure, section)
+    results.run("worker", parser.parse_args(words), measure, section)
 
 
 if __name__ == "__main__":

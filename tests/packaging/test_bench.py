@@ -49,7 +49,7 @@ def test_no_benchmark_looks_into_the_package() -> None:
     ] == []
 
 
-@pytest.mark.parametrize("benchmark", ["throughput", "scale", "overload", "worker", "replay"])
+@pytest.mark.parametrize("benchmark", ["throughput", "scale", "overload", "worker", "replay", "flatness", "targets"])
 def test_the_page_has_a_section_for_every_benchmark(benchmark: str) -> None:
     page = (ROOT / "docs/reference/performance.md").read_text(encoding="utf-8")
     assert f"<!-- {benchmark} -->\n" in page
