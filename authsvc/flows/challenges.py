@@ -47,6 +47,15 @@ class Challenges:
         self._deps = deps
         self._store = store
 
+    def outline(self, context: RequestContext, channel: str, locale: str = "") -> NewChallenge:
+        """A challenge without its secrets: what can be refused is refused before anything is hashed or sealed."""
+        networks = self._deps.rate_limits.networks(context)
+        return NewChallenge(self.code_outline(), channel, locale, networks, pepper="", profile="", salt="", until_ms=0)
+
+    def code_outline(self, challenge: str = "") -> NewCode:
+        """The same of one code."""
+        return NewCode(challenge_id(challenge) if challenge else "", "", 0, AccessLink("", "", "", 0, 0), "", "")
+
     def new(self, context: RequestContext, channel: str, locale: str = "") -> PreparedChallenge:
         """A fresh challenge with its first code. Raises Unavailable when the hashing queue is full: nothing has been
         charged by then."""
@@ -67,16 +76,12 @@ class Challenges:
         )
         return PreparedChallenge(challenge, code, new)
 
-    def another_code(self, context: RequestContext, challenge: str) -> tuple[str, NewCode, str]:
-        """One more code for a challenge, and the channel of its mails. Its salt is the challenge's, so that a guess
-        costs one hash, however many codes are live."""
-        known = self._store.hashing(context, challenge_id(challenge))
-        # An unknown challenge costs the same hash; only the script tells it apart.
-        salt = mint.unb64u(known["salt"]) if known else bytes(SALT_BYTES)
-        profile = known.get("profile", self._deps.settings.code_hash_profile)
-        pepper = known.get("pepper", self._deps.data_keys.pepper_id)
-        code, new = self._code(context, challenge, salt, profile, pepper)
-        return code, new, known.get("channel", "email")
+    def another_code(
+        self, context: RequestContext, challenge: str, *, salt: str, profile: str, pepper: str
+    ) -> tuple[str, NewCode]:
+        """One more code for a challenge. Its salt is the challenge's, so that a guess costs one hash, however many
+        codes are live."""
+        return self._code(context, challenge, mint.unb64u(salt), profile, pepper)
 
     def check(
         self, context: RequestContext, challenge: str, code: str, *, email_change: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 from authsvc.errors import Fault, Forbidden, InvalidInput
 from authsvc.flows.challenges import Challenges, challenge_id, check_webhook
@@ -48,36 +49,35 @@ class Codes:
         """
         self._check_delivery(context, delivery, patient)
         mailbox = self._deps.personal_data.mailbox(context, email) if email is not None else ""
-        prepared = self._challenges.new(context, delivery, locale or "")
         buckets = self._deps.rate_limits.of_caller(context, "issue-network")
         if mailbox:
             buckets += self._deps.limits.of_address(mailbox)
-        answer = self._started(prepared.challenge, prepared.code if delivery == "caller" else None)
-        earlier = self._store.start(
-            context,
-            prepared.new,
-            buckets,
-            self._deps.answers.keep(context, vars(answer)),
-            mailbox=mailbox,
-            patient=patient or "",
-        )
-        return answer if earlier is None else Started(**self._deps.answers.open(context, earlier))
+        start = partial(self._store.start, context, mailbox=mailbox, patient=patient or "")
+        outline, kept = self._challenges.outline(context, delivery, locale or ""), self._deps.answers.name(context)
+        if (earlier := start(outline, buckets, kept, check_only=True)) is None:
+            prepared = self._challenges.new(context, delivery, locale or "")
+            answer = self._started(prepared.challenge, prepared.code if delivery == "caller" else None)
+            earlier = start(prepared.new, buckets, self._deps.answers.keep(context, vars(answer)))
+            if earlier is None:
+                return answer
+        return Started(**self._deps.answers.open(context, earlier))
 
     def resend(self, context: RequestContext, challenge: str) -> Started:
         """Send another code for the same challenge. Raises ChallengeGone, RateLimited, IdempotencyConflict."""
-        code, new, channel = self._challenges.another_code(context, challenge)
+        buckets = self._deps.rate_limits.of_caller(context, "issue-network")
+        resend, outline = partial(self._store.resend, context), self._challenges.code_outline(challenge)
+        found = resend(outline, buckets, self._deps.answers.name(context), check_only=True)
+        if "earlier_answer" in found:
+            return Started(**self._deps.answers.open(context, found["earlier_answer"]))
+        how = {name: found[name] for name in ("salt", "profile", "pepper")}
+        code, new = self._challenges.another_code(context, challenge, **how)
         # What is kept for a repeat is what the caller gets: a code only where it travels by the caller.
-        answer = self._started(challenge, code if channel == "caller" else None)
-        until_ms, earlier = self._store.resend(
-            context,
-            new,
-            self._deps.rate_limits.of_caller(context, "issue-network"),
-            self._deps.answers.keep(context, vars(answer)),
-        )
-        if earlier is not None:
-            return Started(**self._deps.answers.open(context, earlier))
+        answer = self._started(challenge, code if found["channel"] == "caller" else None)
+        sent = resend(new, buckets, self._deps.answers.keep(context, vars(answer)))
+        if "earlier_answer" in sent:
+            return Started(**self._deps.answers.open(context, sent["earlier_answer"]))
         # From the instants of the call alone: another look at the clock would tell addresses apart by a millisecond.
-        cut_ms = new.until_ms - until_ms
+        cut_ms = new.until_ms - int(sent["until"])
         return dataclasses.replace(answer, expires_in_s=self._deps.settings.code_life_s - -(-cut_ms // 1000))
 
     def verify(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from functools import partial
+
 from authsvc.flows.challenges import Challenges, challenge_id
 from authsvc.flows.dependencies import Dependencies
 from authsvc.model import Patient, RequestContext, Started
 from authsvc.store.email_changes import EmailChangeStore
-from authsvc.store.patients import PatientStore, StoredPatient
+from authsvc.store.patients import PatientStore
 
 
 class EmailChanges:
@@ -37,24 +40,22 @@ class EmailChanges:
         data, limits, practice = self._deps.personal_data, self._deps.rate_limits, context.practice.id
         mailbox = data.mailbox(context, email)
         known, _ = self._patients.get(context, patient, limits.of_caller(context))
-        changed = StoredPatient(
-            id=known.id,
-            mailbox=mailbox,
-            address=data.seal(practice, "address", email.strip(), known.id),
-            label=known.label,
-            locale=known.locale,
-            portal_access=known.portal_access,
-        )
-        prepared = self._challenges.new(context, "email", locale or "")
+        changed = dataclasses.replace(known, mailbox=mailbox, address="")
         buckets = limits.of_networks("issue-network", limits.networks(context))
         # A budget of its own: nobody's requests for a change may cost the owner of that mailbox a sign-in.
         buckets += self._deps.limits.of_address(f"{mailbox}.change")
         buckets += self._deps.limits.buckets("issue-patient", "issue-patient-day", of=known.id)
+        start = partial(self._store.start, context, session=session or "")
+        outline, answers = self._challenges.outline(context, "email", locale or ""), self._deps.answers
+        earlier = start(changed, outline, buckets, answers.name(context), check_only=True)
+        if earlier is not None:
+            return Started(**answers.open(context, earlier))
+        changed = dataclasses.replace(changed, address=data.seal(practice, "address", email.strip(), known.id))
+        prepared = self._challenges.new(context, "email", locale or "")
         settings = self._deps.settings
         answer = Started(prepared.challenge, settings.code_life_s, settings.resend_after_s)
-        kept = self._deps.answers.keep(context, vars(answer))
-        earlier = self._store.start(context, changed, prepared.new, buckets, kept, session=session or "")
-        return answer if earlier is None else Started(**self._deps.answers.open(context, earlier))
+        earlier = start(changed, prepared.new, buckets, answers.keep(context, vars(answer)))
+        return answer if earlier is None else Started(**answers.open(context, earlier))
 
     def verify(self, context: RequestContext, challenge: str, code: str) -> Patient:
         """Change the address with the code (six ASCII digits) of the new mailbox.

@@ -6,6 +6,7 @@ that a weak one can't be searched for.
 
 from __future__ import annotations
 
+import dataclasses
 import hmac
 import json
 from collections.abc import Mapping
@@ -31,11 +32,19 @@ class IdempotentAnswers:
         """What the store keeps, so that the same key and body get `answer` again."""
         if context.idempotency_key is None:
             return NO_ANSWER
+        sealed = sealing.seal(
+            self._key(context), "answer", json.dumps(answer).encode(), context.practice.id, self._entropy
+        )
+        return dataclasses.replace(self.name(context), answer=sealed)
+
+    def name(self, context: RequestContext) -> StoredAnswer:
+        """The same without an answer: to look whether the key was used before."""
+        if context.idempotency_key is None:
+            return NO_ANSWER
         key = self._key(context)
         return StoredAnswer(
             id=sealing.mac(key, "id", b""),
             body=sealing.mac(key, "body", context.fingerprint),
-            answer=sealing.seal(key, "answer", json.dumps(answer).encode(), context.practice.id, self._entropy),
             life_ms=self._life_ms,
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 
 from authsvc.config.workflows import Workflow
 from authsvc.crypto import mint
@@ -58,13 +59,8 @@ class Links:
         answer = IssuedLink(
             mint.link_id(token), self._deps.messages.link_url(context.practice, token), expires_ms, uses
         )
-        mail = None
         if delivery == "webhook":
             check_webhook(context.practice)
-        if delivery != "caller":
-            fields = {"url": answer.url, "workflow": workflow, "expires_at_ms": expires_ms}
-            mail = self._mail(context, "access-link" if access else "link", fields)
-            answer = dataclasses.replace(answer, delivery=mail.id)
         link = NewLink(
             id=answer.id,
             digest=mint.digest(token),
@@ -77,9 +73,18 @@ class Links:
             channel=delivery,
             life_ms=life_s * 1000,
         )
-        stored_answer = self._deps.answers.keep(context, vars(answer))
-        earlier = self._store.issue(context, link, mail, locale or "", self._buckets(context), stored_answer)
-        return answer if earlier is None else IssuedLink(**self._deps.answers.open(context, earlier))
+        mail, earlier = None if delivery == "caller" else Mail("-", "access-link" if access else "link", ""), None
+        answers, buckets = self._deps.answers, self._buckets(context)
+        issue = partial(self._store.issue, context, link, locale=locale or "", buckets=buckets)
+        if mail or context.idempotency_key is not None:  # before anything is sealed
+            earlier = issue(mail=mail, stored_answer=answers.name(context), check_only=True)
+        if earlier is None:
+            if mail:
+                fields = {"url": answer.url, "workflow": workflow, "expires_at_ms": expires_ms}
+                mail = self._mail(context, mail.kind, fields)
+                answer = dataclasses.replace(answer, delivery=mail.id)
+            earlier = issue(mail=mail, stored_answer=answers.keep(context, vars(answer)))
+        return answer if earlier is None else IssuedLink(**answers.open(context, earlier))
 
     def invite(self, context: RequestContext, patient: str, locale: str | None = None) -> IssuedLink:
         """For an operator: mail the patient an access link. Raises as `issue`, NoAddress among it."""
@@ -116,15 +121,18 @@ class Links:
 
     def _start_challenge(self, context: RequestContext, token: str) -> Started:
         """An Idempotency-Key brings the answer again, but for the hint at the address."""
-        prepared = self._challenges.new(context, context.practice.delivery)
-        answer = Started(prepared.challenge, self._deps.settings.code_life_s, self._deps.settings.resend_after_s)
+        limits, answers, channel = self._deps.rate_limits, self._deps.answers, context.practice.delivery
         buckets = self._buckets(context, "exchange-network")
-        limits = self._deps.rate_limits
         buckets += limits.of_networks("issue-network", limits.networks(context))
-        stored_answer = self._deps.answers.keep(context, vars(answer))
-        started = self._store.start_challenge(context, name_of(token), prepared.new, buckets, stored_answer)
+        start = partial(self._store.start_challenge, context, name_of(token))
+        started = start(self._challenges.outline(context, channel), buckets, answers.name(context), check_only=True)
         if started.earlier_answer is not None:
-            return Started(**self._deps.answers.open(context, started.earlier_answer))
+            return Started(**answers.open(context, started.earlier_answer))
+        prepared = self._challenges.new(context, channel)
+        answer = Started(prepared.challenge, self._deps.settings.code_life_s, self._deps.settings.resend_after_s)
+        started = start(prepared.new, [], answers.keep(context, vars(answer)))  # the buckets have been counted
+        if started.earlier_answer is not None:
+            return Started(**answers.open(context, started.earlier_answer))
         if prepared.new.channel == "webhook":
             return answer  # which address or phone it reaches is the provider's to know
         hint = self._deps.personal_data.email_hint(context.practice.id, started.address, started.patient)

@@ -10,6 +10,7 @@ from authsvc.config.settings import Settings
 from authsvc.model import Bucket, Choices, RequestContext, Session
 from authsvc.store import records
 from authsvc.store.mailing import Mailing, idempotency_args
+from authsvc.store.script_args import challenge_args, choices_of, code_args, session_args
 from authsvc.store.scripts import Reply, ScriptRunner
 from authsvc.store.values import BrowserCookie, Charged, NewChallenge, NewCode, NewSession, StoredAnswer
 
@@ -39,9 +40,11 @@ class CodeStore:
         *,
         mailbox: str = "",
         patient: str = "",
+        check_only: bool = False,
     ) -> str | None:
         """Keep a challenge and queue its mail: for a typed address, whose keyed hash `mailbox` is, or for a patient.
 
+        With `check_only` nothing is kept or counted unless it is refused.
 
         The answer that the Idempotency-Key had got before, if any. Raises PatientNotFound, NoPortalAccess,
         IdempotencyConflict.
@@ -54,7 +57,8 @@ class CodeStore:
             **challenge_args(context, challenge),
             **self._misses,
         }
-        return self._mailed("challenge_start", context, stored_answer, limits=buckets, **args).get("earlier_answer")
+        reply = self._mailed("challenge_start", context, stored_answer, check_only, limits=buckets, **args)
+        return reply.get("earlier_answer")
 
     def resend(
         self,
@@ -62,15 +66,20 @@ class CodeStore:
         code: NewCode,
         buckets: Sequence[Bucket],
         stored_answer: StoredAnswer,
-    ) -> tuple[int, str | None]:
-        """Send another code: until when it is good, and the earlier answer of the Idempotency-Key.
+        *,
+        check_only: bool = False,
+    ) -> Reply:
+        """Send another code: `until` when it is good. With `check_only` nothing is kept or counted unless refused:
+        `salt`, `profile` and `pepper` of the challenge's codes and the `channel` of its mails. Either may be the
+        `earlier_answer` of the Idempotency-Key instead.
 
         Raises ChallengeGone, IdempotencyConflict.
         """
-        reply = self._mailed(
+        return self._mailed(
             "challenge_resend",
             context,
             stored_answer,
+            check_only,
             limits=buckets,
             client=context.client_id,
             channel="",  # those of the challenge
@@ -84,11 +93,6 @@ class CodeStore:
             **code_args(code),
             **self._misses,
         )
-        return int(reply.get("until", 0)), reply.get("earlier_answer")
-
-    def hashing(self, context: RequestContext, challenge_id: str) -> Reply:
-        """Salt, profile and pepper of a challenge's codes, and the channel of its mails; empty for an unknown one."""
-        return self._runner.run("challenge_hashing", context, challenge=challenge_id)
 
     def charge(
         self, context: RequestContext, challenge_id: str, buckets: Sequence[Bucket], *, email_change: bool = False
@@ -193,57 +197,12 @@ class CodeStore:
         )
         return records.session(reply["session"])
 
-    def _mailed(self, script: str, context: RequestContext, stored_answer: StoredAnswer, **args: Any) -> Reply:
-        """Run a script that queues a mail."""
-        reply = self._runner.run(
-            script, context, durable=True, **args, **self._mailing.args(), **idempotency_args(stored_answer)
-        )
-        self._mailing.wake(context.practice.id)
+    def _mailed(
+        self, script: str, context: RequestContext, stored_answer: StoredAnswer, check_only: bool, **args: Any
+    ) -> Reply:
+        """Run a script that queues a mail, unless it only checks."""
+        args |= {"check_only": check_only, **self._mailing.args(), **idempotency_args(stored_answer)}
+        reply = self._runner.run(script, context, durable=not check_only, **args)
+        if not check_only:
+            self._mailing.wake(context.practice.id)
         return reply
-
-
-def code_args(code: NewCode) -> dict[str, Any]:
-    return {
-        "challenge": code.challenge_id,
-        "tag": code.tag,
-        "code_until": code.until_ms,
-        "access_link_id": code.access_link.id,
-        "access_link_digest": code.access_link.digest,
-        "access_link_workflow": code.access_link.workflow,
-        "access_link_expires": code.access_link.expires_ms,
-        "access_link_max_uses": code.access_link.max_uses,
-        "mail_id": code.mail_id,
-        "mail_body": code.mail_body,
-    }
-
-
-def challenge_args(context: RequestContext, challenge: NewChallenge) -> dict[str, Any]:
-    return {
-        **code_args(challenge.code),
-        "client": context.client_id,
-        "channel": challenge.channel,
-        "locale": challenge.locale,
-        "networks": ",".join(challenge.networks),
-        "pepper": challenge.pepper,
-        "profile": challenge.profile,
-        "salt": challenge.salt,
-        "challenge_until": challenge.until_ms,
-    }
-
-
-def session_args(session: NewSession, former: BrowserCookie) -> dict[str, Any]:
-    return {
-        "session_id": session.id,
-        "session_nonce": session.nonce,
-        "session_audience": session.audience,
-        "session_scope": session.scope,
-        "session_scope_text": session.scope_text,
-        "session_expires": session.expires_ms,
-        "former_sid": former.sid,
-        "former_secret": former.secret,
-    }
-
-
-def choices_of(reply: Reply) -> Choices:
-    own, acting = (reply.get(name, ()) for name in ("choose", "acting"))
-    return Choices(*(tuple(zip(flat[::2], flat[1::2], strict=True)) for flat in (own, acting)))

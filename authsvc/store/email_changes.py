@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from authsvc.config.limits import Limits
 from authsvc.model import Bucket, RequestContext
-from authsvc.store.codes import challenge_args
 from authsvc.store.mailing import Mailing, idempotency_args
 from authsvc.store.patients import StoredPatient, stored_patient
+from authsvc.store.script_args import challenge_args
 from authsvc.store.scripts import ScriptRunner
 from authsvc.store.values import Charged, Mail, NewChallenge, StoredAnswer
 
@@ -30,15 +30,18 @@ class EmailChangeStore:
         kept: StoredAnswer,
         *,
         session: str,
+        check_only: bool = False,
     ) -> str | None:
         """Keep a challenge and queue its mail to the new address; `patient` has its sealed form and its mailbox.
 
-        `session` shall not end with the others. The answer that the Idempotency-Key had got before, if any. Raises
+        `session` shall not end with the others. With `check_only` nothing is kept or counted unless it is
+        refused. The answer that the Idempotency-Key had got before, if any. Raises
         PatientNotFound, IdempotencyConflict.
         """
         reply = self._runner.run(
             "email_change_start",
             context,
+            check_only=check_only,
             patient=patient.id,
             mailbox=patient.mailbox,
             address=patient.address,
@@ -50,7 +53,8 @@ class EmailChangeStore:
             **self._mailing.args(),
             **idempotency_args(kept),
         )
-        self._mailing.wake(context.practice.id)
+        if not check_only:
+            self._mailing.wake(context.practice.id)
         return reply.get("earlier_answer")
 
     def settle(

@@ -8,8 +8,8 @@ from typing import Any
 
 from authsvc.config.limits import Limits
 from authsvc.model import Bucket, LinkInfo, RequestContext
-from authsvc.store.codes import challenge_args
 from authsvc.store.mailing import Mailing, idempotency_args
+from authsvc.store.script_args import challenge_args
 from authsvc.store.scripts import ScriptRunner
 from authsvc.store.values import LinkName, Mail, NewChallenge, NewLink, PendingLinkName, StoredAnswer
 
@@ -61,15 +61,19 @@ class LinkStore:
         locale: str,
         buckets: Sequence[Bucket],
         stored_answer: StoredAnswer,
+        *,
+        check_only: bool = False,
     ) -> str | None:
-        """Keep a link and queue its mail, if there is one. The earlier answer of the Idempotency-Key, if any.
+        """Keep a link and queue its mail, if there is one. The earlier answer of the Idempotency-Key, if any. With
+        `check_only` nothing is kept or counted unless it is refused.
 
         Raises InvalidInput (too many links), PatientNotFound, NoPortalAccess, IdempotencyConflict.
         """
         reply = self._runner.run(
             "link_issue",
             context,
-            durable=True,
+            durable=not check_only,
+            check_only=check_only,
             link_id=link.id,
             link_digest=link.digest,
             patient=link.patient,
@@ -90,7 +94,7 @@ class LinkStore:
             **self._mailing.args(),
             **idempotency_args(stored_answer),
         )
-        if mail:
+        if mail and not check_only:
             self._mailing.wake(context.practice.id)
         return reply.get("earlier_answer")
 
@@ -134,12 +138,18 @@ class LinkStore:
         challenge: NewChallenge,
         buckets: Sequence[Bucket],
         stored_answer: StoredAnswer,
+        *,
+        check_only: bool = False,
     ) -> StartedByLink:
-        """Start a challenge from an access link. Raises LinkUnknown, LinkGone, IdempotencyConflict."""
+        """Start a challenge from an access link. With `check_only` the buckets alone are counted, unless it is refused.
+
+        Raises LinkUnknown, LinkGone, IdempotencyConflict.
+        """
         reply = self._runner.run(
             "link_start_challenge",
             context,
-            durable=True,
+            durable=not check_only,
+            check_only=check_only,
             link_id=name.id,
             link_digest=name.digest,
             misses_consecutive=self._limits.misses_consecutive,
@@ -151,7 +161,8 @@ class LinkStore:
             **self._mailing.args(),
             **idempotency_args(stored_answer),
         )
-        self._mailing.wake(context.practice.id)
+        if not check_only:
+            self._mailing.wake(context.practice.id)
         return StartedByLink(**_of(reply, "address", "patient", "earlier_answer"))
 
     def describe(self, context: RequestContext, name: LinkName) -> LinkPurpose:

@@ -11,8 +11,8 @@ from authsvc.config.limits import Limits
 from authsvc.config.settings import Settings
 from authsvc.model import Bucket, Choices, RequestContext, Session
 from authsvc.store import records
-from authsvc.store.codes import choices_of, session_args
 from authsvc.store.connection import Connection, practice_prefix
+from authsvc.store.script_args import choices_of, session_args
 from authsvc.store.scripts import ScriptRunner
 from authsvc.store.values import NO_COOKIE, BrowserCookie, NewSession
 

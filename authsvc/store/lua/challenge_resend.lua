@@ -5,14 +5,15 @@
 -- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
 -- args: typed_share practice_share
 -- args: misses_consecutive:int misses_per_day:int misses_by_links_per_day:int attempts_max:int
--- args: challenge client channel locale tag code_until:int resend_after_ms:int resends_max:int challenge_life_s
+-- args: check_only challenge client channel locale tag code_until:int resend_after_ms:int resends_max:int challenge_life_s
 -- args: mail_id mail_body delivery_ms tombstone_ms:int
 -- args: access_link_id access_link_digest access_link_workflow access_link_expires:int access_link_max_uses
 -- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5 address_limits*5 patient_limits*5
 --
+-- `check_only` is 1 before anything is hashed or sealed: what is refused is refused then, and else nothing is counted yet.
 -- The budget of the address guards a typed start, that of the patient any other; a change of the address has a budget of
 -- the new address too.
--- Replies {until, channel} | {earlier_answer} | err: rate-limited, challenge-gone (reason),
+-- Replies {until, channel}, to a check what hashing needs: {salt, profile, pepper, channel} | {earlier_answer} | err: rate-limited, challenge-gone (reason),
 -- idempotency-conflict
 
 local earlier = idempotent_reply()
@@ -65,6 +66,9 @@ if known.kind ~= 'link' and known.kind ~= EMAIL_CHANGE then
   by_link = in_link_mode(known.mailbox) or left['issue-address'] == 0 or left['issue-address-day'] == 0
 end
 channel, locale = known.channel, known.locale
+if check_only == '1' then
+  return reply({salt = known.salt, profile = known.profile, pepper = known.pepper, channel = channel})
+end
 count(arrivals)
 code_until = math.min(code_until, expires)
 known.code1, known.code2, known.code3 = tag .. '|' .. int(code_until), known.code1, known.code2

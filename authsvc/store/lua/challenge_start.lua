@@ -2,7 +2,7 @@
 --
 -- uses: idempotency mail_throttle start_challenge
 -- events: code.started limited
--- args: typed patient mailbox site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
+-- args: check_only typed patient mailbox site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
 -- args: typed_share practice_share
 -- args: misses_consecutive:int misses_per_day:int misses_by_links_per_day:int
 -- args: challenge client channel locale networks pepper profile salt tag code_until:int challenge_until:int
@@ -10,6 +10,7 @@
 -- args: access_link_id access_link_digest access_link_workflow access_link_expires:int access_link_max_uses
 -- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5 patient_limits*5
 --
+-- `check_only` is 1 before anything is hashed or sealed: what is refused is refused then, and else nothing is counted yet.
 -- `typed` is 1 where an address was typed, which `mailbox` is the hash of; else `patient` is named. `tag` is the hash of
 -- the code. `access_link_…` is what the mail carries where no code may be sent.
 -- Replies {} | {earlier_answer} | err: rate-limited, patient-not-found, no-portal-access,
@@ -65,6 +66,7 @@ if by_link and channel == 'caller' then
   return refuse_limited('guesses', HOUR_MS, misses_per_day, 86400)
 end
 by_link = by_link or (typed == '1' and (left['issue-address'] == 0 or left['issue-address-day'] == 0))
+if check_only == '1' then return reply({}) end
 count(arrivals)
 local kind = typed == '1' and 'typed' or 'patient'
 local patient_id = known and known.id or ''

@@ -2,7 +2,7 @@
 --
 -- uses: idempotency mail_throttle start_challenge
 -- events: patient.address_change_started limited
--- args: patient mailbox address stays
+-- args: check_only patient mailbox address stays
 -- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
 -- args: typed_share practice_share
 -- args: misses_consecutive:int misses_per_day:int
@@ -11,6 +11,7 @@
 -- args: access_link_id access_link_digest access_link_workflow access_link_expires:int access_link_max_uses
 -- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5
 --
+-- `check_only` is 1 before anything is hashed or sealed: what is refused is refused then, and else nothing is counted yet.
 -- `mailbox` and `address` (sealed) are the new ones, `stays` is the session that shall not end. Whose the new mailbox is
 -- already isn't looked at. No link is ever sent in a code's place: it would sign in whoever is on that mailbox.
 -- Replies {} | {earlier_answer} | err: rate-limited, patient-not-found, idempotency-conflict
@@ -18,11 +19,16 @@
 local earlier = idempotent_reply()
 if earlier then return earlier end
 if call('EXISTS', key('challenge', challenge)) == 1 then return reply({}) end
-local refused = throttled('typed') or charge(limits)
+local refused = throttled('typed')
 if refused then return refused end
-local known = read_patient(patient)
+local _, arrivals
+refused, _, arrivals = check(limits)
+if refused then return refused end
+local known, closed = read_patient(patient), in_link_mode(mailbox)
+if check_only == '1' and known and not closed then return reply({}) end
+count(arrivals)
 if not known then return refuse('patient-not-found') end
-if in_link_mode(mailbox) then return refuse_limited('guesses', HOUR_MS, misses_per_day, 86400) end
+if closed then return refuse_limited('guesses', HOUR_MS, misses_per_day, 86400) end
 open_challenge(EMAIL_CHANGE, mailbox, known.id, known, '', address, stays)
 mail_challenge(EMAIL_CHANGE, mailbox, known, false, address)
 record('patient.address_change_started', 'patient', known.id)

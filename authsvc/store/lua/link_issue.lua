@@ -4,10 +4,11 @@
 -- events: link.issued limited
 -- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
 -- args: typed_share practice_share
--- args: link_id link_digest patient workflow kind resource expires:int max_uses channel client life:int
+-- args: check_only link_id link_digest patient workflow kind resource expires:int max_uses channel client life:int
 -- args: mail_id mail_kind mail_body locale delivery_ms tombstone_ms:int
 -- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5 mail_limits*5
 --
+-- `check_only` is 1 before anything is hashed or sealed: what is refused is refused then, and else nothing is counted yet.
 -- Without a `mail_id` the caller composes its own mail, and the patient of an instant link need not be on file.
 -- Replies {} | {earlier_answer} | err: rate-limited, too-many-links, patient-not-found, no-portal-access,
 -- no-address, idempotency-conflict
@@ -20,14 +21,23 @@ patient = resolve(patient)
 if mail_id ~= '' then
   for _, bucket in ipairs(limits_of(mail_limits, patient)) do limits[#limits + 1] = bucket end
 end
-local refused = mail_id ~= '' and throttled('bulk') or charge(limits)
+local refused = mail_id ~= '' and throttled('bulk') or nil
+if refused then return refused end
+local _, arrivals
+refused, _, arrivals = check(limits)
 if refused then return refused end
 
 local known = read_patient(patient)
-if not known and (mail_id ~= '' or kind == 'access') then return refuse('patient-not-found') end
-if kind == 'access' and known.access ~= '1' then return refuse('no-portal-access') end
-if mail_id ~= '' and lacks_address(known, channel) then return refuse('no-address') end
-if is_full('p:' .. patient, 1) or (resource ~= '' and is_full('r:' .. resource, 1)) then return refuse('too-many-links') end
+local function why_not()
+  if not known and (mail_id ~= '' or kind == 'access') then return 'patient-not-found' end
+  if kind == 'access' and known.access ~= '1' then return 'no-portal-access' end
+  if mail_id ~= '' and lacks_address(known, channel) then return 'no-address' end
+  if is_full('p:' .. patient, 1) or (resource ~= '' and is_full('r:' .. resource, 1)) then return 'too-many-links' end
+end
+local denied = why_not()
+if check_only == '1' and not denied then return reply({}) end
+count(arrivals)
+if denied then return refuse(denied) end
 save_link({id = link_id, digest = link_digest, patient = patient, mailbox = known and known.mailbox or '',
   workflow = workflow, kind = kind, resource = resource, issued = now, expires = expires, max_uses = max_uses,
   on_file = known and '1' or '', channel = channel, client = client, root = link_id, life = life}, tombstone_ms)

@@ -6,11 +6,13 @@
 -- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
 -- args: typed_share practice_share
 -- args: misses_consecutive:int misses_per_day:int misses_by_links_per_day:int
--- args: link_id link_digest
+-- args: check_only link_id link_digest
 -- args: challenge client channel locale networks pepper profile salt tag code_until:int challenge_until:int
 -- args: mail_id mail_body delivery_ms tombstone_ms:int
 -- args: access_link_id access_link_digest access_link_workflow access_link_expires:int access_link_max_uses
 -- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5 patient_limits*5
+--
+-- `check_only` is 1 before anything is hashed or sealed: what is refused is refused then, and else only the `limits` are counted, which the second call leaves out.
 -- Replies {address (sealed), patient} | {earlier_answer} | err: rate-limited, link-unknown, link-gone (reason),
 -- no-address, idempotency-conflict
 
@@ -23,8 +25,9 @@ if not link or link.digest ~= link_digest or link.kind ~= 'access' then
   record('link.refused', 'reason', 'unknown')
   return refuse('link-unknown')
 end
+local known_unconfirmed = check_only == '1' and peek_unconfirmed or take_unconfirmed
 local dead = link.last_call ~= call_id and why_dead(link)
-local again = link.last_call ~= '' and link.last_call ~= call_id and take_unconfirmed() == link.last_call
+local again = link.last_call ~= '' and link.last_call ~= call_id and known_unconfirmed() == link.last_call
 if dead and not (again and dead == 'used_up') then
   record('link.refused', 'reason', dead, 'link', link_id, 'patient', link.patient)
   return refuse('link-gone', dead)
@@ -37,8 +40,11 @@ refused = throttled('code')
 if refused then return refused end
 -- A link that was only ever mailed has a budget of its own: nobody who starts sign-ins elsewhere can spend it.
 local whose = link.mailbox_only == '1' and link_id or patient_id ~= '' and patient_id or link.mailbox
-refused = charge(limits_of(patient_limits, whose))
+local _, arrivals
+refused, _, arrivals = check(limits_of(patient_limits, whose))
 if refused then return refused end
+if check_only == '1' then return reply({}) end
+count(arrivals)
 link.uses, link.last_call = tonumber(link.uses) + (again and 0 or 1), call_id
 rewrite_link(link)
 if patient_id == '' and channel == 'webhook' then channel = 'email' end  -- whoever shares the mailbox
