@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from authsvc.cli.base import Command, output_mode, print_result
+from authsvc.cli.base import Command, ignore_reload_signals, output_mode, print_result
 from authsvc.config import environment
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ log = logging.getLogger("authsvc.worker")
 @click.option("--metrics", metavar="HOST:PORT", help="Show this worker's /metrics there; not for the public.")
 def worker(metrics: str | None) -> None:
     """Send queued mail and seal the audit until SIGTERM. Any number may run."""
+    ignore_reload_signals()
     from authsvc import logs, wiring
     from authsvc.server import preflight, sockets
 

@@ -224,6 +224,8 @@ def _signals_as_interrupt() -> Iterator[None]:
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, interrupt) for number in SIGNALS}
+    # What some supervisors send for "reopen your log" would end this process without its children being told.
+    before |= {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGUSR1, signal.SIGUSR2)}
     try:
         yield
     finally:
