@@ -21,20 +21,32 @@ from authsvc.errors import Fault, SettingsInvalid
 __all__ = ["Settings", "load", "named_file"]
 
 _SERVICE_LINK = re.compile(r"AUTHSVC_(?:\w+_)?(?:SERVICE_(?:HOST|PORT\w*)|PORT_[0-9]+_(?:TCP|UDP|SCTP)\w*)", re.ASCII)
+_QUOTED = re.compile(r"([\"']).*\1", re.DOTALL)
+_DOCKER_LINK = re.compile(r"AUTHSVC_(?:\w+_)?(?:NAME=/\S+/\S+|ENV_\w+=.*)", re.ASCII | re.DOTALL)
 _SERVICE_PORT = re.compile(r"(?:tcp|udp|sctp)://\S+")
 
 
 def _is_service_link(name: str, value: str) -> bool:
     """Whether this is one of the variables that Kubernetes puts into every pod beside a Service, here one called
-    `authsvc` or `authsvc-…` (as Docker's links did before it). They are no settings of ours."""
-    return bool(_SERVICE_LINK.fullmatch(name) or (name.endswith("_PORT") and _SERVICE_PORT.fullmatch(value)))
+    `authsvc` or `authsvc-…`, as Docker's links did before it. They are no settings of ours."""
+    return bool(
+        _SERVICE_LINK.fullmatch(name)
+        or _DOCKER_LINK.fullmatch(f"{name}={value}")
+        or (name.endswith("_PORT") and _SERVICE_PORT.fullmatch(value))
+    )
+
+
+def _bare(value: str) -> str:
+    """Without the quotes around all of it, which `docker run --env-file` takes for a part of the value."""
+    text = value.strip()
+    return text[1:-1] if len(text) > 1 and _QUOTED.fullmatch(text) else value
 
 
 def load(environ: Mapping[str, str]) -> Settings:
     """The settings of this environment; raises SettingsInvalid with every fault there is."""
     faults: list[Fault] = []
     raw: dict[str, object] = {}
-    config_file = environ.get("AUTHSVC_CONFIG")
+    config_file = _config_file(environ)
     if config_file is not None:
         raw |= _of_toml(config_file, faults)
     secret_files = {"AUTHSVC_CONFIG": config_file} if config_file and _holds_secret(raw) else {}
@@ -64,10 +76,15 @@ def named_file(environ: Mapping[str, str], name: str) -> str | None:
 
     Other faults are reported by `load`: with this function the faults of all files can be reported together.
     """
-    config_file = environ.get("AUTHSVC_CONFIG")
+    config_file = _config_file(environ)
     in_file = _of_toml(config_file, []).get(name) if config_file is not None else None
     found = environ.get(KNOWN[name].variable, in_file)
-    return found.strip() or None if isinstance(found, str) else None
+    return _bare(found).strip() or None if isinstance(found, str) else None
+
+
+def _config_file(environ: Mapping[str, str]) -> str | None:
+    named = environ.get("AUTHSVC_CONFIG")
+    return None if named is None else _bare(named)
 
 
 def _of_toml(path: str, faults: list[Fault]) -> dict[str, object]:
@@ -87,19 +104,19 @@ def _of_environment(environ: Mapping[str, str], faults: list[Fault], secret_file
     by_file = {f"{known.variable}_FILE": known for name, known in KNOWN.items() if not name.endswith("_file")}
     for variable in sorted(environ):
         if variable in plain:
-            raw[plain[variable]] = environ[variable]
+            raw[plain[variable]] = _bare(environ[variable])
         elif variable in by_file and by_file[variable].variable in environ:
             faults.append(
                 Fault(variable, f"is set and so is {by_file[variable].variable}: only one of them can be meant")
             )
         elif variable in by_file:
-            text = _file_text(environ[variable], variable)
+            text = _file_text(_bare(environ[variable]), variable)
             if isinstance(text, Fault):
                 faults.append(text)
                 continue
             raw[by_file[variable].name] = text
             if by_file[variable].secret:
-                secret_files[variable] = environ[variable]
+                secret_files[variable] = _bare(environ[variable])
         elif (
             variable.startswith("AUTHSVC_")
             and variable != "AUTHSVC_CONFIG"
@@ -114,7 +131,7 @@ def _file_text(path: str, variable: str) -> str | Fault:
     if isinstance(found, Fault):
         return found
     try:
-        return found.decode("utf-8-sig").strip()
+        return _bare(found.decode("utf-8-sig").strip())
     except UnicodeDecodeError:
         return Fault(variable, "the file is not UTF-8")
 

@@ -200,7 +200,7 @@ class Outbox:
         if script is None:  # read once: a Script reads and hashes its Lua
             script = self._scripts[step] = Script(f"outbox_{step}")
         prefix = practice_prefix(practice)
-        argv = [self._clock.now_ms(), "", "", *script.arguments(args)]
+        argv = [self._clock.now_ms(), self._connection.clock_offset_ms, "", "", *script.arguments(args)]
         flat = self._connection.evaluate(script.source, script.sha, (prefix, f"{prefix}audit"), argv, durable)
         return dict(zip(flat[::2], flat[1::2], strict=True))
 

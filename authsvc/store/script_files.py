@@ -65,8 +65,11 @@ class Script:
 
     def _locals(self) -> str:
         """The arguments as local variables of Lua."""
-        lines = ["local now, call_id, audit_text = tonumber(ARGV[1]), ARGV[2], ARGV[3]"]
-        at = 4
+        lines = [
+            "local now, clock_offset = tonumber(ARGV[1]), tonumber(ARGV[2])",
+            "local call_id, audit_text = ARGV[3], ARGV[4]",
+        ]
+        at = 5
         if self.events == (ANY_EVENT,):
             lines.append(f"local event = ARGV[{at}] local macs = {{[event] = ARGV[{at + 1}]}}")
             at += 2

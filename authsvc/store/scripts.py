@@ -122,7 +122,7 @@ class ScriptRunner:
         args: Mapping[str, Any],
         event: Event | None = None,
     ) -> Reply:
-        argv: list[Any] = [now_ms, call_id, audit_text if script.events else ""]
+        argv: list[Any] = [now_ms, self._connection.clock_offset_ms, call_id, audit_text if script.events else ""]
         if event is not None:
             argv += [event.value, self._recorder.mac(slot, audit_text, event.value)]
         else:

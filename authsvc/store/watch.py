@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from statistics import median_low
 from typing import Any, Final
 
 from authsvc.ports import Clock
 from authsvc.store.connection import Connection
 
-CLOCK_OFF_MS: Final = 2_000  # limits and ends are counted by our clocks: from here on it is told
+CLOCK_OFF_MS: Final = 2_000  # what ends is counted by our clocks: from here on it is told
+CLOCK_DIFFERS_MS: Final = 100  # from here on it is a difference and not the time that the question took
 EVICTS: Final = "store_evicts"
 
 log = logging.getLogger("authsvc.store")
@@ -48,6 +50,9 @@ class StoreWatch:
         offsets = [offset for info in found.values() if (offset := clock_offset_ms(info, middle_ms)) is not None]
         if offsets:
             self._check_clock(max(offsets, key=abs))
+            # Limits are shared between instances whose clocks differ, so they are counted by Redis's.
+            offset_ms = median_low(offsets)
+            self._connection.clock_offset_ms = offset_ms if abs(offset_ms) >= CLOCK_DIFFERS_MS else 0
 
     def _check_policy(self, policies: set[str]) -> None:
         evicting = ", ".join(sorted(policies - {"noeviction"})) if self._production else ""

@@ -214,6 +214,27 @@ def test_what_kubernetes_adds_beside_a_service_of_our_name_is_passed_over() -> N
     assert refused(production() | {"AUTHSVC_PORT": "8000"}).keys() == {"AUTHSVC_PORT"}  # somebody's wish, and in vain
 
 
+def test_what_a_link_of_docker_adds_is_passed_over_too() -> None:
+    added = {"AUTHSVC_REDIS_NAME": "/authsvc-1/authsvc_redis", "AUTHSVC_REDIS_ENV_REDIS_VERSION": "7.4"}
+    assert load(production() | added).production
+    assert refused(production() | {"AUTHSVC_NAME": "Maple"}).keys() == {"AUTHSVC_NAME"}
+
+
+@pytest.mark.parametrize("mark", ['"', "'"])
+def test_quotes_that_docker_takes_for_a_part_of_the_value_are_none(tmp_path: Path, mark: str) -> None:
+    """`docker run --env-file` and a file's content know no quotes; a shell and Compose do."""
+    site, secret = tmp_path / "authsvc.toml", tmp_path / "secret"
+    site.write_text("threads = 4\n")
+    secret.write_text(f"{mark}{key()}{mark}\r\n")
+    secret.chmod(0o600)
+    environ = production() | {"AUTHSVC_CONFIG": str(site), "AUTHSVC_WORKERS": "3\r", "AUTHSVC_LIMITS_FILE": ""}
+    del environ["AUTHSVC_SECRET_KEYS"]
+    environ["AUTHSVC_SECRET_KEYS_FILE"] = str(secret)
+    settings = load({name: f"{mark}{value}{mark}" for name, value in environ.items()})
+    assert (settings.workers, settings.threads, len(settings.secret_keys)) == (3, 4, 1)
+    assert load(production(mail_from='"Maple" <no-reply@maple.example>')).mail_from.startswith('"Maple" <')
+
+
 def test_a_byte_order_mark_at_the_start_of_a_file_is_no_part_of_it(tmp_path: Path) -> None:
     secret, site = tmp_path / "secret", tmp_path / "authsvc.toml"
     secret.write_text(key(), encoding="utf-8-sig")

@@ -136,6 +136,9 @@ def test_on_the_wheels_server_with_its_port_taken_until_the_terminal_is_closed(d
         assert signs_in(second)
         family = second.family()
         assert len(family) >= 8  # the demo, three supervisors, the store, the service with its workers, the mail worker
+        for ignored in (signal.SIGUSR1, signal.SIGUSR2):
+            second.process.send_signal(ignored)
+        assert signs_in(second)
         second.end(signal.SIGHUP)
     assert gone(family)
     assert list((tmp_path / "run").iterdir()) == []

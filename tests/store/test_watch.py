@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import redis
 
-from authsvc.errors import Unavailable
+from authsvc.audit import Recorder
+from authsvc.errors import RateLimited, Unavailable
+from authsvc.model import Bucket, Practice, RequestContext
 from authsvc.server import preflight
 from authsvc.store.connection import Connection
+from authsvc.store.scripts import ScriptRunner
 from authsvc.store.watch import StoreWatch
 from tests.fakes import FakeClock
 from tests.store.running import charge
+
+RECORDER = Recorder(lambda *entry: "mac", lambda event: None)
 
 
 class Server:
@@ -82,6 +88,53 @@ def test_of_several_nodes_the_clock_that_is_most_off_counts(clock: FakeClock) ->
     )
     watch.refresh()
     assert shown == [-0.7]
+
+
+def test_limits_are_counted_by_the_clock_of_redis_where_it_differs(clock: FakeClock) -> None:
+    server = Server()
+    watch, store, _ = watched(server, clock)
+    for ahead_ms, counted_ms in ((0, 0), (60, 0), (-99, 0), (-1_500, -1_500), (1_500, 1_500), (10, 0)):
+        server.told = {"server_time_usec": (clock.now_ms() + ahead_ms) * 1000}
+        watch.refresh()
+        assert store.clock_offset_ms == counted_ms
+    for nodes in ((-1_400, -1_500, 9_000), (9_000, -1_500, -1_600, -1_500)):
+        server.told = {f"node{n}": {"server_time_usec": (clock.now_ms() + ms) * 1000} for n, ms in enumerate(nodes)}
+        watch.refresh()
+        assert store.clock_offset_ms in (-1_400, -1_500)
+
+
+def test_fault_an_instance_whose_clock_is_ahead_refuses_nobody_and_costs_the_others_nothing(
+    redis_client: redis.Redis,
+) -> None:
+    ahead_ms = 1_500
+    clock, runners = FakeClock(), []
+    for offset_ms in (0, ahead_ms):
+        store, own = Connection(redis_client), FakeClock()
+        own.advance_ms(offset_ms)
+        server = Server(server_time_usec=clock.now_ms() * 1000)
+        watch, measured, _ = watched(server, own)
+        watch.refresh()
+        store.clock_offset_ms = measured.clock_offset_ms
+        runners.append((ScriptRunner(store, own, RECORDER), own))
+    per_second = [Bucket("client-calls", "portal", 10, 1)]
+
+    def call(runner: ScriptRunner) -> int:
+        """What is left."""
+        context = RequestContext("call", "cli:test", Practice("maple", "Maple"))
+        runner.run("charge", context, recorded_event="", limits=per_second)
+        return context.limits[0].remaining
+
+    for _ in range(20):
+        for runner, _ in runners:
+            assert call(runner) >= 8
+            for _, each in runners:
+                each.advance_ms(200)
+    left = [call(runners[number % 2][0]) for number in range(10)]
+    assert left == list(range(9, -1, -1)), "and they count together"
+    for runner, _ in runners:
+        with pytest.raises(RateLimited) as refusal:
+            call(runner)
+        assert refusal.value.retry_after_s <= 1
 
 
 @pytest.mark.parametrize(

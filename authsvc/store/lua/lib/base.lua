@@ -3,6 +3,7 @@
 -- KEYS[1]  prefix of one slot, such as "authsvc:{maple}:". Every key that a script touches begins with it.
 -- KEYS[2]  the slot's audit stream. Two keys are declared so that Redis Cluster answers TRYAGAIN while the slot moves.
 -- now      instant of the call in ms since the epoch, by the caller's clock: scripts never read the time themselves
+-- clock_offset  how many ms Redis's clock is ahead of the caller's, as last measured; for limits alone
 -- call_id  id of the call, the same when the client library sends it again
 --
 -- A record is one string: its fields in a fixed order, one a line. It takes a third less memory than a hash, and

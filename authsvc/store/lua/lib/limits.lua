@@ -1,7 +1,10 @@
 -- Rate limits by the generic cell rate algorithm (GCRA). A bucket is {policy, id, quota, window_s, shown}; what is kept
 -- is its theoretical arrival time (ms): the instant at which the bucket is full again. All buckets are checked first and
 -- counted then, so a refused call costs nothing. A time further away than the window is another clock's, and not believed.
+-- Instances share a bucket and their clocks differ: all count by Redis's clock, as each has last measured it.
 -- uses: audit
+
+local counted_now = now + clock_offset
 
 local function limit_key(bucket)
   return KEYS[1] .. 'limit:' .. bucket[1] .. ':' .. bucket[2]
@@ -20,8 +23,8 @@ local function check(buckets)
   for _, bucket in ipairs(buckets) do
     local policy, quota, window, k = bucket[1], tonumber(bucket[3]), tonumber(bucket[4]) * 1000, limit_key(bucket)
     local step = math.ceil(window / quota)
-    local arrival = math.min(math.max(tonumber(get(k) or '0'), now), now + step * quota)
-    local room = now + math.max(window, step * quota) - (arrival + step)
+    local arrival = math.min(math.max(tonumber(get(k) or '0'), counted_now), counted_now + step * quota)
+    local room = counted_now + math.max(window, step * quota) - (arrival + step)
     local remaining, reset = 0, math.ceil(-room / 1000)
     if room < 0 then
       violated[#violated + 1] = policy
@@ -31,7 +34,7 @@ local function check(buckets)
       end
     else
       arrivals[k] = arrival + step
-      remaining, reset = math.floor(room / step), math.ceil((arrival + step - now) / 1000)
+      remaining, reset = math.floor(room / step), math.ceil((arrival + step - counted_now) / 1000)
     end
     if not left[policy] or remaining < left[policy] then left[policy] = remaining end
     if bucket[5] == '1' then limits_shown[#limits_shown + 1] = {policy, quota, tonumber(bucket[4]), remaining, reset} end
@@ -41,7 +44,7 @@ local function check(buckets)
 end
 
 local function count(arrivals)
-  for k, arrival in pairs(arrivals) do call('SET', k, int(arrival), 'PX', int(arrival - now + SLACK_MS)) end
+  for k, arrival in pairs(arrivals) do call('SET', k, int(arrival), 'PX', int(arrival - counted_now + SLACK_MS)) end
 end
 
 -- Check and count in one. nil, or the refusal; what remains by policy.
