@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ def key(message: str | tuple[str, ...] | list[str], context: str | None = None) 
     return (context or "", *texts)
 
 
+@cache
 def wanted() -> set[tuple[str, ...]]:
     """Every message of templates and modules."""
     found = set()
