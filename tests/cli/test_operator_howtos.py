@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -68,21 +69,48 @@ class Operator(Admin):
 @pytest.fixture
 def operator(servers: Backends, tmp_path: Path) -> Operator:
     """On an empty store; one kind is enough, since some forty commands are run as processes."""
+    return on_empty_store(servers, tmp_path)
+
+
+def on_empty_store(servers: Backends, folder: Path) -> Operator:
     url = store_address(servers)
     with redis.Redis.from_url(url) as client:
         client.flushall()
-    operator = Operator(url, tmp_path)
+    operator = Operator(url, folder)
     operator.start_service()
-    (tmp_path / "maple.png").write_bytes(picture())
+    (folder / "maple.png").write_bytes(picture())
     return operator
+
+
+@dataclass(frozen=True)
+class Onboarded:
+    """What the first steps of `onboard-a-practice.md` leave, for every test that begins after them."""
+
+    folder: Path
+    records: dict[bytes, tuple[bytes, int]]
+    """By key: what DUMP says, and the life that is left in ms."""
+
+
+@pytest.fixture(scope="module")
+def after_onboarding(servers: Backends, tmp_path_factory: pytest.TempPathFactory) -> Onboarded:
+    operator = on_empty_store(servers, tmp_path_factory.mktemp("onboarded"))
+    for block in range(5):
+        operator.follow("onboard-a-practice.md", block)
+    with redis.Redis.from_url(operator.url) as client:
+        records = {key: (client.dump(key), max(client.pttl(key), 0)) for key in client.keys("*")}
+    return Onboarded(operator.folder, records)
 
 
 @pytest.fixture
-def onboarded(operator: Operator) -> Operator:
-    """After the first steps of `onboard-a-practice.md`."""
-    for block in range(5):
-        operator.follow("onboard-a-practice.md", block)
-    return operator
+def onboarded(servers: Backends, after_onboarding: Onboarded, tmp_path: Path) -> Operator:
+    shutil.copytree(after_onboarding.folder, tmp_path, dirs_exist_ok=True)
+    url = store_address(servers)
+    with redis.Redis.from_url(url) as client, client.pipeline() as restored:
+        restored.flushall()
+        for key, (record, life_ms) in after_onboarding.records.items():
+            restored.restore(key, life_ms, record)
+        restored.execute()
+    return Operator(url, tmp_path)
 
 
 def test_onboard_a_practice(operator: Operator) -> None:

@@ -304,6 +304,17 @@ def test_without_dependents_select_account_asks_for_an_address_as_ever(family: W
     assert sent_to(answer)[0] == "/p/maple/sign-in"
 
 
+def test_a_dependents_own_address_is_not_verified_by_a_code_to_the_guardian(family: Web) -> None:
+    family.house.patient("leo", "leo@example.org", label="Leo")
+    family.service.practices.set("maple", actor="cli:test", claims=("email",))
+    app = party(family, "reader", claims=("email",))
+    answer = enter(Visitor(family), "leo", app.query(scope="openid email"))
+    token = app.redeem(sent_to(answer)[1]["code"]).json["access_token"]
+    known = family.bare("GET", "/oauth2/userinfo", headers={"Authorization": f"Bearer {token}"}).json
+    assert (known["sub"], known["email"]) == ("maple:leo", "leo@example.org")
+    assert known["email_verified"] is False
+
+
 def test_a_switch_to_whom_the_client_does_not_want_asks_again(family: Web, app: Party) -> None:
     ann = Visitor(family)
     tokens = app.redeem(sent_to(enter(ann, query=app.query()))[1]["code"]).json
