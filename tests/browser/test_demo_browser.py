@@ -179,7 +179,8 @@ def test_axe_finds_nothing_against_wcag_2_2_aa(chromium: Any, demo: Demo) -> Non
         assert axe.violations(ben.page, contrast_only=True) == [], f"{ben.page.url}, dark"
         ben.page.emulate_media(color_scheme="light")
 
-    for path in ("/", "/billing", "/billing/anna", "/billing/mail/anna", "/portal", "/nothing", "/signed-out"):
+    desk = ("/billing", "/billing/anna", "/billing/mail/anna", "/billing/audit/anna")
+    for path in ("/", *desk, "/portal", "/nothing", "/signed-out"):
         ben.open(path)
         judge()
     ben.open("/sign-in")  # authsvc's own pages have tests of their own
