@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 import redis
 
-from authsvc.errors import Unavailable
-from authsvc.model import Bucket
+from authsvc.errors import LinkGone, NotReplicated, Unavailable
+from authsvc.model import Bucket, TokenGrant
 from authsvc.store.connection import Connection
 from tests.conftest import any_server, server_binary
+from tests.fakes import FakeClock, SeededEntropy
+from tests.flows.conftest import House
 from tests.store.running import charge
 from tests.store.test_cluster import free_port, wait_for
 
@@ -52,3 +55,21 @@ def test_a_durable_act_waits_for_its_replica(pair: tuple[redis.Redis, subprocess
     replica.wait(10)
     with pytest.raises(Unavailable, match="not_replicated"):
         charge(store, limits, durable=True)
+
+
+def test_a_link_that_was_answered_503_opens_for_its_client_once_the_replica_is_back(
+    pair: tuple[redis.Redis, subprocess.Popen[bytes]], clock: FakeClock, entropy: SeededEntropy
+) -> None:
+    client, replica = pair
+    house = House(Connection(client, replicas=1, timeout_s=6, deadline_s=30), client, clock, entropy)
+    token = house.link(max_uses=1)
+    replica.send_signal(signal.SIGSTOP)
+    try:
+        for _ in range(2):
+            with pytest.raises(NotReplicated):
+                house.links.exchange(house.act(), token)
+    finally:
+        replica.send_signal(signal.SIGCONT)
+    assert isinstance(house.links.exchange(house.act(), token), TokenGrant)
+    with pytest.raises(LinkGone, match="used_up"):
+        house.links.exchange(house.act(), token)
