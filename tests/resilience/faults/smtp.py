@@ -117,8 +117,8 @@ def _refused(step: str, answer: str) -> Doing:
 fault("smtp-rcpt-550", "550 5.1.1 at RCPT TO, once: this mail is refused", check_mail=False)(
     _refused("rcpt", "550 5.1.1 no such user")
 )
-fault("smtp-dot-554", "554 5.6.0 after the dot, once: this mail is refused", check_mail=False)(
-    _refused("dot", "554 5.6.0 rejected")
+fault("smtp-dot-550", "550 5.1.1 after the dot, once: this mail is refused", check_mail=False)(
+    _refused("dot", "550 5.1.1 no such user")
 )
 
 
