@@ -104,7 +104,7 @@ class Service:
         self.metrics = metrics
 
         recorder = Recorder(lambda stream, text, event: entry_mac(self.data_keys, stream, text, event), metrics.count)
-        runner = ScriptRunner(store, clock, recorder, lambda: self.data_keys.refresh())
+        runner = ScriptRunner(store, clock, recorder, lambda: self.data_keys.refresh(), metrics.store_time)
         self.unconfirmed = runner.unconfirmed
         key_store = KeyStore(store, runner)
         self.data_keys = DataKeys(key_store, settings.secret_keys, entropy)

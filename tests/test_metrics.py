@@ -70,6 +70,15 @@ def test_requests_are_counted_and_timed_by_route() -> None:
     assert 'authsvc_request_seconds_count{route="/v1/practices/<practice>/codes"} 2.0' in text
 
 
+def test_what_the_store_takes_is_counted_from_half_a_millisecond_on() -> None:
+    counts = Metrics()
+    counts.store_time(0.0004)
+    counts.store_time(3.0)
+    text = _text(counts)
+    assert 'authsvc_store_seconds_bucket{le="0.0005"} 1.0' in text
+    assert "authsvc_store_seconds_count 2.0" in text
+
+
 @pytest.mark.parametrize(
     "error, sample",
     [

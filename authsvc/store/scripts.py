@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
@@ -31,13 +32,20 @@ class ScriptRunner:
     """Runs scripts for the stores of one noun each: adds what every call has, records, and raises refusals."""
 
     def __init__(
-        self, connection: Connection, clock: Clock, recorder: Recorder, check_keys: Callable[[], None] = lambda: None
+        self,
+        connection: Connection,
+        clock: Clock,
+        recorder: Recorder,
+        check_keys: Callable[[], None] = lambda: None,
+        took: Callable[[float], None] = lambda seconds: None,
     ) -> None:
-        """`check_keys` raises where this process has keys that the store hasn't: then what is unknown may be lost."""
+        """`check_keys` raises where this process has keys that the store hasn't: then what is unknown may be lost.
+        `took` is told the seconds that each script took, failed ones included."""
         self._connection = connection
         self._clock = clock
         self._recorder = recorder
         self.check_keys = check_keys
+        self._took = took
         self.unconfirmed = UnconfirmedCalls(connection, clock)
         self._scripts: dict[str, Script] = {}
 
@@ -133,7 +141,11 @@ class ScriptRunner:
             ]
         argv += script.arguments(args)
         prefix = practice_prefix(slot)
-        flat = self._connection.evaluate(
-            script.source, script.sha, (prefix, f"{prefix}audit"), argv, durable, list_read=script.is_list_read
-        )
+        start = time.perf_counter()
+        try:
+            flat = self._connection.evaluate(
+                script.source, script.sha, (prefix, f"{prefix}audit"), argv, durable, list_read=script.is_list_read
+            )
+        finally:
+            self._took(time.perf_counter() - start)
         return dict(zip(flat[::2], flat[1::2], strict=True))
