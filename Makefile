@@ -108,11 +108,18 @@ $(VENV)/.gateways: requirements/gateways.txt | $(VENV)/bin/python
 INTEROP := $(VENV)/interop
 APPS := tests/interop/apps
 
-$(VENV)/.interop: requirements/interop.txt $(APPS)/node/package-lock.json | $(VENV)/bin/python
-	@echo "installing OpenID Connect libraries for Python and Node"
+$(VENV)/.interop: requirements/interop.txt $(APPS)/node/package-lock.json $(wildcard $(APPS)/go/*.* $(APPS)/go/*/*.go) \
+		$(APPS)/java/pom.xml $(APPS)/java/jars.sha256 $(wildcard $(APPS)/java/src/main/java/*/*/*.java) | $(VENV)/bin/python
+	@echo "installing OpenID Connect libraries for Python, Node, Go and Java"
 	@$(VENV)/bin/python -m venv $(INTEROP)
 	@PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 $(INTEROP)/bin/python -m pip --quiet install --require-hashes -r $<
 	@if command -v npm >/dev/null; then cp $(APPS)/node/package*.json $(INTEROP)/ && cd $(INTEROP) && \
 		npm ci --no-audit --no-fund --ignore-scripts --loglevel=error >/dev/null; \
 		else echo "NOT INSTALLED, there is no npm here: the libraries for Node"; fi
+	@cd $(APPS)/go && CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-buildvcs=false \
+		$(CURDIR)/$(INTEROP)/bin/go build -mod=readonly -o $(CURDIR)/$(INTEROP)/portals/ ./...
+	@if command -v mvn >/dev/null && command -v javac >/dev/null; then \
+		mvn --quiet --batch-mode --strict-checksums -f $(APPS)/java/pom.xml -Dto=$(CURDIR)/$(INTEROP)/java package && \
+		$(VENV)/bin/python -m tests.interop.jars $(INTEROP)/java/portal.jar; \
+		else echo "NOT INSTALLED, there is no mvn or javac here: Spring Security"; fi
 	@touch $@

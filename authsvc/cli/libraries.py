@@ -54,6 +54,7 @@ LIBRARIES: Mapping[str, Library] = {
         {"auth": "post", "id_token_alg": "RS256", "claims": EMAIL},
         '`OIDC_USE_PKCE = True`, `OIDC_RP_SIGN_ALGO = "RS256"`, the four addresses',
     ),
+    "go-oidc": Library("coreos/go-oidc (Go)", settings="`oauth2.S256ChallengeOption`, `oauth2.VerifierOption`"),
     "mod_auth_openidc": Library("mod_auth_openidc (Apache)", settings="[a recipe](gateways.md)"),
     "oauth4webapi": Library("oauth4webapi (Node and others)"),
     "openid-client": Library("openid-client (Node)"),
@@ -66,6 +67,16 @@ LIBRARIES: Mapping[str, Library] = {
         "social-auth-core (Python)",
         {"auth": "post", "id_token_alg": "RS256", "claims": EMAIL},
         '`SOCIAL_AUTH_OIDC_USE_PKCE = True`, `SOCIAL_AUTH_OIDC_TOKEN_ENDPOINT_AUTH_METHOD = "client_secret_post"`',
+    ),
+    "spring-security": Library(
+        "Spring Security (Java)",
+        {"id_token_alg": "RS256", "claims": EMAIL},
+        "before version 7 PKCE has to be switched on; for APIs [two lines](verify-tokens.md#java-spring-security)",
+    ),
+    "zitadel-oidc": Library(
+        "zitadel/oidc (Go)",
+        {"auth": "post", "id_token_alg": "RS256", "claims": EMAIL},
+        "`rp.WithPKCE(cookies)`, `rp.WithAuthStyle(oauth2.AuthStyleInParams)`",
     ),
 }
 """By the name that `--for` takes: what the registry calls the package."""

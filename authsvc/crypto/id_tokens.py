@@ -7,11 +7,13 @@ of its own and names an event: neither passes where an access token is asked for
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Any, Final
 
 import jwt
 
 from authsvc.crypto.keys import SigningKey
+from authsvc.crypto.mint import b64u
 
 ID_TYPE: Final = "JWT"
 LOGOUT_TYPE: Final = "logout+jwt"
@@ -34,6 +36,7 @@ def id_claims(
     sid: str | None = None,
     nonce: str = "",
     act: Mapping[str, str] | None = None,
+    at_hash: str = "",
 ) -> dict[str, Any]:
     """No name and no address; `practice` says whose patient it is. `nonce` only in answer to the request that had it:
     a refreshed ID token has none (OpenID Connect Core §12.2)."""
@@ -54,7 +57,15 @@ def id_claims(
         claims["sid"] = sid
     if nonce:
         claims["nonce"] = nonce
+    if at_hash:
+        claims["at_hash"] = at_hash
     return claims
+
+
+def at_hash(alg: str, access_token: str) -> str:
+    """The left half of the access token's SHA-256, in base64url (OpenID Connect Core §3.1.3.6): clients that are told
+    to check it refuse an ID token without. Empty for EdDSA, where no standard says which hash it is."""
+    return b64u(sha256(access_token.encode("ascii")).digest()[:16]) if alg in ("ES256", "RS256") else ""
 
 
 def logout_claims(*, issuer: str, client: str, subject: str, sid: str, jti: str, now_s: int) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from authsvc.config.load import Settings
 from authsvc.crypto import id_tokens, tokens
 from authsvc.errors import DeliveryDeferred, DeliveryRefused, KeysetUnusable
 from authsvc.flows.clients import Clients
-from authsvc.flows.signing_keys import SigningKeys
-from authsvc.model import Message, Practice
+from authsvc.flows.key_rotation import KeyRotation
+from authsvc.model import Client, Message, Practice
 from authsvc.ports import Clock
 from authsvc.store.outbox import Entry, Recipient
 from authsvc.text import check_url
@@ -23,7 +23,7 @@ from authsvc.text import check_url
 class BackchannelLogout:
     """The worker's look-up for its queue `logouts`."""
 
-    def __init__(self, clients: Clients, keys: SigningKeys, clock: Clock, settings: Settings) -> None:
+    def __init__(self, clients: Clients, keys: KeyRotation, clock: Clock, settings: Settings) -> None:
         self._clients = clients
         self._keys = keys
         self._clock = clock
@@ -34,6 +34,7 @@ class BackchannelLogout:
 
         Raises DeliveryRefused when nobody is to be told any more, DeliveryDeferred without a key, Unavailable.
         """
+        client = self._client(practice, recipient.address)
         return Message(
             id=entry.message_id,
             practice=practice,
@@ -44,11 +45,11 @@ class BackchannelLogout:
             queued_at_ms=entry.queued_ms,
             until_ms=entry.until_ms,
             expires_at_ms=entry.until_ms,
-            url=self._address(practice, recipient.address),
-            token=self._token(practice, entry, recipient),
+            url=client.backchannel_logout_uri,
+            token=self._token(practice, entry, recipient, client),
         )
 
-    def _address(self, practice: Practice, client_id: str) -> str:
+    def _client(self, practice: Practice, client_id: str) -> Client:
         client = self._clients.get(client_id)
         # The id may have been given to another practice's client since, and whose patient it is is not for that one.
         if client is None or not client.serves(practice.id) or not client.backchannel_logout_uri:
@@ -58,11 +59,12 @@ class BackchannelLogout:
             check_url(client.backchannel_logout_uri, production=self._settings.production)
         except ValueError:
             raise DeliveryRefused("the client's address may not be used here") from None
-        return client.backchannel_logout_uri
+        return client
 
-    def _token(self, practice: Practice, entry: Entry, recipient: Recipient) -> str:
+    def _token(self, practice: Practice, entry: Entry, recipient: Recipient, client: Client) -> str:
         try:
-            signer = self._keys.signer()
+            # By the algorithm of its ID tokens (§2.6): libraries expect no other.
+            signer = self._keys.signer_of(client.id_token_alg)
         except KeysetUnusable:
             raise DeliveryDeferred("no key to sign with") from None
         claims = id_tokens.logout_claims(

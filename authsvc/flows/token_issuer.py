@@ -74,8 +74,9 @@ class TokenIssuer:
             sid=session.id,
             guardian=session.guardian,
         )
+        access_token = self._access.issue(signer, claims)
         return TokenGrant(
-            access_token=self._access.issue(signer, claims),
+            access_token=access_token,
             token_type="DPoP" if jkt else "Bearer",
             expires_in_s=self._left_s(claims),
             scope=claims["scope"],
@@ -90,7 +91,7 @@ class TokenIssuer:
                 nonce=nonce,
                 client=session.client,
             ),
-            id_token=self._id_token(claims, oidc_nonce) if OPENID in scopes else None,
+            id_token=self._id_token(claims, oidc_nonce, access_token) if OPENID in scopes else None,
         )
 
     def for_link(
@@ -128,8 +129,9 @@ class TokenIssuer:
             resource=resource,
             jkt=jkt,
         )
+        access_token = self._access.issue(self._keys.signer(), claims)
         return TokenGrant(
-            access_token=self._access.issue(self._keys.signer(), claims),
+            access_token=access_token,
             token_type="DPoP" if jkt else "Bearer",
             expires_in_s=self._left_s(claims),
             scope=claims["scope"],
@@ -138,11 +140,13 @@ class TokenIssuer:
             workflow=workflow.name,
             resource=resource,
             authorization_details=tuple(claims["authorization_details"]) if resource else None,
-            id_token=self._id_token(claims, oidc_nonce) if OPENID in names else None,
+            id_token=self._id_token(claims, oidc_nonce, access_token) if OPENID in names else None,
         )
 
-    def _id_token(self, claims: Mapping[str, Any], nonce: str) -> str:
+    def _id_token(self, claims: Mapping[str, Any], nonce: str, access_token: str) -> str:
         """What an access token's claims say of the sign-in, for the client itself to read."""
+        client = self._clients.get(claims["client_id"])
+        signer = self._keys.signer_of(client.id_token_alg if client else "")
         id_claims = id_tokens.id_claims(
             issuer=claims["iss"],
             client=claims["client_id"],
@@ -156,9 +160,9 @@ class TokenIssuer:
             sid=claims.get("sid"),
             nonce=nonce,
             act=claims.get("act"),
+            at_hash=id_tokens.at_hash(signer.alg, access_token),
         )
-        client = self._clients.get(claims["client_id"])
-        return tokens.sign(self._keys.signer_of(client.id_token_alg if client else ""), id_claims, id_tokens.ID_TYPE)
+        return tokens.sign(signer, id_claims, id_tokens.ID_TYPE)
 
     def _left_s(self, claims: Mapping[str, Any]) -> int:
         return max(0, int(claims["exp"]) - self._deps.clock.now_ms() // 1000)

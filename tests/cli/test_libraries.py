@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -101,3 +102,11 @@ def test_every_library_is_run_by_the_tests_as_it_is_registered() -> None:
 
 def test_the_table_of_the_how_to_is_this_one(generate: ModuleType) -> None:
     assert generate.PAGE.read_text(encoding="utf-8") == generate.whole()
+
+
+@pytest.mark.parametrize("program", ["java/src/main/java/authsvc/portal/Portal.java", "go/go-oidc/main.go"])
+def test_the_recipes_of_the_how_to_are_those_that_are_run(program: str) -> None:
+    page = (REFERENCE.parent / "howto/verify-tokens.md").read_text(encoding="utf-8")
+    (recipe,) = re.findall(rf"```{Path(program).suffix[1:]}\n(.*?)```", page, re.DOTALL)
+    run = [line.strip() for line in (tried.APPS / program).read_text(encoding="utf-8").splitlines()]
+    assert [line for line in recipe.splitlines() if line.strip() not in run] == []

@@ -65,6 +65,15 @@ def raw(head: dict[str, Any], said: dict[str, Any], key: SigningKey | None = Non
     return f"{signing_input}.{b64u((key or key_of()).sign(signing_input.encode()))}"
 
 
+def test_the_hash_of_an_access_token_is_that_of_the_standards_own_example() -> None:
+    """OpenID Connect Core, appendix A.3."""
+    for alg in ("ES256", "RS256"):
+        assert id_tokens.at_hash(alg, "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y") == "77QmUPtjPfzWtF2AnpK9RQ"
+    assert id_tokens.at_hash("EdDSA", "x") == ""
+    assert claims(at_hash="77QmUPtjPfzWtF2AnpK9RQ")["at_hash"] == "77QmUPtjPfzWtF2AnpK9RQ"
+    assert "at_hash" not in claims()
+
+
 # --- what is in them ----------------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from authsvc import verifier
 from authsvc.crypto import keys, tokens
+from authsvc.crypto.id_tokens import at_hash
 from authsvc.errors import InvalidGrant, InvalidScope, RateLimited, SignInNeeded, TokenInsufficient, TokenInvalid
 from authsvc.flows.authorization_codes import s256
 from authsvc.model import IdTokenHint, NewBrowserSession, TokenGrant
@@ -273,6 +274,7 @@ def test_the_id_token_says_exactly_this(house: House, portal: Portal, entered: N
         "practice": "maple",
         "sid": grant.session,
         "nonce": "n-0S6_WzA2Mj",
+        "at_hash": at_hash("ES256", grant.access_token),
     }
 
 
@@ -285,7 +287,7 @@ def test_a_refreshed_id_token_says_the_same_of_the_sign_in_and_has_no_nonce(
     first, fresh = said(house, grant.id_token), said(house, portal.refresh(grant).id_token)
     assert first.keys() - fresh.keys() == {"nonce"}
     changed = {name for name in fresh if fresh[name] != first[name]}
-    assert changed == {"iat", "exp"}
+    assert changed == {"iat", "exp", "at_hash"}
 
 
 def test_a_code_without_a_nonce_gives_an_id_token_without_one(

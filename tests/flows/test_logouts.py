@@ -200,6 +200,17 @@ def test_the_token_names_patient_and_session_as_the_id_token_did(maple: Maple) -
     assert told["web"]["jti"] != told["app"]["jti"]
 
 
+def test_a_client_hears_it_by_the_algorithm_of_its_id_tokens(maple: Maple) -> None:
+    """Back-Channel Logout §2.6: libraries look for no other (Spring Security doesn't)."""
+    maple.house.service.clients.set("web", id_token_alg="RS256", actor="cli:test")
+    maple.house.service.browser_sessions.sign_out(page(maple.house), maple.entered.cookie)
+    maple.tell()
+    heard = [
+        (maple.checked(token)["aud"], jws.extract_compact(token.encode()).headers()) for token in maple.heard.tokens
+    ]
+    assert {aud: header["alg"] for aud, header in heard} == {"web": "RS256", "app": "ES256"}
+
+
 def test_a_logout_token_opens_nothing(maple: Maple) -> None:
     maple.house.service.browser_sessions.sign_out(page(maple.house), maple.entered.cookie)
     maple.tell()

@@ -10,6 +10,7 @@ import jwt
 import pytest
 
 from authsvc.config.workflows import Catalogue
+from authsvc.crypto.id_tokens import at_hash
 from authsvc.errors import IdempotencyConflict, InvalidGrant, LinkGone, LinkUnknown, RateLimited, SignInNeeded
 from authsvc.model import PendingLink, Started, TokenGrant
 from tests.fakes import NINE_O_CLOCK_MS
@@ -156,9 +157,9 @@ def test_its_tokens_are_those_of_the_link(house: House, portal: Portal) -> None:
 
 
 def test_its_id_token_says_exactly_this(house: House, portal: Portal) -> None:
-    token = pressed(house, portal).id_token or ""
+    grant = pressed(house, portal)
     options: Any = {"verify_signature": False}
-    assert jwt.decode(token, options=options) == {
+    assert jwt.decode(grant.id_token or "", options=options) == {
         "iss": "http://127.0.0.1:8080",
         "sub": "maple:p1",
         "aud": "web",
@@ -169,6 +170,7 @@ def test_its_id_token_says_exactly_this(house: House, portal: Portal) -> None:
         "amr": ["caller"],
         "practice": "maple",
         "nonce": "n-0S6_WzA2Mj",
+        "at_hash": at_hash("ES256", grant.access_token),
     }
 
 

@@ -44,7 +44,7 @@ class HttpsBrowser(Browser):
         target = urljoin(self.at.url, url)
         asked = Request(target, method=method)
         self.jar.add_cookie_header(asked)
-        sent = {"Accept": "text/html", **dict(asked.header_items()), **(headers or {})}
+        sent = {"Accept": "text/html, */*;q=0.8", **dict(asked.header_items()), **(headers or {})}
         body = b""
         if method == "POST":
             body = urlencode(fields or {}).encode()

@@ -36,6 +36,11 @@ INSTALLED_BY: dict[str, str] = {
     "envoy": MAKE_GATEWAYS,
     "interop/bin/python": MAKE_INTEROP,
     "interop/node_modules": MAKE_INTEROP,
+    "interop/portals/go-oidc": MAKE_INTEROP,
+    "interop/portals/zitadel": MAKE_INTEROP,
+    "java": "default-jdk-headless",
+    "mvn": "maven",
+    "interop/java/portal.jar": MAKE_INTEROP,
 }
 """Every program that some test can do without: the Debian package (or the make target) that brings it. One with a
 slash is in the folder of this virtual environment."""

@@ -20,7 +20,7 @@ APPS = ROOT / "tests/interop/apps"
 class Library:
     """`name` as in `clients add --for`; `package` as its registry calls it; `app` the program in apps/, by which the
     kind of program is known. `callback`, `login`, `logout`, `signed_out` and `hears` (back-channel logout) are paths of
-    the portal; empty: the library has nothing of the kind."""
+    the portal; empty: the library has nothing of the kind. `guards`: `/api/me` takes access tokens."""
 
     name: str
     package: str
@@ -32,6 +32,7 @@ class Library:
     refreshes: bool = False
     hears: str = ""
     says_sub: bool = True
+    guards: bool = False
 
     @property
     def version(self) -> str:
@@ -47,7 +48,21 @@ class Library:
     def tried(self) -> str:
         """What the tests do with it, in words."""
         acts = ["sign-in", "userinfo"] + ["refresh"] * self.refreshes + ["sign-out"] * bool(self.logout)
-        return ", ".join(acts + ["back-channel logout"] * bool(self.hears))
+        acts += ["back-channel logout"] * bool(self.hears) + ["access tokens"] * self.guards
+        return ", ".join(acts)
+
+
+def _of_go(package: str) -> str:
+    modules = (APPS / "go/go.mod").read_text(encoding="utf-8")
+    found = re.search(rf"^\s+{re.escape(package)} v(\S+)", modules, re.MULTILINE)
+    assert found, package
+    return found[1]
+
+
+def _of_java(package: str) -> str:
+    """The version of Spring Boot, which decides those of all else."""
+    project = (APPS / "java/pom.xml").read_text(encoding="utf-8")
+    return "Boot " + project.partition("<version>")[2].partition("<")[0]
 
 
 def _of_python(package: str) -> str:
@@ -62,7 +77,7 @@ def _of_node(package: str) -> str:
     return str(lock["packages"][f"node_modules/{package}"]["version"])
 
 
-_VERSIONS = {".py": _of_python, ".mjs": _of_node, "apache": lambda package: "Debian's"}
+_VERSIONS = {".go": _of_go, ".jar": _of_java, ".py": _of_python, ".mjs": _of_node, "apache": lambda package: "Debian's"}
 
 LIBRARIES = (
     Library("authlib", "Authlib", "authlib_portal.py", logout="/logout", refreshes=True),
@@ -109,6 +124,18 @@ LIBRARIES = (
         logout="/logout",
         signed_out="/logout",
         refreshes=True,
+    ),
+    Library("go-oidc", "github.com/coreos/go-oidc/v3", "go-oidc.go", logout="/logout", refreshes=True, guards=True),
+    Library("zitadel-oidc", "github.com/zitadel/oidc/v3", "zitadel.go", logout="/logout", refreshes=True),
+    Library(
+        "spring-security",
+        "spring-boot",
+        "portal.jar",
+        callback="/login/oauth2/code/authsvc",
+        login="/oauth2/authorization/authsvc",
+        logout="/logout",
+        hears="/logout/connect/back-channel/authsvc",
+        guards=True,
     ),
 )
 

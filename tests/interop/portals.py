@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
+from cryptography.hazmat.primitives.serialization import NoEncryption
+from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12Certificate, serialize_java_truststore
+from cryptography.x509 import load_pem_x509_certificate
+
 from tests.harness.browsing import Page
 from tests.harness.https_browser import HttpsBrowser
 from tests.harness.https_deployment import HttpsDeployment
@@ -48,6 +52,11 @@ class Portal:
     def knows_nobody(self, browser: HttpsBrowser) -> bool:
         return browser.request("GET", f"{self.url}/me").status != 200
 
+    def api(self, browser: HttpsBrowser, token: str) -> tuple[int, Any]:
+        """What its resource server makes of an access token."""
+        page = browser.request("GET", f"{self.url}/api/me", headers={"Authorization": f"Bearer {token}"})
+        return page.status, json.loads(page.html) if page.status == 200 else None
+
 
 class Portals:
     """Every library's, started when it is first asked for."""
@@ -64,7 +73,7 @@ class Portals:
 
     def of(self, library: Library, deployment: HttpsDeployment) -> Portal:
         if library.name not in self._running:
-            command = _command(library, deployment.folder)
+            command = _command(library, deployment)
             self._running[library.name] = self._started(library, deployment, command)
         return self._running[library.name]
 
@@ -100,13 +109,27 @@ class Portals:
             program.discard()
 
 
-def _command(library: Library, folder: Path) -> list[str]:
+def _command(library: Library, deployment: HttpsDeployment) -> list[str]:
     """How its portal is started. Skips loudly where that can't be."""
     if library.app.endswith(".py"):
         return [require("interop/bin/python"), str(APPS / "python" / library.app)]
     if library.app.endswith(".mjs"):
-        return [require("node", "interop/node_modules"), str(node_programs(folder) / library.app)]
+        return [require("node", "interop/node_modules"), str(node_programs(deployment.folder) / library.app)]
+    if library.app.endswith(".go"):
+        return [require(f"interop/portals/{library.app.removesuffix('.go')}")]
+    if library.app.endswith(".jar"):
+        java, jar = require("java"), require(f"interop/java/{library.app}")
+        trusted = f"-Djavax.net.ssl.trustStore={java_trust_store(deployment)}"
+        return [java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m", trusted, "-jar", jar]
     raise AssertionError(library.app)
+
+
+def java_trust_store(deployment: HttpsDeployment) -> Path:
+    """The authority's certificate, as Java reads it."""
+    ca = load_pem_x509_certificate(deployment.front.ca.read_bytes())
+    store = deployment.folder / "authority.p12"
+    store.write_bytes(serialize_java_truststore([PKCS12Certificate(ca, b"authority")], NoEncryption()))
+    return store
 
 
 def node_programs(folder: Path) -> Path:

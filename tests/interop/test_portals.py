@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.harness.deployment import Client
 from tests.harness.https_browser import HttpsBrowser
 from tests.harness.https_deployment import HttpsDeployment, Patient, sign_in
 from tests.harness.processes import until
@@ -15,6 +16,8 @@ from tests.interop.libraries import LIBRARIES, Library
 from tests.interop.portals import Portal, Portals
 
 pytestmark = pytest.mark.journey
+
+REVEAL = ("--allow", "codes:issue", "--allow", "codes:verify", "--allow", "codes:reveal")
 
 
 @pytest.fixture
@@ -76,3 +79,21 @@ def test_it_hears_of_a_session_that_the_practice_ends(
     assert not portal.knows_nobody(browser)
     assert deployment.desk.call("DELETE", f"patients/{patient.id}/sessions").status == 204
     until(lambda: portal.knows_nobody(browser))
+
+
+@having(guards=True)
+def test_its_resource_server_takes_the_access_tokens_of_its_practice_and_no_other(
+    portal: Portal, deployment: HttpsDeployment, browser: HttpsBrowser, patient: Patient
+) -> None:
+    """With the recipe of docs/howto/verify-tokens.md."""
+    token = deployment.desk.signed_in(patient.id)["access_token"]
+    assert portal.api(browser, token) == (200, {"patient": patient.id})
+    head, body, signature = token.split(".")
+    for attack in ("", "x", f"{head}.{body}.{signature[:-8]}", f"{head}.{body}."):
+        assert portal.api(browser, attack)[0] == 401
+    name = f"for-{portal.library.name}"
+    elsewhere = deployment.cli(
+        "clients", "add", name, "--practice", "maple", *REVEAL, "--audience", "another-service"
+    ).document
+    another = Client(deployment.url, "maple", name, elsewhere["client_secret"])
+    assert portal.api(browser, another.signed_in(patient.id)["access_token"])[0] == 401

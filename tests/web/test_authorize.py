@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from authsvc.crypto.id_tokens import at_hash
 from authsvc.errors import KeysetUnusable, SignInNeeded
 from authsvc.server import gunicorn
 from authsvc.web.oauth import authorization_request
@@ -45,6 +46,13 @@ def test_a_stranger_is_sent_to_the_sign_in_page_with_the_request_in_its_address(
     assert "login_hint" not in said  # an address has no place in ours
 
 
+def test_an_id_token_names_the_access_token_beside_it_before_and_after_a_refresh(web: Web, app: Party) -> None:
+    sign_in(web)
+    first = app.tokens()
+    for given in (first, app.redeem(grant_type="refresh_token", refresh_token=first["refresh_token"]).json):
+        assert claims(given["id_token"])["at_hash"] == at_hash("ES256", given["access_token"])
+
+
 def test_whoever_is_signed_in_gets_a_code_at_once(web: Web, app: Party) -> None:
     sign_in(web)
     where, said = sent_to(app.authorize())
@@ -71,6 +79,7 @@ def test_a_code_gives_tokens_and_an_id_token_with_the_nonce(web: Web, app: Party
         "practice": "maple",
         "sid": tokens["session"],
         "nonce": "n0nce",
+        "at_hash": at_hash("ES256", tokens["access_token"]),
     }
 
 
