@@ -33,8 +33,8 @@ def window(chromium: Any, clinic: Clinic) -> Iterator[OpenWindow]:
     """Opens one more browser profile. At the end nobody may have complained, and nobody else been asked."""
     opened: list[BrowserWindow] = []
 
-    def open_one(device: str = "desktop", **options: Any) -> BrowserWindow:
-        opened.append(BrowserWindow(chromium, clinic, device, **options))
+    def open_one(device: str = "desktop", browser: Any = None, **options: Any) -> BrowserWindow:
+        opened.append(BrowserWindow(browser or chromium, clinic, device, **options))
         return opened[-1]
 
     yield open_one

@@ -3,15 +3,17 @@ histories, referrers and the back button's memory."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from html import escape
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from tests.browser.clinic import BELOW, ELSEWHERE, Clinic
 from tests.browser.conftest import OpenWindow
 from tests.browser.window import BrowserWindow
+from tests.harness.chromium import launch
 from tests.harness.processes import until
 
 pytestmark = pytest.mark.browser
@@ -236,9 +238,17 @@ def test_after_a_press_no_history_holds_the_token_but_the_mails_own_address(wind
     assert {url for url in person.asked if token in url} <= {link, f"{link}?"}
 
 
-def test_the_back_button_shows_nothing_after_sign_out(window: OpenWindow, clinic: Clinic) -> None:
+@pytest.fixture
+def whole_chromium(chromium: Any) -> Iterator[Any]:
+    """Chromium as people have it: without its windows it keeps no pages to go back to."""
+    browser = launch(chromium.browser_type, "chromium")
+    yield browser
+    browser.close()
+
+
+def test_the_back_button_shows_nothing_after_sign_out(window: OpenWindow, whole_chromium: Any, clinic: Clinic) -> None:
     """Nor does the memory in which browsers keep whole pages to go back to."""
-    person = window()
+    person = window(browser=whole_chromium)
     person.context.add_init_script("addEventListener('pageshow', event => { window.kept = event.persisted })")
     first, second = clinic.lure("<h1>One</h1>"), clinic.lure("<h1>Two</h1>")
     person.open(first)

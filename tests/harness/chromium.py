@@ -40,12 +40,17 @@ def launched() -> Iterator[Any]:
     """The browser, as Playwright's `Browser`. Skips the test where it is missing."""
     import pytest
 
-    executable = machine.require("chromium-headless-shell")
+    machine.require("chromium-headless-shell")
     playwright = pytest.importorskip("playwright.sync_api", reason="NOT TESTED, there is no playwright here: make test")
     with warnings.catch_warnings(), playwright.sync_playwright() as driver:
-        trusting = f"--ignore-certificate-errors-spki-list={spki(TLS_KEY)}"
-        browser = driver.chromium.launch(
-            executable_path=executable, args=[*FLAGS, trusting], ignore_default_args=LIKE_PEOPLES
-        )
+        browser = launch(driver.chromium, "chromium-headless-shell")
         yield browser
         browser.close()
+
+
+def launch(chromium: Any, program: str) -> Any:
+    """One more `Browser` of Playwright's `BrowserType`. Skips the test where the program is missing."""
+    trusting = f"--ignore-certificate-errors-spki-list={spki(TLS_KEY)}"
+    return chromium.launch(
+        executable_path=machine.require(program), args=[*FLAGS, trusting], ignore_default_args=LIKE_PEOPLES
+    )

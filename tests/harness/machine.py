@@ -24,6 +24,7 @@ INSTALLED_BY: dict[str, str] = {
     "bash": "bash",
     "redis-server": "redis-server",
     "chromium-headless-shell": "chromium-headless-shell",
+    "chromium": "chromium",
     "node": "nodejs",
     "npm": "npm",
     "nginx": "nginx-light",
@@ -45,7 +46,8 @@ INSTALLED_BY: dict[str, str] = {
 """Every program that some test can do without: the Debian package (or the make target) that brings it. One with a
 slash is in the folder of this virtual environment."""
 
-OTHER_NAMES = {"chromium-headless-shell": ("chromium", "chromium-browser", "google-chrome")}
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+OTHER_NAMES = {"chromium-headless-shell": CHROMIUM, "chromium": CHROMIUM[1:]}
 """Programs that do as well. Chromium without windows of its own reads a page in three quarters of the time."""
 
 
