@@ -55,6 +55,18 @@ class KeysetEntry:
     signs_from_ms: int
     sealed: str
     gone_at_ms: int | None = None
+    unknown: Mapping[str, Any] = field(default_factory=dict)  # what only a newer version reads
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> KeysetEntry:
+        """Raises TypeError where a member is missing."""
+        known = {each.name for each in fields(cls)} - {"unknown"}
+        unknown = {name: value for name, value in stored.items() if name not in known}
+        return cls(**{name: value for name, value in stored.items() if name in known}, unknown=unknown)
+
+    def members(self) -> dict[str, Any]:
+        members = asdict(self)
+        return {**members.pop("unknown"), **members}
 
 
 Series = tuple[KeysetEntry, ...]
@@ -154,6 +166,8 @@ class Keyset:
 
     def to_json(self) -> str:
         members = asdict(self)
+        for series in ("keys", "id_token_keys"):
+            members[series] = [key.members() for key in getattr(self, series)]
         members |= members.pop("unknown")
         if not self.id_token_keys:
             del members["id_token_keys"]
@@ -166,9 +180,9 @@ class Keyset:
             stored = json.loads(text)
             keyset = cls(
                 version=stored["version"],
-                keys=tuple(KeysetEntry(**key) for key in stored["keys"]),
+                keys=tuple(KeysetEntry.of(key) for key in stored["keys"]),
                 revoked=tuple(stored["revoked"]),
-                id_token_keys=tuple(KeysetEntry(**key) for key in stored.get("id_token_keys", ())),
+                id_token_keys=tuple(KeysetEntry.of(key) for key in stored.get("id_token_keys", ())),
                 unknown={name: value for name, value in stored.items() if name not in KNOWN},
             )
         except (TypeError, KeyError, ValueError):

@@ -9,6 +9,7 @@ from typing import Any
 from authsvc.audit import Event
 from authsvc.crypto import addresses
 from authsvc.errors import AlreadyExists, Fault, InvalidInput, UnknownName
+from authsvc.flows import nested_records
 from authsvc.flows.cache import Cache
 from authsvc.flows.logos import Logo
 from authsvc.flows.session_cleanup import SessionCleanup
@@ -112,8 +113,10 @@ class Practices:
 
     def _put(self, practice: Practice) -> None:
         """Replace the record; members that a newer release has put there stay."""
-        document = self._registry.get(practice.id) or {}
-        self._registry.put(practice.id, document | dataclasses.asdict(practice))
+        document, members = self._registry.get(practice.id) or {}, dataclasses.asdict(practice)
+        stored = document.get("webhook_secrets", ())
+        members["webhook_secrets"] = nested_records.merged(members["webhook_secrets"], stored, "sealed")
+        self._registry.put(practice.id, document | members)
         self._cache.forget(practice.id)
 
     def _read(self, practice_id: str) -> Practice | None:
@@ -121,7 +124,7 @@ class Practices:
         if document is None:
             return None
         known = {name: value for name, value in document.items() if name in MEMBERS}
-        secrets = tuple(WebhookSecret(**secret) for secret in known.pop("webhook_secrets", ()))
+        secrets = tuple(nested_records.read(WebhookSecret, secret) for secret in known.pop("webhook_secrets", ()))
         claims = tuple(known.pop("claims", ()))
         return Practice(**known, webhook_secrets=secrets, claims=claims)
 

@@ -131,7 +131,6 @@ KEYS = json.loads(first().to_json())["keys"]
         broken(keys=[*KEYS, KEYS[1] | {"kid": "k9"}]),
         broken(keys=[*KEYS, KEYS[1] | {"kid": "k9", "state": "gone"}]),
         broken(keys=[*KEYS, KEYS[0] | {"state": "retiring"}]),
-        broken(keys=[KEYS[0], KEYS[1] | {"more": 1}]),
         broken(keys=[KEYS[0], {"kid": "k2"}]),
         broken(revoked=None),
     ],

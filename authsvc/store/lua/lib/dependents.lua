@@ -8,8 +8,10 @@ local CHOICES_MAX = 200  -- people to choose from on one mailbox: its patients a
 local function dependents_of(patient)
   local found = {}
   for _, item in ipairs(items(patient.dependents)) do
-    local id, ends, workflows = string.match(item, '^([^|]+)|(%d*)|(.*)$')
-    if ends == '' or tonumber(ends) > now then found[#found + 1] = {id = id, ends = ends, workflows = workflows} end
+    local id, ends, workflows, unknown = string.match(item, '^([^|]+)|(%d*)|([^|]*)(.*)$')
+    if ends == '' or tonumber(ends) > now then
+      found[#found + 1] = {id = id, ends = ends, workflows = workflows, unknown = unknown}
+    end
   end
   return found
 end

@@ -16,7 +16,9 @@ end
 local function with_dependent(guardian, id, ends, workflows)
   local kept = {}
   for _, relation in ipairs(dependents_of(guardian)) do
-    if relation.id ~= id then kept[#kept + 1] = relation.id .. '|' .. relation.ends .. '|' .. relation.workflows end
+    if relation.id ~= id then 
+      kept[#kept + 1] = relation.id .. '|' .. relation.ends .. '|' .. relation.workflows .. relation.unknown
+    end
   end
   if ends then kept[#kept + 1] = id .. '|' .. ends .. '|' .. workflows end
   guardian.dependents = table.concat(kept, ',')
