@@ -28,7 +28,8 @@ class Poller:
         self._thread.start()
 
     def stop(self, timeout_s: float = 5.0) -> None:
-        """Ends after the call that is under way; harmless when it never started."""
+        """Ends after the call that is under way, and polls once more: what waits is written, and a process that starts
+        next learns that the store was emptied. Harmless when it never started."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(timeout_s)
@@ -50,3 +51,4 @@ class Poller:
     def _run(self) -> None:
         while not self._stopping.wait(self._period_s):
             self.poll()
+        self.poll()

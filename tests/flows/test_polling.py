@@ -26,6 +26,14 @@ def test_it_polls_again_and_again_until_stopped() -> None:
     assert [(thread.name, thread.is_alive()) for thread in threads] == [("authsvc-polling", False)]
 
 
+def test_it_polls_once_more_when_it_is_stopped() -> None:
+    polls: list[int] = []
+    poller = Poller(3600, poll=lambda: polls.append(1))
+    poller.start()
+    poller.stop()
+    assert polls == [1]
+
+
 def test_stopping_what_never_started_is_harmless() -> None:
     Poller(1, poll=lambda: None).stop()
 
