@@ -88,7 +88,8 @@ LUA_FAULTS_MENDED = {
     "redis": {(6, 2): 20, (7, 2): 11, (7, 4): 6, (8, 0): 4, (8, 2): 2},
     "valkey": {(7, 2): 11, (8, 0): 6, (8, 1): 4},
 }
-"""The first release of each series without CVE-2025-49844, CVE-2025-46817, CVE-2025-46818 and CVE-2025-46819."""
+"""The first release of each series without CVE-2025-49844, CVE-2025-46817, CVE-2025-46818 and CVE-2025-46819, nor with
+older faults such as CVE-2024-46981. A series that isn't named, such as Redis 7.0, got no release without them."""
 
 
 def _lua(name: str, info: Mapping[str, Any]) -> list[PreflightResult]:
