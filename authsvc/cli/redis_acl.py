@@ -12,8 +12,8 @@ from authsvc.cli.base import Command, print_result
 from authsvc.cli.parameters import ParameterType
 
 CLIENT = frozenset(
-    "del get hget hgetall lpop lpush lrange ltrim rpush sadd scan set smembers srem"  # noqa: SIM905 - a list to be read
-    " xrange xrevrange xtrim".split()
+    "del get hget hgetall hmget lpop lpush lrange ltrim rpush sadd scan set"  # noqa: SIM905 - a list to be read
+    " smembers srem xrange xrevrange xtrim".split()
 )
 """What is sent from Python rather than from a script; a test compares this with the source."""
 

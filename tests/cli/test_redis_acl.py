@@ -35,7 +35,7 @@ def test_every_command_that_the_source_sends_is_on_the_list() -> None:
 def test_the_shipped_file_of_users_grants_what_the_command_prints_and_no_more(settings: dict[str, str]) -> None:
     shipped = (Path(__file__).parents[2] / "config/redis/users.acl").read_text(encoding="utf-8")
     (line,) = (line for line in shipped.splitlines() if line.startswith("user authsvc "))
-    assert line == run_command(settings, "redis-acl").stdout.strip().replace("resetpass", "#SHA256_OF_THE_PASSWORD")
+    assert line == run_command(settings, "redis-acl").out.strip().replace("resetpass", "#SHA256_OF_THE_PASSWORD")
 
 
 def test_the_line_is_for_our_keys_only_and_names_commands_one_by_one() -> None:
