@@ -50,9 +50,8 @@ def _store(service: Service) -> list[PreflightResult]:
     try:
         return preflight.store(service)
     except Unavailable as away:
-        return [
-            PreflightResult("redis", FAULT, f"doesn't answer ({away.reason}); is it up, and AUTHSVC_REDIS_URL right?")
-        ]
+        why = service.store.outage_sentence() or "Redis doesn't answer; is it up, and AUTHSVC_REDIS_URL right?"
+        return [PreflightResult("redis", FAULT, f"{why} ({away.reason})")]
 
 
 def _settings(settings: Settings) -> list[PreflightResult]:

@@ -87,11 +87,7 @@ def _words(error: Exception) -> tuple[str, str, dict[str, object]]:
             )
             return "unavailable", sentence, {"reason": error.reason}
         case errors.Unavailable():
-            sentence = (
-                f"The store doesn't answer ({error.reason}): nothing was decided."
-                " Look whether Redis is up and AUTHSVC_REDIS_URL names it, then try again."
-            )
-            return "unavailable", sentence, {"reason": error.reason}
+            return "unavailable", _away(error), {"reason": error.reason}
         case errors.KeysetUnusable():
             unopened = f"The signing keys can't be opened ({error.reason}). {_MASTER_SECRET}"
             return "key-ring-unusable", _KEYSET_CURES.get(error.reason, unopened), {"reason": error.reason}
@@ -106,6 +102,18 @@ def _words(error: Exception) -> tuple[str, str, dict[str, object]]:
                 {"kind": error.kind, "name": error.name},
             )
     return *_by_class(error), {}
+
+
+def _away(error: errors.Unavailable) -> str:
+    from authsvc.store.outages import outage  # here, so that --help loads no client of Redis
+
+    found = outage(error.__cause__) if error.__cause__ else None
+    if found is None:
+        return (
+            f"The store doesn't answer ({error.reason}): nothing was decided."
+            " Look whether Redis is up and AUTHSVC_REDIS_URL names it, then try again."
+        )
+    return f"The store can't be used, and nothing was decided: {found.sentence} ({error.reason})."
 
 
 _SENTENCES: dict[type[Exception], tuple[str, str]] = {

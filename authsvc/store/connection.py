@@ -192,7 +192,7 @@ class Connection:
         if found is None:
             raise error
         if breaker.failing_since is None or breaker.why is not found:
-            log.warning("the store can't be used", extra={"reason": found.reason, "detail": found.sentence})
+            log.warning("the store can't be used: %s", found.sentence, extra={"reason": found.reason})
         breaker.failing_since = self._monotonic() if breaker.failing_since is None else breaker.failing_since
         breaker.why = found
         if found.demoted and hasattr(self._client, "connection_pool"):

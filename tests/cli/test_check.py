@@ -62,7 +62,7 @@ def test_live_without_a_store_is_a_fault_and_says_so() -> None:
     ran = run_command(environ(), "check", "--live", "--json")
     assert (ran.code, ran.document["ok"]) == (1, False)
     told = _verdicts(ran.document)
-    assert told["redis"][0].startswith("fault: doesn't answer")
+    assert told["redis"][0].startswith("fault: Redis doesn't answer")
     assert told["keys"] == told["clients"] == ["fault: not looked at: the store is away"]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import click
 import pytest
+import redis
 
 from authsvc import errors
 from authsvc.cli import base, main
@@ -95,6 +96,22 @@ def test_a_store_that_is_away_fails_with_the_cure() -> None:
     assert ran.code == 1
     assert ran.document["error"]["code"] == "unavailable"
     assert "AUTHSVC_REDIS_URL" in ran.err
+
+
+@pytest.mark.parametrize(
+    "cause, said",
+    [
+        (redis.exceptions.AuthenticationError("WRONGPASS"), "Redis refused the user or the password"),
+        (redis.exceptions.NoPermissionError("NOPERM"), "the ACL lacks a command or a key"),
+        (redis.ConnectionError("Error -2 connecting: Name or service not known."), "name can't be resolved"),
+        (redis.exceptions.OutOfMemoryError("OOM"), "Redis is full"),
+    ],
+)
+def test_why_the_store_cannot_be_used_is_said_in_words(cause: Exception, said: str) -> None:
+    error = errors.Unavailable("store_reason")
+    error.__cause__ = cause
+    assert said in cli_errors.explain(error).sentence
+    assert "doesn't answer (breaker_open)" in cli_errors.explain(errors.Unavailable("breaker_open")).sentence
 
 
 def test_with_json_stdout_is_one_document_and_logs_go_to_stderr(authsvc: Authsvc) -> None:

@@ -140,7 +140,10 @@ def test_the_cause_is_logged_once_and_so_is_the_recovery(caplog: pytest.LogCaptu
     assert "full" in connection.outage_sentence()
     assert connection.call(lambda client: 1) == 1
     assert connection.outage_sentence() == ""
-    assert [record.message for record in caplog.records] == ["the store can't be used", "the store can be used again"]
+    assert [record.message for record in caplog.records] == [
+        f"the store can't be used: {REPLIES['OOM'].sentence}",
+        "the store can be used again",
+    ]
 
 
 def test_each_new_cause_is_logged(caplog: pytest.LogCaptureFixture) -> None:
