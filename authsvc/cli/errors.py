@@ -105,15 +105,12 @@ def _words(error: Exception) -> tuple[str, str, dict[str, object]]:
 
 
 def _away(error: errors.Unavailable) -> str:
-    from authsvc.store.outages import outage  # here, so that --help loads no client of Redis
-
-    found = outage(error.__cause__) if error.__cause__ else None
-    if found is None:
-        return (
-            f"The store doesn't answer ({error.reason}): nothing was decided."
-            " Look whether Redis is up and AUTHSVC_REDIS_URL names it, then try again."
-        )
-    return f"The store can't be used, and nothing was decided: {found.sentence} ({error.reason})."
+    if error.sentence:
+        return f"The store can't be used, and nothing was decided: {error.sentence} ({error.reason})."
+    return (
+        f"The store doesn't answer ({error.reason}): nothing was decided."
+        " Look whether Redis is up and AUTHSVC_REDIS_URL names it, then try again."
+    )
 
 
 _SENTENCES: dict[type[Exception], tuple[str, str]] = {

@@ -29,7 +29,10 @@ class RateLimited(AuthsvcError):
 
 
 class Unavailable(WithReason):
-    """The store is away, too slow, or the hashing queue is full: the caller is told nothing. `reason` is for logs."""
+    """The store is away, too slow, or the hashing queue is full: the caller is told nothing. `reason` is for logs,
+    `sentence` for operators, where more is known."""
+
+    sentence = ""
 
     status, slug = 503, "unavailable"
     oauth = OAuthError(503, "temporarily_unavailable", "Make the same call again")

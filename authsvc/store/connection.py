@@ -52,6 +52,12 @@ def site_prefix(name: str) -> str:
     return f"authsvc:{{@{name}}}:"
 
 
+def _unavailable(found: Outage) -> Unavailable:
+    error = Unavailable(found.reason)
+    error.sentence = found.sentence
+    return error
+
+
 class _Breaker:
     """What is known of one shard: since when it fails and why, and who may probe it."""
 
@@ -159,7 +165,7 @@ class Connection:
         try:
             result = act(self._connected())
         except Exception as error:
-            raise Unavailable(self._failed(error, breaker).reason) from error
+            raise _unavailable(self._failed(error, breaker)) from error
         finally:
             breaker.probe.release()
         self._recovered(breaker)
@@ -179,7 +185,7 @@ class Connection:
                 open_now = since is not None and now - since >= BREAKER_OPENS_AFTER_S
                 once = list_read and isinstance(error, redis.TimeoutError) and str(error).startswith(SENT)
                 if once or not found.passing or open_now or now + step - started >= self._deadline_s:
-                    raise Unavailable(found.reason) from error
+                    raise _unavailable(found) from error
                 self._pause(random.uniform(step / 2, step))  # noqa: S311 - jitter, not a secret
                 step = min(step * 2, BACKOFF_S[1])
             else:

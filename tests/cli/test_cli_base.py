@@ -17,6 +17,7 @@ from authsvc import errors
 from authsvc.cli import base, main
 from authsvc.cli import errors as cli_errors
 from authsvc.errors import Fault
+from authsvc.store.connection import Connection
 from tests.cli.conftest import Authsvc
 from tests.fakes import environ
 from tests.harness.cli import run_command
@@ -108,9 +109,12 @@ def test_a_store_that_is_away_fails_with_the_cure() -> None:
     ],
 )
 def test_why_the_store_cannot_be_used_is_said_in_words(cause: Exception, said: str) -> None:
-    error = errors.Unavailable("store_reason")
-    error.__cause__ = cause
-    assert said in cli_errors.explain(error).sentence
+    def failing(_: object) -> None:
+        raise cause
+
+    with pytest.raises(errors.Unavailable) as unavailable:
+        Connection(object(), pause=lambda _: None).call(failing)
+    assert said in cli_errors.explain(unavailable.value).sentence
     assert "doesn't answer (breaker_open)" in cli_errors.explain(errors.Unavailable("breaker_open")).sentence
 
 
