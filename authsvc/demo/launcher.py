@@ -35,6 +35,7 @@ from authsvc.demo.embedded import EmbeddedStore, StoreDidNotStart
 from authsvc.demo.processes import Child, DemoFailed, PortTaken, end_all
 from authsvc.demo.sample import api, records
 from authsvc.demo.sample.billing import mail_due_invoices
+from authsvc.demo.sample.clinic import Settings
 from authsvc.demo.tour import demo_site
 from authsvc.errors import AuthsvcError
 from authsvc.store.connection import Connection, site_prefix
@@ -90,10 +91,7 @@ def _serve(stack: ExitStack, port: int) -> NoReturn:
     by_hand = provision.by_hand(service, settings.practice)
     _wait_until_ready(service_port, children)
     maple = records.maple_clinic()
-    try:
-        provision.patients(settings, maple)
-    except (api.Unavailable, api.Refused) as error:
-        raise DemoFailed(f"the service answered {error} to its first call. {children[0].log_tail()}") from None
+    _put_patients(settings, maple, children[0])
     site = demo_site(settings, maple, Inbox(store_client).mails)
     _serve_site(stack, site_socket, site)
 
@@ -140,6 +138,18 @@ def _serve_site(stack: ExitStack, listening: socket.socket, site: Flask) -> None
     server = make_server(HOST, 0, site, threaded=True, request_handler=_Quiet, fd=listening.fileno())
     threading.Thread(target=server.serve_forever, daemon=True).start()
     stack.callback(server.shutdown)
+
+
+def _put_patients(settings: Settings, maple: records.Records, serve: Child) -> None:
+    """The first calls that the service answers."""
+    try:
+        provision.patients(settings, maple)
+    except api.Refused as error:
+        if error.status == 401:  # it doesn't know the client that was just made
+            raise PortTaken("another demo, started in the same moment, listens on the service's port too") from None
+        raise DemoFailed(f"the service answered {error} to its first call. {serve.log_tail()}") from None
+    except api.Unavailable as error:
+        raise DemoFailed(f"the service answered {error} to its first call. {serve.log_tail()}") from None
 
 
 class _Quiet(WSGIRequestHandler):

@@ -10,6 +10,8 @@ import pytest
 
 from authsvc.demo import launcher
 from authsvc.demo.processes import Child, DemoFailed, PortTaken, end_all
+from authsvc.demo.sample import api, records
+from authsvc.demo.sample.clinic import Settings
 
 
 def ended(folder: Path, script: str) -> Child:
@@ -32,6 +34,20 @@ def test_a_port_taken_at_the_last_moment_is_a_failure_of_its_own(tmp_path: Path)
     child = ended(tmp_path, "import sys; sys.exit('authsvc: 127.0.0.1:8082 is in use by another process.')")
     with pytest.raises(PortTaken):
         child.check()
+
+
+@pytest.mark.parametrize("status,failure", [(401, PortTaken), (409, DemoFailed)])
+def test_a_service_that_does_not_know_the_demos_client_is_another_demos(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int, failure: type[DemoFailed]
+) -> None:
+    def refused(*_: object) -> None:
+        raise api.Refused(status, "any")
+
+    monkeypatch.setattr(launcher.provision, "patients", refused)
+    settings = Settings(url="", authsvc_url="", practice="maple", client_id="portal", client_secret="")
+    with pytest.raises(DemoFailed) as raised:
+        launcher._put_patients(settings, records.maple_clinic(), ended(tmp_path, ""))
+    assert type(raised.value) is failure
 
 
 def test_children_end_when_asked(tmp_path: Path) -> None:
