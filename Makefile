@@ -117,9 +117,11 @@ $(VENV)/.interop: requirements/interop.txt $(APPS)/node/package-lock.json $(wild
 		npm ci --no-audit --no-fund --ignore-scripts --loglevel=error >/dev/null; \
 		else echo "NOT INSTALLED, there is no npm here: the libraries for Node"; fi
 	@cd $(APPS)/go && CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-buildvcs=false \
-		$(CURDIR)/$(INTEROP)/bin/go build -mod=readonly -o $(CURDIR)/$(INTEROP)/portals/ ./...
+		$(CURDIR)/$(INTEROP)/bin/go build -mod=readonly -o $(CURDIR)/$(INTEROP)/portals/ ./... || \
+		echo "NOT INSTALLED, their modules can't be had here: the libraries for Go"
 	@if command -v mvn >/dev/null && command -v javac >/dev/null; then \
 		mvn --quiet --batch-mode --strict-checksums -f $(APPS)/java/pom.xml -Dto=$(CURDIR)/$(INTEROP)/java package && \
-		$(VENV)/bin/python -m tests.interop.jars $(INTEROP)/java/portal.jar; \
+		$(VENV)/bin/python -m tests.interop.jars $(INTEROP)/java/portal.jar || \
+		{ rm -rf $(INTEROP)/java; echo "NOT INSTALLED, it can't be built here: Spring Security"; }; \
 		else echo "NOT INSTALLED, there is no mvn or javac here: Spring Security"; fi
 	@touch $@

@@ -56,6 +56,7 @@ AUDIT_FIELDS = (
         "into",
     ),
     *(
+        "again",
         "instead_of",
         "jti",
         "patients",

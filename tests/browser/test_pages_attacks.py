@@ -277,24 +277,24 @@ class Past:
         seen = self._page.send("Page.getNavigationHistory")
         self._entries = [(entry["id"], entry["url"]) for entry in seen["entries"][: seen["currentIndex"] + 1]]
 
-    def back(self) -> Seen:
+    def back(self) -> PageState:
         self._entries.pop()
         self._page.send("Page.navigateToHistoryEntry", {"entryId": self._entries[-1][0]})
-        return until(self._seen)
+        return until(self._state)
 
-    def _seen(self) -> Seen | None:
+    def _state(self) -> PageState | None:
         """What is there, once that is a page that was shown."""
         asked = "window.kept === undefined ? null : [location.href, document.body.innerText, window.kept]"
         told = self._page.send("Runtime.evaluate", {"expression": asked, "returnByValue": True})["result"]
-        found = Seen(*told["value"]) if told.get("value") else None
+        found = PageState(*told["value"]) if told.get("value") else None
         return found if found and self._left(found) else None
 
-    def _left(self, found: Seen) -> bool:
+    def _left(self, found: PageState) -> bool:
         at = self._page.send("Page.getNavigationHistory")
         return bool(at["entries"][at["currentIndex"]]["id"] == self._entries[-1][0])
 
 
-class Seen(NamedTuple):
+class PageState(NamedTuple):
     url: str
     words: str
     kept: bool

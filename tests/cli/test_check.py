@@ -100,7 +100,7 @@ def test_attack_a_client_called_like_an_audience_that_was_set_later_is_a_fault(
     assert _verdicts(ran.document)["clients"][0].startswith("fault: portal: 'portal' is the audience of a service")
 
 
-class _Told:
+class _ToSend:
     """A store that says of itself what a test wants."""
 
     def __init__(self, told: dict[str, Any], production: bool) -> None:
@@ -133,11 +133,11 @@ GOOD = {"redis_version": "7.2.4", "server_name": "valkey", "maxmemory_policy": "
 def test_the_store_is_judged_by_what_it_says_of_itself(
     told: dict[str, Any], production: bool, verdict: str, word: str
 ) -> None:
-    found = preflight.store(_Told(told, production))  # type: ignore[arg-type]  # the two attributes that are looked at
+    found = preflight.store(_ToSend(told, production))  # type: ignore[arg-type]  # the two attributes that are looked at
     assert any(finding.verdict == verdict and word in finding.detail for finding in found)
 
 
 def test_every_node_of_a_cluster_is_judged() -> None:
     nodes = {"10.0.0.1:6379": GOOD, "10.0.0.2:6379": {**GOOD, "maxmemory_policy": "allkeys-lru"}}
-    found = preflight.store(_Told(nodes, True))  # type: ignore[arg-type]
+    found = preflight.store(_ToSend(nodes, True))  # type: ignore[arg-type]
     assert [finding.name for finding in found if finding.verdict == "fault"] == ["10.0.0.2:6379"]

@@ -55,8 +55,8 @@ def link_claims(**changed: Any) -> dict[str, Any]:
     return claims(**{**bound, "acr": "instant", **changed})
 
 
-def issue(said: dict[str, Any], alg: str = "ES256") -> str:
-    return TOKENS.issue(key_of(alg), said)
+def issue(payload: dict[str, Any], alg: str = "ES256") -> str:
+    return TOKENS.issue(key_of(alg), payload)
 
 
 def verify(token: str, now_ms: int = NINE_O_CLOCK_MS + 1_000, alg: str = "ES256") -> dict[str, Any]:
@@ -68,9 +68,9 @@ def parts(token: str) -> tuple[dict[str, Any], dict[str, Any], bytes]:
     return json.loads(head), json.loads(body), signature
 
 
-def forged(header: dict[str, Any], said: dict[str, Any], signature: bytes | None = None) -> str:
+def forged(header: dict[str, Any], payload: dict[str, Any], signature: bytes | None = None) -> str:
     """A token with this header; signed with the right key unless a signature is given."""
-    signing_input = ".".join(b64u(json.dumps(part).encode()) for part in (header, said))
+    signing_input = ".".join(b64u(json.dumps(part).encode()) for part in (header, payload))
     made = key_of("ES256").sign(signing_input.encode()) if signature is None else signature
     return f"{signing_input}.{b64u(made)}"
 
@@ -109,16 +109,16 @@ def test_a_code_sign_in_says_its_session_and_no_resource() -> None:
 
 
 def test_a_link_says_its_id_its_resource_and_what_may_be_done_with_it() -> None:
-    said = link_claims()
-    assert "sid" not in said
-    assert said["link"] == "l" * 16
-    assert said["resource"] == "invoice:inv_1"
-    assert said["authorization_details"] == [{"type": "invoice", "identifier": "inv_1", "actions": ["view", "pay"]}]
+    payload = link_claims()
+    assert "sid" not in payload
+    assert payload["link"] == "l" * 16
+    assert payload["resource"] == "invoice:inv_1"
+    assert payload["authorization_details"] == [{"type": "invoice", "identifier": "inv_1", "actions": ["view", "pay"]}]
 
 
 def test_a_link_without_a_resource_has_neither_resource_nor_details() -> None:
-    said = link_claims(resource=None, scopes=["payment_info:update"])
-    assert not {"resource", "authorization_details"} & set(said)
+    payload = link_claims(resource=None, scopes=["payment_info:update"])
+    assert not {"resource", "authorization_details"} & set(payload)
 
 
 def test_details_name_only_the_actions_of_the_resources_own_type() -> None:
@@ -155,10 +155,10 @@ def test_a_token_with_the_longest_ids_stays_under_1500_bytes() -> None:
 @pytest.mark.parametrize("alg", ["ES256", "RS256", "EdDSA"])
 def test_pyjwt_verifies_what_we_sign_with_the_published_key(alg: str) -> None:
     published = jwt.PyJWK(dict(key_of(alg).jwk))
-    said = jwt.decode(
+    payload = jwt.decode(
         issue(claims(), alg), published, [alg], audience="practice-services", options={"verify_iat": False}
     )
-    assert said == claims()
+    assert payload == claims()
 
 
 # --- our own endpoints --------------------------------------------------------------------------------------------

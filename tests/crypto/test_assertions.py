@@ -69,7 +69,7 @@ def p384() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "changes,told",
+    "changes,message",
     [
         ({"kid": None}, "needs a `kid`"),
         ({"kid": ""}, "needs a `kid`"),
@@ -90,9 +90,9 @@ def p384() -> dict[str, Any]:
         ({"y": 5}, "broken"),
     ],
 )
-def test_a_key_that_could_not_be_used_is_refused_by_its_number(signer: Signer, changes: Any, told: str) -> None:
+def test_a_key_that_could_not_be_used_is_refused_by_its_number(signer: Signer, changes: Any, message: str) -> None:
     other = Signer("portal", signer.clock, kid="first").jwk()
-    with pytest.raises(ValueError, match=told) as caught:
+    with pytest.raises(ValueError, match=message) as caught:
         assertions.read_keys(json.dumps({"keys": [other, signer.jwk(**changes)]}))
     assert "key 2" in str(caught.value)
 
@@ -124,7 +124,7 @@ def test_another_curve_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "document,told",
+    "document,message",
     [
         ("", "not a JWK set"),
         ("[]", "not a JWK set"),
@@ -137,8 +137,8 @@ def test_another_curve_is_refused() -> None:
         ('{"keys": []' + " " * 20_000 + "}", "more than"),
     ],
 )
-def test_what_is_no_key_set_is_refused(document: str, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_what_is_no_key_set_is_refused(document: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         assertions.read_keys(document)
 
 
@@ -314,8 +314,8 @@ def test_an_unknown_kid_proves_nothing(signer: Signer) -> None:
 
 
 def test_attack_a_claim_that_stands_twice(signer: Signer) -> None:
-    said = json.dumps(signer.claims())
-    assert refusal(signer, raw(signer, payload=said[:-1].encode() + b',"aud":"https://evil.example"}')) == "encoding"
+    payload = json.dumps(signer.claims())
+    assert refusal(signer, raw(signer, payload=payload[:-1].encode() + b',"aud":"https://evil.example"}')) == "encoding"
     assert refusal(signer, raw(signer, payload=b"\xff")) == "encoding"
 
 

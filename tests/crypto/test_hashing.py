@@ -41,8 +41,8 @@ def test_the_library_computes_argon2id_as_the_reference_does() -> None:
 
 @pytest.mark.parametrize("profile,memory_kib,passes", [("light", 512, 1), ("owasp", 19456, 2)])
 def test_a_tag_is_argon2id_over_the_peppered_hmac(profile: str, memory_kib: int, passes: int) -> None:
-    said = frame("authsvc code v1", "maple", "ach_h", "123456")
-    inner = hmac.digest(PEPPER, said, hashlib.sha256)
+    payload = frame("authsvc code v1", "maple", "ach_h", "123456")
+    inner = hmac.digest(PEPPER, payload, hashlib.sha256)
     outer = hash_secret_raw(inner, SALT, passes, memory_kib, 1, 32, Type.ID, 19)
     assert tag(profile=profile) == b64u(outer)
     assert len(b64u(outer)) == 43

@@ -45,8 +45,8 @@ def claims(**changed: Any) -> dict[str, Any]:
     )
 
 
-def signed(said: dict[str, Any], typ: str = "JWT", key: SigningKey | None = None) -> str:
-    return tokens.sign(key or key_of(), said, typ)
+def signed(payload: dict[str, Any], typ: str = "JWT", key: SigningKey | None = None) -> str:
+    return tokens.sign(key or key_of(), payload, typ)
 
 
 def read(token: str, key: SigningKey | None = None) -> dict[str, Any]:
@@ -59,9 +59,9 @@ def header(token: str) -> dict[str, Any]:
     return found
 
 
-def raw(head: dict[str, Any], said: dict[str, Any], key: SigningKey | None = None) -> str:
+def raw(head: dict[str, Any], payload: dict[str, Any], key: SigningKey | None = None) -> str:
     """A token with exactly this header, rightly signed."""
-    signing_input = ".".join(b64u(json.dumps(part).encode()) for part in (head, said))
+    signing_input = ".".join(b64u(json.dumps(part).encode()) for part in (head, payload))
     return f"{signing_input}.{b64u((key or key_of()).sign(signing_input.encode()))}"
 
 
@@ -98,8 +98,8 @@ def test_without_a_session_there_is_no_sid_and_without_a_nonce_none() -> None:
 
 
 def test_a_logout_token_says_that_a_session_is_over_and_lives_for_two_minutes() -> None:
-    said = logout_claims(issuer=ISSUER, client="portal-web", subject="maple:p1", sid="s" * 22, jti="j", now_s=NOW_S)
-    assert said == {
+    payload = logout_claims(issuer=ISSUER, client="portal-web", subject="maple:p1", sid="s" * 22, jti="j", now_s=NOW_S)
+    assert payload == {
         "iss": ISSUER,
         "aud": "portal-web",
         "sub": "maple:p1",
@@ -109,7 +109,7 @@ def test_a_logout_token_says_that_a_session_is_over_and_lives_for_two_minutes() 
         "exp": NOW_S + 120,
         "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
     }
-    assert "nonce" not in said  # Back-Channel Logout 1.0 §2.4: so that it never passes for an ID token
+    assert "nonce" not in payload  # Back-Channel Logout 1.0 §2.4: so that it never passes for an ID token
 
 
 @pytest.mark.parametrize("alg", ["ES256", "RS256", "EdDSA"])
@@ -117,8 +117,8 @@ def test_any_library_reads_an_id_token_with_the_published_key(alg: str) -> None:
     key = key_of(alg)
     token = signed(claims(issued_s=1_700_000_000, expires_s=4_000_000_000, auth_time_s=1_700_000_000), key=key)
     assert header(token) == {"alg": alg, "typ": "JWT", "kid": key.kid}
-    said = jwt.decode(token, jwt.PyJWK(dict(key.jwk)), algorithms=[alg], audience="portal-web", issuer=ISSUER)
-    assert said["sub"] == "maple:p1"
+    payload = jwt.decode(token, jwt.PyJWK(dict(key.jwk)), algorithms=[alg], audience="portal-web", issuer=ISSUER)
+    assert payload["sub"] == "maple:p1"
 
 
 # --- as a hint ----------------------------------------------------------------------------------------------------
@@ -166,10 +166,10 @@ def test_attack_another_issuers_token_is_no_hint() -> None:
 
 @pytest.mark.parametrize("missing", ["sub", "aud", "iss"])
 def test_attack_a_token_that_does_not_say_whom_it_names_is_no_hint(missing: str) -> None:
-    said = claims()
-    del said[missing]
+    payload = claims()
+    del payload[missing]
     with pytest.raises(ValueError, match="not an ID token"):
-        read(signed(said))
+        read(signed(payload))
 
 
 def test_attack_a_tampered_token_is_no_hint() -> None:
@@ -229,8 +229,8 @@ def test_which_key_a_token_names_can_be_read_of_id_tokens_alone() -> None:
 
 @pytest.mark.parametrize("typ", [id_tokens.ID_TYPE, id_tokens.LOGOUT_TYPE])
 def test_attack_neither_passes_where_an_access_token_is_asked_for(typ: str) -> None:
-    said = logout_claims(issuer=ISSUER, client="portal-web", subject="maple:p1", sid="s", jti="j", now_s=NOW_S)
-    for each in (claims(sid="s"), said):
+    payload = logout_claims(issuer=ISSUER, client="portal-web", subject="maple:p1", sid="s", jti="j", now_s=NOW_S)
+    for each in (claims(sid="s"), payload):
         with pytest.raises(TokenInvalid, match="typ"):
             tokens.AccessTokens().verify(signed(each, typ), {key_of().kid: key_of()}, ISSUER, NINE_O_CLOCK_MS)
 

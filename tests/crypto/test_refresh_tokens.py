@@ -18,8 +18,8 @@ seeded = settings(derandomize=True, deadline=None, max_examples=200)
 
 
 def build(**changed: object) -> str:
-    said = {"practice": "maple", "sid": SID, "generation": 3, "nonce": NONCE, "client": "portal", **changed}
-    return build_refresh(KEY, **said)  # type: ignore[arg-type]  # a table of changes, each of its own type
+    payload = {"practice": "maple", "sid": SID, "generation": 3, "nonce": NONCE, "client": "portal", **changed}
+    return build_refresh(KEY, **payload)  # type: ignore[arg-type]  # a table of changes, each of its own type
 
 
 ids = st.from_regex(r"[a-z0-9][a-z0-9-]{1,40}", fullmatch=True)
@@ -75,8 +75,8 @@ def test_attack_letters_cannot_wander_between_practice_and_session() -> None:
     }
     assert len(tokens_made) == 3
     for made in tokens_made:
-        said = parse_refresh(KEY, made, "portal")
-        assert said.practice + said.sid == "maplexs"
+        payload = parse_refresh(KEY, made, "portal")
+        assert payload.practice + payload.sid == "maplexs"
 
 
 @pytest.mark.parametrize(

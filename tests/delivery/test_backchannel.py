@@ -20,7 +20,7 @@ from authsvc.errors import DeliveryDeferred, DeliveryRefused
 from authsvc.model import Message, Practice
 from authsvc.store.connection import Connection
 from authsvc.store.outbox import LOGOUTS, Entry, Outbox, Recipient
-from tests.delivery.clients_told import Client, serving
+from tests.delivery.logout_receiver import Client, serving
 from tests.delivery.mail_hosts import Authority, scripted
 from tests.delivery.messages import PRACTICE
 from tests.delivery.messages import message as mail
@@ -192,7 +192,7 @@ def test_a_client_in_trouble_is_left_alone_for_a_while_and_the_others_are_not(
         assert sender.send(logout(client.url)) == "200"
 
 
-class House:
+class Harness:
     """Mails and logouts of maple, and workers for both on one store."""
 
     def __init__(self, store: Connection, client: redis.Redis, clock: FakeClock) -> None:
@@ -234,73 +234,73 @@ class House:
 
 
 @pytest.fixture
-def house(store: Connection, redis_client: redis.Redis, clock: FakeClock) -> House:
-    return House(store, redis_client, clock)
+def harness(store: Connection, redis_client: redis.Redis, clock: FakeClock) -> Harness:
+    return Harness(store, redis_client, clock)
 
 
-def test_a_logout_is_sent_told_and_leaves_nothing_behind(house: House, sender: BackchannelSender) -> None:
+def test_a_logout_is_sent_told_and_leaves_nothing_behind(harness: Harness, sender: BackchannelSender) -> None:
     with serving() as client:
-        house.queue("s1", client.url)
-        house.clock.advance_ms(70)
-        assert house.worker(sender).step() == 1
+        harness.queue("s1", client.url)
+        harness.clock.advance_ms(70)
+        assert harness.worker(sender).step() == 1
     assert client.tokens == ["s1"]
     facts = {"practice": "maple", "patient": "pat_1", "kind": "logout", "channel": "backchannel", "message_id": "s1"}
-    assert house.events == [("logout_sent", {**facts, "attempts": 1, "waited_ms": 70})]
-    kept = sorted(house.client.keys("authsvc:{maple}:*"))
+    assert harness.events == [("logout_sent", {**facts, "attempts": 1, "waited_ms": 70})]
+    kept = sorted(harness.client.keys("authsvc:{maple}:*"))
     assert kept == ["authsvc:{maple}:logouts", "authsvc:{maple}:logouts:cursor", "authsvc:{maple}:patient:pat_1"]
 
 
-def test_a_client_that_was_down_is_told_when_it_is_back(house: House, sender: BackchannelSender) -> None:
-    worker = house.worker(sender)
+def test_a_client_that_was_down_is_told_when_it_is_back(harness: Harness, sender: BackchannelSender) -> None:
+    worker = harness.worker(sender)
     with serving(Client(answers=[503])) as client:
-        house.queue("s1", client.url)
+        harness.queue("s1", client.url)
         worker.step()
         for _ in range(PAUSE_MS // SWEEP_MS + 1):
-            house.clock.advance_ms(SWEEP_MS)
+            harness.clock.advance_ms(SWEEP_MS)
             worker.step()
     assert client.tokens == ["s1", "s1"]
-    assert [(name, facts["attempts"]) for name, facts in house.events][-1][0] == "logout_sent"
-    assert house.left() == 0
+    assert [(name, facts["attempts"]) for name, facts in harness.events][-1][0] == "logout_sent"
+    assert harness.left() == 0
 
 
 def test_a_client_that_stays_away_is_given_up_when_the_session_would_have_ended(
-    house: House, sender: BackchannelSender
+    harness: Harness, sender: BackchannelSender
 ) -> None:
-    worker = house.worker(sender)
+    worker = harness.worker(sender)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    house.queue("s1", f"http://127.0.0.1:{port}/")
-    house.clock.advance_s(3_599)
+    harness.queue("s1", f"http://127.0.0.1:{port}/")
+    harness.clock.advance_s(3_599)
     worker.step()
-    house.clock.advance_ms(SWEEP_MS)
+    harness.clock.advance_ms(SWEEP_MS)
     worker.step()
-    assert [name for name, _ in house.events] == ["logout_deferred", "logout_too_late"]
-    assert house.left() == 0
+    assert [name for name, _ in harness.events] == ["logout_deferred", "logout_too_late"]
+    assert harness.left() == 0
 
 
-def test_logouts_are_no_mails_in_anybodys_count(house: House, sender: BackchannelSender) -> None:
+def test_logouts_are_no_mails_in_anybodys_count(harness: Harness, sender: BackchannelSender) -> None:
     with serving() as client:
         for number in range(5):
-            house.queue(f"s{number}", client.url)
-        house.worker(sender).step()
-    assert house.client.exists("authsvc:{maple}:mails", "authsvc:{@site}:mails") == 0
-    assert Outbox(house.store, house.clock, 60).deliveries("maple", "pat_1") == []
+            harness.queue(f"s{number}", client.url)
+        harness.worker(sender).step()
+    assert harness.client.exists("authsvc:{maple}:mails", "authsvc:{@site}:mails") == 0
+    assert Outbox(harness.store, harness.clock, 60).deliveries("maple", "pat_1") == []
 
 
-def test_many_logouts_for_a_client_that_hangs_cost_one_wait(house: House, clock: FakeClock) -> None:
+def test_many_logouts_for_a_client_that_hangs_cost_one_wait(harness: Harness, clock: FakeClock) -> None:
     with serving(Client(answers=[0] * 50)) as dead, serving() as other:
         for number in range(49):
-            house.queue(f"dead{number}", dead.url)
-        house.queue("other", other.url)
-        worker = house.worker(BackchannelSender(clock, call_s=BRIEF_S))
+            harness.queue(f"dead{number}", dead.url)
+        harness.queue("other", other.url)
+        worker = harness.worker(BackchannelSender(clock, call_s=BRIEF_S))
         while not other.calls:
             assert worker.step()
     assert len(dead.calls) == 1
-    assert house.left() == 49
+    assert harness.left() == 49
 
 
 @pytest.mark.race
-def test_a_client_that_hangs_delays_no_code(house: House, clock: FakeClock) -> None:
+def test_a_client_that_hangs_delays_no_code(harness: Harness, clock: FakeClock) -> None:
     stop, sent = threading.Event(), threading.Event()
 
     class Mailbox:
@@ -311,19 +311,19 @@ def test_a_client_that_hangs_delays_no_code(house: House, clock: FakeClock) -> N
     def open_mail(practice: Practice, entry: Entry, recipient: Recipient) -> Message:
         return mail(id=entry.message_id)
 
-    outbox = Outbox(house.store, clock, WEEK_MS // 1000)
+    outbox = Outbox(harness.store, clock, WEEK_MS // 1000)
     mails = Worker(outbox, {"email": Mailbox()}, open_mail, {"maple": PRACTICE}.get, clock, SeededEntropy("mails"))
     with serving(Client(answers=[0] * 50)) as dead:
         for number in range(50):
-            house.queue(f"s{number}", dead.url)
-        teller = house.worker(BackchannelSender(clock, call_s=20))
+            harness.queue(f"s{number}", dead.url)
+        teller = harness.worker(BackchannelSender(clock, call_s=20))
         running = threading.Thread(target=run_workers, args=([mails, teller], stop), daemon=True)
         running.start()
         assert dead.called.wait(10), "the first logout hangs now"
-        enqueue(house.client, "code", now_ms=clock.now_ms())
+        enqueue(harness.client, "code", now_ms=clock.now_ms())
         outbox.wake_worker(["maple"])
         assert sent.wait(10), "and the code leaves all the same"
-        assert (len(dead.calls), house.left()) == (1, 50)
+        assert (len(dead.calls), harness.left()) == (1, 50)
         stop.set()
         dead.ended.set()
         running.join(15)

@@ -69,13 +69,13 @@ def test_a_code_is_posted_with_all_that_a_provider_needs(receiver: Receiver, sen
 
 
 @pytest.mark.parametrize(
-    "kind, told",
+    "kind, event",
     [("access-link", "access-link"), ("link", "link"), ("new-link", "link"), ("address-changed", "notice")],
 )
-def test_every_kind_has_its_word(receiver: Receiver, sender_to: Make, kind: str, told: str) -> None:
+def test_every_kind_has_its_word(receiver: Receiver, sender_to: Make, kind: str, event: str) -> None:
     sender_to(receiver.url).send(message(kind, to="pat_1"))
     document = json.loads(receiver.calls[0][1])
-    assert document["type"] == told
+    assert document["type"] == event
     assert document["data"].get("url") == (URL if "link" in kind else None)
     assert "code" not in document["data"]
 

@@ -67,7 +67,7 @@ def in_doubt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InDoubt]:
         worker = deployment.work()
         started = portal.post("codes", patient="eve")
         assert started.status == 202
-        until(lambda: host.in_doubt, why=worker.said)
+        until(lambda: host.in_doubt, why=worker.output)
         worker.kill()
         deployment.work()
         yield InDoubt(deployment, host, serve, portal, started.json["challenge"])
@@ -200,7 +200,7 @@ def test_sigterm_during_a_request_lets_it_finish(in_doubt: InDoubt) -> None:
         )
         assert line.recv(64).startswith(b"HTTP/1.1 100 "), "the request is being worked on"
         serve.send_signal(signal.SIGTERM)
-        until(lambda: reachable(deployment.url) is None, why=serve.said)  # new connections are refused: go elsewhere
+        until(lambda: reachable(deployment.url) is None, why=serve.output)  # new connections are refused: go elsewhere
         assert serve.runs
         line.sendall(body)
         answer = b""

@@ -32,8 +32,8 @@ def instances(deployment: Deployment) -> list[str]:
     deployment.environ["AUTHSVC_ADMIN_BIND"] = f"127.0.0.1:{free_port()}"
     second = deployment._start("second", "-m", "authsvc", "serve", "--workers", "1", "--bind", f"127.0.0.1:{port}")
     url = f"http://127.0.0.1:{port}"
-    until(lambda: reachable(f"{url}/livez"), why=second.said)
-    until(lambda: ask("GET", f"{url}/readyz").status == 200, why=second.said)
+    until(lambda: reachable(f"{url}/livez"), why=second.output)
+    until(lambda: ask("GET", f"{url}/readyz").status == 200, why=second.output)
     return [deployment.url, url]
 
 

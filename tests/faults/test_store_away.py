@@ -190,7 +190,7 @@ def test_a_service_that_starts_without_its_store_says_so_and_is_there_when_it_co
         deployment.store.start()
         lines = deployment.connection_to_each_worker(serve)
         for line in lines.values():
-            until(partial(_ready, deployment, line), why=serve.said)
+            until(partial(_ready, deployment, line), why=serve.output)
         sets = {ask("GET", f"{deployment.url}{JWKS}", over=line).body for line in lines.values()}
         assert len(sets) == 1, "however many processes began at once, there is one ring"
         deployment.add_practice()

@@ -28,7 +28,7 @@ ENVIRON = {
 }
 
 
-class House:
+class Harness:
     """A running service with one practice, `maple`, and what tests do with it again and again."""
 
     def __init__(
@@ -101,29 +101,29 @@ class House:
             "locale": message.locale,
         }
 
-    def trail(self) -> list[dict[str, Any]]:
+    def audit_entries(self) -> list[dict[str, Any]]:
         return self.service.audit_log.tail("maple", 1000)
 
     def events(self) -> list[str]:
-        return [entry["event"] for entry in self.trail()]
+        return [entry["event"] for entry in self.audit_entries()]
 
 
 @pytest.fixture
 def build(
     store: Connection, redis_client: redis.Redis, clock: FakeClock, entropy: SeededEntropy
-) -> Callable[..., House]:
-    """A house with other settings or limits."""
-    return lambda **changes: House(store, redis_client, clock, entropy, **changes)
+) -> Callable[..., Harness]:
+    """A harness with other settings or limits."""
+    return lambda **changes: Harness(store, redis_client, clock, entropy, **changes)
 
 
 @pytest.fixture
-def house(build: Callable[..., House]) -> House:
+def harness(build: Callable[..., Harness]) -> Harness:
     return build()
 
 
 @pytest.fixture
-def wide(build: Callable[..., House]) -> House:
-    """A house whose client and network limits don't get in the way of a test about something else."""
+def wide(build: Callable[..., Harness]) -> Harness:
+    """A harness whose client and network limits don't get in the way of a test about something else."""
     policies = dict(limits.load(None).policies)
     by_day = ("issue-address-day", "issue-patient-day")
     for name in ("client-calls", "issue-network", "verify-network", "issue-address", "issue-patient", *by_day):

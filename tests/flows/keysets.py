@@ -67,14 +67,14 @@ class Site:
 
     # --- what is stored ---
 
-    def ring(self) -> dict[str, Any]:
+    def keyset(self) -> dict[str, Any]:
         stored: dict[str, Any] = json.loads(self.client.get(KEYSET))
         return stored
 
-    def put_ring(self, text: str) -> None:
+    def put_keyset(self, text: str) -> None:
         self.client.set(KEYSET, text)
 
-    def lose_ring(self) -> None:
+    def lose_keyset(self) -> None:
         self.client.delete(KEYSET)
 
     def data_keys(self) -> dict[str, str]:

@@ -13,30 +13,30 @@ from authsvc.store import audit as stored
 from authsvc.store import audit_index
 from authsvc.store.audit import AuditStream
 from authsvc.store.scripts import ScriptRunner
-from tests.flows.conftest import House
+from tests.flows.conftest import Harness
 
 STREAM = "authsvc:{maple}:audit"
 
 
-def search(house: House, limit: int = 200, **wanted: Any) -> AuditPage:
-    return house.service.audit_log.search("maple", AuditFilter(**wanted), limit)
+def search(harness: Harness, limit: int = 200, **wanted: Any) -> AuditPage:
+    return harness.service.audit_log.search("maple", AuditFilter(**wanted), limit)
 
 
 def numbers(page: AuditPage) -> list[int]:
     return [entry["n"] for entry in page.entries]
 
 
-def matching(house: House, **wanted: Any) -> list[int]:
+def matching(harness: Harness, **wanted: Any) -> list[int]:
     """The same by reading everything."""
     return [
         entry["n"]
-        for entry in reversed(house.trail())
+        for entry in reversed(harness.audit_entries())
         if all(entry.get(name) == value for name, value in wanted.items())
     ]
 
 
 @pytest.fixture
-def busy(wide: House) -> House:
+def busy(wide: Harness) -> Harness:
     """A practice with two patients, two clients and two people at the desk."""
     desk, _ = wide.new_client("desk")
     for round_ in range(3):
@@ -69,12 +69,12 @@ def busy(wide: House) -> House:
     ],
     ids=str,
 )
-def test_a_search_finds_what_reading_everything_finds_newest_first(busy: House, wanted: dict[str, str]) -> None:
+def test_a_search_finds_what_reading_everything_finds_newest_first(busy: Harness, wanted: dict[str, str]) -> None:
     assert numbers(search(busy, **wanted)) == matching(busy, **wanted)
 
 
 @pytest.mark.parametrize("wanted", [{}, {"patient": "p1"}, {"event": "code.started"}, {"by": "ben"}], ids=str)
-def test_pages_follow_each_other_without_gap_or_repetition(busy: House, wanted: dict[str, str]) -> None:
+def test_pages_follow_each_other_without_gap_or_repetition(busy: Harness, wanted: dict[str, str]) -> None:
     found, after = [], 0
     while True:
         page = search(busy, 2, after=after, **wanted)
@@ -87,40 +87,40 @@ def test_pages_follow_each_other_without_gap_or_repetition(busy: House, wanted: 
 
 
 @pytest.mark.parametrize("wanted", [{}, {"patient": "p1"}, {"actor": "client:portal"}], ids=str)
-def test_a_span_of_time_has_its_first_instant_and_not_its_last(busy: House, wanted: dict[str, str]) -> None:
-    instants = sorted({entry["at_ms"] for entry in busy.trail()})
+def test_a_span_of_time_has_its_first_instant_and_not_its_last(busy: Harness, wanted: dict[str, str]) -> None:
+    instants = sorted({entry["at_ms"] for entry in busy.audit_entries()})
     since_ms, until_ms = instants[1], instants[-2]
     page = search(busy, since_ms=since_ms, until_ms=until_ms, **wanted)
     assert numbers(page) == [
         entry["n"]
-        for entry in reversed(busy.trail())
+        for entry in reversed(busy.audit_entries())
         if since_ms <= entry["at_ms"] < until_ms and all(entry.get(k) == v for k, v in wanted.items())
     ]
     assert page.next is None
 
 
-def test_the_trails_of_the_site_are_searched_in_the_same_way(busy: House) -> None:
+def test_the_trails_of_the_site_are_searched_in_the_same_way(busy: Harness) -> None:
     page = busy.service.audit_log.search("@site", AuditFilter(event="client.added"), 10)
     assert [entry["client"] for entry in page.entries] == ["desk", "portal"]
 
 
 def test_a_clients_search_counts_as_a_call(build: Any) -> None:
-    house: House = build()
-    house.patient()
-    context = house.act()
-    found = house.service.audit_log.search_for_client(context, AuditFilter(patient="p1"), 1)
+    harness: Harness = build()
+    harness.patient()
+    context = harness.act()
+    found = harness.service.audit_log.search_for_client(context, AuditFilter(patient="p1"), 1)
     assert [entry["event"] for entry in found.entries] == ["patient.granted"]
     assert [state.policy for state in context.limits] == ["client-calls"]
     with pytest.raises(RateLimited):
         for _ in range(1000):
-            house.service.audit_log.search_for_client(house.act(), AuditFilter(), 1)
+            harness.service.audit_log.search_for_client(harness.act(), AuditFilter(), 1)
 
 
 # --- who acted for whom -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def families(wide: House) -> House:
+def families(wide: Harness) -> Harness:
     """mom and dad act for leo, dad for mia; each of them signs in for the other and alone."""
     for name in ("mom", "dad"):
         wide.patient(name, f"{name}@example.org")
@@ -133,12 +133,12 @@ def families(wide: House) -> House:
     return wide
 
 
-def act_for(house: House, guardian: str, patient: str) -> None:
-    started = house.start(email=f"{guardian}@example.org")
-    house.codes.verify(house.act(), started.challenge, "314159", patient)
+def act_for(harness: Harness, guardian: str, patient: str) -> None:
+    started = harness.start(email=f"{guardian}@example.org")
+    harness.codes.verify(harness.act(), started.challenge, "314159", patient)
 
 
-def test_who_acted_for_leo_is_one_search(families: House) -> None:
+def test_who_acted_for_leo_is_one_search(families: Harness) -> None:
     page = search(families, patient="leo", event="code.verified")
     assert [entry["guardian"] for entry in page.entries] == ["dad", "mom"]
 
@@ -155,13 +155,13 @@ def test_who_acted_for_leo_is_one_search(families: House) -> None:
     ids=str,
 )
 def test_what_a_guardian_did_is_found_and_nothing_that_they_did_for_themselves(
-    families: House, wanted: dict[str, str]
+    families: Harness, wanted: dict[str, str]
 ) -> None:
     assert numbers(search(families, **wanted)) == matching(families, **wanted)
     assert all(entry["patient"] != wanted["guardian"] for entry in search(families, **wanted).entries)
 
 
-def test_a_guardians_own_entries_and_those_as_a_guardian_are_two_ways_back(families: House) -> None:
+def test_a_guardians_own_entries_and_those_as_a_guardian_are_two_ways_back(families: Harness) -> None:
     alone = numbers(search(families, patient="mom"))
     as_guardian = numbers(search(families, guardian="mom"))
     assert len(as_guardian) == 2  # dependent.added, code.verified
@@ -171,18 +171,18 @@ def test_a_guardians_own_entries_and_those_as_a_guardian_are_two_ways_back(famil
 # --- however long the trail is ------------------------------------------------------------------------------------
 
 
-def fill(house: House, many: int) -> None:
+def fill(harness: Harness, many: int) -> None:
     """Entries of other patients, sealed and so indexed."""
-    pipeline, first = house.redis.pipeline(), int(house.redis.get(f"{STREAM}-n"))
-    fields = house.redis.xrange(STREAM)[-1][1]
+    pipeline, first = harness.redis.pipeline(), int(harness.redis.get(f"{STREAM}-n"))
+    fields = harness.redis.xrange(STREAM)[-1][1]
     for n in range(first + 1, first + many + 1):
         pipeline.xadd(STREAM, {**fields, "d": f"patient=x{n}", "e": "code.started"}, id=f"{n}-0")
     pipeline.set(f"{STREAM}-n", first + many)
     pipeline.execute()
-    house.service.audit_log.seal("maple")
+    harness.service.audit_log.seal("maple")
 
 
-def test_what_a_search_reads_does_not_grow_with_the_trail(wide: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_search_reads_does_not_grow_with_the_trail(wide: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     scripts: list[str] = []
     run = ScriptRunner.run_for_site
     monkeypatch.setattr(ScriptRunner, "run_for_site", lambda *of, **args: scripts.append(of[1]) or run(*of, **args))
@@ -213,7 +213,7 @@ def test_what_a_search_reads_does_not_grow_with_the_trail(wide: House, monkeypat
     assert cost(until_ms=wide.clock.now_ms() + 1)[1] == 1
 
 
-def test_what_a_guardian_did_costs_the_same_as_well(families: House) -> None:
+def test_what_a_guardian_did_costs_the_same_as_well(families: Harness) -> None:
     stream = AuditStream(families.service.store, families.service.patients._store._runner, "maple")
     families.service.audit_log.seal("maple")
     before = stream.search(AuditFilter(guardian="dad"), 50)
@@ -222,7 +222,7 @@ def test_what_a_guardian_did_costs_the_same_as_well(families: House) -> None:
     assert stream.search(AuditFilter(guardian="dad"), 50).looked == before.looked
 
 
-def test_what_is_not_yet_sealed_is_found_by_reading_it(wide: House) -> None:
+def test_what_is_not_yet_sealed_is_found_by_reading_it(wide: Harness) -> None:
     wide.patient()
     wide.sign_in()
     fill(wide, 100)
@@ -232,7 +232,7 @@ def test_what_is_not_yet_sealed_is_found_by_reading_it(wide: House) -> None:
 
 
 def test_one_answer_looks_at_so_many_entries_and_the_next_page_goes_on(
-    wide: House, monkeypatch: pytest.MonkeyPatch
+    wide: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wide.patient()
     fill(wide, 310)
@@ -249,7 +249,7 @@ def test_one_answer_looks_at_so_many_entries_and_the_next_page_goes_on(
 # --- trimmed, older, and meddled with -----------------------------------------------------------------------------
 
 
-def test_of_what_was_exported_and_trimmed_nothing_is_found_and_the_page_says_so(busy: House) -> None:
+def test_of_what_was_exported_and_trimmed_nothing_is_found_and_the_page_says_so(busy: Harness) -> None:
     log = busy.service.audit_log
     log.seal("maple")
     entries, mark = log.export("maple")
@@ -266,7 +266,7 @@ def test_of_what_was_exported_and_trimmed_nothing_is_found_and_the_page_says_so(
     assert log.verify("maple").faults == ()
 
 
-def test_a_patient_with_an_entry_that_stays_is_found_after_a_trim(busy: House) -> None:
+def test_a_patient_with_an_entry_that_stays_is_found_after_a_trim(busy: Harness) -> None:
     log = busy.service.audit_log
     log.seal("maple")
     sealed, _ = AuditStream(busy.service.store, busy.service.patients._store._runner, "maple").sealed()
@@ -277,7 +277,7 @@ def test_a_patient_with_an_entry_that_stays_is_found_after_a_trim(busy: House) -
 
 
 @pytest.mark.parametrize("wanted", [{}, {"patient": "p1"}, {"event": "code.started"}, {"by": "anna"}], ids=str)
-def test_entries_of_before_there_was_an_index_are_found_too(wide: House, wanted: dict[str, str]) -> None:
+def test_entries_of_before_there_was_an_index_are_found_too(wide: Harness, wanted: dict[str, str]) -> None:
     wide.patient()
     wide.sign_in()
     wide.service.audit_log.seal("maple")
@@ -291,7 +291,7 @@ def test_entries_of_before_there_was_an_index_are_found_too(wide: House, wanted:
 
 
 @pytest.mark.parametrize("bent", ["9,9,9,9", "", "x"])
-def test_attack_a_bent_way_back_is_found_by_a_check_of_the_trail(busy: House, bent: str) -> None:
+def test_attack_a_bent_way_back_is_found_by_a_check_of_the_trail(busy: Harness, bent: str) -> None:
     log = busy.service.audit_log
     log.seal("maple")
     assert log.verify("maple").faults == ()
@@ -300,14 +300,14 @@ def test_attack_a_bent_way_back_is_found_by_a_check_of_the_trail(busy: House, be
     assert log.verify("maple").faults == ("entry 12: its way back was changed",)
 
 
-def test_attack_an_index_that_was_taken_away_is_found_by_a_check_of_the_trail(busy: House) -> None:
+def test_attack_an_index_that_was_taken_away_is_found_by_a_check_of_the_trail(busy: Harness) -> None:
     log = busy.service.audit_log
     log.seal("maple")
     busy.redis.delete(f"{STREAM}-ways:0")
     assert "entry 12: its way back was changed" in log.verify("maple").faults
 
 
-def test_a_trim_leaves_ways_that_lead_to_what_is_gone_and_they_are_no_fault(wide: House) -> None:
+def test_a_trim_leaves_ways_that_lead_to_what_is_gone_and_they_are_no_fault(wide: Harness) -> None:
     wide.patient()
     fill(wide, 200)
     log, mark = wide.service.audit_log, 150
@@ -322,11 +322,11 @@ def test_a_trim_leaves_ways_that_lead_to_what_is_gone_and_they_are_no_fault(wide
     assert numbers(search(wide, event="code.started"))[-1] == mark + 1
 
 
-def test_attack_a_search_survives_a_removed_entry(busy: House) -> None:
+def test_attack_a_search_survives_a_removed_entry(busy: Harness) -> None:
     victim = matching(busy, patient="p1")[2]
     busy.redis.xdel(STREAM, f"{victim}-0")
     assert numbers(search(busy, patient="p1")) == matching(busy, patient="p1")
 
 
-def test_no_event_and_no_actor_holds_what_would_break_a_term(busy: House) -> None:
+def test_no_event_and_no_actor_holds_what_would_break_a_term(busy: Harness) -> None:
     assert all("\n" not in event.value and "," not in event.value for event in Event)

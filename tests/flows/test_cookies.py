@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 
 from authsvc.crypto import sealing
 from authsvc.flows.cookies import PAGE_ID_CHARS, Cookies
-from tests.flows.conftest import House
+from tests.flows.conftest import Harness
 from tests.flows.visitors import everything
 
 PENDING: dict[str, Any] = {"challenge": "ach_x", "typed": "ann@example.org", "at": 1, "locale": None, "ü": ["é"]}
 
 
 @pytest.fixture
-def cookies(house: House) -> Cookies:
-    return house.service.cookies
+def cookies(harness: Harness) -> Cookies:
+    return harness.service.cookies
 
 
 # --- names ----------------------------------------------------------------------------------------------------------
@@ -31,13 +31,13 @@ def test_browsers_and_pages_get_names_that_never_come_twice(cookies: Cookies) ->
     assert {len(page) for page in pages} == {PAGE_ID_CHARS}
 
 
-def test_a_strangers_visit_keeps_nothing_here(house: House, cookies: Cookies) -> None:
+def test_a_strangers_visit_keeps_nothing_here(harness: Harness, cookies: Cookies) -> None:
     cookies.form_token(cookies.browser_id(), "maple")  # the first one asks for the key
-    before = everything(house)
+    before = everything(harness)
     browser = cookies.browser_id()
     cookies.form_token(browser, "maple")
     cookies.open("maple", browser, "p", cookies.seal("maple", browser, "p", PENDING))
-    assert everything(house) == before
+    assert everything(harness) == before
 
 
 # --- forms ----------------------------------------------------------------------------------------------------------
@@ -90,12 +90,12 @@ def test_attack_it_opens_nowhere_else(cookies: Cookies) -> None:
         assert cookies.open(*other, sealed) is None
 
 
-def test_attack_nothing_else_under_the_same_key_opens_as_a_sign_in(house: House, cookies: Cookies) -> None:
-    key = house.service.data_keys.key("cookies")
+def test_attack_nothing_else_under_the_same_key_opens_as_a_sign_in(harness: Harness, cookies: Cookies) -> None:
+    key = harness.service.data_keys.key("cookies")
     for purpose in ("other", "", "cookies"):
-        sealed = sealing.seal(key, purpose, b"{}", "maple:browser:page", house.entropy)
+        sealed = sealing.seal(key, purpose, b"{}", "maple:browser:page", harness.entropy)
         assert cookies.open("maple", "browser", "page", sealed) is None
-    address = house.service.deps.personal_data.seal("maple", "address", "ann@example.org", "p1")
+    address = harness.service.deps.personal_data.seal("maple", "address", "ann@example.org", "p1")
     assert cookies.open("maple", "browser", "page", address) is None
 
 

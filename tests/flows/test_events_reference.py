@@ -9,7 +9,7 @@ import pytest
 
 from authsvc.audit import Event
 from authsvc.errors import AuthsvcError
-from tests.flows.conftest import House
+from tests.flows.conftest import Harness
 from tests.flows.test_redis_keys import a_days_acts
 from tests.flows.visitors import Portal, enter, page, press
 
@@ -30,69 +30,73 @@ def test_every_event_has_its_row() -> None:
 NOT_SEEN = {"key.imported", "key.rewrapped"}
 
 
-def codes_and_sign_ins(house: House) -> None:
-    house.patient("fay", "fay@example.org")
-    web = Portal(house, "fays", redirect_uris=("https://fays.example/in", "https://fays.example/other"))
-    entered = enter(house, "fay@example.org")
-    assert house.service.browser_sessions.extend(page(house), entered.cookie)
-    token = house.link(patient="fay")
-    house.links.describe(page(house), token)
-    pressed = web.landed(press(house, web, token))
-    signed_in, revoked, ended = web.code(entered.cookie), web.landed(press(house, web, token)), web.code(entered.cookie)
+def codes_and_sign_ins(harness: Harness) -> None:
+    harness.patient("fay", "fay@example.org")
+    web = Portal(harness, "fays", redirect_uris=("https://fays.example/in", "https://fays.example/other"))
+    browser_session = enter(harness, "fay@example.org")
+    assert harness.service.browser_sessions.extend(page(harness), browser_session.cookie)
+    token = harness.link(patient="fay")
+    harness.links.describe(page(harness), token)
+    pressed = web.landed(press(harness, web, token))
+    signed_in, revoked, ended = (
+        web.code(browser_session.cookie),
+        web.landed(press(harness, web, token)),
+        web.code(browser_session.cookie),
+    )
     web.refused("aac_maple.A")
-    Portal(house, "guys").refused(signed_in)
+    Portal(harness, "guys").refused(signed_in)
     for code in (pressed, signed_in):
         web.refused(code, verifier="A" * 43)
         web.refused(code, redirect_uri="https://fays.example/other")
         web.redeem(code)
         web.refused(code)
-    again = enter(house, "fay@example.org", before=entered.cookie)
+    again = enter(harness, "fay@example.org", before=browser_session.cookie)
     web.refused(ended)
-    house.links.revoke_where(house.act(), patient="fay")
+    harness.links.revoke_where(harness.act(), patient="fay")
     web.refused(revoked)
     late = web.code(again.cookie)
-    house.clock.advance_s(60)
+    harness.clock.advance_s(60)
     web.refused(late)
 
 
-def family(house: House) -> None:
-    service = house.service
-    house.patient("gil", "gil@example.org")
-    house.patient("kid", "kid@example.org")
-    service.dependents.put(house.act(), "gil", "kid")
-    started = house.start(act=page(house), email="gil@example.org")
-    service.browser_sessions.verify(page(house), started.challenge, "314159")
-    entered = service.browser_sessions.choose(page(house), started.challenge, "kid")
-    web = Portal(house, "kids")
-    web.refresh(web.tokens(entered.cookie))
-    service.person_switch.of_browser(page(house), entered.cookie, "gil")
-    service.dependents.put(house.act(), "gil", "kid", workflows=["edit-contact"])
-    service.dependents.remove(house.act(), "gil", "kid")
+def family(harness: Harness) -> None:
+    service = harness.service
+    harness.patient("gil", "gil@example.org")
+    harness.patient("kid", "kid@example.org")
+    service.dependents.put(harness.act(), "gil", "kid")
+    started = harness.start(act=page(harness), email="gil@example.org")
+    service.browser_sessions.verify(page(harness), started.challenge, "314159")
+    browser_session = service.browser_sessions.choose(page(harness), started.challenge, "kid")
+    web = Portal(harness, "kids")
+    web.refresh(web.tokens(browser_session.cookie))
+    service.person_switch.of_browser(page(harness), browser_session.cookie, "gil")
+    service.dependents.put(harness.act(), "gil", "kid", workflows=["edit-contact"])
+    service.dependents.remove(harness.act(), "gil", "kid")
 
 
-def what_rarely_happens(house: House) -> None:
-    service, operator = house.service, {"actor": "cli:anna"}
-    house.patient("eve", "eve@example.org")
-    house.patient("eve", "eve@example.org", label="Eve")
-    house.patients.unlock(house.act(), "eve")
-    house.patients.show(service.act(house.practice, actor="cli:anna"), "eve")
+def what_rarely_happens(harness: Harness) -> None:
+    service, operator = harness.service, {"actor": "cli:anna"}
+    harness.patient("eve", "eve@example.org")
+    harness.patient("eve", "eve@example.org", label="Eve")
+    harness.patients.unlock(harness.act(), "eve")
+    harness.patients.show(service.act(harness.practice, actor="cli:anna"), "eve")
     with pytest.raises(AuthsvcError):
         service.clients.authenticate("portal", "acs_wrong", "192.0.2.1")
-    grant = house.sign_in(patient="eve")
+    grant = harness.sign_in(patient="eve")
     for _ in range(2):
-        grown = house.sessions.refresh(house.client, grant.refresh_token or "", None, "")
-        house.clock.advance_s(1)
-        grown = house.sessions.refresh(house.client, grown.refresh_token or "", None, "")
+        grown = harness.sessions.refresh(harness.client, grant.refresh_token or "", None, "")
+        harness.clock.advance_s(1)
+        grown = harness.sessions.refresh(harness.client, grown.refresh_token or "", None, "")
         with pytest.raises(AuthsvcError):
-            house.sessions.refresh(house.client, grant.refresh_token or "", None, "")
+            harness.sessions.refresh(harness.client, grant.refresh_token or "", None, "")
         with pytest.raises(AuthsvcError):
-            house.sessions.refresh(house.client, grown.refresh_token or "", None, "")
-        grant = house.sign_in(patient="eve")
-    family(house)
+            harness.sessions.refresh(harness.client, grown.refresh_token or "", None, "")
+        grant = harness.sign_in(patient="eve")
+    family(harness)
     with pytest.raises(AuthsvcError):
-        house.codes.verify(house.act(), "ach_unknown", "000000")
+        harness.codes.verify(harness.act(), "ach_unknown", "000000")
     with pytest.raises(AuthsvcError):
-        house.links.exchange(house.act(), "al_unknown")
+        harness.links.exchange(harness.act(), "al_unknown")
     service.practices.set("maple", name="Maple", **operator)
     service.clients.rotate_secret("portal", **operator)
     service.clients.set("portal", redirect_uris=("https://portal.example/in",), **operator)
@@ -103,13 +107,13 @@ def what_rarely_happens(house: House) -> None:
     service.practices.remove("oak", **operator)
 
 
-def test_no_entry_of_a_whole_day_says_more_than_the_page_tells(house: House) -> None:
-    codes_and_sign_ins(house)
-    what_rarely_happens(house)
-    a_days_acts(house)
+def test_no_entry_of_a_whole_day_says_more_than_the_page_tells(harness: Harness) -> None:
+    codes_and_sign_ins(harness)
+    what_rarely_happens(harness)
+    a_days_acts(harness)
     seen, causes = set(), set()
     for trail in TRAILS:
-        for entry in house.service.audit_log.tail(trail, 1000):
+        for entry in harness.service.audit_log.tail(trail, 1000):
             seen.add(entry["event"])
             assert entry.keys() - ALWAYS <= SAYS[entry["event"]], entry
             if "cause" in entry:
@@ -120,9 +124,9 @@ def test_no_entry_of_a_whole_day_says_more_than_the_page_tells(house: House) -> 
     assert told == SAYS["grant.refused"] - {"cause", "sid", "link"}
 
 
-def test_an_operators_reason_and_the_services_own_cause_stand_side_by_side(house: House) -> None:
-    house.patient()
-    house.sign_in()
-    house.sessions.end_all(house.act(reason="phone stolen", actor="cli:anna"), "p1")
-    entry = house.trail()[-1]
+def test_an_operators_reason_and_the_services_own_cause_stand_side_by_side(harness: Harness) -> None:
+    harness.patient()
+    harness.sign_in()
+    harness.sessions.end_all(harness.act(reason="phone stolen", actor="cli:anna"), "p1")
+    entry = harness.audit_entries()[-1]
     assert (entry["event"], entry["reason"], entry["cause"]) == ("session.ended", "phone stolen", "signed_out")

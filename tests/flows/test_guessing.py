@@ -12,26 +12,26 @@ from authsvc.config import limits
 from authsvc.config.limits import WIDE_NETWORK
 from authsvc.errors import ChallengeGone, InvalidCode, RateLimited
 from authsvc.model import Started, TokenGrant
-from tests.flows.conftest import House
+from tests.flows.conftest import Harness
 
 WRONG = "271828"
 DAY_S = 86_400
 
 
-def burn(house: House, misses: int, email: str = "ann@example.org") -> None:
+def burn(harness: Harness, misses: int, email: str = "ann@example.org") -> None:
     """Miss this often on challenges of a typed address, five to a challenge."""
     while misses > 0:
-        challenge = house.start(email=email).challenge
+        challenge = harness.start(email=email).challenge
         for _ in range(min(5, misses)):
             with pytest.raises(InvalidCode):
-                house.codes.verify(house.act(), challenge, WRONG)
+                harness.codes.verify(harness.act(), challenge, WRONG)
             misses -= 1
 
 
 # --- the budgets of a mailbox -------------------------------------------------------------------------------------
 
 
-def test_attack_a_hundred_misses_in_a_row_turn_codes_into_access_links(wide: House) -> None:
+def test_attack_a_hundred_misses_in_a_row_turn_codes_into_access_links(wide: Harness) -> None:
     wide.patient()
     burn(wide, 100)
     started = wide.start()
@@ -41,7 +41,7 @@ def test_attack_a_hundred_misses_in_a_row_turn_codes_into_access_links(wide: Hou
     assert caught.value.reason == "link_mode"
 
 
-def test_the_patient_still_gets_in_by_the_mailed_link_and_that_clears_the_run(wide: House) -> None:
+def test_the_patient_still_gets_in_by_the_mailed_link_and_that_clears_the_run(wide: Harness) -> None:
     wide.patient()
     burn(wide, 100)
     wide.start()
@@ -54,7 +54,7 @@ def test_the_patient_still_gets_in_by_the_mailed_link_and_that_clears_the_run(wi
     assert wide.mailed()["kind"] == "code"
 
 
-def test_attack_three_hundred_misses_a_day_even_when_the_patient_signs_in_between(wide: House) -> None:
+def test_attack_three_hundred_misses_a_day_even_when_the_patient_signs_in_between(wide: Harness) -> None:
     wide.patient()
     for _ in range(3):
         burn(wide, 75)
@@ -66,7 +66,7 @@ def test_attack_three_hundred_misses_a_day_even_when_the_patient_signs_in_betwee
         wide.codes.verify(wide.act(), started.challenge, "314159")
 
 
-def test_the_day_is_a_rolling_one_of_twenty_four_hours_at_least(wide: House) -> None:
+def test_the_day_is_a_rolling_one_of_twenty_four_hours_at_least(wide: Harness) -> None:
     wide.patient()
     for _ in range(3):
         burn(wide, 75)
@@ -80,7 +80,7 @@ def test_the_day_is_a_rolling_one_of_twenty_four_hours_at_least(wide: House) -> 
     assert wide.mailed()["kind"] == "code"
 
 
-def test_a_run_of_misses_outlives_codes_and_days(wide: House) -> None:
+def test_a_run_of_misses_outlives_codes_and_days(wide: Harness) -> None:
     wide.patient()
     burn(wide, 60)
     wide.clock.advance_s(3 * DAY_S)
@@ -89,7 +89,7 @@ def test_a_run_of_misses_outlives_codes_and_days(wide: House) -> None:
     assert wide.mailed()["kind"] == "access-link"
 
 
-def test_a_verified_code_is_no_miss(wide: House) -> None:
+def test_a_verified_code_is_no_miss(wide: Harness) -> None:
     wide.patient()
     burn(wide, 3)
     wide.sign_in()
@@ -97,7 +97,7 @@ def test_a_verified_code_is_no_miss(wide: House) -> None:
     assert (shown["consecutive_misses"], shown["misses_in_24h"]) == (0, 3)
 
 
-def test_an_operator_can_unlock(wide: House) -> None:
+def test_an_operator_can_unlock(wide: Harness) -> None:
     wide.patient()
     burn(wide, 100)
     assert wide.patients.show(wide.act(), "p1")["link_mode"]
@@ -106,7 +106,7 @@ def test_an_operator_can_unlock(wide: House) -> None:
     wide.sign_in()
 
 
-def test_attack_misses_elsewhere_never_refuse_a_link_from_the_mailbox(wide: House) -> None:
+def test_attack_misses_elsewhere_never_refuse_a_link_from_the_mailbox(wide: Harness) -> None:
     wide.patient()
     burn(wide, 100)
     wide.entropy.next_below(161803)
@@ -115,14 +115,14 @@ def test_attack_misses_elsewhere_never_refuse_a_link_from_the_mailbox(wide: Hous
     assert isinstance(wide.codes.verify(wide.act(), started.challenge, "161803"), TokenGrant)
 
 
-def test_attack_a_locked_mailbox_leaves_the_patients_session_alone(wide: House) -> None:
+def test_attack_a_locked_mailbox_leaves_the_patients_session_alone(wide: Harness) -> None:
     wide.patient()
     grant = wide.sign_in()
     burn(wide, 100)
     assert wide.introspected(grant.access_token)["active"]
 
 
-def test_misses_behind_a_link_count_on_the_link_and_end_it_at_the_twentieth(wide: House) -> None:
+def test_misses_behind_a_link_count_on_the_link_and_end_it_at_the_twentieth(wide: Harness) -> None:
     wide.patient()
     token = wide.access_link(max_uses=50)
     for _ in range(4):
@@ -145,7 +145,7 @@ def test_the_default_limits_keep_the_chance_of_entry_below_the_bound() -> None:
     assert limits.guess_chance(limits.load(None)) == pytest.approx(0.00099)
 
 
-def test_in_link_mode_no_code_is_told_to_a_caller_that_could_never_be_right(wide: House) -> None:
+def test_in_link_mode_no_code_is_told_to_a_caller_that_could_never_be_right(wide: Harness) -> None:
     wide.patient()
     burn(wide, 100)
     with pytest.raises(RateLimited) as caught:
@@ -153,7 +153,7 @@ def test_in_link_mode_no_code_is_told_to_a_caller_that_could_never_be_right(wide
     assert caught.value.violated == ("guesses",)
 
 
-def test_a_link_that_ends_by_misses_leaves_an_entry(wide: House) -> None:
+def test_a_link_that_ends_by_misses_leaves_an_entry(wide: Harness) -> None:
     wide.patient()
     token = wide.access_link(max_uses=50)
     for _ in range(5):
@@ -167,7 +167,9 @@ def test_a_link_that_ends_by_misses_leaves_an_entry(wide: House) -> None:
     assert wide.events().count("link.ended") == 1
 
 
-def test_misses_forgotten_between_guess_and_verdict_leave_no_debt(wide: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_misses_forgotten_between_guess_and_verdict_leave_no_debt(
+    wide: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wide.patient()
     started = wide.start()
     store: Any = wide.codes._store
@@ -185,146 +187,148 @@ def test_misses_forgotten_between_guess_and_verdict_leave_no_debt(wide: House, m
 # --- asking for codes -----------------------------------------------------------------------------------------------
 
 
-def test_the_fifth_mail_to_an_address_carries_a_link_and_the_sixth_is_refused(house: House) -> None:
-    house.patient()
+def test_the_fifth_mail_to_an_address_carries_a_link_and_the_sixth_is_refused(harness: Harness) -> None:
+    harness.patient()
     kinds = []
     for _ in range(5):
-        house.start()
-        kinds.append(house.mailed()["kind"])
+        harness.start()
+        kinds.append(harness.mailed()["kind"])
     assert kinds == ["code", "code", "code", "code", "access-link"]
-    act = house.act()
+    act = harness.act()
     with pytest.raises(RateLimited) as caught:
-        house.codes.start(act, email="ANN@example.org")
+        harness.codes.start(act, email="ANN@example.org")
     assert caught.value.violated == ("issue-address",)
     assert 0 < caught.value.retry_after_s <= 180
     assert "issue-address" not in [state.policy for state in act.limits]
 
 
-def test_a_refused_start_mails_nothing_and_leaves_the_earlier_code_alone(house: House) -> None:
-    house.patient()
-    started = house.start()
+def test_a_refused_start_mails_nothing_and_leaves_the_earlier_code_alone(harness: Harness) -> None:
+    harness.patient()
+    started = harness.start()
     for _ in range(4):
-        house.start("222222")
-    queued = len(house.outbox())
+        harness.start("222222")
+    queued = len(harness.outbox())
     with pytest.raises(RateLimited):
-        house.codes.start(house.act(), email="ann@example.org")
-    assert len(house.outbox()) == queued
-    house.codes.verify(house.act(), started.challenge, "314159")
+        harness.codes.start(harness.act(), email="ann@example.org")
+    assert len(harness.outbox()) == queued
+    harness.codes.verify(harness.act(), started.challenge, "314159")
 
 
-def test_starts_by_patient_have_a_budget_of_their_own(house: House) -> None:
-    house.patient()
+def test_starts_by_patient_have_a_budget_of_their_own(harness: Harness) -> None:
+    harness.patient()
     for _ in range(5):
-        house.start()
+        harness.start()
     for _ in range(10):
-        house.codes.start(house.act(), patient="p1")
+        harness.codes.start(harness.act(), patient="p1")
     with pytest.raises(RateLimited) as caught:
-        house.codes.start(house.act(), patient="p1")
+        harness.codes.start(harness.act(), patient="p1")
     assert caught.value.violated == ("issue-patient",)
 
 
-def test_a_network_may_start_thirty_in_a_quarter_of_an_hour(house: House) -> None:
+def test_a_network_may_start_thirty_in_a_quarter_of_an_hour(harness: Harness) -> None:
     for number in range(30):
-        house.codes.start(house.act(client_ip="192.0.2.7"), email=f"someone{number}@example.org")
+        harness.codes.start(harness.act(client_ip="192.0.2.7"), email=f"someone{number}@example.org")
     with pytest.raises(RateLimited) as caught:
-        house.codes.start(house.act(client_ip="192.0.2.7"), email="another@example.org")
+        harness.codes.start(harness.act(client_ip="192.0.2.7"), email="another@example.org")
     assert caught.value.violated == ("issue-network",)
-    house.codes.start(house.act(client_ip="192.0.2.8"), email="another@example.org")
+    harness.codes.start(harness.act(client_ip="192.0.2.8"), email="another@example.org")
 
 
-def test_attack_hopping_through_an_ipv6_allocation_is_one_network(house: House) -> None:
+def test_attack_hopping_through_an_ipv6_allocation_is_one_network(harness: Harness) -> None:
     wide = 30 * WIDE_NETWORK + 1  # one is regained meanwhile
     for number in range(wide):
-        house.codes.start(house.act(client_ip=f"2001:db8:1:{number:x}::1"), email=f"someone{number}@example.org")
-        house.clock.advance_ms(10)
+        harness.codes.start(harness.act(client_ip=f"2001:db8:1:{number:x}::1"), email=f"someone{number}@example.org")
+        harness.clock.advance_ms(10)
     with pytest.raises(RateLimited):
-        house.codes.start(house.act(client_ip="2001:db8:1:fff::1"), email="another@example.org")
+        harness.codes.start(harness.act(client_ip="2001:db8:1:fff::1"), email="another@example.org")
 
 
-def test_households_that_share_a_48_are_not_refused_for_one_neighbour(house: House) -> None:
+def test_households_that_share_a_48_are_not_refused_for_one_neighbour(harness: Harness) -> None:
     for number in range(30):
-        house.codes.start(house.act(client_ip=f"2001:db8:1:1::{number:x}"), email=f"someone{number}@example.org")
+        harness.codes.start(harness.act(client_ip=f"2001:db8:1:1::{number:x}"), email=f"someone{number}@example.org")
     with pytest.raises(RateLimited):
-        house.codes.start(house.act(client_ip="2001:db8:1:1::ff"), email="another@example.org")
+        harness.codes.start(harness.act(client_ip="2001:db8:1:1::ff"), email="another@example.org")
     for number in range(30):
-        house.codes.start(house.act(client_ip=f"2001:db8:1:2::{number:x}"), email=f"other{number}@example.org")
+        harness.codes.start(harness.act(client_ip=f"2001:db8:1:2::{number:x}"), email=f"other{number}@example.org")
 
 
-def test_guesses_of_two_households_that_share_a_48_are_counted_apart(build: Callable[..., House]) -> None:
+def test_guesses_of_two_households_that_share_a_48_are_counted_apart(build: Callable[..., Harness]) -> None:
     policies = dict(limits.load(None).policies)
     policies["verify-network"] = dataclasses.replace(policies["verify-network"], quota=1)
-    house = build(policies=policies)
-    started = [house.codes.start(house.act(client_ip=f"2001:db8:1:{n}::1"), email=f"s{n}@example.org") for n in (1, 2)]
+    harness = build(policies=policies)
+    started = [
+        harness.codes.start(harness.act(client_ip=f"2001:db8:1:{n}::1"), email=f"s{n}@example.org") for n in (1, 2)
+    ]
     for challenge in started:  # counted by the networks of the challenge, since the caller names none
         with pytest.raises(InvalidCode):
-            house.codes.verify(house.act(), challenge.challenge, WRONG)
+            harness.codes.verify(harness.act(), challenge.challenge, WRONG)
     for challenge in started:
         with pytest.raises(RateLimited):
-            house.codes.verify(house.act(), challenge.challenge, WRONG)
+            harness.codes.verify(harness.act(), challenge.challenge, WRONG)
 
 
-def test_attack_spraying_one_guess_over_many_addresses_is_limited_by_network(house: House) -> None:
-    policies = dict(house.service.limits.policies)
+def test_attack_spraying_one_guess_over_many_addresses_is_limited_by_network(harness: Harness) -> None:
+    policies = dict(harness.service.limits.policies)
     assert policies["verify-network"].quota == 60
     challenges = []
     for number in range(61):
-        challenges.append(house.codes.start(house.act(), email=f"someone{number}@example.org").challenge)
-        house.clock.advance_ms(20)
+        challenges.append(harness.codes.start(harness.act(), email=f"someone{number}@example.org").challenge)
+        harness.clock.advance_ms(20)
     for challenge in challenges[:60]:
         with pytest.raises(InvalidCode):
-            house.codes.verify(house.act(client_ip="192.0.2.7"), challenge, WRONG)
+            harness.codes.verify(harness.act(client_ip="192.0.2.7"), challenge, WRONG)
     with pytest.raises(RateLimited) as caught:
-        house.codes.verify(house.act(client_ip="192.0.2.7"), challenges[60], WRONG)
+        harness.codes.verify(harness.act(client_ip="192.0.2.7"), challenges[60], WRONG)
     assert caught.value.violated == ("verify-network",)
 
 
 def test_attack_leaving_the_address_out_when_verifying_falls_back_to_the_challenges(
-    build: Callable[..., House],
+    build: Callable[..., Harness],
 ) -> None:
     policies = dict(limits.load(None).policies)
     policies["verify-network"] = dataclasses.replace(policies["verify-network"], quota=2)
-    house = build(policies=policies)
-    started = house.codes.start(house.act(client_ip="192.0.2.7"), email="ann@example.org")
+    harness = build(policies=policies)
+    started = harness.codes.start(harness.act(client_ip="192.0.2.7"), email="ann@example.org")
     for _ in range(2):
         with pytest.raises(InvalidCode):
-            house.codes.verify(house.act(), started.challenge, WRONG)
+            harness.codes.verify(harness.act(), started.challenge, WRONG)
     with pytest.raises(RateLimited):
-        house.codes.verify(house.act(), started.challenge, WRONG)
+        harness.codes.verify(harness.act(), started.challenge, WRONG)
 
 
-def test_a_refused_act_costs_no_attempt(build: Callable[..., House]) -> None:
+def test_a_refused_act_costs_no_attempt(build: Callable[..., Harness]) -> None:
     policies = dict(limits.load(None).policies)
     policies["verify-network"] = dataclasses.replace(policies["verify-network"], quota=1)
-    house = build(policies=policies)
-    house.patient()
-    started = house.start()
+    harness = build(policies=policies)
+    harness.patient()
+    started = harness.start()
     with pytest.raises(InvalidCode):
-        house.codes.verify(house.act(client_ip="192.0.2.7"), started.challenge, WRONG)
+        harness.codes.verify(harness.act(client_ip="192.0.2.7"), started.challenge, WRONG)
     with pytest.raises(RateLimited):
-        house.codes.verify(house.act(client_ip="192.0.2.7"), started.challenge, WRONG)
-    house.codes.verify(house.act(client_ip="192.0.2.8"), started.challenge, "314159")
+        harness.codes.verify(harness.act(client_ip="192.0.2.7"), started.challenge, WRONG)
+    harness.codes.verify(harness.act(client_ip="192.0.2.8"), started.challenge, "314159")
 
 
-def test_a_client_may_call_a_hundred_times_a_second(house: House) -> None:
-    house.patient()
-    house.clock.advance_s(1)
+def test_a_client_may_call_a_hundred_times_a_second(harness: Harness) -> None:
+    harness.patient()
+    harness.clock.advance_s(1)
     for _ in range(100):
-        house.sessions.list(house.act(), "p1")
+        harness.sessions.list(harness.act(), "p1")
     with pytest.raises(RateLimited) as caught:
-        house.sessions.list(house.act(), "p1")
+        harness.sessions.list(harness.act(), "p1")
     assert caught.value.violated == ("client-calls",)
-    house.clock.advance_s(1)
-    house.sessions.list(house.act(), "p1")
+    harness.clock.advance_s(1)
+    harness.sessions.list(harness.act(), "p1")
 
 
-def test_a_limiters_refusals_make_one_audit_entry_a_bucket_and_window(house: House) -> None:
-    house.patient()
+def test_a_limiters_refusals_make_one_audit_entry_a_bucket_and_window(harness: Harness) -> None:
+    harness.patient()
     for _ in range(5):
-        house.start()
+        harness.start()
     for _ in range(3):
         with pytest.raises(RateLimited):
-            house.codes.start(house.act(), email="ann@example.org")
-    assert house.events().count("limited") == 1
+            harness.codes.start(harness.act(), email="ann@example.org")
+    assert harness.events().count("limited") == 1
 
 
 @pytest.mark.parametrize(
@@ -336,21 +340,21 @@ def test_a_limiters_refusals_make_one_audit_entry_a_bucket_and_window(house: Hou
     ],
 )
 def test_typed_starts_stop_before_other_sign_ins_and_the_refusal_names_the_budget(
-    house: House, used: dict[str, Any], policy: tuple[str, int, int]
+    harness: Harness, used: dict[str, Any], policy: tuple[str, int, int]
 ) -> None:
-    house.patient()
-    token = house.access_link()
-    challenge = house.start().challenge
-    house.clock.advance_s(31)
-    use_mails(house, **used)
-    house.codes.start(house.act(), patient="p1")
-    house.links.exchange(house.act(), token)
+    harness.patient()
+    token = harness.access_link()
+    challenge = harness.start().challenge
+    harness.clock.advance_s(31)
+    use_mails(harness, **used)
+    harness.codes.start(harness.act(), patient="p1")
+    harness.links.exchange(harness.act(), token)
     for call in (
-        lambda: house.codes.start(house.act(), email="ann@example.org"),
-        lambda: house.codes.resend(house.act(), challenge),
-        lambda: house.access_link(delivery="email"),
-        lambda: house.service.email_changes.start(house.act(), patient="p1", email="new@example.org"),
-        lambda: house.patient("p1", "new@example.org"),
+        lambda: harness.codes.start(harness.act(), email="ann@example.org"),
+        lambda: harness.codes.resend(harness.act(), challenge),
+        lambda: harness.access_link(delivery="email"),
+        lambda: harness.service.email_changes.start(harness.act(), patient="p1", email="new@example.org"),
+        lambda: harness.patient("p1", "new@example.org"),
     ):
         with pytest.raises(RateLimited) as caught:
             call()
@@ -361,88 +365,88 @@ def test_typed_starts_stop_before_other_sign_ins_and_the_refusal_names_the_budge
 
 
 @pytest.mark.parametrize("used", [{"own": 1}, {"share": 1}, {"own": 0.11, "site": "all"}])
-def test_when_all_is_spent_nothing_is_mailed(house: House, used: dict[str, Any]) -> None:
-    house.patient()
-    token = house.access_link()
-    use_mails(house, **used)
+def test_when_all_is_spent_nothing_is_mailed(harness: Harness, used: dict[str, Any]) -> None:
+    harness.patient()
+    token = harness.access_link()
+    use_mails(harness, **used)
     with pytest.raises(RateLimited):
-        house.codes.start(house.act(), patient="p1")
+        harness.codes.start(harness.act(), patient="p1")
     with pytest.raises(RateLimited):
-        house.links.exchange(house.act(), token)
-    house.patient("p1", "ann@example.org", label="without another address")
+        harness.links.exchange(harness.act(), token)
+    harness.patient("p1", "ann@example.org", label="without another address")
 
 
-def test_a_throttled_site_stops_no_practice_that_has_mailed_little(house: House) -> None:
-    house.patient()
-    use_mails(house, own=0.09, site="all")
-    house.start()
-    house.access_link(delivery="email")
+def test_a_throttled_site_stops_no_practice_that_has_mailed_little(harness: Harness) -> None:
+    harness.patient()
+    use_mails(harness, own=0.09, site="all")
+    harness.start()
+    harness.access_link(delivery="email")
 
 
-def test_links_stop_before_sign_ins_when_a_practice_mails_much(house: House) -> None:
-    house.patient()
-    use_mails(house, own=0.75)
-    house.start()
+def test_links_stop_before_sign_ins_when_a_practice_mails_much(harness: Harness) -> None:
+    harness.patient()
+    use_mails(harness, own=0.75)
+    harness.start()
     with pytest.raises(RateLimited) as caught:
-        house.access_link(delivery="email")
+        harness.access_link(delivery="email")
     assert caught.value.violated == ("mails-practice",)
     assert caught.value.retry_after_s < 60, "until there is room again"
 
 
-def test_the_count_of_an_earlier_release_is_read(house: House) -> None:
-    house.patient()
-    house.redis.set("authsvc:{maple}:mail-count", house.clock.now_ms() + 900_000)
+def test_the_count_of_an_earlier_release_is_read(harness: Harness) -> None:
+    harness.patient()
+    harness.redis.set("authsvc:{maple}:mail-count", harness.clock.now_ms() + 900_000)
     with pytest.raises(RateLimited):
-        house.start()
+        harness.start()
 
 
-def use_mails(house: House, own: float = 0, share: float = 0, site: str = "") -> None:
+def use_mails(harness: Harness, own: float = 0, share: float = 0, site: str = "") -> None:
     """As if this part of each budget were used."""
-    now_ms = house.clock.now_ms()
-    house.redis.set("authsvc:{maple}:mail-count", f"{int(now_ms + own * 900_000)} {int(now_ms + share * 3_600_000)}")
-    house.redis.set("authsvc:{@site}:mail-throttle", site)
-    house.service.mail_throttle.refresh()
+    now_ms = harness.clock.now_ms()
+    harness.redis.set("authsvc:{maple}:mail-count", f"{int(now_ms + own * 900_000)} {int(now_ms + share * 3_600_000)}")
+    harness.redis.set("authsvc:{@site}:mail-throttle", site)
+    harness.service.mail_throttle.refresh()
 
 
-def test_limits_are_kept_while_the_service_restarts(build: Callable[..., House], house: House) -> None:
+def test_limits_are_kept_while_the_service_restarts(build: Callable[..., Harness], harness: Harness) -> None:
     for _ in range(5):
-        house.start()
-    service = house.service
+        harness.start()
+    service = harness.service
     again = type(service)(
         service.settings,
         service.catalogue,
         service.limits,
         store=service.store,
-        clock=house.clock,
-        entropy=house.entropy,
+        clock=harness.clock,
+        entropy=harness.entropy,
         metrics=service.metrics,
     )
     with pytest.raises(RateLimited):
-        again.codes.start(house.act(), email="ann@example.org")
+        again.codes.start(harness.act(), email="ann@example.org")
 
 
 # --- links ----------------------------------------------------------------------------------------------------------
 
 
-def burn_by_links(house: House, misses: int, patient: str = "p1") -> None:
+def burn_by_links(harness: Harness, misses: int, patient: str = "p1") -> None:
     """Miss this often on challenges of ever new links that a client has issued and exchanged itself."""
     for _ in range(misses // 5):
-        started = house.links.exchange(house.act(), house.access_link(patient=patient))
+        started = harness.links.exchange(harness.act(), harness.access_link(patient=patient))
         assert isinstance(started, Started)
         for _ in range(5):
             with pytest.raises(InvalidCode):
-                house.codes.verify(house.act(), started.challenge, WRONG)
+                harness.codes.verify(harness.act(), started.challenge, WRONG)
 
 
-def exchanged(house: House, token: str, code: str) -> str:
+def exchanged(harness: Harness, token: str, code: str) -> str:
     """The challenge of a link whose code is known to the test."""
-    house.entropy.next_below(int(code))
-    started = house.links.exchange(house.act(), token)
+    harness.entropy.next_below(int(code))
+    started = harness.links.exchange(harness.act(), token)
     assert isinstance(started, Started)
     return started.challenge
 
 
-def test_attack_guessing_over_ever_new_links_of_a_client_ends_at_thirty_misses_a_day(wide: House) -> None:
+def test_attack_guessing_over_ever_new_links_of_a_client_ends_at_thirty_misses_a_day(wide: Harness) -> None:
     wide.patient()
     burn_by_links(wide, 30)
     challenge = exchanged(wide, wide.access_link(), "161803")
@@ -456,7 +460,7 @@ def test_attack_guessing_over_ever_new_links_of_a_client_ends_at_thirty_misses_a
     wide.sign_in()
 
 
-def test_attack_guessing_by_links_over_all_patients_of_a_mailbox_has_one_budget(wide: House) -> None:
+def test_attack_guessing_by_links_over_all_patients_of_a_mailbox_has_one_budget(wide: Harness) -> None:
     for name in ("p1", "p2", "p3"):
         wide.patient(name)
         burn_by_links(wide, 10, name)
@@ -465,7 +469,7 @@ def test_attack_guessing_by_links_over_all_patients_of_a_mailbox_has_one_budget(
         wide.codes.verify(wide.act(), challenge, "161803")
 
 
-def test_a_right_code_by_a_link_is_no_miss_and_a_day_later_links_give_codes_again(wide: House) -> None:
+def test_a_right_code_by_a_link_is_no_miss_and_a_day_later_links_give_codes_again(wide: Harness) -> None:
     wide.patient()
     burn_by_links(wide, 25)
     for _ in range(6):
@@ -479,7 +483,7 @@ def test_a_right_code_by_a_link_is_no_miss_and_a_day_later_links_give_codes_agai
     wide.codes.verify(wide.act(), exchanged(wide, wide.access_link(), "161803"), "161803")
 
 
-def test_a_link_that_was_only_mailed_counts_on_itself_alone(wide: House) -> None:
+def test_a_link_that_was_only_mailed_counts_on_itself_alone(wide: Harness) -> None:
     wide.patient()
     burn(wide, 100)
     wide.start()
@@ -492,7 +496,7 @@ def test_a_link_that_was_only_mailed_counts_on_itself_alone(wide: House) -> None
     assert list(wide.redis.scan_iter("authsvc:{maple}:guesses-by-links:*")) == []
 
 
-def test_an_operator_unlocks_links_too(wide: House) -> None:
+def test_an_operator_unlocks_links_too(wide: Harness) -> None:
     wide.patient()
     burn_by_links(wide, 30)
     wide.patients.unlock(wide.act(), "p1")
@@ -502,28 +506,28 @@ def test_an_operator_unlocks_links_too(wide: House) -> None:
 # --- mails that others cause ----------------------------------------------------------------------------------------
 
 
-def test_attack_a_stranger_causes_at_most_forty_mails_in_a_day_and_the_last_carries_a_link(house: House) -> None:
-    house.patient()
+def test_attack_a_stranger_causes_at_most_forty_mails_in_a_day_and_the_last_carries_a_link(harness: Harness) -> None:
+    harness.patient()
     kinds = []
     for _ in range(4 * 24):
-        house.clock.advance_s(900)
+        harness.clock.advance_s(900)
         for _ in range(6):
             try:
-                house.start()
+                harness.start()
             except RateLimited:
                 break
-            kinds.append(house.mailed()["kind"])
+            kinds.append(harness.mailed()["kind"])
     assert 20 < len(kinds) <= 40
     assert kinds[-1] == "access-link"
 
 
-def test_attack_a_client_that_starts_by_patient_all_day_is_limited_too(house: House) -> None:
-    house.patient()
+def test_attack_a_client_that_starts_by_patient_all_day_is_limited_too(harness: Harness) -> None:
+    harness.patient()
     mails, policies = 0, set()
     for _ in range(4 * 24):
-        house.clock.advance_s(900)
+        harness.clock.advance_s(900)
         try:
-            house.codes.start(house.act(), patient="p1")
+            harness.codes.start(harness.act(), patient="p1")
             mails += 1
         except RateLimited as refused:
             policies.add(refused.violated)
@@ -531,50 +535,50 @@ def test_attack_a_client_that_starts_by_patient_all_day_is_limited_too(house: Ho
     assert mails <= 40
 
 
-def test_attack_spending_all_starts_of_a_patient_leaves_the_mailed_link_working(house: House) -> None:
-    house.patient()
+def test_attack_spending_all_starts_of_a_patient_leaves_the_mailed_link_working(harness: Harness) -> None:
+    harness.patient()
     for _ in range(5):
-        house.start()
-    token = house.mailed()["url"].rsplit("/", 1)[1]
+        harness.start()
+    token = harness.mailed()["url"].rsplit("/", 1)[1]
     for _ in range(10):
-        house.codes.start(house.act(), patient="p1")
-    challenge = exchanged(house, token, "161803")
-    house.clock.advance_s(31)
-    house.codes.resend(house.act(), challenge)
-    house.codes.verify(house.act(), challenge, "161803")
+        harness.codes.start(harness.act(), patient="p1")
+    challenge = exchanged(harness, token, "161803")
+    harness.clock.advance_s(31)
+    harness.codes.resend(harness.act(), challenge)
+    harness.codes.verify(harness.act(), challenge, "161803")
 
 
-def test_attack_the_old_id_of_a_merged_patient_brings_no_budget_of_its_own(house: House) -> None:
-    house.patient("p1")
-    house.patient("p2")
-    house.patients.merge(house.act(), "p2", "p1")
+def test_attack_the_old_id_of_a_merged_patient_brings_no_budget_of_its_own(harness: Harness) -> None:
+    harness.patient("p1")
+    harness.patient("p2")
+    harness.patients.merge(harness.act(), "p2", "p1")
     for name in ("p1", "p2") * 5:
-        house.codes.start(house.act(), patient=name)
+        harness.codes.start(harness.act(), patient=name)
     for name in ("p1", "p2"):
         with pytest.raises(RateLimited):
-            house.codes.start(house.act(), patient=name)
+            harness.codes.start(harness.act(), patient=name)
 
 
-def test_attack_a_client_mails_a_patient_twenty_links_a_day(house: House) -> None:
-    house.patient()
+def test_attack_a_client_mails_a_patient_twenty_links_a_day(harness: Harness) -> None:
+    harness.patient()
     for _ in range(20):
-        house.access_link(delivery="email")
+        harness.access_link(delivery="email")
     with pytest.raises(RateLimited) as caught:
-        house.access_link(delivery="email")
+        harness.access_link(delivery="email")
     assert caught.value.violated == ("link-mails",)
-    house.access_link()
+    harness.access_link()
 
 
-def test_attack_changing_addresses_mails_strangers_a_few_notices_and_stops(house: House) -> None:
+def test_attack_changing_addresses_mails_strangers_a_few_notices_and_stops(harness: Harness) -> None:
     for number in range(8):
-        house.patient(f"w{number}", "first@example.com")
+        harness.patient(f"w{number}", "first@example.com")
     changes, policies = 0, set()
     for place in range(48):
         try:
-            house.patient(f"w{place % 8}", ("second@example.com", "first@example.com")[place // 8 % 2])
+            harness.patient(f"w{place % 8}", ("second@example.com", "first@example.com")[place // 8 % 2])
             changes += 1
         except RateLimited as refused:
             policies.add(refused.violated)
     assert policies == {("address-change",)}
     assert changes == 40
-    assert len(house.outbox()) == 20
+    assert len(harness.outbox()) == 20

@@ -87,32 +87,32 @@ def test_a_retiring_one_is_revoked_without_a_successor(site: Site, one: Instance
 def test_an_older_version_reads_the_record_and_what_it_drops_is_made_anew(site: Site, one: Instance) -> None:
     """It knows `version`, `keys` and `revoked`, and in `keys` nothing but what it signs access tokens with."""
     lost = one.keys.signer_of("RS256").kid
-    record = site.ring()
+    record = site.keyset()
     assert {key["alg"] for key in record["keys"]} == {"ES256"}
-    site.put_ring(json.dumps({name: record[name] for name in ("version", "keys", "revoked")}))
+    site.put_keyset(json.dumps({name: record[name] for name in ("version", "keys", "revoked")}))
     one.keys.refresh()
     assert one.keys.signer_of("RS256").kid != lost
 
 
 def test_a_record_without_them_is_written_as_an_older_version_writes_it(site: Site, one: Instance) -> None:
-    assert site.ring().keys() == {"version", "keys", "revoked"}
-    assert site.ring()["keys"][0].keys() == {
+    assert site.keyset().keys() == {"version", "keys", "revoked"}
+    assert site.keyset()["keys"][0].keys() == {
         *("kid", "alg", "state", "created_ms", "signs_from_ms", "sealed", "gone_at_ms")
     }
 
 
 def test_what_a_newer_version_has_added_is_passed_over_and_stays(site: Site, one: Instance) -> None:
-    record = site.ring()
+    record = site.keyset()
     record["from_the_future"] = {"a": 1}
-    site.put_ring(json.dumps(record))
+    site.put_keyset(json.dumps(record))
     one.keys.refresh()
     one.keys.signer_of("RS256")
-    assert site.ring()["from_the_future"] == {"a": 1}
+    assert site.keyset()["from_the_future"] == {"a": 1}
 
 
 def test_a_series_without_a_next_key_is_no_keyset(site: Site, one: Instance) -> None:
     one.keys.signer_of("RS256")
-    record = site.ring()
+    record = site.keyset()
     record["id_token_keys"].pop()
     with pytest.raises(ValueError, match="exactly one current and one next"):
         Keyset.from_json(json.dumps(record))

@@ -197,7 +197,7 @@ def test_tokens_of_a_retiring_key_verify_to_their_end_and_then_it_is_gone(site: 
     assert old not in jwks_kids(one.keys)
     assert one.keys.pem(old) is None
     assert old not in one.kids
-    assert old in [key["kid"] for key in site.ring()["keys"]]  # nobody has written since; reading is enough
+    assert old in [key["kid"] for key in site.keyset()["keys"]]  # nobody has written since; reading is enough
 
 
 def test_the_next_step_clears_away_what_time_has_ended(site: Site, one: Instance) -> None:
@@ -205,8 +205,8 @@ def test_the_next_step_clears_away_what_time_has_ended(site: Site, one: Instance
     for _ in range(2):
         site.clock.advance_s(RETIRING_S)
         one.keys.rotate("cli:cron")
-    assert old not in [key["kid"] for key in site.ring()["keys"]]
-    assert len(site.ring()["keys"]) == 3
+    assert old not in [key["kid"] for key in site.keyset()["keys"]]
+    assert len(site.keyset()["keys"]) == 3
 
 
 def test_every_instance_follows_when_it_looks(site: Site, one: Instance) -> None:
@@ -262,9 +262,9 @@ def test_every_step_is_audited_with_who_and_why(site: Site, one: Instance) -> No
 
 
 def test_a_refused_step_leaves_ring_and_audit_alone(site: Site, one: Instance) -> None:
-    before = site.ring(), site.audit()
+    before = site.keyset(), site.audit()
     refused(lambda: one.keys.rotate("cli:anna"))
-    assert (site.ring(), site.audit()) == before
+    assert (site.keyset(), site.audit()) == before
 
 
 @pytest.mark.race
@@ -352,9 +352,9 @@ def test_attack_a_revoked_key_is_never_imported_again(one: Instance) -> None:
 def test_attack_an_old_ring_written_back_brings_no_revoked_key_into_a_running_process(
     site: Site, one: Instance
 ) -> None:
-    stolen, before = one.keys.signer().kid, json.dumps(site.ring())
+    stolen, before = one.keys.signer().kid, json.dumps(site.keyset())
     one.keys.revoke(stolen, "cli:anna")
-    site.put_ring(before)
+    site.put_keyset(before)
     with pytest.raises(KeysetUnusable, match="revoked key is back"):
         one.keys.refresh()
     assert stolen not in one.keys.verification_keys()
@@ -392,30 +392,30 @@ def flush(site: Site) -> None:
 
 
 def unreadable(site: Site) -> None:
-    site.put_ring('{"keys": []}')
+    site.put_keyset('{"keys": []}')
 
 
 def renamed(site: Site) -> None:
-    ring = site.ring()
+    ring = site.keyset()
     ring["version"] += 1
     ring["keys"][0]["kid"] = "another"
-    site.put_ring(json.dumps(ring))
+    site.put_keyset(json.dumps(ring))
 
 
 def damaged(site: Site) -> None:
-    ring = site.ring()
+    ring = site.keyset()
     ring["keys"][0]["sealed"] = ring["keys"][0]["sealed"][:-4] + "AAAA"
-    site.put_ring(json.dumps(ring))
+    site.put_keyset(json.dumps(ring))
 
 
 def swapped(site: Site) -> None:
-    ring = site.ring()
+    ring = site.keyset()
     one, two = ring["keys"]
     one["sealed"], two["sealed"] = two["sealed"], one["sealed"]
-    site.put_ring(json.dumps(ring | {"version": 2}))
+    site.put_keyset(json.dumps(ring | {"version": 2}))
 
 
-@pytest.mark.parametrize("harm", [flush, Site.lose_ring, unreadable, renamed, damaged, swapped])
+@pytest.mark.parametrize("harm", [flush, Site.lose_keyset, unreadable, renamed, damaged, swapped])
 def test_a_running_process_keeps_its_last_good_ring_and_makes_no_other(
     site: Site, one: Instance, harm: Callable[[Site], None]
 ) -> None:
@@ -431,15 +431,15 @@ def test_a_running_process_keeps_its_last_good_ring_and_makes_no_other(
 
 
 def test_a_key_whose_kid_says_another_algorithm_is_refused(site: Site, one: Instance) -> None:
-    ring = site.ring()
+    ring = site.keyset()
     ring["keys"][0]["alg"] = "RS256"
-    site.put_ring(json.dumps(ring))
+    site.put_keyset(json.dumps(ring))
     with pytest.raises(KeysetUnusable, match="another key"):
         site.start().keys.ensure()
 
 
 def test_a_new_process_makes_no_second_ring_where_one_was_lost(site: Site, one: Instance) -> None:
-    site.lose_ring()
+    site.lose_keyset()
     new = site.start()
     for act in (new.keys.ensure, new.keys.refresh, new.keys.list, lambda: new.keys.rotate("cli:anna")):
         with pytest.raises(KeysetUnusable) as missing:
@@ -448,7 +448,7 @@ def test_a_new_process_makes_no_second_ring_where_one_was_lost(site: Site, one: 
     assert site.client.get("authsvc:{@keys}:ring") is None
 
 
-@pytest.mark.parametrize("harm", [Site.lose_ring, unreadable])
+@pytest.mark.parametrize("harm", [Site.lose_keyset, unreadable])
 def test_a_lost_ring_is_begun_anew_by_force_and_its_cost_is_said(
     site: Site, one: Instance, harm: Callable[[Site], None]
 ) -> None:
@@ -466,7 +466,7 @@ def test_a_lost_ring_is_begun_anew_by_force_and_its_cost_is_said(
 def test_a_lost_ring_that_somebody_else_began_anew_is_not_written_over(
     site: Site, one: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site.lose_ring()
+    site.lose_keyset()
     new = site.start()
     monkeypatch.setattr(new.keys._store, "replace", lambda *given, **named: False)
     with pytest.raises(Unavailable):
@@ -474,13 +474,13 @@ def test_a_lost_ring_that_somebody_else_began_anew_is_not_written_over(
 
 
 def test_a_process_without_the_master_secret_uses_nothing_and_breaks_nothing(site: Site, one: Instance) -> None:
-    stored = site.ring()
+    stored = site.keyset()
     stranger = site.start((NEW,))
     with pytest.raises(KeysetUnusable):
         stranger.keys.ensure()
     with pytest.raises(KeysetUnusable):
         stranger.keys.jwks()
-    assert site.ring() == stored
+    assert site.keyset() == stored
 
 
 # --- master secrets -----------------------------------------------------------------------------------------------

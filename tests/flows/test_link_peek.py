@@ -6,84 +6,84 @@ import pytest
 
 from authsvc.errors import LinkGone, LinkUnknown
 from authsvc.model import LinkView
-from tests.flows.conftest import House
+from tests.flows.conftest import Harness
 
 
-def test_a_live_link_says_what_it_is_for(house: House) -> None:
-    house.patient()
-    assert house.links.describe(house.act(), house.link()) == LinkView("pay-invoice", False, client="portal")
-    assert house.links.describe(house.act(), house.access_link()) == LinkView(
+def test_a_live_link_says_what_it_is_for(harness: Harness) -> None:
+    harness.patient()
+    assert harness.links.describe(harness.act(), harness.link()) == LinkView("pay-invoice", False, client="portal")
+    assert harness.links.describe(harness.act(), harness.access_link()) == LinkView(
         "portal", True, client="portal", email_hint="a•••@e•••.org"
     )
 
 
-def test_an_access_link_for_whoever_has_the_mailbox_shows_that_mailbox_masked(house: House) -> None:
-    house.patient("p1", "ann@example.org")
+def test_an_access_link_for_whoever_has_the_mailbox_shows_that_mailbox_masked(harness: Harness) -> None:
+    harness.patient("p1", "ann@example.org")
     for _ in range(5):
-        house.start()  # the fifth mail carries a link, for the mailbox and nobody in particular
-    token = house.mailed()["url"].rsplit("/", 1)[1]
-    assert house.links.describe(house.act(), token).email_hint == "a•••@e•••.org"
+        harness.start()  # the fifth mail carries a link, for the mailbox and nobody in particular
+    token = harness.mailed()["url"].rsplit("/", 1)[1]
+    assert harness.links.describe(harness.act(), token).email_hint == "a•••@e•••.org"
 
 
-def everything(house: House) -> dict[str, bytes]:
+def everything(harness: Harness) -> dict[str, bytes]:
     """All that is kept, but for the trail."""
-    return {key: house.redis.dump(key) for key in house.redis.keys("*") if ":audit" not in key}
+    return {key: harness.redis.dump(key) for key in harness.redis.keys("*") if ":audit" not in key}
 
 
-def test_looking_spends_nothing_and_counts_nothing_but_is_noted_once_an_hour(house: House) -> None:
-    house.patient()
-    token = house.link(max_uses=1)
-    link_id = house.links.list(house.act(), "p1")[0].id
+def test_looking_spends_nothing_and_counts_nothing_but_is_noted_once_an_hour(harness: Harness) -> None:
+    harness.patient()
+    token = harness.link(max_uses=1)
+    link_id = harness.links.list(harness.act(), "p1")[0].id
     noted = f"authsvc:{{maple}}:opened:{link_id}"
-    before = everything(house)
+    before = everything(harness)
     for _ in range(5):
-        act = house.act()
-        house.links.describe(act, token)
+        act = harness.act()
+        harness.links.describe(act, token)
         assert act.limits == []
-    after = everything(house)
+    after = everything(harness)
     assert after.pop(noted)
     assert after == before
-    assert house.redis.pttl(noted) <= 3_600_000
-    house.redis.delete(noted)  # as time would
-    house.links.describe(house.act(), token)
-    opened = [entry for entry in house.trail() if entry["event"] == "link.opened"]
+    assert harness.redis.pttl(noted) <= 3_600_000
+    harness.redis.delete(noted)  # as time would
+    harness.links.describe(harness.act(), token)
+    opened = [entry for entry in harness.audit_entries() if entry["event"] == "link.opened"]
     assert [(entry["link"], entry["patient"]) for entry in opened] == [(link_id, "p1")] * 2
-    house.links.exchange(house.act(), token)
+    harness.links.exchange(harness.act(), token)
 
 
-def test_a_link_that_nobody_gave_leaves_no_note_of_being_opened(house: House) -> None:
-    before = everything(house)
+def test_a_link_that_nobody_gave_leaves_no_note_of_being_opened(harness: Harness) -> None:
+    before = everything(harness)
     with pytest.raises(LinkUnknown):
-        house.links.describe(house.act(), "al_" + "A" * 43)
-    assert everything(house) == before
-    assert "link.opened" not in house.events()
+        harness.links.describe(harness.act(), "al_" + "A" * 43)
+    assert everything(harness) == before
+    assert "link.opened" not in harness.events()
 
 
-def test_the_page_speaks_the_language_of_the_patient_whom_the_link_now_means(house: House) -> None:
+def test_the_page_speaks_the_language_of_the_patient_whom_the_link_now_means(harness: Harness) -> None:
     for patient, locale in (("p1", "es"), ("p2", "fr")):
-        house.patients.put(house.act(), patient, email="ann@example.org", locale=locale, portal_access=True)
-    token = house.access_link()
-    assert house.links.describe(house.act(), token).locale == "es"
-    house.patients.merge(house.act(), "p1", "p2")
-    assert house.links.describe(house.act(), token).locale == "fr"
+        harness.patients.put(harness.act(), patient, email="ann@example.org", locale=locale, portal_access=True)
+    token = harness.access_link()
+    assert harness.links.describe(harness.act(), token).locale == "es"
+    harness.patients.merge(harness.act(), "p1", "p2")
+    assert harness.links.describe(harness.act(), token).locale == "fr"
 
 
 @pytest.mark.parametrize("token", ["al_nonsense", "ala_nonsense", "", "x" * 200])
-def test_a_token_that_nobody_gave_is_unknown(house: House, token: str) -> None:
+def test_a_token_that_nobody_gave_is_unknown(harness: Harness, token: str) -> None:
     with pytest.raises(LinkUnknown):
-        house.links.describe(house.act(), token)
+        harness.links.describe(harness.act(), token)
 
 
-def test_another_practices_link_is_unknown(house: House) -> None:
-    token = house.link()
-    oak = house.service.practices.add("oak", name="Oak", actor="cli:test")
+def test_another_practices_link_is_unknown(harness: Harness) -> None:
+    token = harness.link()
+    oak = harness.service.practices.add("oak", name="Oak", actor="cli:test")
     with pytest.raises(LinkUnknown):
-        house.links.describe(house.service.act(oak), token)
+        harness.links.describe(harness.service.act(oak), token)
 
 
-def test_a_dead_link_says_why(house: House) -> None:
-    token = house.link(expires_in=60)
-    house.clock.advance_s(61)
+def test_a_dead_link_says_why(harness: Harness) -> None:
+    token = harness.link(expires_in=60)
+    harness.clock.advance_s(61)
     with pytest.raises(LinkGone) as gone:
-        house.links.describe(house.act(), token)
+        harness.links.describe(harness.act(), token)
     assert gone.value.reason == "expired"

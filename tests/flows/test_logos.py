@@ -18,7 +18,7 @@ from authsvc.errors import UnknownName
 from authsvc.flows.logos import FITS, MOST_BYTES, MOST_PIXELS, NO_LOGO, Logo, prepared
 from authsvc.flows.practices import support_address
 from authsvc.model import Practice
-from tests.flows.conftest import House
+from tests.flows.conftest import Harness
 from tests.pictures import TEAL, bomb, chunks, moving, picture, with_chunk
 
 seeded = settings(derandomize=True, deadline=None, max_examples=200)
@@ -196,61 +196,61 @@ def test_no_decoder_waits_in_a_process_that_answers_requests() -> None:
 # --- kept with its practice ---------------------------------------------------------------------------------------
 
 
-def branded(house: House, logo: Logo) -> Practice:
-    return house.service.practices.set("maple", actor="cli:anna", logo=logo)
+def branded(harness: Harness, logo: Logo) -> Practice:
+    return harness.service.practices.set("maple", actor="cli:anna", logo=logo)
 
 
-def test_a_logo_is_kept_and_named_by_the_practices_record(house: House) -> None:
+def test_a_logo_is_kept_and_named_by_the_practices_record(harness: Harness) -> None:
     logo = prepared(picture())
-    practice = branded(house, logo)
-    assert practice == house.service.practices.get("maple")
+    practice = branded(harness, logo)
+    assert practice == harness.service.practices.get("maple")
     assert (practice.logo, practice.logo_width, practice.logo_height) == (logo.digest, 300, 60)
-    assert house.service.logos.get(practice) == logo.png
-    assert house.redis.get(KEY).isascii()
+    assert harness.service.logos.get(practice) == logo.png
+    assert harness.redis.get(KEY).isascii()
 
 
-def test_what_isnt_said_about_the_logo_leaves_it(house: House) -> None:
-    practice = branded(house, prepared(picture()))
-    assert house.service.practices.set("maple", actor="cli:anna", phone="556").logo == practice.logo
+def test_what_isnt_said_about_the_logo_leaves_it(harness: Harness) -> None:
+    practice = branded(harness, prepared(picture()))
+    assert harness.service.practices.set("maple", actor="cli:anna", phone="556").logo == practice.logo
 
 
 @pytest.mark.parametrize("end", ["none", "removed"])
-def test_a_logo_goes_when_it_is_taken_away_and_with_its_practice(house: House, end: str) -> None:
-    practice = branded(house, prepared(picture()))
+def test_a_logo_goes_when_it_is_taken_away_and_with_its_practice(harness: Harness, end: str) -> None:
+    practice = branded(harness, prepared(picture()))
     if end == "none":
-        assert branded(house, NO_LOGO) == house.practice
+        assert branded(harness, NO_LOGO) == harness.practice
     else:
-        house.service.practices.remove("maple", actor="cli:anna")
-    assert house.redis.get(KEY) is None
-    assert house.service.logos.get(practice) is None
-    assert house.service.logos.get(house.practice) is None
+        harness.service.practices.remove("maple", actor="cli:anna")
+    assert harness.redis.get(KEY) is None
+    assert harness.service.logos.get(practice) is None
+    assert harness.service.logos.get(harness.practice) is None
 
 
-def test_a_logo_of_an_unknown_practice_is_not_kept(house: House) -> None:
+def test_a_logo_of_an_unknown_practice_is_not_kept(harness: Harness) -> None:
     with pytest.raises(UnknownName):
-        house.service.practices.set("oak", actor="cli:anna", logo=prepared(picture()))
-    assert house.redis.keys("*logo*") == []
+        harness.service.practices.set("oak", actor="cli:anna", logo=prepared(picture()))
+    assert harness.redis.keys("*logo*") == []
 
 
-def test_attack_one_picture_under_the_digest_of_another(house: House) -> None:
+def test_attack_one_picture_under_the_digest_of_another(harness: Harness) -> None:
     """An address may be kept for ever, so a process that still has the old record must not answer with the new file."""
-    before = branded(house, prepared(picture()))
-    after = branded(house, prepared(picture(size=(30, 30))))
-    assert house.service.logos.get(before) is None
-    assert house.service.logos.get(after) is not None
+    before = branded(harness, prepared(picture()))
+    after = branded(harness, prepared(picture(size=(30, 30))))
+    assert harness.service.logos.get(before) is None
+    assert harness.service.logos.get(after) is not None
 
 
-def test_a_logo_is_read_once_in_a_while(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    practice = branded(house, prepared(picture()))
+def test_a_logo_is_read_once_in_a_while(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    practice = branded(harness, prepared(picture()))
     asked: list[Any] = []
-    call = house.service.store.call
+    call = harness.service.store.call
 
     def counted(act: Any) -> Any:
         asked.append(act)
         return call(act)
 
-    monkeypatch.setattr(house.service.store, "call", counted)
-    assert house.service.logos.get(practice) == house.service.logos.get(practice)
+    monkeypatch.setattr(harness.service.store, "call", counted)
+    assert harness.service.logos.get(practice) == harness.service.logos.get(practice)
     assert len(asked) == 1
 
 

@@ -12,12 +12,12 @@ import pytest
 from authsvc.errors import AuthsvcError, ChallengeGone, InvalidCode, InvalidGrant, LinkGone, SignInNeeded
 from authsvc.model import Choice, NewBrowserSession, Started, TokenGrant
 from tests import records
-from tests.flows.conftest import House
+from tests.flows.conftest import Harness
 from tests.flows.visitors import BROWSER, Portal, ended_in_feed, enter, here, look, page, press
 
 
 def together(count: int, act: Callable[[int], Any]) -> list[Any]:
-    """`count` threads that begin at the same moment; what each got, errors of the house included."""
+    """`count` threads that begin at the same moment; what each got, errors of the harness included."""
     results: list[Any] = [None] * count
     gate = threading.Barrier(count)
 
@@ -40,7 +40,7 @@ def authorization_codes(results: list[Any]) -> list[TokenGrant]:
     return [result for result in results if isinstance(result, TokenGrant)]
 
 
-def test_attack_a_hundred_parallel_submits_of_one_code_open_one_session(wide: House) -> None:
+def test_attack_a_hundred_parallel_submits_of_one_code_open_one_session(wide: Harness) -> None:
     wide.patient()
     started = wide.start()
     results = together(100, lambda _: wide.codes.verify(wide.act(), started.challenge, "314159"))
@@ -52,7 +52,7 @@ def test_attack_a_hundred_parallel_submits_of_one_code_open_one_session(wide: Ho
     assert wide.events().count("code.verified") == 1
 
 
-def test_attack_two_hundred_parallel_guesses_get_five_attempts(wide: House) -> None:
+def test_attack_two_hundred_parallel_guesses_get_five_attempts(wide: Harness) -> None:
     wide.patient()
     started = wide.start()
     results = together(200, lambda number: wide.codes.verify(wide.act(), started.challenge, f"{number:06d}"))
@@ -62,7 +62,7 @@ def test_attack_two_hundred_parallel_guesses_get_five_attempts(wide: House) -> N
     assert wide.events().count("code.missed") == 5
 
 
-def test_attack_parallel_guesses_beside_the_right_code_never_open_a_second_session(wide: House) -> None:
+def test_attack_parallel_guesses_beside_the_right_code_never_open_a_second_session(wide: Harness) -> None:
     wide.patient()
     started = wide.start()
     results = together(
@@ -72,7 +72,7 @@ def test_attack_parallel_guesses_beside_the_right_code_never_open_a_second_sessi
     assert len(wide.sessions.list(wide.act(), "p1")) <= 1
 
 
-def test_fifty_parallel_refreshes_of_one_token_give_one_successor(wide: House) -> None:
+def test_fifty_parallel_refreshes_of_one_token_give_one_successor(wide: Harness) -> None:
     wide.patient()
     grant = wide.sign_in()
     results = together(50, lambda _: wide.sessions.refresh(wide.client, grant.refresh_token or "", None, ""))
@@ -82,7 +82,7 @@ def test_fifty_parallel_refreshes_of_one_token_give_one_successor(wide: House) -
     assert wide.events().count("session.refreshed") == 1
 
 
-def test_attack_parallel_choices_sign_in_one_patient(wide: House) -> None:
+def test_attack_parallel_choices_sign_in_one_patient(wide: Harness) -> None:
     wide.patient("ann")
     wide.patient("bob")
     started = wide.start()
@@ -91,19 +91,19 @@ def test_attack_parallel_choices_sign_in_one_patient(wide: House) -> None:
     assert len(authorization_codes(results)) == 1
 
 
-def test_attack_parallel_exchanges_of_a_link_for_one_use_give_one_token(wide: House) -> None:
+def test_attack_parallel_exchanges_of_a_link_for_one_use_give_one_token(wide: Harness) -> None:
     token = wide.link(max_uses=1)
     assert len(authorization_codes(together(30, lambda _: wide.links.exchange(wide.act(), token)))) == 1
 
 
-def test_attack_parallel_starts_send_no_more_mails_than_the_budget(house: House) -> None:
-    house.patient()
-    results = together(30, lambda _: house.codes.start(house.act(), email="ann@example.org"))
+def test_attack_parallel_starts_send_no_more_mails_than_the_budget(harness: Harness) -> None:
+    harness.patient()
+    results = together(30, lambda _: harness.codes.start(harness.act(), email="ann@example.org"))
     assert sum(isinstance(result, Started) for result in results) == 5
-    assert len(house.outbox()) == 5
+    assert len(harness.outbox()) == 5
 
 
-def test_parallel_resends_of_a_dead_link_send_one_mail(wide: House) -> None:
+def test_parallel_resends_of_a_dead_link_send_one_mail(wide: Harness) -> None:
     wide.patient()
     token = wide.link(expires_in=60)
     wide.clock.advance_s(61)
@@ -111,7 +111,7 @@ def test_parallel_resends_of_a_dead_link_send_one_mail(wide: House) -> None:
     assert len(wide.outbox()) == 1
 
 
-def test_parallel_calls_with_one_idempotency_key_send_one_mail(wide: House) -> None:
+def test_parallel_calls_with_one_idempotency_key_send_one_mail(wide: Harness) -> None:
     wide.patient()
     results = together(
         20, lambda _: wide.codes.start(wide.act(idempotency_key="k", fingerprint=b"1"), email="ann@example.org")
@@ -120,20 +120,20 @@ def test_parallel_calls_with_one_idempotency_key_send_one_mail(wide: House) -> N
     assert len(wide.outbox()) == 1
 
 
-def test_parallel_changes_of_a_patient_leave_one_mailbox(wide: House) -> None:
+def test_parallel_changes_of_a_patient_leave_one_mailbox(wide: Harness) -> None:
     together(20, lambda n: wide.patient("p1", f"ann{n}@example.org"))
     mailboxes = list(wide.redis.scan_iter("authsvc:{maple}:mailbox:*"))
     assert len(mailboxes) == 1
 
 
-def test_the_trail_is_numbered_without_gaps_under_load(wide: House) -> None:
+def test_the_trail_is_numbered_without_gaps_under_load(wide: Harness) -> None:
     wide.patient()
     together(50, lambda _: wide.codes.start(wide.act(), patient="p1"))
-    numbers = [entry["n"] for entry in wide.trail()]
+    numbers = [entry["n"] for entry in wide.audit_entries()]
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-def test_parallel_unions_of_sealing_workers_seal_each_entry_once(wide: House) -> None:
+def test_parallel_unions_of_sealing_workers_seal_each_entry_once(wide: Harness) -> None:
     wide.patient()
     for _ in range(20):
         wide.codes.start(wide.act(), patient="p1")
@@ -145,7 +145,7 @@ def test_parallel_unions_of_sealing_workers_seal_each_entry_once(wide: House) ->
 # --- the hosted pages -----------------------------------------------------------------------------------------------
 
 
-def test_a_double_click_on_the_right_code_is_one_sign_in(wide: House) -> None:
+def test_a_double_click_on_the_right_code_is_one_sign_in(wide: Harness) -> None:
     wide.patient()
     before = enter(wide)
     kept = Portal(wide).tokens(before.cookie)
@@ -153,16 +153,16 @@ def test_a_double_click_on_the_right_code_is_one_sign_in(wide: House) -> None:
     results = together(
         20, lambda _: wide.service.browser_sessions.verify(page(wide), started.challenge, "314159", before.cookie)
     )
-    entered = {result for result in results if isinstance(result, NewBrowserSession)}
-    assert len(entered) == 1
+    browser_session = {result for result in results if isinstance(result, NewBrowserSession)}
+    assert len(browser_session) == 1
     assert all(isinstance(other, NewBrowserSession | ChallengeGone) for other in results)
     assert look(wide, before) is None
-    (winner,) = entered
+    (winner,) = browser_session
     assert records.children(wide.redis, winner.sid) == {kept.session}
     assert len(wide.sessions.list(wide.act(), "p1")) == 1
 
 
-def test_two_tabs_that_sign_in_anew_leave_each_client_session_with_one_of_them(wide: House) -> None:
+def test_two_tabs_that_sign_in_anew_leave_each_client_session_with_one_of_them(wide: Harness) -> None:
     wide.patient()
     before, portal = enter(wide), Portal(wide)
     kept = [portal.tokens(before.cookie) for _ in range(5)]
@@ -170,15 +170,15 @@ def test_two_tabs_that_sign_in_anew_leave_each_client_session_with_one_of_them(w
     results = together(
         4, lambda n: wide.service.browser_sessions.verify(page(wide), tabs[n].challenge, "314159", before.cookie)
     )
-    under = [records.children(wide.redis, entered.sid) for entered in results]
+    under = [records.children(wide.redis, browser_session.sid) for browser_session in results]
     assert sorted(map(len, under)) == [0, 0, 0, 5]
     assert all(portal.works(grant) for grant in kept)
-    for entered in results:
-        wide.service.browser_sessions.sign_out(page(wide), entered.cookie)
+    for browser_session in results:
+        wide.service.browser_sessions.sign_out(page(wide), browser_session.cookie)
     assert not any(portal.works(grant) for grant in kept)
 
 
-def test_attack_parallel_choices_at_the_pages_sign_in_one_patient(wide: House) -> None:
+def test_attack_parallel_choices_at_the_pages_sign_in_one_patient(wide: Harness) -> None:
     wide.patient("ann")
     wide.patient("bob")
     before = enter_as(wide, "ann")
@@ -187,39 +187,39 @@ def test_attack_parallel_choices_at_the_pages_sign_in_one_patient(wide: House) -
         20,
         lambda n: wide.service.browser_sessions.choose(page(wide), challenge, ("ann", "bob")[n % 2], before.cookie),
     )
-    entered = [result for result in results if isinstance(result, NewBrowserSession)]
-    assert 1 <= len(entered) <= 6  # the first, and five repeats of the same choice: a double click
-    assert len(set(entered)) == 1
+    browser_session = [result for result in results if isinstance(result, NewBrowserSession)]
+    assert 1 <= len(browser_session) <= 6  # the first, and five repeats of the same choice: a double click
+    assert len(set(browser_session)) == 1
     assert look(wide, before) is None
     assert len(wide.redis.keys("authsvc:{maple}:session:*")) == 1
     assert wide.events().count("session.ended") == 1
 
 
-def proven(house: House) -> str:
-    started = house.start(act=page(house), email="ann@example.org")
-    assert isinstance(house.service.browser_sessions.verify(page(house), started.challenge, "314159"), Choice)
+def proven(harness: Harness) -> str:
+    started = harness.start(act=page(harness), email="ann@example.org")
+    assert isinstance(harness.service.browser_sessions.verify(page(harness), started.challenge, "314159"), Choice)
     return started.challenge
 
 
-def enter_as(house: House, patient: str) -> NewBrowserSession:
-    return house.service.browser_sessions.choose(page(house), proven(house), patient)
+def enter_as(harness: Harness, patient: str) -> NewBrowserSession:
+    return harness.service.browser_sessions.choose(page(harness), proven(harness), patient)
 
 
-def test_attack_fifty_parallel_redemptions_of_a_code_give_tokens_once_and_these_end(wide: House) -> None:
+def test_attack_fifty_parallel_redemptions_of_a_code_give_tokens_once_and_these_end(wide: Harness) -> None:
     """RFC 6749 §4.1.2: who redeems a code twice has shared it with somebody, and we can't tell with whom."""
     wide.patient()
-    portal, entered = Portal(wide), enter(wide)
-    code = portal.code(entered.cookie)
+    portal, browser_session = Portal(wide), enter(wide)
+    code = portal.code(browser_session.cookie)
     results = together(50, lambda _: portal.redeem(code))
     (grant,) = authorization_codes(results)
     assert {error.reason for error in results if isinstance(error, InvalidGrant)} == {"reused"}
     assert not portal.works(grant)
     assert ended_in_feed(wide) == [grant.session]
     assert (wide.events().count("grant.redeemed"), wide.events().count("grant.reused")) == (1, 49)
-    assert look(wide, entered)
+    assert look(wide, browser_session)
 
 
-def test_attack_fifty_parallel_redemptions_of_a_links_code_give_one_token_and_that_ends(wide: House) -> None:
+def test_attack_fifty_parallel_redemptions_of_a_links_code_give_one_token_and_that_ends(wide: Harness) -> None:
     wide.patient()
     portal = Portal(wide)
     code = portal.landed(press(wide, portal, wide.link()))
@@ -229,7 +229,7 @@ def test_attack_fifty_parallel_redemptions_of_a_links_code_give_one_token_and_th
     assert len(ended_in_feed(wide, "t")) == 1
 
 
-def test_fifty_wrong_verifiers_beside_the_right_one_spoil_nothing(wide: House) -> None:
+def test_fifty_wrong_verifiers_beside_the_right_one_spoil_nothing(wide: Harness) -> None:
     wide.patient()
     portal = Portal(wide)
     code = portal.code(enter(wide).cookie)
@@ -238,7 +238,7 @@ def test_fifty_wrong_verifiers_beside_the_right_one_spoil_nothing(wide: House) -
     assert portal.works(grant)
 
 
-def test_attack_a_hundred_parallel_presses_of_a_link_for_one_use_leave_one_landing(wide: House) -> None:
+def test_attack_a_hundred_parallel_presses_of_a_link_for_one_use_leave_one_landing(wide: Harness) -> None:
     wide.patient()
     portal, token = Portal(wide), wide.link(max_uses=1)
     results = together(100, lambda _: press(wide, portal, token))
@@ -247,7 +247,7 @@ def test_attack_a_hundred_parallel_presses_of_a_link_for_one_use_leave_one_landi
     assert len(wide.redis.keys("authsvc:{maple}:pending-link:*")) == 1
 
 
-def test_attack_a_landing_is_fetched_once_however_many_ask(wide: House) -> None:
+def test_attack_a_landing_is_fetched_once_however_many_ask(wide: Harness) -> None:
     wide.patient()
     portal = Portal(wide)
     hint = press(wide, portal, wide.link())
@@ -259,58 +259,58 @@ def test_attack_a_landing_is_fetched_once_however_many_ask(wide: House) -> None:
     assert wide.events().count("grant.issued") == 1
 
 
-def test_codes_for_one_sign_in_are_each_their_own(wide: House) -> None:
+def test_codes_for_one_sign_in_are_each_their_own(wide: Harness) -> None:
     wide.patient()
-    portal, entered = Portal(wide), enter(wide)
-    codes = together(20, lambda _: portal.code(entered.cookie))
+    portal, browser_session = Portal(wide), enter(wide)
+    codes = together(20, lambda _: portal.code(browser_session.cookie))
     got = together(20, lambda n: portal.redeem(codes[n]))
     assert len({grant.session for grant in authorization_codes(got)}) == 20
-    assert len(records.children(wide.redis, entered.sid)) == 20
+    assert len(records.children(wide.redis, browser_session.sid)) == 20
 
 
-def test_saying_often_at_once_that_somebody_is_there_changes_nothing_but_that(wide: House) -> None:
+def test_saying_often_at_once_that_somebody_is_there_changes_nothing_but_that(wide: Harness) -> None:
     wide.patient()
-    entered = enter(wide)
-    began = here(wide, entered)
+    browser_session = enter(wide)
+    began = here(wide, browser_session)
     wide.clock.advance_s(600)
-    results = together(30, lambda _: wide.service.browser_sessions.extend(page(wide), entered.cookie))
+    results = together(30, lambda _: wide.service.browser_sessions.extend(page(wide), browser_session.cookie))
     assert results == [True] * 30
-    now = here(wide, entered)
+    now = here(wide, browser_session)
     assert (now.ends_ms, now.last_used_ms) == (began.ends_ms, began.last_used_ms + 600_000)
 
 
-def test_attack_nothing_of_a_sign_in_outlives_a_sign_out_that_runs_beside_it(wide: House) -> None:
+def test_attack_nothing_of_a_sign_in_outlives_a_sign_out_that_runs_beside_it(wide: Harness) -> None:
     """Codes issued, redeemed and refreshed at the moment of the sign-out."""
     wide.patient()
-    portal, entered = Portal(wide), enter(wide)
-    codes, held = [portal.code(entered.cookie) for _ in range(20)], portal.tokens(entered.cookie)
+    portal, browser_session = Portal(wide), enter(wide)
+    codes, held = [portal.code(browser_session.cookie) for _ in range(20)], portal.tokens(browser_session.cookie)
 
     def act(number: int) -> Any:
         match number:
             case 20:
-                return wide.service.browser_sessions.sign_out(page(wide), entered.cookie)
+                return wide.service.browser_sessions.sign_out(page(wide), browser_session.cookie)
             case 21:
                 return portal.refresh(held)
             case 22:
-                return wide.service.browser_sessions.extend(page(wide), entered.cookie)
+                return wide.service.browser_sessions.extend(page(wide), browser_session.cookie)
             case 23:
-                return portal.code(entered.cookie)
+                return portal.code(browser_session.cookie)
         return portal.redeem(codes[number])
 
     results = together(24, act)
-    assert look(wide, entered) is None
+    assert look(wide, browser_session) is None
     assert not any(portal.works(grant) for grant in [held, *authorization_codes(results)])
     assert wide.redis.keys("authsvc:{maple}:session:*") == []
 
 
-def test_a_link_that_is_opened_often_at_once_is_noted_once(wide: House) -> None:
+def test_a_link_that_is_opened_often_at_once_is_noted_once(wide: Harness) -> None:
     token = wide.link()
     together(30, lambda _: wide.links.describe(page(wide), token))
     assert wide.events().count("link.opened") == 1
 
 
 @pytest.mark.parametrize("times", [2])
-def test_two_services_on_one_store_are_one_service(wide: House, times: int) -> None:
+def test_two_services_on_one_store_are_one_service(wide: Harness, times: int) -> None:
     service = wide.service
     other = type(service)(
         service.settings,

@@ -15,7 +15,7 @@ from authsvc.store.inbox import Inbox
 from authsvc.store.keys import KEYSET
 from authsvc.store.outbox import CODES, LOGOUTS, MAILS, WEBHOOK_CODES, WEBHOOKS, MailCap
 from bench.memory import Documented, documented, written
-from tests.flows.conftest import House
+from tests.flows.conftest import Harness
 from tests.flows.signers import Signer
 from tests.flows.visitors import Portal, enter, page, press
 from tests.pictures import picture
@@ -25,38 +25,38 @@ PAGE = Path(__file__).parents[2] / "docs/reference/redis-keys.md"
 ROWS = documented(PAGE.read_text(encoding="utf-8"))
 
 
-def a_days_acts(house: House) -> None:
+def a_days_acts(harness: Harness) -> None:
     """Everything that the service does, once, in an order that leaves what it writes where it can be seen."""
-    service, here = house.service, {"client_ip": "203.0.113.7"}
+    service, here = harness.service, {"client_ip": "203.0.113.7"}
     patients = {"ann": "ann@example.org", "ben": "ann@example.org", "cat": "cat@example.org", "dan": "dan@example.org"}
     for name, email in patients.items():
-        house.patient(name, email)
-    signing_in(house, here)
-    links(house)
-    house.patients.merge(house.act(), "cat", "dan")
-    house.patient("dan", "daniel@example.org")
-    house.patient("ben", "ann@example.org", access=False)
-    house.patients.delete(house.act(), "ben")
-    hosted_pages(house)
-    house.service.email_changes.start(house.act(), patient="dan", email="dan.new@example.org")
-    house.codes.start(house.act(), email="nobody@example.org")
+        harness.patient(name, email)
+    signing_in(harness, here)
+    links(harness)
+    harness.patients.merge(harness.act(), "cat", "dan")
+    harness.patient("dan", "daniel@example.org")
+    harness.patient("ben", "ann@example.org", access=False)
+    harness.patients.delete(harness.act(), "ben")
+    hosted_pages(harness)
+    harness.service.email_changes.start(harness.act(), patient="dan", email="dan.new@example.org")
+    harness.codes.start(harness.act(), email="nobody@example.org")
     with suppress(RateLimited):
         for _ in range(10):
-            house.codes.start(house.act(), email="somebody@example.org")
+            harness.codes.start(harness.act(), email="somebody@example.org")
     with suppress(RateLimited):
         for _ in range(100):
             service.clients.failed("203.0.113.9")
     with suppress(RateLimited):
         for _ in range(100):
-            service.sessions.revoke(house.client, "art_junk", "")
-    signer = Signer("reports", house.clock)
-    house.new_client("reports", jwks=signer.jwks())
+            service.sessions.revoke(harness.client, "art_junk", "")
+    signer = Signer("reports", harness.clock)
+    harness.new_client("reports", jwks=signer.jwks())
     service.clients.authenticate_assertion(signer.sign(), "", "203.0.113.9")
-    service.pushed_requests.push(house.client, house.practice, "scope=openid", "")
-    presented = PresentedProof(ProofKey(house.clock).proof("GET", "https://a.example/"), "GET", "https://a.example/")
-    service.dpop.thumbprint(house.act(), house.client, presented)
-    by_webhook(house)
-    switching(house)
+    service.pushed_requests.push(harness.client, harness.practice, "scope=openid", "")
+    presented = PresentedProof(ProofKey(harness.clock).proof("GET", "https://a.example/"), "GET", "https://a.example/")
+    service.dpop.thumbprint(harness.act(), harness.client, presented)
+    by_webhook(harness)
+    switching(harness)
     for queue in (CODES, MAILS, WEBHOOK_CODES, WEBHOOKS, LOGOUTS):
         for entry in service.outbox.take("maple", queue, "worker", 30_000, 5).entries:
             service.outbox.begin("maple", entry, "worker", 30_000)
@@ -67,68 +67,68 @@ def a_days_acts(house: House) -> None:
     service.audit_log.seal_all()
     service.signing_keys.rotate("cli:test", force=True)
     service.data_keys.key("cookies")
-    ring = house.redis.get(KEYSET)
-    house.redis.delete(KEYSET)
+    ring = harness.redis.get(KEYSET)
+    harness.redis.delete(KEYSET)
     service.data_keys._store.note_loss()  # as in an emptied store
-    house.redis.set(KEYSET, ring)
+    harness.redis.set(KEYSET, ring)
 
 
-def signing_in(house: House, here: dict[str, Any]) -> None:
-    started = house.start(act=house.act(idempotency_key="k", fingerprint=b"b", **here), email="ann@example.org")
+def signing_in(harness: Harness, here: dict[str, Any]) -> None:
+    started = harness.start(act=harness.act(idempotency_key="k", fingerprint=b"b", **here), email="ann@example.org")
     with suppress(InvalidCode):
-        house.codes.verify(house.act(**here), started.challenge, "000000")
-    house.clock.advance_s(30)
-    house.codes.resend(house.act(), started.challenge)
-    choice = house.codes.verify(house.act(), started.challenge, "314159")
+        harness.codes.verify(harness.act(**here), started.challenge, "000000")
+    harness.clock.advance_s(30)
+    harness.codes.resend(harness.act(), started.challenge)
+    choice = harness.codes.verify(harness.act(), started.challenge, "314159")
     assert isinstance(choice, Choice)
-    first = house.codes.choose(house.act(), choice.challenge, "ann")
-    second = house.sessions.refresh(house.client, first.refresh_token or "", None, "")
-    house.sessions.revoke(house.client, second.access_token, "")
-    house.sign_in(patient="dan")
-    house.sessions.end_all(house.act(), "dan")
-    house.sign_in(patient="cat", act=house.act())
+    first = harness.codes.choose(harness.act(), choice.challenge, "ann")
+    second = harness.sessions.refresh(harness.client, first.refresh_token or "", None, "")
+    harness.sessions.revoke(harness.client, second.access_token, "")
+    harness.sign_in(patient="dan")
+    harness.sessions.end_all(harness.act(), "dan")
+    harness.sign_in(patient="cat", act=harness.act())
 
 
-def links(house: House) -> None:
-    house.links.exchange(house.act(), house.link(patient="ann", delivery="email"))
-    used = house.link(patient="ann", resource="invoice:a:b", max_uses=1)
-    house.links.exchange(house.act(), used)
-    house.links.resend(house.act(), used)
-    by_link = house.links.exchange(house.act(), house.access_link(patient="ann"))
+def links(harness: Harness) -> None:
+    harness.links.exchange(harness.act(), harness.link(patient="ann", delivery="email"))
+    used = harness.link(patient="ann", resource="invoice:a:b", max_uses=1)
+    harness.links.exchange(harness.act(), used)
+    harness.links.resend(harness.act(), used)
+    by_link = harness.links.exchange(harness.act(), harness.access_link(patient="ann"))
     assert isinstance(by_link, Started)
     with pytest.raises(InvalidCode):
-        house.codes.verify(house.act(), by_link.challenge, "000000")
-    house.links.revoke_where(house.act(), resource="invoice:inv_1")
+        harness.codes.verify(harness.act(), by_link.challenge, "000000")
+    harness.links.revoke_where(harness.act(), resource="invoice:inv_1")
 
 
-def switching(house: House) -> None:
+def switching(harness: Harness) -> None:
     """And a call that was answered 503."""
-    house.service.dependents.put(house.act(), "dan", "ann")
-    choice = house.codes.verify(house.act(), house.start(patient="dan").challenge, "314159")
+    harness.service.dependents.put(harness.act(), "dan", "ann")
+    choice = harness.codes.verify(harness.act(), harness.start(patient="dan").challenge, "314159")
     assert isinstance(choice, Choice)
-    own = house.codes.choose(house.act(), choice.challenge, "dan")
-    house.service.person_switch.of_client(house.act(), "dan", own.session or "", "ann")
-    house.service.unconfirmed.add({f"authsvc:{{maple}}:unconfirmed:refresh,{own.session},portal,0": "call.1|1"})
-    house.service.unconfirmed.write()
+    own = harness.codes.choose(harness.act(), choice.challenge, "dan")
+    harness.service.person_switch.of_client(harness.act(), "dan", own.session or "", "ann")
+    harness.service.unconfirmed.add({f"authsvc:{{maple}}:unconfirmed:refresh,{own.session},portal,0": "call.1|1"})
+    harness.service.unconfirmed.write()
 
 
-def by_webhook(house: House) -> None:
-    practices = house.service.practices
+def by_webhook(harness: Harness) -> None:
+    practices = harness.service.practices
     practices.rotate_webhook_secret("maple", actor="cli:test")
-    house.practice = practices.set("maple", actor="cli:test", webhook_url="https://hooks.example/authsvc")
-    house.start(patient="ann", delivery="webhook")
-    house.link(patient="ann", delivery="webhook")
+    harness.practice = practices.set("maple", actor="cli:test", webhook_url="https://hooks.example/authsvc")
+    harness.start(patient="ann", delivery="webhook")
+    harness.link(patient="ann", delivery="webhook")
 
 
-def hosted_pages(house: House) -> None:
-    web = Portal(house, "web", backchannel_logout_uri="https://web.example/out")
+def hosted_pages(harness: Harness) -> None:
+    web = Portal(harness, "web", backchannel_logout_uri="https://web.example/out")
     for _ in range(2):
-        entered = enter(house, "daniel@example.org")
-        web.tokens(entered.cookie)
-    house.service.browser_sessions.sign_out(page(house), entered.cookie)
-    token = house.link(patient="ann", resource="invoice:inv_2")
-    house.links.describe(page(house), token)
-    press(house, web, token)
+        browser_session = enter(harness, "daniel@example.org")
+        web.tokens(browser_session.cookie)
+    harness.service.browser_sessions.sign_out(page(harness), browser_session.cookie)
+    token = harness.link(patient="ann", resource="invoice:inv_2")
+    harness.links.describe(page(harness), token)
+    press(harness, web, token)
 
 
 def row_of(key: str) -> Documented | None:
@@ -136,18 +136,18 @@ def row_of(key: str) -> Documented | None:
 
 
 @pytest.fixture
-def after_a_day(house: House) -> House:
-    a_days_acts(house)
-    return house
+def after_a_day(harness: Harness) -> Harness:
+    a_days_acts(harness)
+    return harness
 
 
-def test_a_whole_days_acts_leave_no_key_that_is_not_documented_and_all_that_are(after_a_day: House) -> None:
+def test_a_whole_days_acts_leave_no_key_that_is_not_documented_and_all_that_are(after_a_day: Harness) -> None:
     found = {key: row_of(key) for key in after_a_day.redis.scan_iter()}
     assert [key for key, row in found.items() if row is None] == []
     assert {row.pattern for row in found.values() if row} == {row.pattern for row in ROWS}
 
 
-def test_every_key_has_the_documented_type_and_lives_as_long_as_documented(after_a_day: House) -> None:
+def test_every_key_has_the_documented_type_and_lives_as_long_as_documented(after_a_day: Harness) -> None:
     for key in after_a_day.redis.scan_iter():
         row = row_of(key)
         assert row is not None, key
@@ -156,7 +156,7 @@ def test_every_key_has_the_documented_type_and_lives_as_long_as_documented(after
         assert stays == row.lives.startswith("stays"), key
 
 
-def test_every_key_of_a_practice_lies_in_one_slot(after_a_day: House) -> None:
+def test_every_key_of_a_practice_lies_in_one_slot(after_a_day: Harness) -> None:
     tags = {key[key.index("{") : key.index("}") + 1] for key in after_a_day.redis.scan_iter()}
     assert {tag for tag in tags if not tag.startswith("{@")} == {"{maple}"}
     assert tags == {"{maple}", "{@practices}", "{@clients}", "{@keys}", "{@site}", "{@outbox}", "{@inbox}"}

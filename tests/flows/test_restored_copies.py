@@ -8,71 +8,71 @@ import pytest
 
 from authsvc.errors import InvalidGrant
 from authsvc.model import TokenGrant
-from tests.flows.conftest import House
+from tests.flows.conftest import Harness
 
 
-def copied(house: House) -> dict[str, tuple[int, Any]]:
+def copied(harness: Harness) -> dict[str, tuple[int, Any]]:
     """Every record with its time to live, as a backup has it."""
-    return {key: (max(house.redis.pttl(key), 0), house.redis.dump(key)) for key in house.redis.scan_iter()}
+    return {key: (max(harness.redis.pttl(key), 0), harness.redis.dump(key)) for key in harness.redis.scan_iter()}
 
 
-def restored(house: House, copy: dict[str, tuple[int, Any]]) -> None:
-    house.redis.flushall()
+def restored(harness: Harness, copy: dict[str, tuple[int, Any]]) -> None:
+    harness.redis.flushall()
     for key, (ttl_ms, value) in copy.items():
-        house.redis.restore(key, ttl_ms, value)
+        harness.redis.restore(key, ttl_ms, value)
 
 
-def test_a_session_that_was_refreshed_since_ends_at_its_next_refresh(house: House) -> None:
-    house.patient()
-    first = house.sign_in()
-    copy = copied(house)
-    second = house.sessions.refresh(house.client, first.refresh_token or "", None, "")
-    restored(house, copy)
+def test_a_session_that_was_refreshed_since_ends_at_its_next_refresh(harness: Harness) -> None:
+    harness.patient()
+    first = harness.sign_in()
+    copy = copied(harness)
+    second = harness.sessions.refresh(harness.client, first.refresh_token or "", None, "")
+    restored(harness, copy)
     with pytest.raises(InvalidGrant, match="reused"):
-        house.sessions.refresh(house.client, second.refresh_token or "", None, "")
-    assert house.sessions.list(house.act(), "p1") == []
+        harness.sessions.refresh(harness.client, second.refresh_token or "", None, "")
+    assert harness.sessions.list(harness.act(), "p1") == []
 
 
-def test_a_session_that_was_opened_since_is_unknown(house: House) -> None:
-    house.patient()
-    copy = copied(house)
-    grant = house.sign_in()
-    restored(house, copy)
+def test_a_session_that_was_opened_since_is_unknown(harness: Harness) -> None:
+    harness.patient()
+    copy = copied(harness)
+    grant = harness.sign_in()
+    restored(harness, copy)
     with pytest.raises(InvalidGrant, match="unknown"):
-        house.sessions.refresh(house.client, grant.refresh_token or "", None, "")
-    assert house.introspected(grant.access_token) == {"active": False}
+        harness.sessions.refresh(harness.client, grant.refresh_token or "", None, "")
+    assert harness.introspected(grant.access_token) == {"active": False}
 
 
-def test_a_spent_code_opens_a_second_session_for_whoever_has_its_handle(house: House) -> None:
-    house.patient()
-    started = house.start()
-    copy = copied(house)
-    spent = house.codes.verify(house.act(), started.challenge, "314159")
-    restored(house, copy)
-    again = house.codes.verify(house.act(), started.challenge, "314159")
+def test_a_spent_code_opens_a_second_session_for_whoever_has_its_handle(harness: Harness) -> None:
+    harness.patient()
+    started = harness.start()
+    copy = copied(harness)
+    spent = harness.codes.verify(harness.act(), started.challenge, "314159")
+    restored(harness, copy)
+    again = harness.codes.verify(harness.act(), started.challenge, "314159")
     assert isinstance(spent, TokenGrant)
     assert isinstance(again, TokenGrant)
     assert spent.session != again.session
 
 
-def test_access_that_was_withdrawn_since_is_back_and_so_are_revoked_links(house: House) -> None:
-    house.patient()
-    token = house.link()
-    copy = copied(house)
-    house.patient(access=False)
-    house.links.revoke_where(house.act(), patient="p1")
-    restored(house, copy)
-    assert house.patients.get(house.act(), "p1").portal_access
-    assert isinstance(house.links.exchange(house.act(), token), TokenGrant)
+def test_access_that_was_withdrawn_since_is_back_and_so_are_revoked_links(harness: Harness) -> None:
+    harness.patient()
+    token = harness.link()
+    copy = copied(harness)
+    harness.patient(access=False)
+    harness.links.revoke_where(harness.act(), patient="p1")
+    restored(harness, copy)
+    assert harness.patients.get(harness.act(), "p1").portal_access
+    assert isinstance(harness.links.exchange(harness.act(), token), TokenGrant)
 
 
-def test_the_restored_trail_is_whole_and_goes_on_from_the_copys_number(house: House) -> None:
-    house.patient()
-    house.service.audit_log.seal_all()
-    copy = copied(house)
-    house.sign_in()
-    house.service.audit_log.seal_all()
-    restored(house, copy)
-    house.sign_in()
-    house.service.audit_log.seal_all()
-    assert house.service.audit_log.verify("maple").faults == ()
+def test_the_restored_trail_is_whole_and_goes_on_from_the_copys_number(harness: Harness) -> None:
+    harness.patient()
+    harness.service.audit_log.seal_all()
+    copy = copied(harness)
+    harness.sign_in()
+    harness.service.audit_log.seal_all()
+    restored(harness, copy)
+    harness.sign_in()
+    harness.service.audit_log.seal_all()
+    assert harness.service.audit_log.verify("maple").faults == ()

@@ -24,7 +24,7 @@ from authsvc.model import AuditFilter, Choice
 from authsvc.store.outbox import CODES
 from authsvc.store.script_files import LUA, Script
 from tests.conftest import Backends
-from tests.flows.conftest import House
+from tests.flows.conftest import Harness
 from tests.flows.test_guessing import burn
 from tests.flows.test_redis_keys import a_days_acts
 from tests.flows.visitors import BROWSER, Portal, enter, page, press
@@ -48,12 +48,12 @@ def redis_client(real_backend: str, servers: Backends) -> Iterator[redis.Redis]:
 class Meter:
     """The most commands that each script had, by Redis's own count."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, harness: Harness) -> None:
         self.most: Counter[str] = Counter()
-        self._redis = house.redis
-        self._evaluate = house.service.store.evaluate
+        self._redis = harness.redis
+        self._evaluate = harness.service.store.evaluate
         self._names = {Script(name).sha: name for name in NAMES}
-        connection: Any = house.service.store
+        connection: Any = harness.service.store
         connection.evaluate = self._measured
 
     def _measured(self, source: str, sha: str, *args: Any, **how: Any) -> list[Any]:
@@ -73,13 +73,13 @@ class Meter:
 class Crowd:
     """A practice in which everything is there as often as it may be, and can be put back as it was."""
 
-    def __init__(self, house: House) -> None:
-        self.house = house
+    def __init__(self, harness: Harness) -> None:
+        self.harness = harness
         told = {"backchannel_logout_uri": "https://web.example/out"}
-        self.portals = [Portal(house, name, **told) for name in ("web1", "web2")]
+        self.portals = [Portal(harness, name, **told) for name in ("web1", "web2")]
         self._fill()
-        pool = house.redis.connection_pool
-        given = {**house.redis.get_connection_kwargs(), "decode_responses": False}
+        pool = harness.redis.connection_pool
+        given = {**harness.redis.get_connection_kwargs(), "decode_responses": False}
         self._raw: Any = redis.Redis(connection_pool=redis.ConnectionPool(pool.connection_class, **given))
         self._kept = {key: (self._raw.dump(key), max(0, self._raw.pttl(key))) for key in self._raw.keys("*")}
 
@@ -91,160 +91,164 @@ class Crowd:
             pipe.execute()
 
     def _fill(self) -> None:
-        house, clock = self.house, self.house.clock
+        harness, clock = self.harness, self.harness.clock
         for number in range(PEOPLE):
-            house.patient(f"p{number}", SHARED)
+            harness.patient(f"p{number}", SHARED)
             clock.advance_ms(20)
         for number in range(20):
-            house.patient(f"d{number}", f"d{number}@example.org")
-            house.patient(f"g{number}", f"g{number}@example.org")
+            harness.patient(f"d{number}", f"d{number}@example.org")
+            harness.patient(f"g{number}", f"g{number}@example.org")
             clock.advance_ms(40)
-        relate = house.service.dependents.put
+        relate = harness.service.dependents.put
         for number in range(20):
-            relate(house.act(), "p0", f"d{number}", until_ms=None, workflows=None)
+            relate(harness.act(), "p0", f"d{number}", until_ms=None, workflows=None)
         for number in range(1, 20):
-            relate(house.act(), f"g{number}", "d0", until_ms=None, workflows=None)
+            relate(harness.act(), f"g{number}", "d0", until_ms=None, workflows=None)
         for _ in range(20):  # half of them for the dependent: as many as either may have
             clock.advance_s(10)
             self.cookie = self.sign_in_with_children(acting="d0")
         for number in range(500):
             access = number % 2
-            house.link(patient="p0", **({"workflow": "portal", "resource": None} if access else {}))
+            harness.link(patient="p0", **({"workflow": "portal", "resource": None} if access else {}))
             clock.advance_ms(20)
         for _ in range(100):
-            house.codes.start(house.act(), patient="p0")
+            harness.codes.start(harness.act(), patient="p0")
             clock.advance_s(1)
 
     def sign_in_with_children(self, acting: str) -> str:
-        house = self.house
-        started = house.start(act=page(house), patient="p0")
-        choice = house.service.browser_sessions.verify(page(house), started.challenge, "314159", "")
+        harness = self.harness
+        started = harness.start(act=page(harness), patient="p0")
+        choice = harness.service.browser_sessions.verify(page(harness), started.challenge, "314159", "")
         assert isinstance(choice, Choice)
-        entered = house.service.browser_sessions.choose(page(house), choice.challenge, acting, "")
+        browser_session = harness.service.browser_sessions.choose(page(harness), choice.challenge, acting, "")
         for portal in self.portals:
             for _ in range(10):
-                portal.tokens(entered.cookie)
-        return entered.cookie
+                portal.tokens(browser_session.cookie)
+        return browser_session.cookie
 
 
 def big_acts(crowd: Crowd) -> list[Callable[[], Any]]:
     """The acts that walk something. Each begins with everything in its place."""
-    house = crowd.house
-    service, act, clock = house.service, house.act, house.clock
+    harness = crowd.harness
+    service, act, clock = harness.service, harness.act, harness.clock
     cookie = crowd.cookie
 
     def start_and_verify(how: dict[str, Any], patient: str | None = None) -> Any:
-        started = house.start(act=page(house), **how)
+        started = harness.start(act=page(harness), **how)
         clock.advance_s(31)
-        house.codes.resend(page(house), started.challenge)
-        return service.browser_sessions.verify(page(house), started.challenge, "314159", cookie)
+        harness.codes.resend(page(harness), started.challenge)
+        return service.browser_sessions.verify(page(harness), started.challenge, "314159", cookie)
 
     def choose(patient: str) -> None:
         choice = start_and_verify({"email": SHARED})
         assert isinstance(choice, Choice)
         assert len(choice.patients) + len(choice.dependents) == 200
-        house.codes.choices(page(house), choice.challenge)
-        service.browser_sessions.choose(page(house), choice.challenge, patient, cookie)
+        harness.codes.choices(page(harness), choice.challenge)
+        service.browser_sessions.choose(page(harness), choice.challenge, patient, cookie)
 
     def change_address(session: str) -> None:
-        house.entropy.next_below(161803)
+        harness.entropy.next_below(161803)
         started = service.email_changes.start(act(), patient="p0", email=OTHER, session=session)
         service.email_changes.verify(act(), started.challenge, "161803")
 
     def refused() -> None:
         with pytest.raises(InvalidInput, match="too many patients"):
-            house.patient("p180", SHARED)
+            harness.patient("p180", SHARED)
         with pytest.raises(InvalidInput, match="too many links"):
-            house.link(patient="p0")
+            harness.link(patient="p0")
         with pytest.raises(InvalidInput, match="too many dependents"):
             service.dependents.put(act(), "p0", "g0", until_ms=None, workflows=None)
 
     def by_typed_link() -> None:
         """A link that means everybody on the mailbox."""
-        burn(house, 100, SHARED)
-        house.start(email=SHARED)
-        token = house.mailed()["url"].rsplit("/", 1)[1]
-        house.links.describe(page(house), token)
-        house.links.exchange(page(house), token)
+        burn(harness, 100, SHARED)
+        harness.start(email=SHARED)
+        token = harness.mailed()["url"].rsplit("/", 1)[1]
+        harness.links.describe(page(harness), token)
+        harness.links.exchange(page(harness), token)
 
     def session_ends() -> None:
-        listed = house.sessions.list(act(), "p0")
-        house.sessions.end(act(), "p0", listed[0].id)
-        house.sessions.end_all(act(), "p0")
+        listed = harness.sessions.list(act(), "p0")
+        harness.sessions.end(act(), "p0", listed[0].id)
+        harness.sessions.end_all(act(), "p0")
 
     def revoke_links() -> None:
-        assert len(house.links.list(act(), "p0")) == 500
-        house.links.revoke_where(act(), patient="p0")
+        assert len(harness.links.list(act(), "p0")) == 500
+        harness.links.revoke_where(act(), patient="p0")
 
     return [
-        lambda: house.patient("p0", OTHER),
-        lambda: house.patient("p0", SHARED, access=False),
-        lambda: house.patients.delete(act(), "p0"),
-        lambda: house.patients.delete(act(), "d0"),
-        lambda: house.patients.merge(act(), "p0", "p1"),
-        lambda: house.patients.merge(act(), "d0", "d19"),
+        lambda: harness.patient("p0", OTHER),
+        lambda: harness.patient("p0", SHARED, access=False),
+        lambda: harness.patients.delete(act(), "p0"),
+        lambda: harness.patients.delete(act(), "d0"),
+        lambda: harness.patients.merge(act(), "p0", "p1"),
+        lambda: harness.patients.merge(act(), "d0", "d19"),
         lambda: choose("p0"),
         lambda: choose("d0"),
         lambda: start_and_verify({"patient": "p0"}),
         lambda: change_address(""),
-        lambda: change_address(house.sessions.list(act(), "p0")[0].id),
+        lambda: change_address(harness.sessions.list(act(), "p0")[0].id),
         refused,
         by_typed_link,
         session_ends,
         revoke_links,
-        lambda: house.links.revoke_where(act(), resource="invoice:inv_1"),
+        lambda: harness.links.revoke_where(act(), resource="invoice:inv_1"),
         lambda: service.dependents.remove(act(), "p0", "d0"),
         lambda: service.dependents.put(act(), "p0", "d0", until_ms=None, workflows=("edit-contact",)),
         lambda: service.dependents.list(act(), "p0"),
-        lambda: service.person_switch.choices(page(house), cookie),
-        lambda: service.person_switch.of_browser(page(house), cookie, "d1"),
+        lambda: service.person_switch.choices(page(harness), cookie),
+        lambda: service.person_switch.of_browser(page(harness), cookie, "d1"),
         lambda: crowd.portals[0].tokens(cookie),
-        lambda: service.browser_sessions.sign_out(page(house), cookie),
+        lambda: service.browser_sessions.sign_out(page(harness), cookie),
         lambda: service.revocations.feed("maple"),
         lambda: service.audit_log.search("maple", AuditFilter(by="nobody"), 200),
     ]
 
 
-def the_rest(house: House) -> None:
+def the_rest(harness: Harness) -> None:
     """The few scripts that neither a crowd nor a day's acts have run."""
-    service, portal = house.service, Portal(house, "rest")
-    house.patient("rest", "rest@example.org")
-    entered = enter(house, "rest@example.org")
-    service.browser_sessions.extend(page(house), entered.cookie)
-    house.introspected(house.sign_in(patient="rest").access_token)
-    service.authorization_codes.pending_link(page(house), press(house, portal, house.link(patient="rest")), BROWSER)
-    service.patients.unlock(house.act(), "rest")
-    service.browser_sessions.contact(page(house), "rest")
-    request = service.pushed_requests.push(house.client, house.practice, "scope=openid", "")
-    service.pushed_requests.open(page(house), house.client, request, BROWSER, on_page=False)
+    service, portal = harness.service, Portal(harness, "rest")
+    harness.patient("rest", "rest@example.org")
+    browser_session = enter(harness, "rest@example.org")
+    service.browser_sessions.extend(page(harness), browser_session.cookie)
+    harness.introspected(harness.sign_in(patient="rest").access_token)
+    service.authorization_codes.pending_link(
+        page(harness), press(harness, portal, harness.link(patient="rest")), BROWSER
+    )
+    service.patients.unlock(harness.act(), "rest")
+    service.browser_sessions.contact(page(harness), "rest")
+    request = service.pushed_requests.push(harness.client, harness.practice, "scope=openid", "")
+    service.pushed_requests.open(page(harness), harness.client, request, BROWSER, on_page=False)
     for number, entry in enumerate(service.outbox.take("maple", CODES, "worker", 30_000, 10).entries):
         if number:
             service.outbox.finish("maple", entry, "sent", "")
         else:
-            service.outbox.defer("maple", entry, "worker", house.clock.now_ms(), "")
+            service.outbox.defer("maple", entry, "worker", harness.clock.now_ms(), "")
     service.audit_log.seal_all()
     service.audit_log.trim("maple", 1, actor="cli:test")
     renewed = dataclasses.replace(service.settings, secret_keys=(b"n" * 32, *service.settings.secret_keys))
-    keys = DataKeys(service.signing_keys._store, renewed.secret_keys, house.entropy)
-    KeyRotation(service.signing_keys._store, keys, house.clock, house.entropy, renewed).rewrap("cli:test")
+    keys = DataKeys(service.signing_keys._store, renewed.secret_keys, harness.entropy)
+    KeyRotation(service.signing_keys._store, keys, harness.clock, harness.entropy, renewed).rewrap("cli:test")
 
 
-def test_attack_no_script_has_more_to_do_whatever_a_client_has_stored(wide: House, build: Callable[..., House]) -> None:
+def test_attack_no_script_has_more_to_do_whatever_a_client_has_stored(
+    wide: Harness, build: Callable[..., Harness]
+) -> None:
     crowd, meter = Crowd(wide), Meter(wide)
     for act in big_acts(crowd):
         crowd.again()
         act()
     walked = Counter(meter.most)
     wide.redis.flushall()
-    house = build()
-    the_rest(house)
-    a_days_acts(house)
+    harness = build()
+    the_rest(harness)
+    a_days_acts(harness)
     assert set(NAMES) - set(meter.most) == set(), "every script of the folder was run"
     assert {name: most for name, most in meter.most.items() if most > COMMANDS_MAX} == {}
     assert walked["patient_put"] > 200, "the crowd was there"
 
 
-def test_attack_a_long_past_is_forgotten_a_part_at_a_time(wide: House) -> None:
+def test_attack_a_long_past_is_forgotten_a_part_at_a_time(wide: Harness) -> None:
     old_ms = wide.clock.now_ms() - 800_000
     wide.redis.zadd("authsvc:{maple}:revocations", {f"s:{number}": old_ms + number for number in range(20_000)})
     for number in range(5):

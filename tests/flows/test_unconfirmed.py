@@ -30,7 +30,7 @@ from authsvc.store.connection import Connection
 from authsvc.store.unconfirmed import KEPT_MS, MOST, UnconfirmedCalls
 from tests.fakes import FakeClock, SeededEntropy
 from tests.flows import test_dependents, test_email_changes
-from tests.flows.conftest import House
+from tests.flows.conftest import Harness
 from tests.flows.visitors import BROWSER, VERIFIER, Portal, enter, page, press
 
 
@@ -62,28 +62,28 @@ def store(redis_client: redis.Redis) -> Unconfirming:
 
 
 @pytest.fixture
-def house(store: Unconfirming, redis_client: redis.Redis, clock: FakeClock, entropy: SeededEntropy) -> House:
-    found = House(store, redis_client, clock, entropy)
+def harness(store: Unconfirming, redis_client: redis.Redis, clock: FakeClock, entropy: SeededEntropy) -> Harness:
+    found = Harness(store, redis_client, clock, entropy)
     for purpose in PURPOSES[1:]:
         found.service.data_keys.key(purpose)  # made beforehand, so that no 503 is theirs
     return found
 
 
-def failing_store(house: House) -> Unconfirming:
-    found = house.service.store
+def failing_store(harness: Harness) -> Unconfirming:
+    found = harness.service.store
     assert isinstance(found, Unconfirming)
     return found
 
 
 @contextmanager
-def unconfirmed(house: House, error: Unavailable | None = None) -> Iterator[None]:
+def unconfirmed(harness: Harness, error: Unavailable | None = None) -> Iterator[None]:
     """What happens inside is answered 503, though it happens. Some seconds pass."""
-    store = failing_store(house)
+    store = failing_store(harness)
     store.failing = error or NotReplicated()
     with pytest.raises(Unavailable):
         yield
     store.failing = None
-    house.clock.advance_s(30)
+    harness.clock.advance_s(30)
 
 
 def refused(act: Callable[[], object], *errors: type[AuthsvcError]) -> str:
@@ -98,260 +98,263 @@ def refused(act: Callable[[], object], *errors: type[AuthsvcError]) -> str:
 
 
 @pytest.mark.parametrize("error", [NotReplicated(), Unavailable("store_away")], ids=["replicas missing", "answer lost"])
-def test_a_link_whose_exchange_was_answered_503_opens_for_the_same_client(house: House, error: Unavailable) -> None:
-    token = house.link(max_uses=1)
+def test_a_link_whose_exchange_was_answered_503_opens_for_the_same_client(harness: Harness, error: Unavailable) -> None:
+    token = harness.link(max_uses=1)
     for _ in range(3):
-        with unconfirmed(house, error):
-            house.links.exchange(house.act(), token)
-    grant = house.links.exchange(house.act(), token)
+        with unconfirmed(harness, error):
+            harness.links.exchange(harness.act(), token)
+    grant = harness.links.exchange(harness.act(), token)
     assert isinstance(grant, TokenGrant)
-    assert house.introspected(grant.access_token)["active"]
-    assert house.links.list(house.act(), "p1")[0].uses == 1
-    assert [entry.get("again") for entry in house.trail() if entry["event"] == "link.exchanged"] == [None, *["1"] * 3]
+    assert harness.introspected(grant.access_token)["active"]
+    assert harness.links.list(harness.act(), "p1")[0].uses == 1
+    assert [entry.get("again") for entry in harness.audit_entries() if entry["event"] == "link.exchanged"] == [
+        None,
+        *["1"] * 3,
+    ]
 
 
-def test_attack_a_link_again_once_its_repeat_was_answered(house: House) -> None:
-    token = house.link(max_uses=1)
-    with unconfirmed(house):
-        house.links.exchange(house.act(), token)
-    house.links.exchange(house.act(), token)
-    assert refused(lambda: house.links.exchange(house.act(), token), LinkGone) == "used_up"
+def test_attack_a_link_again_once_its_repeat_was_answered(harness: Harness) -> None:
+    token = harness.link(max_uses=1)
+    with unconfirmed(harness):
+        harness.links.exchange(harness.act(), token)
+    harness.links.exchange(harness.act(), token)
+    assert refused(lambda: harness.links.exchange(harness.act(), token), LinkGone) == "used_up"
 
 
-def test_attack_a_stolen_link_through_another_client(house: House) -> None:
-    thief, _ = house.new_client("billing")
-    token = house.link(max_uses=1)
-    with unconfirmed(house):
-        house.links.exchange(house.act(), token)
-    assert refused(lambda: house.links.exchange(house.act(thief), token), LinkGone) == "used_up"
-    assert isinstance(house.links.exchange(house.act(), token), TokenGrant)  # and its own client still may
+def test_attack_a_stolen_link_through_another_client(harness: Harness) -> None:
+    thief, _ = harness.new_client("billing")
+    token = harness.link(max_uses=1)
+    with unconfirmed(harness):
+        harness.links.exchange(harness.act(), token)
+    assert refused(lambda: harness.links.exchange(harness.act(thief), token), LinkGone) == "used_up"
+    assert isinstance(harness.links.exchange(harness.act(), token), TokenGrant)  # and its own client still may
 
 
-def test_attack_a_stolen_link_in_another_browser(house: House) -> None:
-    portal, token = Portal(house), house.link(max_uses=1)
-    with unconfirmed(house):
-        press(house, portal, token)
-    assert refused(lambda: press(house, portal, token, "T" * 22), LinkGone) == "used_up"
-    hint = press(house, portal, token)
+def test_attack_a_stolen_link_in_another_browser(harness: Harness) -> None:
+    portal, token = Portal(harness), harness.link(max_uses=1)
+    with unconfirmed(harness):
+        press(harness, portal, token)
+    assert refused(lambda: press(harness, portal, token, "T" * 22), LinkGone) == "used_up"
+    hint = press(harness, portal, token)
     assert portal.redeem(portal.landed(hint)).workflow == "pay-invoice"
 
 
-def test_attack_an_old_503_opens_nothing_after_somebody_was_answered(house: House) -> None:
+def test_attack_an_old_503_opens_nothing_after_somebody_was_answered(harness: Harness) -> None:
     """The mark reaches Redis late: by then the link was used by a call that was answered."""
-    token, store = house.link(max_uses=2), failing_store(house)
-    with unconfirmed(house, Unavailable("store_away")):
-        house.links.exchange(house.act(), token)
-    late = {key: f"{call}" for key, (call, _) in house.service.unconfirmed._waiting.items()}
-    house.links.exchange(house.act(), token)  # the repeat: the first use was its own
-    house.links.exchange(house.act(), token)  # the second
-    house.service.unconfirmed.add(late)
-    assert refused(lambda: house.links.exchange(house.act(), token), LinkGone) == "used_up"
+    token, store = harness.link(max_uses=2), failing_store(harness)
+    with unconfirmed(harness, Unavailable("store_away")):
+        harness.links.exchange(harness.act(), token)
+    late = {key: f"{call}" for key, (call, _) in harness.service.unconfirmed._waiting.items()}
+    harness.links.exchange(harness.act(), token)  # the repeat: the first use was its own
+    harness.links.exchange(harness.act(), token)  # the second
+    harness.service.unconfirmed.add(late)
+    assert refused(lambda: harness.links.exchange(harness.act(), token), LinkGone) == "used_up"
     assert store.failing is None
 
 
-def test_what_ends_a_link_ends_its_repeat(house: House) -> None:
-    token = house.link(max_uses=1)
-    with unconfirmed(house):
-        house.links.exchange(house.act(), token)
-    house.links.revoke_where(house.act(), patient="p1")
-    assert refused(lambda: house.links.exchange(house.act(), token), LinkGone) == "used_up"
+def test_what_ends_a_link_ends_its_repeat(harness: Harness) -> None:
+    token = harness.link(max_uses=1)
+    with unconfirmed(harness):
+        harness.links.exchange(harness.act(), token)
+    harness.links.revoke_where(harness.act(), patient="p1")
+    assert refused(lambda: harness.links.exchange(harness.act(), token), LinkGone) == "used_up"
 
 
-def test_a_repeat_that_comes_after_ten_minutes_is_another_use(house: House) -> None:
-    token, store = house.link(max_uses=1), failing_store(house)
-    with unconfirmed(house, Unavailable("store_away")):
-        house.links.exchange(house.act(), token)
-    house.clock.advance_s(KEPT_MS // 1000)
-    assert refused(lambda: house.links.exchange(house.act(), token), LinkGone) == "used_up"
-    assert house.service.unconfirmed._waiting == {}
+def test_a_repeat_that_comes_after_ten_minutes_is_another_use(harness: Harness) -> None:
+    token, store = harness.link(max_uses=1), failing_store(harness)
+    with unconfirmed(harness, Unavailable("store_away")):
+        harness.links.exchange(harness.act(), token)
+    harness.clock.advance_s(KEPT_MS // 1000)
+    assert refused(lambda: harness.links.exchange(harness.act(), token), LinkGone) == "used_up"
+    assert harness.service.unconfirmed._waiting == {}
     assert store.failing is None
 
 
-def test_an_access_link_is_counted_once(house: House) -> None:
-    house.patient()
-    token = house.access_link(max_uses=1)
-    with unconfirmed(house):
-        house.links.exchange(house.act(), token)
-    assert isinstance(house.links.exchange(house.act(), token), Started)
-    assert house.links.list(house.act(), "p1")[0].uses == 1
-    assert refused(lambda: house.links.exchange(house.act(), token), LinkGone) == "used_up"
+def test_an_access_link_is_counted_once(harness: Harness) -> None:
+    harness.patient()
+    token = harness.access_link(max_uses=1)
+    with unconfirmed(harness):
+        harness.links.exchange(harness.act(), token)
+    assert isinstance(harness.links.exchange(harness.act(), token), Started)
+    assert harness.links.list(harness.act(), "p1")[0].uses == 1
+    assert refused(lambda: harness.links.exchange(harness.act(), token), LinkGone) == "used_up"
 
 
 # --- codes ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("error", [NotReplicated(), Unavailable("store_away")], ids=["replicas missing", "answer lost"])
-def test_a_code_whose_verification_was_answered_503_opens_its_one_session(house: House, error: Unavailable) -> None:
-    house.patient()
-    started = house.start()
+def test_a_code_whose_verification_was_answered_503_opens_its_one_session(harness: Harness, error: Unavailable) -> None:
+    harness.patient()
+    started = harness.start()
     for _ in range(7):  # more often than a double click may come
-        with unconfirmed(house, error):
-            house.codes.verify(house.act(), started.challenge, "314159")
-    grant = house.codes.verify(house.act(), started.challenge, "314159")
+        with unconfirmed(harness, error):
+            harness.codes.verify(harness.act(), started.challenge, "314159")
+    grant = harness.codes.verify(harness.act(), started.challenge, "314159")
     assert isinstance(grant, TokenGrant)
-    assert grant.expires_in_s == house.service.settings.access_token_life_s  # it begins now
-    assert [session.id for session in house.sessions.list(house.act(), "p1")] == [grant.session]
-    assert house.sessions.refresh(house.client, grant.refresh_token or "", None, "")
-    house.clock.advance_s(6)
-    assert refused(lambda: house.codes.verify(house.act(), started.challenge, "314159"), ChallengeGone) == "spent"
+    assert grant.expires_in_s == harness.service.settings.access_token_life_s  # it begins now
+    assert [session.id for session in harness.sessions.list(harness.act(), "p1")] == [grant.session]
+    assert harness.sessions.refresh(harness.client, grant.refresh_token or "", None, "")
+    harness.clock.advance_s(6)
+    assert refused(lambda: harness.codes.verify(harness.act(), started.challenge, "314159"), ChallengeGone) == "spent"
 
 
-def test_attack_a_code_again_once_its_repeat_was_answered(house: House) -> None:
-    house.patient()
-    started = house.start()
-    with unconfirmed(house):
-        house.codes.verify(house.act(), started.challenge, "314159")
-    house.codes.verify(house.act(), started.challenge, "314159")
-    house.clock.advance_s(6)
-    assert refused(lambda: house.codes.verify(house.act(), started.challenge, "314159"), ChallengeGone) == "spent"
+def test_attack_a_code_again_once_its_repeat_was_answered(harness: Harness) -> None:
+    harness.patient()
+    started = harness.start()
+    with unconfirmed(harness):
+        harness.codes.verify(harness.act(), started.challenge, "314159")
+    harness.codes.verify(harness.act(), started.challenge, "314159")
+    harness.clock.advance_s(6)
+    assert refused(lambda: harness.codes.verify(harness.act(), started.challenge, "314159"), ChallengeGone) == "spent"
 
 
-def test_attack_a_mark_that_comes_after_a_double_click_was_answered(house: House) -> None:
-    house.patient()
-    started, store = house.start(), failing_store(house)
+def test_attack_a_mark_that_comes_after_a_double_click_was_answered(harness: Harness) -> None:
+    harness.patient()
+    started, store = harness.start(), failing_store(harness)
     store.failing = Unavailable("store_away")
     with pytest.raises(Unavailable):
-        house.codes.verify(house.act(), started.challenge, "314159")
+        harness.codes.verify(harness.act(), started.challenge, "314159")
     store.failing = None
-    late = {key: mark for key, (mark, _) in house.service.unconfirmed._waiting.items()}
-    house.service.unconfirmed._waiting.clear()  # another process has them
-    house.codes.verify(house.act(), started.challenge, "314159")  # within the time of a double click
-    house.service.unconfirmed.add(late)
-    house.clock.advance_s(6)
-    assert refused(lambda: house.codes.verify(house.act(), started.challenge, "314159"), ChallengeGone) == "spent"
+    late = {key: mark for key, (mark, _) in harness.service.unconfirmed._waiting.items()}
+    harness.service.unconfirmed._waiting.clear()  # another process has them
+    harness.codes.verify(harness.act(), started.challenge, "314159")  # within the time of a double click
+    harness.service.unconfirmed.add(late)
+    harness.clock.advance_s(6)
+    assert refused(lambda: harness.codes.verify(harness.act(), started.challenge, "314159"), ChallengeGone) == "spent"
 
 
-def test_attack_guessing_at_a_code_whose_answer_was_503(house: House) -> None:
-    house.patient()
-    started = house.start()
-    with unconfirmed(house):
-        house.codes.verify(house.act(), started.challenge, "314159")
+def test_attack_guessing_at_a_code_whose_answer_was_503(harness: Harness) -> None:
+    harness.patient()
+    started = harness.start()
+    with unconfirmed(harness):
+        harness.codes.verify(harness.act(), started.challenge, "314159")
     for guess in range(20):
         assert refused(
-            lambda guess=guess: house.codes.verify(house.act(), started.challenge, f"{guess:06d}"), ChallengeGone
+            lambda guess=guess: harness.codes.verify(harness.act(), started.challenge, f"{guess:06d}"), ChallengeGone
         )
     # Five were compared; then the right one is as dead as after five misses.
-    assert refused(lambda: house.codes.verify(house.act(), started.challenge, "314159"), ChallengeGone) == "spent"
+    assert refused(lambda: harness.codes.verify(harness.act(), started.challenge, "314159"), ChallengeGone) == "spent"
 
 
-def test_attack_a_code_through_another_client(house: House) -> None:
-    thief, _ = house.new_client("billing")
-    house.patient()
-    started = house.start()
-    with unconfirmed(house):
-        house.codes.verify(house.act(), started.challenge, "314159")
-    assert refused(lambda: house.codes.verify(house.act(thief), started.challenge, "314159")) == "other_client"
+def test_attack_a_code_through_another_client(harness: Harness) -> None:
+    thief, _ = harness.new_client("billing")
+    harness.patient()
+    started = harness.start()
+    with unconfirmed(harness):
+        harness.codes.verify(harness.act(), started.challenge, "314159")
+    assert refused(lambda: harness.codes.verify(harness.act(thief), started.challenge, "314159")) == "other_client"
 
 
-def test_a_repeat_is_judged_as_the_first_was_by_the_codes_own_time(house: House) -> None:
-    house.patient()
-    started = house.start()
-    with unconfirmed(house):
-        house.codes.verify(house.act(), started.challenge, "314159")
-    house.clock.advance_s(house.service.settings.code_life_s)
-    assert refused(lambda: house.codes.verify(house.act(), started.challenge, "314159"), ChallengeGone) == "expired"
+def test_a_repeat_is_judged_as_the_first_was_by_the_codes_own_time(harness: Harness) -> None:
+    harness.patient()
+    started = harness.start()
+    with unconfirmed(harness):
+        harness.codes.verify(harness.act(), started.challenge, "314159")
+    harness.clock.advance_s(harness.service.settings.code_life_s)
+    assert refused(lambda: harness.codes.verify(harness.act(), started.challenge, "314159"), ChallengeGone) == "expired"
 
 
-def test_a_session_that_was_ended_meanwhile_stays_ended(house: House) -> None:
-    house.patient()
-    started = house.start()
-    with unconfirmed(house):
-        house.codes.verify(house.act(), started.challenge, "314159")
-    house.sessions.end_all(house.act(), "p1")
-    assert refused(lambda: house.codes.verify(house.act(), started.challenge, "314159"), ChallengeGone) == "spent"
+def test_a_session_that_was_ended_meanwhile_stays_ended(harness: Harness) -> None:
+    harness.patient()
+    started = harness.start()
+    with unconfirmed(harness):
+        harness.codes.verify(harness.act(), started.challenge, "314159")
+    harness.sessions.end_all(harness.act(), "p1")
+    assert refused(lambda: harness.codes.verify(harness.act(), started.challenge, "314159"), ChallengeGone) == "spent"
 
 
-def shared_mailbox(house: House) -> str:
+def shared_mailbox(harness: Harness) -> str:
     for name in ("p1", "p2"):
-        house.patient(name)
-    return house.start().challenge
+        harness.patient(name)
+    return harness.start().challenge
 
 
-def test_the_choice_and_the_chosen_patient_come_again(house: House) -> None:
-    challenge = shared_mailbox(house)
-    with unconfirmed(house):
-        house.codes.verify(house.act(), challenge, "314159")
-    assert isinstance(house.codes.verify(house.act(), challenge, "314159"), Choice)
-    with unconfirmed(house):
-        house.codes.choose(house.act(), challenge, "p2")
-    assert refused(lambda: house.codes.choose(house.act(), challenge, "p1"), ChallengeGone) == "spent"
-    grant = house.codes.choose(house.act(), challenge, "p2")
-    assert house.introspected(grant.access_token)["patient"] == "p2"
-    assert refused(lambda: house.codes.choose(house.act(), challenge, "p2"), ChallengeGone) == "spent"
+def test_the_choice_and_the_chosen_patient_come_again(harness: Harness) -> None:
+    challenge = shared_mailbox(harness)
+    with unconfirmed(harness):
+        harness.codes.verify(harness.act(), challenge, "314159")
+    assert isinstance(harness.codes.verify(harness.act(), challenge, "314159"), Choice)
+    with unconfirmed(harness):
+        harness.codes.choose(harness.act(), challenge, "p2")
+    assert refused(lambda: harness.codes.choose(harness.act(), challenge, "p1"), ChallengeGone) == "spent"
+    grant = harness.codes.choose(harness.act(), challenge, "p2")
+    assert harness.introspected(grant.access_token)["patient"] == "p2"
+    assert refused(lambda: harness.codes.choose(harness.act(), challenge, "p2"), ChallengeGone) == "spent"
 
 
-def test_a_choice_whose_session_has_ended_is_over(house: House) -> None:
-    challenge = shared_mailbox(house)
-    house.codes.verify(house.act(), challenge, "314159")
-    with unconfirmed(house):
-        house.codes.choose(house.act(), challenge, "p2")
-    house.sessions.end_all(house.act(), "p2")
-    assert refused(lambda: house.codes.choose(house.act(), challenge, "p2"), ChallengeGone) == "spent"
+def test_a_choice_whose_session_has_ended_is_over(harness: Harness) -> None:
+    challenge = shared_mailbox(harness)
+    harness.codes.verify(harness.act(), challenge, "314159")
+    with unconfirmed(harness):
+        harness.codes.choose(harness.act(), challenge, "p2")
+    harness.sessions.end_all(harness.act(), "p2")
+    assert refused(lambda: harness.codes.choose(harness.act(), challenge, "p2"), ChallengeGone) == "spent"
 
 
-def test_a_choice_has_its_own_time(house: House) -> None:
-    challenge = shared_mailbox(house)
-    house.codes.verify(house.act(), challenge, "314159")
-    with unconfirmed(house):
-        house.codes.choose(house.act(), challenge, "p2")
-    house.clock.advance_s(house.service.settings.choose_life_s)
-    assert refused(lambda: house.codes.choose(house.act(), challenge, "p2"), ChallengeGone) == "spent"
+def test_a_choice_has_its_own_time(harness: Harness) -> None:
+    challenge = shared_mailbox(harness)
+    harness.codes.verify(harness.act(), challenge, "314159")
+    with unconfirmed(harness):
+        harness.codes.choose(harness.act(), challenge, "p2")
+    harness.clock.advance_s(harness.service.settings.choose_life_s)
+    assert refused(lambda: harness.codes.choose(harness.act(), challenge, "p2"), ChallengeGone) == "spent"
 
 
-def test_a_change_of_address_that_was_answered_503_is_told_again(house: House) -> None:
-    house.patient()
-    started = test_email_changes.start(house)
+def test_a_change_of_address_that_was_answered_503_is_told_again(harness: Harness) -> None:
+    harness.patient()
+    started = test_email_changes.start(harness)
     for _ in range(2):
-        with unconfirmed(house):
-            test_email_changes.verify(house, started)
-    assert test_email_changes.verify(house, started).email == test_email_changes.NEW
-    house.clock.advance_s(6)
-    assert test_email_changes.why_not(house, started) == "spent"
-    assert house.events().count("patient.address_changed") == 1
+        with unconfirmed(harness):
+            test_email_changes.verify(harness, started)
+    assert test_email_changes.verify(harness, started).email == test_email_changes.NEW
+    harness.clock.advance_s(6)
+    assert test_email_changes.why_not(harness, started) == "spent"
+    assert harness.events().count("patient.address_changed") == 1
 
 
 @pytest.mark.parametrize(
     ("meanwhile", "why"),
     [
-        (lambda house: house.patient("p1", "third@example.org"), "spent"),
-        (lambda house: house.patients.delete(house.act(), "p1"), "spent"),
-        (lambda house: house.clock.advance_s(house.service.settings.code_life_s), "expired"),
+        (lambda harness: harness.patient("p1", "third@example.org"), "spent"),
+        (lambda harness: harness.patients.delete(harness.act(), "p1"), "spent"),
+        (lambda harness: harness.clock.advance_s(harness.service.settings.code_life_s), "expired"),
     ],
     ids=["changed again", "deleted", "code expired"],
 )
 def test_a_change_that_something_has_overtaken_is_over(
-    house: House, meanwhile: Callable[[House], object], why: str
+    harness: Harness, meanwhile: Callable[[Harness], object], why: str
 ) -> None:
-    house.patient()
-    started = test_email_changes.start(house)
-    with unconfirmed(house):
-        test_email_changes.verify(house, started)
-    meanwhile(house)
-    assert test_email_changes.why_not(house, started) == why
+    harness.patient()
+    started = test_email_changes.start(harness)
+    with unconfirmed(harness):
+        test_email_changes.verify(harness, started)
+    meanwhile(harness)
+    assert test_email_changes.why_not(harness, started) == why
 
 
 # --- authorization codes, pushed requests ---------------------------------------------------------------------------
 
 
-def test_an_authorization_code_of_a_session_gives_its_one_session(house: House) -> None:
-    house.patient()
-    portal, entered = Portal(house), enter(house)
-    code = portal.code(entered.cookie)
+def test_an_authorization_code_of_a_session_gives_its_one_session(harness: Harness) -> None:
+    harness.patient()
+    portal, browser_session = Portal(harness), enter(harness)
+    code = portal.code(browser_session.cookie)
     for _ in range(1):
-        with unconfirmed(house):
+        with unconfirmed(harness):
             portal.redeem(code)
     grant = portal.redeem(code)
     assert portal.works(grant)
-    assert len(house.sessions.list(house.act(), "p1")) == 1
+    assert len(harness.sessions.list(harness.act(), "p1")) == 1
     assert portal.refused(code) == "reused"
     assert not portal.works(grant)
 
 
-def test_attack_a_stolen_code_redeemed_elsewhere_after_a_503(house: House) -> None:
-    house.patient()
-    portal, thief, entered = Portal(house), Portal(house, "thief"), enter(house)
-    code = portal.code(entered.cookie)
-    with unconfirmed(house):
+def test_attack_a_stolen_code_redeemed_elsewhere_after_a_503(harness: Harness) -> None:
+    harness.patient()
+    portal, thief, browser_session = Portal(harness), Portal(harness, "thief"), enter(harness)
+    code = portal.code(browser_session.cookie)
+    with unconfirmed(harness):
         portal.redeem(code)
     assert thief.refused(code) == "other_client"
     assert portal.refused(code, verifier=VERIFIER[::-1]) == "pkce"
@@ -361,71 +364,71 @@ def test_attack_a_stolen_code_redeemed_elsewhere_after_a_503(house: House) -> No
 @pytest.mark.parametrize(
     ("meanwhile", "why"),
     [
-        (lambda house, entered: house.clock.advance_s(60), "expired"),
-        (lambda house, entered: house.sessions.end_all(house.act(), "p1"), "ended"),
+        (lambda harness, browser_session: harness.clock.advance_s(60), "expired"),
+        (lambda harness, browser_session: harness.sessions.end_all(harness.act(), "p1"), "ended"),
     ],
     ids=["expired", "signed out"],
 )
 def test_a_code_whose_time_or_sign_in_is_over_gives_nothing(
-    house: House, meanwhile: Callable[[House, Any], object], why: str
+    harness: Harness, meanwhile: Callable[[Harness, Any], object], why: str
 ) -> None:
-    house.patient()
-    portal, entered = Portal(house), enter(house)
-    code = portal.code(entered.cookie)
-    with unconfirmed(house):
+    harness.patient()
+    portal, browser_session = Portal(harness), enter(harness)
+    code = portal.code(browser_session.cookie)
+    with unconfirmed(harness):
         portal.redeem(code)
-    meanwhile(house, entered)
+    meanwhile(harness, browser_session)
     assert portal.refused(code) == why
 
 
-def test_a_link_lands_however_often_the_way_is_answered_503(house: House) -> None:
+def test_a_link_lands_however_often_the_way_is_answered_503(harness: Harness) -> None:
     """Pressed, led to its client, redeemed: each of the three once more."""
-    portal, token = Portal(house), house.link(max_uses=1)
-    with unconfirmed(house):
-        press(house, portal, token)
-    hint = press(house, portal, token)
-    with unconfirmed(house):
+    portal, token = Portal(harness), harness.link(max_uses=1)
+    with unconfirmed(harness):
+        press(harness, portal, token)
+    hint = press(harness, portal, token)
+    with unconfirmed(harness):
         portal.landed(hint)
-    assert house.service.authorization_codes.pending_link(page(house), hint, BROWSER)
+    assert harness.service.authorization_codes.pending_link(page(harness), hint, BROWSER)
     code = portal.landed(hint)
-    assert house.service.authorization_codes.pending_link(page(house), hint, BROWSER) is None
-    with unconfirmed(house):
+    assert harness.service.authorization_codes.pending_link(page(harness), hint, BROWSER) is None
+    with unconfirmed(harness):
         portal.redeem(code)
     assert portal.redeem(code).workflow == "pay-invoice"
     assert portal.refused(code) == "reused"
-    assert len(list(house.redis.scan_iter("*:authorization-code:*"))) == 1
+    assert len(list(harness.redis.scan_iter("*:authorization-code:*"))) == 1
 
 
-def test_attack_a_pending_link_gives_a_second_code(house: House) -> None:
-    portal, token = Portal(house), house.link(max_uses=1)
-    hint = press(house, portal, token)
-    with unconfirmed(house):
+def test_attack_a_pending_link_gives_a_second_code(harness: Harness) -> None:
+    portal, token = Portal(harness), harness.link(max_uses=1)
+    hint = press(harness, portal, token)
+    with unconfirmed(harness):
         portal.landed(hint)
     portal.landed(hint)
     assert refused(lambda: portal.landed(hint), SignInNeeded) == "none"
 
 
-def test_a_links_code_ends_with_the_link(house: House) -> None:
-    portal, token = Portal(house), house.link(max_uses=2)
-    code = portal.landed(press(house, portal, token))
-    with unconfirmed(house):
+def test_a_links_code_ends_with_the_link(harness: Harness) -> None:
+    portal, token = Portal(harness), harness.link(max_uses=2)
+    code = portal.landed(press(harness, portal, token))
+    with unconfirmed(harness):
         portal.redeem(code)
-    house.links.revoke_where(house.act(), patient="p1")
+    harness.links.revoke_where(harness.act(), patient="p1")
     assert portal.refused(code) == "revoked"
 
 
-def test_a_pushed_request_gives_its_code_again(house: House) -> None:
-    portal, pushed = Portal(house), house.service.pushed_requests
-    uri = pushed.push(portal.client, house.practice, f"scope=openid&code_challenge={s256(VERIFIER)}", "")
+def test_a_pushed_request_gives_its_code_again(harness: Harness) -> None:
+    portal, pushed = Portal(harness), harness.service.pushed_requests
+    uri = pushed.push(portal.client, harness.practice, f"scope=openid&code_challenge={s256(VERIFIER)}", "")
 
     def opened() -> bool:
-        return pushed.open(page(house), portal.client, uri, BROWSER, on_page=False) is not None
+        return pushed.open(page(harness), portal.client, uri, BROWSER, on_page=False) is not None
 
     def spent(browser: str = BROWSER) -> bool:
-        return pushed.spend(page(house), portal.client, uri, browser)
+        return pushed.spend(page(harness), portal.client, uri, browser)
 
     assert opened()
-    with unconfirmed(house):
+    with unconfirmed(harness):
         spent()
     assert opened()
     assert not spent("T" * 22)
@@ -437,103 +440,103 @@ def test_a_pushed_request_gives_its_code_again(house: House) -> None:
 # --- sessions -------------------------------------------------------------------------------------------------------
 
 
-def refresh(house: House, grant: TokenGrant) -> TokenGrant:
-    return house.sessions.refresh(house.client, grant.refresh_token or "", None, "")
+def refresh(harness: Harness, grant: TokenGrant) -> TokenGrant:
+    return harness.sessions.refresh(harness.client, grant.refresh_token or "", None, "")
 
 
-def test_a_refresh_that_was_answered_503_gives_its_successor_after_the_grace_too(house: House) -> None:
-    house.patient()
-    first = house.sign_in()
+def test_a_refresh_that_was_answered_503_gives_its_successor_after_the_grace_too(harness: Harness) -> None:
+    harness.patient()
+    first = harness.sign_in()
     for _ in range(2):
-        with unconfirmed(house):
-            refresh(house, first)
-        house.clock.advance_s(house.service.limits.refresh_grace_s)
-    second = refresh(house, first)
-    assert second.expires_in_s == house.service.settings.access_token_life_s
-    assert house.introspected(refresh(house, second).access_token)["active"]
+        with unconfirmed(harness):
+            refresh(harness, first)
+        harness.clock.advance_s(harness.service.limits.refresh_grace_s)
+    second = refresh(harness, first)
+    assert second.expires_in_s == harness.service.settings.access_token_life_s
+    assert harness.introspected(refresh(harness, second).access_token)["active"]
 
 
-def test_attack_the_parent_after_its_repeat_was_answered(house: House) -> None:
-    house.patient()
-    first = house.sign_in()
-    with unconfirmed(house):
-        refresh(house, first)
-    second = refresh(house, first)
-    house.clock.advance_s(house.service.limits.refresh_grace_s + 1)
-    assert refused(lambda: refresh(house, first), InvalidRefreshToken) == "reused"
-    assert house.introspected(second.access_token) == {"active": False}
+def test_attack_the_parent_after_its_repeat_was_answered(harness: Harness) -> None:
+    harness.patient()
+    first = harness.sign_in()
+    with unconfirmed(harness):
+        refresh(harness, first)
+    second = refresh(harness, first)
+    harness.clock.advance_s(harness.service.limits.refresh_grace_s + 1)
+    assert refused(lambda: refresh(harness, first), InvalidRefreshToken) == "reused"
+    assert harness.introspected(second.access_token) == {"active": False}
 
 
-def test_attack_a_mark_that_comes_after_another_tab_was_answered(house: House) -> None:
-    house.patient()
-    first, store = house.sign_in(), failing_store(house)
+def test_attack_a_mark_that_comes_after_another_tab_was_answered(harness: Harness) -> None:
+    harness.patient()
+    first, store = harness.sign_in(), failing_store(harness)
     store.failing = Unavailable("store_away")
     with pytest.raises(Unavailable):
-        refresh(house, first)
+        refresh(harness, first)
     store.failing = None
-    late = {key: mark for key, (mark, _) in house.service.unconfirmed._waiting.items()}
-    house.service.unconfirmed._waiting.clear()  # another process has them
-    house.clock.advance_s(1)
-    refresh(house, first)  # another tab, within the grace
-    house.service.unconfirmed.add(late)
-    house.clock.advance_s(house.service.limits.refresh_grace_s + 1)
-    assert refused(lambda: refresh(house, first), InvalidRefreshToken) == "reused"
+    late = {key: mark for key, (mark, _) in harness.service.unconfirmed._waiting.items()}
+    harness.service.unconfirmed._waiting.clear()  # another process has them
+    harness.clock.advance_s(1)
+    refresh(harness, first)  # another tab, within the grace
+    harness.service.unconfirmed.add(late)
+    harness.clock.advance_s(harness.service.limits.refresh_grace_s + 1)
+    assert refused(lambda: refresh(harness, first), InvalidRefreshToken) == "reused"
 
 
-def test_a_switch_that_was_answered_503_opens_its_one_session(house: House) -> None:
-    test_dependents.family.__wrapped__(house)  # type: ignore[attr-defined]  # the fixture's own function
-    own = test_dependents.act_for(house)
-    switch = house.service.person_switch
+def test_a_switch_that_was_answered_503_opens_its_one_session(harness: Harness) -> None:
+    test_dependents.family.__wrapped__(harness)  # type: ignore[attr-defined]  # the fixture's own function
+    own = test_dependents.act_for(harness)
+    switch = harness.service.person_switch
     for _ in range(2):
-        with unconfirmed(house):
-            switch.of_client(house.act(), "mom", own.session or "", "leo")
-    assert refused(lambda: switch.of_client(house.act(), "mom", own.session or "", "mom"), NotFound)
-    grant = switch.of_client(house.act(), "mom", own.session or "", "leo")
-    assert house.introspected(grant.access_token)["patient"] == "leo"
-    assert house.introspected(refresh(house, grant).access_token)["active"]
-    assert refused(lambda: switch.of_client(house.act(), "mom", own.session or "", "leo"), NotFound)
-    assert len(house.sessions.list(house.act(), "mom")) == 1
+        with unconfirmed(harness):
+            switch.of_client(harness.act(), "mom", own.session or "", "leo")
+    assert refused(lambda: switch.of_client(harness.act(), "mom", own.session or "", "mom"), NotFound)
+    grant = switch.of_client(harness.act(), "mom", own.session or "", "leo")
+    assert harness.introspected(grant.access_token)["patient"] == "leo"
+    assert harness.introspected(refresh(harness, grant).access_token)["active"]
+    assert refused(lambda: switch.of_client(harness.act(), "mom", own.session or "", "leo"), NotFound)
+    assert len(harness.sessions.list(harness.act(), "mom")) == 1
 
 
 # --- the marks ------------------------------------------------------------------------------------------------------
 
 
-def test_what_a_call_had_used_up_before_its_503_comes_again_with_it(house: House) -> None:
+def test_what_a_call_had_used_up_before_its_503_comes_again_with_it(harness: Harness) -> None:
     """Two acts of one call: the link's code was issued and confirmed, its pushed request wasn't."""
-    portal, pushed = Portal(house), house.service.pushed_requests
-    hint = press(house, portal, house.link(max_uses=1))
-    uri = pushed.push(portal.client, house.practice, "scope=openid", "")
-    pushed.open(page(house), portal.client, uri, BROWSER, on_page=False)
-    codes, request = house.service.authorization_codes, portal.asked(login_hint=hint)
-    context = page(house)
+    portal, pushed = Portal(harness), harness.service.pushed_requests
+    hint = press(harness, portal, harness.link(max_uses=1))
+    uri = pushed.push(portal.client, harness.practice, "scope=openid", "")
+    pushed.open(page(harness), portal.client, uri, BROWSER, on_page=False)
+    codes, request = harness.service.authorization_codes, portal.asked(login_hint=hint)
+    context = page(harness)
     codes.for_pending_link(context, request, BROWSER)
-    with unconfirmed(house):
+    with unconfirmed(harness):
         pushed.spend(context, portal.client, uri, BROWSER)
-    context = page(house)
+    context = page(harness)
     code = codes.for_pending_link(context, request, BROWSER)
     assert pushed.spend(context, portal.client, uri, BROWSER)
     assert portal.redeem(code).workflow == "pay-invoice"
 
 
-def test_while_the_store_is_away_the_marks_wait_and_a_poller_writes_them(house: House) -> None:
-    token, store, waiting = house.link(max_uses=1), failing_store(house), house.service.unconfirmed
+def test_while_the_store_is_away_the_marks_wait_and_a_poller_writes_them(harness: Harness) -> None:
+    token, store, waiting = harness.link(max_uses=1), failing_store(harness), harness.service.unconfirmed
     store.failing = Unavailable("store_away")
     with pytest.raises(Unavailable):
-        house.links.exchange(house.act(), token)
+        harness.links.exchange(harness.act(), token)
     store.away = True
     with pytest.raises(Unavailable):
         waiting.write()
     with pytest.raises(Unavailable):  # nothing is looked for while a mark waits: it could be the one
-        house.links.exchange(house.act(), token)
+        harness.links.exchange(harness.act(), token)
     store.away, store.failing = False, None
     waiting.write()
-    (key,) = house.redis.scan_iter("*:unconfirmed:*")
-    assert 0 < house.redis.pttl(key) <= KEPT_MS
+    (key,) = harness.redis.scan_iter("*:unconfirmed:*")
+    assert 0 < harness.redis.pttl(key) <= KEPT_MS
     assert waiting._waiting == {}
 
 
-def test_a_store_that_goes_away_behind_a_missing_replica_leaves_the_mark_waiting(house: House) -> None:
-    token, store = house.link(max_uses=1), failing_store(house)
+def test_a_store_that_goes_away_behind_a_missing_replica_leaves_the_mark_waiting(harness: Harness) -> None:
+    token, store = harness.link(max_uses=1), failing_store(harness)
 
     def missed(*args: Any, **more: Any) -> list[Any]:
         Unconfirming.evaluate(store, *args, **more)
@@ -542,8 +545,8 @@ def test_a_store_that_goes_away_behind_a_missing_replica_leaves_the_mark_waiting
 
     store.evaluate = missed  # type: ignore[method-assign]
     with pytest.raises(NotReplicated):
-        house.links.exchange(house.act(), token)
-    assert len(house.service.unconfirmed._waiting) == 1
+        harness.links.exchange(harness.act(), token)
+    assert len(harness.service.unconfirmed._waiting) == 1
 
 
 def test_a_mark_that_was_replaced_while_it_was_written_is_written_too(store: Unconfirming, clock: FakeClock) -> None:

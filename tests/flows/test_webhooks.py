@@ -21,7 +21,7 @@ from authsvc.model import Choice, DeliveryInfo, Started, TokenGrant
 from tests import outboxes
 from tests.delivery.mail_hosts import Authority
 from tests.delivery.webhook_receiver import Receiver, leads_to, library_clock, receiving
-from tests.flows.conftest import House
+from tests.flows.conftest import Harness
 
 CODE = "314159"
 
@@ -42,25 +42,25 @@ def receiver(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 class Maple:
     """The practice `maple`, whose own provider carries its messages."""
 
-    def __init__(self, house: House, receiver: Receiver) -> None:
-        self.house, self.receiver = house, receiver
+    def __init__(self, harness: Harness, receiver: Receiver) -> None:
+        self.harness, self.receiver = harness, receiver
         self.secret = self.rotate()
         self.set(webhook_url=receiver.url)
-        house.patient("p1", "ann@example.org")
+        harness.patient("p1", "ann@example.org")
         self._worker: Worker | None = None
 
     def set(self, **fields: str) -> None:
-        self.house.practice = self.house.service.practices.set("maple", actor="cli:test", **fields)
+        self.harness.practice = self.harness.service.practices.set("maple", actor="cli:test", **fields)
 
     def rotate(self) -> str:
-        secret = self.house.service.practices.rotate_webhook_secret("maple", actor="cli:test")
-        self.house.practice = self.house.service.practices.known("maple")
+        secret = self.harness.service.practices.rotate_webhook_secret("maple", actor="cli:test")
+        self.harness.practice = self.harness.service.practices.known("maple")
         return secret
 
     def deliver(self) -> None:
         """One look around of the worker, which is the same at each."""
-        self._worker = self._worker or worker.webhook_worker(self.house.service, threads=0)
-        self.house.clock.advance_s(6)  # past what it knows of the practice, to the next sweep
+        self._worker = self._worker or worker.webhook_worker(self.harness.service, threads=0)
+        self.harness.clock.advance_s(6)  # past what it knows of the practice, to the next sweep
         self._worker.step()
 
     def delivered(self) -> dict[str, Any]:
@@ -71,12 +71,12 @@ class Maple:
 
     def record(self) -> DeliveryInfo:
         """What staff sees of the patient's last message."""
-        return self.house.patients.deliveries(self.house.act(), "p1")[0]
+        return self.harness.patients.deliveries(self.harness.act(), "p1")[0]
 
 
 @pytest.fixture
-def maple(house: House, receiver: Receiver) -> Maple:
-    return Maple(house, receiver)
+def maple(harness: Harness, receiver: Receiver) -> Maple:
+    return Maple(harness, receiver)
 
 
 def claims(grant: TokenGrant) -> dict[str, Any]:
@@ -88,65 +88,65 @@ def claims(grant: TokenGrant) -> dict[str, Any]:
 
 
 def test_a_code_goes_to_the_practices_provider_and_signs_in(maple: Maple, monkeypatch: pytest.MonkeyPatch) -> None:
-    house = maple.house
-    started = house.start(patient="p1", delivery="webhook")
+    harness = maple.harness
+    started = harness.start(patient="p1", delivery="webhook")
     sent = maple.delivered()
     ((fields, body),) = maple.receiver.calls
-    library_clock(house.clock, monkeypatch)
+    library_clock(harness.clock, monkeypatch)
     assert Webhook(maple.secret).verify(body, fields) == sent
     assert (sent["type"], sent["data"]["patient"], sent["data"]["code"]) == ("code", "p1", CODE)
     assert fields["webhook-id"] == sent["data"]["message"] == maple.record().id
-    grant = house.codes.verify(house.act(), started.challenge, CODE)
+    grant = harness.codes.verify(harness.act(), started.challenge, CODE)
     assert isinstance(grant, TokenGrant)
     assert claims(grant)["amr"] == ["webhook"]
-    assert house.outbox() == []  # no mail
+    assert harness.outbox() == []  # no mail
 
 
 def test_another_code_of_the_challenge_travels_the_same_way(maple: Maple) -> None:
-    house = maple.house
-    started = house.start(patient="p1", delivery="webhook")
-    house.clock.advance_s(30)
-    house.entropy.next_below(271828)
-    house.codes.resend(house.act(), started.challenge)
+    harness = maple.harness
+    started = harness.start(patient="p1", delivery="webhook")
+    harness.clock.advance_s(30)
+    harness.entropy.next_below(271828)
+    harness.codes.resend(harness.act(), started.challenge)
     maple.deliver()
     assert sorted(json.loads(body)["data"]["code"] for _, body in maple.receiver.calls) == ["271828", CODE]
 
 
 def test_a_link_goes_to_the_practices_provider_and_its_token_says_so(maple: Maple) -> None:
-    house = maple.house
-    token = house.link(delivery="webhook")
+    harness = maple.harness
+    token = harness.link(delivery="webhook")
     sent = maple.delivered()
     assert (sent["type"], sent["data"]["workflow"]) == ("link", "pay-invoice")
     assert sent["data"]["url"].endswith(token)
-    grant = house.links.exchange(house.act(), token)
+    grant = harness.links.exchange(harness.act(), token)
     assert isinstance(grant, TokenGrant)
     assert claims(grant)["amr"] == ["webhook"]
 
 
 def test_an_access_link_leads_to_a_code_by_the_practices_delivery(maple: Maple) -> None:
-    house = maple.house
+    harness = maple.harness
     maple.set(delivery="webhook")
-    started = house.links.exchange(house.act(), house.access_link(delivery="webhook"))
+    started = harness.links.exchange(harness.act(), harness.access_link(delivery="webhook"))
     assert isinstance(started, Started)
     assert started.email_hint is None  # it doesn't go to an address
     maple.deliver()
     code, link = (json.loads(body) for _, body in maple.receiver.calls)
     assert (link["type"], code["type"]) == ("access-link", "code")  # codes first
-    assert isinstance(house.codes.verify(house.act(), started.challenge, code["data"]["code"]), TokenGrant)
+    assert isinstance(harness.codes.verify(harness.act(), started.challenge, code["data"]["code"]), TokenGrant)
 
 
 def test_a_new_link_in_place_of_a_dead_one_travels_by_the_practices_delivery(maple: Maple) -> None:
-    house = maple.house
+    harness = maple.harness
     maple.set(delivery="webhook")
-    token = house.link(max_uses=1)
-    house.links.exchange(house.act(), token)
-    house.links.resend(house.act(), token)
+    token = harness.link(max_uses=1)
+    harness.links.exchange(harness.act(), token)
+    harness.links.resend(harness.act(), token)
     assert maple.delivered()["type"] == "link"
 
 
 def test_in_link_mode_the_provider_carries_a_link_in_place_of_the_code(maple: Maple) -> None:
     for _ in range(5):
-        maple.house.codes.start(maple.house.act(), email="ann@example.org", delivery="webhook")
+        maple.harness.codes.start(maple.harness.act(), email="ann@example.org", delivery="webhook")
     maple.deliver()
     assert [json.loads(body)["type"] for _, body in maple.receiver.calls] == [*["code"] * 4, "access-link"]
 
@@ -154,18 +154,18 @@ def test_in_link_mode_the_provider_carries_a_link_in_place_of_the_code(maple: Ma
 # --- what is missing -----------------------------------------------------------------------------------------------
 
 
-def test_without_url_or_secret_it_is_said_what_is_missing(house: House) -> None:
-    practices = house.service.practices
-    house.patient()
+def test_without_url_or_secret_it_is_said_what_is_missing(harness: Harness) -> None:
+    practices = harness.service.practices
+    harness.patient()
 
     def refused() -> list[str]:
-        house.practice = practices.known("maple")
+        harness.practice = practices.known("maple")
         said = []
         for call in (
-            lambda: house.codes.start(house.act(), patient="p1", delivery="webhook"),
-            lambda: house.link(delivery="webhook"),
+            lambda: harness.codes.start(harness.act(), patient="p1", delivery="webhook"),
+            lambda: harness.link(delivery="webhook"),
             lambda: practices.set("maple", actor="cli:test", delivery="webhook"),
-            lambda: worker.send_webhook_test(house.service, house.practice),
+            lambda: worker.send_webhook_test(harness.service, harness.practice),
         ):
             with pytest.raises(InvalidInput) as refusal:
                 call()
@@ -182,22 +182,22 @@ def test_without_url_or_secret_it_is_said_what_is_missing(house: House) -> None:
 
 
 def test_what_was_queued_before_the_webhook_was_taken_away_is_refused(maple: Maple) -> None:
-    maple.house.start(patient="p1", delivery="webhook")
+    maple.harness.start(patient="p1", delivery="webhook")
     maple.set(webhook_url="")
     maple.deliver()
     assert (maple.receiver.calls, maple.record().state) == ([], "refused")
 
 
-def test_the_record_of_an_older_release_is_read_and_that_of_a_newer_one_kept(house: House) -> None:
+def test_the_record_of_an_older_release_is_read_and_that_of_a_newer_one_kept(harness: Harness) -> None:
     key = "authsvc:{@practices}:one:maple"
-    stored = json.loads(house.redis.get(key))
+    stored = json.loads(harness.redis.get(key))
     for name in ("delivery", "webhook_url", "webhook_secrets"):
         del stored[name]
-    house.redis.set(key, json.dumps({**stored, "of_a_newer_release": 1}))
-    known = house.service.practices.known("maple")
+    harness.redis.set(key, json.dumps({**stored, "of_a_newer_release": 1}))
+    known = harness.service.practices.known("maple")
     assert (known.delivery, known.webhook_url, known.webhook_secrets) == ("email", "", ())
-    house.service.practices.set("maple", actor="cli:test", phone="1")
-    assert json.loads(house.redis.get(key))["of_a_newer_release"] == 1
+    harness.service.practices.set("maple", actor="cli:test", phone="1")
+    assert json.loads(harness.redis.get(key))["of_a_newer_release"] == 1
 
 
 # --- secrets -------------------------------------------------------------------------------------------------------
@@ -206,11 +206,11 @@ def test_the_record_of_an_older_release_is_read_and_that_of_a_newer_one_kept(hou
 def test_during_a_rotation_both_secrets_sign_and_after_it_the_new_one_alone(
     maple: Maple, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house, old = maple.house, maple.secret
-    library_clock(house.clock, monkeypatch)
+    harness, old = maple.harness, maple.secret
+    library_clock(harness.clock, monkeypatch)
 
     def signed_by(*secrets: str) -> list[bool]:
-        house.start(patient="p1", delivery="webhook")
+        harness.start(patient="p1", delivery="webhook")
         maple.deliver()
         fields, body = maple.receiver.calls[-1]
         found = []
@@ -223,24 +223,24 @@ def test_during_a_rotation_both_secrets_sign_and_after_it_the_new_one_alone(
 
     new = maple.rotate()
     assert signed_by(old, new) == [True, True]
-    house.clock.advance_ms(ROTATION_MS)
+    harness.clock.advance_ms(ROTATION_MS)
     assert signed_by(old, new) == [False, True]
     newest, last = maple.rotate(), maple.rotate()
     assert signed_by(old, new, newest, last) == [False, False, True, True]
-    assert house.service.audit_log.tail("@site", 1)[0]["event"] == "practice.webhook_secret_rotated"
+    assert harness.service.audit_log.tail("@site", 1)[0]["event"] == "practice.webhook_secret_rotated"
 
 
 def test_attack_neither_secret_nor_code_nor_link_stands_in_redis_or_in_logs(
     maple: Maple, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    house = maple.house
+    harness = maple.harness
     maple.receiver.answers = [(500, "")]
-    house.start(patient="p1", delivery="webhook")
-    token = house.link(delivery="webhook")
-    stored = "".join(str(house.redis.dump(key)) for key in house.redis.scan_iter())
+    harness.start(patient="p1", delivery="webhook")
+    token = harness.link(delivery="webhook")
+    stored = "".join(str(harness.redis.dump(key)) for key in harness.redis.scan_iter())
     maple.deliver()
-    house.clock.advance_ms(PAUSE_MS)
+    harness.clock.advance_ms(PAUSE_MS)
     maple.deliver()
     logged = "".join(str(record.__dict__) for record in caplog.records)
     assert "webhook_deferred" in logged
@@ -251,22 +251,22 @@ def test_attack_neither_secret_nor_code_nor_link_stands_in_redis_or_in_logs(
 
 
 def test_attack_a_secret_that_was_sealed_for_another_practice_signs_nothing(maple: Maple) -> None:
-    house = maple.house
-    house.service.practices.add("oak", name="Oak", actor="cli:test")
+    harness = maple.harness
+    harness.service.practices.add("oak", name="Oak", actor="cli:test")
     key = "authsvc:{@practices}:one:%s"
-    document = json.loads(house.redis.get(key % "maple"))
-    house.redis.set(key % "oak", json.dumps({**document, "id": "oak"}))
+    document = json.loads(harness.redis.get(key % "maple"))
+    harness.redis.set(key % "oak", json.dumps({**document, "id": "oak"}))
     with pytest.raises(ValueError):  # noqa: PT011 - it doesn't open
-        house.service.webhooks.target(house.service.practices.known("oak"))
+        harness.service.webhooks.target(harness.service.practices.known("oak"))
 
 
 # --- how it went ---------------------------------------------------------------------------------------------------
 
 
 def test_what_fails_is_tried_again_within_the_codes_life_and_every_state_is_on_record(maple: Maple) -> None:
-    house, states = maple.house, []
+    harness, states = maple.harness, []
     maple.receiver.answers = [(503, ""), (422, "")]
-    house.start(patient="p1", delivery="webhook")
+    harness.start(patient="p1", delivery="webhook")
     assert (maple.record().channel, maple.record().state) == ("webhook", "queued")
     for _ in range(40):
         maple.deliver()
@@ -278,19 +278,19 @@ def test_what_fails_is_tried_again_within_the_codes_life_and_every_state_is_on_r
         ("sent", "204"),
     ]
     assert len({fields["webhook-id"] for fields, _ in maple.receiver.calls}) == 1
-    shown = house.service.metrics.render()[0].decode()
+    shown = harness.service.metrics.render()[0].decode()
     assert 'authsvc_webhooks_total{kind="code",state="sent"} 1.0' in shown
     assert "authsvc_webhooks_deferred_total" in shown
 
 
 def test_410_is_final_and_a_code_that_has_ended_is_too_late(maple: Maple) -> None:
     maple.receiver.answers = [(410, "")]
-    maple.house.start(patient="p1", delivery="webhook")
+    maple.harness.start(patient="p1", delivery="webhook")
     maple.deliver()
     assert (maple.record().state, maple.record().detail) == ("refused", "410")
     maple.receiver.answers = [(500, "")] * 100
-    maple.house.clock.advance_s(1)
-    maple.house.start(patient="p1", delivery="webhook")
+    maple.harness.clock.advance_s(1)
+    maple.harness.start(patient="p1", delivery="webhook")
     for _ in range(110):
         maple.deliver()
     assert maple.record().state in ("too_late", "cancelled")
@@ -300,7 +300,7 @@ def test_410_is_final_and_a_code_that_has_ended_is_too_late(maple: Maple) -> Non
 
 
 def test_a_test_notice_is_signed_and_carries_nothing_of_a_patient(maple: Maple) -> None:
-    assert worker.send_webhook_test(maple.house.service, maple.house.practice) == "204"
+    assert worker.send_webhook_test(maple.harness.service, maple.harness.practice) == "204"
     sent = json.loads(maple.receiver.calls[-1][1])
     assert (sent["type"], sent["data"]["patient"]) == ("notice", "test")
 
@@ -310,69 +310,69 @@ def test_a_test_notice_is_signed_and_carries_nothing_of_a_patient(maple: Maple) 
 
 def test_attack_a_code_by_webhook_reaches_one_patient_and_opens_no_other(maple: Maple) -> None:
     """Two share a mailbox, not a telephone: what went to one of them must not let in the other."""
-    house = maple.house
-    started = house.start(email="ann@example.org", delivery="webhook")
-    house.patient("p2", "ann@example.org")
+    harness = maple.harness
+    started = harness.start(email="ann@example.org", delivery="webhook")
+    harness.patient("p2", "ann@example.org")
     assert maple.delivered()["data"]["patient"] == "p1"
     with pytest.raises(InvalidCode):
-        house.codes.verify(house.act(), started.challenge, "000000", "p2")
-    grant = house.codes.verify(house.act(), started.challenge, CODE)
+        harness.codes.verify(harness.act(), started.challenge, "000000", "p2")
+    grant = harness.codes.verify(harness.act(), started.challenge, CODE)
     assert isinstance(grant, TokenGrant)
     assert grant.patient == "p1"
 
 
 def test_an_address_that_several_share_gets_a_mail_since_the_provider_would_reach_one_alone(maple: Maple) -> None:
-    house = maple.house
-    house.patient("p2", "ann@example.org")
-    started = house.start(email="ann@example.org", delivery="webhook")
-    assert [mail["channel"] for mail in house.outbox()] == ["email"]
-    assert isinstance(house.codes.verify(house.act(), started.challenge, CODE), Choice)
+    harness = maple.harness
+    harness.patient("p2", "ann@example.org")
+    started = harness.start(email="ann@example.org", delivery="webhook")
+    assert [mail["channel"] for mail in harness.outbox()] == ["email"]
+    assert isinstance(harness.codes.verify(harness.act(), started.challenge, CODE), Choice)
 
 
 def test_a_link_to_a_shared_mailbox_leads_to_a_code_by_mail(maple: Maple) -> None:
-    house = maple.house
+    harness = maple.harness
     maple.set(delivery="webhook")
-    house.patient("p2", "ann@example.org")
+    harness.patient("p2", "ann@example.org")
     for _ in range(5):
-        house.codes.start(house.act(), email="ann@example.org", delivery="webhook")
-    token = house.mailed()["url"].rsplit("/", 1)[1]
-    house.links.exchange(house.act(), token)
-    assert {mail["channel"] for mail in house.outbox()} == {"email"}
+        harness.codes.start(harness.act(), email="ann@example.org", delivery="webhook")
+    token = harness.mailed()["url"].rsplit("/", 1)[1]
+    harness.links.exchange(harness.act(), token)
+    assert {mail["channel"] for mail in harness.outbox()} == {"email"}
 
 
 def test_attack_a_typed_address_looks_the_same_whether_unknown_or_withdrawn(maple: Maple) -> None:
-    house = maple.house
-    known = house.start(email="ann@example.org", delivery="webhook")
-    unknown = house.start(email="nobody@example.org", delivery="webhook")
-    house.patient("p1", "ann@example.org", access=False)
+    harness = maple.harness
+    known = harness.start(email="ann@example.org", delivery="webhook")
+    unknown = harness.start(email="nobody@example.org", delivery="webhook")
+    harness.patient("p1", "ann@example.org", access=False)
     for started in (known, unknown):
         with pytest.raises(InvalidCode):
-            house.codes.verify(house.act(), started.challenge, CODE)
+            harness.codes.verify(harness.act(), started.challenge, CODE)
     maple.deliver()
     assert maple.receiver.calls == []
-    assert outboxes.queued(house.redis, "maple", "webhook-codes") == []
+    assert outboxes.queued(harness.redis, "maple", "webhook-codes") == []
 
 
 def test_a_challenge_by_patient_says_that_it_is_over(maple: Maple) -> None:
-    house = maple.house
-    started = house.start(patient="p1", delivery="webhook")
-    house.patient("p1", "ann@example.org", access=False)
+    harness = maple.harness
+    started = harness.start(patient="p1", delivery="webhook")
+    harness.patient("p1", "ann@example.org", access=False)
     with pytest.raises(ChallengeGone):
-        house.codes.verify(house.act(), started.challenge, CODE)
+        harness.codes.verify(harness.act(), started.challenge, CODE)
 
 
 # --- a patient without an email address ----------------------------------------------------------------------------
 
 
 def on_file_without_an_address(maple: Maple) -> None:
-    maple.house.patients.put(maple.house.act(), "p9", email=None, label="Noa", locale="", portal_access=True)
+    maple.harness.patients.put(maple.harness.act(), "p9", email=None, label="Noa", locale="", portal_access=True)
 
 
 def test_a_patient_without_an_email_address_signs_in_by_the_portals_own_start(maple: Maple) -> None:
     on_file_without_an_address(maple)
-    started = maple.house.start(patient="p9", delivery="webhook")
+    started = maple.harness.start(patient="p9", delivery="webhook")
     assert maple.delivered()["data"]["patient"] == "p9"
-    grant = maple.house.codes.verify(maple.house.act(), started.challenge, CODE)
+    grant = maple.harness.codes.verify(maple.harness.act(), started.challenge, CODE)
     assert isinstance(grant, TokenGrant)
     assert grant.patient == "p9"
 
@@ -380,31 +380,31 @@ def test_a_patient_without_an_email_address_signs_in_by_the_portals_own_start(ma
 def test_a_patient_without_an_email_address_signs_in_by_an_access_link(maple: Maple) -> None:
     on_file_without_an_address(maple)
     maple.set(delivery="webhook")
-    house = maple.house
-    started = house.links.exchange(house.act(), house.access_link(patient="p9"))
+    harness = maple.harness
+    started = harness.links.exchange(harness.act(), harness.access_link(patient="p9"))
     assert isinstance(started, Started)
     code = maple.delivered()["data"]["code"]
-    assert isinstance(house.codes.verify(house.act(), started.challenge, code), TokenGrant)
+    assert isinstance(harness.codes.verify(harness.act(), started.challenge, code), TokenGrant)
 
 
 def test_where_mail_is_the_way_a_patient_without_an_address_is_told_so(maple: Maple) -> None:
     on_file_without_an_address(maple)
-    house = maple.house
+    harness = maple.harness
     with pytest.raises(NoAddress):
-        house.links.exchange(house.act(), house.access_link(patient="p9"))
+        harness.links.exchange(harness.act(), harness.access_link(patient="p9"))
     with pytest.raises(NoAddress):
-        house.start(patient="p9")
+        harness.start(patient="p9")
 
 
 def test_attack_guesses_at_one_patient_without_an_address_dont_lock_another(maple: Maple) -> None:
     on_file_without_an_address(maple)
-    house = maple.house
-    house.patients.put(house.act(), "p8", email=None, label="Eli", locale="", portal_access=True)
+    harness = maple.harness
+    harness.patients.put(harness.act(), "p8", email=None, label="Eli", locale="", portal_access=True)
     for _ in range(20):
-        house.clock.advance_s(86_400)
-        started = house.codes.start(house.act(), patient="p8", delivery="webhook")
+        harness.clock.advance_s(86_400)
+        started = harness.codes.start(harness.act(), patient="p8", delivery="webhook")
         for _ in range(5):
             with suppress(InvalidCode, ChallengeGone):
-                house.codes.verify(house.act(), started.challenge, "000000")
-    started = house.start(patient="p9", delivery="webhook")
-    assert isinstance(house.codes.verify(house.act(), started.challenge, CODE), TokenGrant)
+                harness.codes.verify(harness.act(), started.challenge, "000000")
+    started = harness.start(patient="p9", delivery="webhook")
+    assert isinstance(harness.codes.verify(harness.act(), started.challenge, CODE), TokenGrant)

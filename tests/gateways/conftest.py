@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.delivery.mail_hosts import Authority
+from tests.gateways.environment import ISSUER, Heard, Relay, Site, serving
 from tests.gateways.recipes import Gateway, Recipe
-from tests.gateways.site import ISSUER, Heard, Relay, Site, serving
 from tests.harness.deployment import Deployment
 
 Start = Callable[[Recipe], Gateway]

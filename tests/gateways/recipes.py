@@ -20,7 +20,7 @@ from tests.harness.machine import SEARCH_PATH, find, lacking
 from tests.harness.processes import ROOT, Answer, Process, ask, free_port, reachable, until
 
 if TYPE_CHECKING:
-    from tests.gateways.site import Site
+    from tests.gateways.environment import Site
 
 RECIPES = ROOT / "config" / "gateways"
 AUTHSVC, SERVICE, PUBLIC = "8000", "8080", "8090"  # the ports in the recipes
@@ -121,8 +121,8 @@ class Recipe:
         command = self.prepare(room)
         environ = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSVC_")}
         program = Process(folder.name, command, {**environ, "PATH": SEARCH_PATH}, folder)
-        until(lambda: _routed(room.public_port) or not program.runs, why=program.said)
-        assert program.runs, program.said()
+        until(lambda: _routed(room.public_port) or not program.runs, why=program.output)
+        assert program.runs, program.output()
         return Gateway(self, room, program)
 
 

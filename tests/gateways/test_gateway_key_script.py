@@ -13,8 +13,8 @@ import pytest
 
 from authsvc.crypto import keys as signing
 from authsvc.crypto.keys import SigningKey
+from tests.gateways.environment import serving
 from tests.gateways.recipes import RECIPES
-from tests.gateways.site import serving
 from tests.harness.machine import SEARCH_PATH, require
 from tests.harness.processes import free_port
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.gateways.environment import Relay, Site, serving
 from tests.gateways.recipes import ALL, Recipe, each
-from tests.gateways.site import Relay, Site, serving
 from tests.harness.processes import free_port
 
 pytestmark = pytest.mark.gateway

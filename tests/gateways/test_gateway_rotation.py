@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 
 from authsvc.crypto import keys as signing
 from tests.gateways.conftest import Start
+from tests.gateways.environment import Site, kid_of
 from tests.gateways.load import Load
 from tests.gateways.recipes import (
     ALL,
@@ -22,7 +23,6 @@ from tests.gateways.recipes import (
     mod_oauth2_hastily,
     needs,
 )
-from tests.gateways.site import Site, kid_of
 from tests.harness.processes import until
 
 pytestmark = pytest.mark.gateway

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.gateways.conftest import Start
+from tests.gateways.environment import TOLD, Site, heard
 from tests.gateways.recipes import ALL, RECIPES, Gateway, Recipe, each, needs
-from tests.gateways.site import TOLD, Site, heard
 from tests.harness.processes import ROOT
 
 pytestmark = pytest.mark.gateway
@@ -64,12 +64,12 @@ def gateway(request: pytest.FixtureRequest, start: Start) -> Gateway:
 def test_the_table_holds(gateway: Gateway, site: Site, name: str) -> None:
     path, make, status = TABLE[name]
     answer = gateway.ask(path, make(site))
-    assert answer.status == gateway.recipe.promises.get(name, status), (answer, gateway.program.said()[-2000:])
+    assert answer.status == gateway.recipe.promises.get(name, status), (answer, gateway.program.output()[-2000:])
 
 
 def test_the_service_sees_exactly_what_authsvc_said(gateway: Gateway, site: Site) -> None:
     token = site.code
-    assert heard(gateway.ask(CONTACT, token)) == site.told(token)
+    assert heard(gateway.ask(CONTACT, token)) == site.headers_received(token)
 
 
 def test_the_service_is_asked_for_the_very_path(gateway: Gateway, site: Site) -> None:
@@ -79,16 +79,16 @@ def test_the_service_is_asked_for_the_very_path(gateway: Gateway, site: Site) ->
 @pytest.mark.parametrize("recipe", each([recipe for recipe in ALL if "own invoice" not in recipe.promises]))
 def test_what_a_link_is_for_reaches_the_service(recipe: Recipe, start: Start, site: Site) -> None:
     token = site.link
-    told = heard(start(recipe).ask(INVOICE, token))
-    assert told == site.told(token, resource="invoice:inv_1")
-    assert told["X-Auth-Resource"] == "invoice:inv_1"
+    headers_received = heard(start(recipe).ask(INVOICE, token))
+    assert headers_received == site.headers_received(token, resource="invoice:inv_1")
+    assert headers_received["X-Auth-Resource"] == "invoice:inv_1"
 
 
 def test_who_acts_for_the_patient_reaches_the_service(gateway: Gateway, site: Site) -> None:
     token = site.signed(site.code, act={"sub": "maple:guardian"})
-    told = heard(gateway.ask(CONTACT, token))
-    assert told == site.told(token)
-    assert told["X-Auth-Actor"] == "maple:guardian"
+    headers_received = heard(gateway.ask(CONTACT, token))
+    assert headers_received == site.headers_received(token)
+    assert headers_received["X-Auth-Actor"] == "maple:guardian"
 
 
 SAY_WHY = [recipe for recipe in ALL if recipe.asks or recipe.name == "haproxy/validate.cfg"]
@@ -153,7 +153,7 @@ def test_attack_two_tokens_in_one_request_are_never_judged_by_one_and_used_by_th
 
 
 def test_attack_a_client_that_says_who_it_is_is_not_heard(gateway: Gateway, site: Site) -> None:
-    told = site.told(site.code)
+    headers_received = site.headers_received(site.code)
     spellings: list[Callable[[str], str]] = [
         str,
         str.lower,
@@ -168,7 +168,7 @@ def test_attack_a_client_that_says_who_it_is_is_not_heard(gateway: Gateway, site
         answer = gateway.ask(CONTACT, site.code, forged)
         assert answer.status in (200, 400, 403)  # a gateway may refuse names with underscores
         if answer.status == 200:
-            assert heard(answer) == told
+            assert heard(answer) == headers_received
 
 
 def test_a_body_reaches_the_service_and_not_authsvc(gateway: Gateway, site: Site) -> None:

@@ -104,11 +104,11 @@ class Deployment:
     def serve(self, *, ready: bool = True) -> Process:
         """`authsvc serve`, once it answers; `ready`: once it can act."""
         running = self._start("serve", "-m", "authsvc", "serve", "--workers", "2")
-        until(lambda: reachable(f"{self.url}/livez") or not running.runs, why=running.said)
-        assert running.runs, running.said()
+        until(lambda: reachable(f"{self.url}/livez") or not running.runs, why=running.output)
+        assert running.runs, running.output()
         if ready:
-            until(lambda: len(children(running.pid)) == 2, why=running.said)
-            until(lambda: ask("GET", f"{self.url}/readyz").status == 200, why=running.said)
+            until(lambda: len(children(running.pid)) == 2, why=running.output)
+            until(lambda: ask("GET", f"{self.url}/readyz").status == 200, why=running.output)
         return running
 
     def work(self) -> Process:
@@ -118,7 +118,7 @@ class Deployment:
     def open_service(self) -> Process:
         """The resource server, once it answers."""
         running = self._start("service", "-m", "tests.journeys.resource_server", self.url, str(self.service_port))
-        until(lambda: reachable(self.service_url), why=running.said)
+        until(lambda: reachable(self.service_url), why=running.output)
         return running
 
     def _start(self, name: str, *words: str) -> Process:

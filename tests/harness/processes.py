@@ -122,7 +122,7 @@ class Process:
     def runs(self) -> bool:
         return self._supervisor.poll() is None
 
-    def said(self) -> str:
+    def output(self) -> str:
         """The end of its log."""
         return self.log.read_text(errors="replace")[-2000:]
 

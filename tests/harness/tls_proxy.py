@@ -105,8 +105,8 @@ class TlsProxy:
         # Whoever speaks without TLS is told so: that is how it is known to listen.
         plain = f"http://127.0.0.1:{self.port}/"
         try:
-            until(lambda: reachable(plain) or not self.program.runs, why=self.program.said)
-            assert self.program.runs, self.program.said()
+            until(lambda: reachable(plain) or not self.program.runs, why=self.program.output)
+            assert self.program.runs, self.program.output()
         except BaseException:
             self.stop()
             raise

@@ -56,8 +56,8 @@ class SignInApache:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSVC_")}
         self.program = Process("apache", command, {**environ, "PATH": SEARCH_PATH}, folder)
         try:
-            until(lambda: reachable(f"http://localhost:{port}/") or not self.program.runs, why=self.program.said)
-            assert self.program.runs, self.program.said()
+            until(lambda: reachable(f"http://localhost:{port}/") or not self.program.runs, why=self.program.output)
+            assert self.program.runs, self.program.output()
         except BaseException:
             self.stop()
             raise

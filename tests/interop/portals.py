@@ -98,8 +98,8 @@ class Portals:
         }
         portal.program = program = Process(library.name, command, environ, folder)
         self._programs.append(program)
-        until(lambda: reachable(f"http://127.0.0.1:{inside}/") or not program.runs, why=program.said)
-        assert program.runs, program.said()
+        until(lambda: reachable(f"http://127.0.0.1:{inside}/") or not program.runs, why=program.output)
+        assert program.runs, program.output()
         return portal
 
     def stop(self) -> None:

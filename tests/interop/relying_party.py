@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.delivery.mail_hosts import Authority
-from tests.gateways.site import serving
+from tests.gateways.environment import serving
 from tests.harness.machine import require
 
 

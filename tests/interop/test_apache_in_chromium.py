@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.gateways.site import Heard, serving
+from tests.gateways.environment import Heard, serving
 from tests.harness.https_deployment import HttpsDeployment, Patient
 from tests.harness.machine import require
 from tests.harness.processes import free_port

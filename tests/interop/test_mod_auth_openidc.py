@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from authsvc.verifier import Verifier
-from tests.gateways.site import Heard, serving
+from tests.gateways.environment import Heard, serving
 from tests.harness.browsing import Page
 from tests.harness.https_browser import HttpsBrowser
 from tests.harness.https_deployment import HttpsDeployment, Patient, sign_in, type_code

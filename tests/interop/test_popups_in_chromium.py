@@ -14,10 +14,10 @@ from urllib.parse import parse_qs, urlencode
 
 import pytest
 
-from tests.gateways.site import serving
+from tests.gateways.environment import serving
 from tests.harness.deployment import Client
 from tests.harness.https_deployment import HttpsDeployment, Patient
-from tests.web.relying import s256
+from tests.web.relying_party import s256
 
 pytestmark = pytest.mark.browser
 

@@ -25,7 +25,7 @@ def portal(library: Library, portals: Portals, deployment: HttpsDeployment) -> I
     portal = portals.of(library, deployment)
     yield portal
     assert portal.program
-    print(portal.program.said())  # shown where a test fails
+    print(portal.program.output())  # shown where a test fails
 
 
 def having(**wanted: bool) -> pytest.MarkDecorator:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateways.site import Heard, serving
+from tests.gateways.environment import Heard, serving
 from tests.harness.tls_proxy import TlsProxy
 
 pytestmark = pytest.mark.journey

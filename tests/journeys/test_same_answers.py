@@ -49,7 +49,7 @@ HASHING_VARIES = 1.8  # at most, between two runs of the same work; leaving one 
 
 
 @dataclass
-class Street:
+class SixMailboxes:
     """Six addresses, and for each of them sign-ins that have begun."""
 
     deployment: Deployment
@@ -74,8 +74,8 @@ def address(who: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
-    folder = tmp_path_factory.mktemp("street")
+def mailboxes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SixMailboxes]:
+    folder = tmp_path_factory.mktemp("mailboxes")
     limits = folder / "limits.toml"
     limits.write_text(LIMITS)
     with Deployment(
@@ -88,28 +88,28 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
         deployment.add_practice()
         worker, serve = deployment.work(), deployment.serve()
         with redis.Redis(unix_socket_path=str(deployment.store.socket_path), decode_responses=True) as store:
-            street = Street(deployment, serve, deployment.add_client("portal"), store)
-            _settle(street, worker)
-            yield street
+            mailboxes = SixMailboxes(deployment, serve, deployment.add_client("portal"), store)
+            _settle(mailboxes, worker)
+            yield mailboxes
 
 
-def _settle(street: Street, worker: Process) -> None:
+def _settle(mailboxes: SixMailboxes, worker: Process) -> None:
     """`jim` and `leaver` get a good code first, then the worker rests, so as not to be counted. Everybody begins."""
-    portal, deployment = street.portal, street.deployment
+    portal, deployment = mailboxes.portal, mailboxes.deployment
     for who in ("known", "locked", "jim", "leaver"):
         portal.register(who, address(who))
     for who in ("without-access", "locked-without-access"):
         portal.register(who, address(who), portal_access=False)
     for who in ("jim", "leaver"):
-        street.begun[who] = [street.start(who).json["challenge"]]
-        street.codes[who] = find_code(deployment.mailed(address(who)))
+        mailboxes.begun[who] = [mailboxes.start(who).json["challenge"]]
+        mailboxes.codes[who] = find_code(deployment.mailed(address(who)))
     portal.register("leaver", address("leaver"), portal_access=False)
     worker.stop()
     for who in EVERYBODY:
-        street.begun[who] = [street.start(who).json["challenge"] for _ in range(2 * CALLS + 3)]
+        mailboxes.begun[who] = [mailboxes.start(who).json["challenge"] for _ in range(2 * CALLS + 3)]
     for who in (*LOCKED, "jim"):
         for _ in range(LOCKED_BY // 5):
-            challenge = street.start(who).json["challenge"]
+            challenge = mailboxes.start(who).json["challenge"]
             for _ in range(5):
                 assert portal.post("codes/verify", challenge=challenge, code="000000").status == 400
     assert deployment.cli("patients", "show", "maple", "locked").document["link_mode"] is True
@@ -135,16 +135,16 @@ def all_alike(answers: dict[str, Answer]) -> Answer:
 # --- the same answers ---------------------------------------------------------------------------------------------
 
 
-def test_attack_starting_a_sign_in_tells_nothing(street: Street) -> None:
-    answer = all_alike({who: street.start(who) for who in EVERYBODY})
+def test_attack_starting_a_sign_in_tells_nothing(mailboxes: SixMailboxes) -> None:
+    answer = all_alike({who: mailboxes.start(who) for who in EVERYBODY})
     assert answer.status == 202
     assert set(answer.json) == {"challenge", "expires_in", "resend_in"}
     assert "issue-address" not in answer.header("RateLimit")
 
 
-def test_attack_asking_again_too_early_tells_nothing(street: Street) -> None:
+def test_attack_asking_again_too_early_tells_nothing(mailboxes: SixMailboxes) -> None:
     def early(who: str) -> Answer:
-        return street.portal.post("codes/resend", challenge=street.start(who).json["challenge"])
+        return mailboxes.portal.post("codes/resend", challenge=mailboxes.start(who).json["challenge"])
 
     answers = {who: early(who) for who in EVERYBODY}
     waits = {int(answer.header("Retry-After")) for answer in answers.values()}
@@ -159,38 +159,40 @@ def _without_seconds(shown: tuple[int, list[tuple[str, str]], bytes]) -> str:
     return re.sub(r"'Retry-After', '\d+'|;t=\d+|\d+ seconds?", "*", f"{status} {headers} {body!r}")
 
 
-def test_attack_guessing_tells_nothing_until_the_challenge_is_gone(street: Street) -> None:
-    challenges = {who: street.challenge(who) for who in EVERYBODY}
+def test_attack_guessing_tells_nothing_until_the_challenge_is_gone(mailboxes: SixMailboxes) -> None:
+    challenges = {who: mailboxes.challenge(who) for who in EVERYBODY}
     for left in (4, 3, 2, 1, 0):
         answers = {
-            who: street.portal.post("codes/verify", challenge=challenge, code="123456")
+            who: mailboxes.portal.post("codes/verify", challenge=challenge, code="123456")
             for who, challenge in challenges.items()
         }
         answer = all_alike(answers)
         assert (answer.status, answer.json["attempts_left"]) == (400, left)
     gone = {
-        who: street.portal.post("codes/verify", challenge=challenge, code="123456")
+        who: mailboxes.portal.post("codes/verify", challenge=challenge, code="123456")
         for who, challenge in challenges.items()
     }
-    gone["never begun"] = street.portal.post("codes/verify", challenge="ach_" + "A" * 43, code="123456")
+    gone["never begun"] = mailboxes.portal.post("codes/verify", challenge="ach_" + "A" * 43, code="123456")
     assert all_alike(gone).status == 410
 
 
-def test_attack_the_right_code_of_a_locked_mailbox_is_answered_like_a_wrong_one(street: Street) -> None:
-    first, code = street.challenge("jim"), street.codes["jim"]
+def test_attack_the_right_code_of_a_locked_mailbox_is_answered_like_a_wrong_one(mailboxes: SixMailboxes) -> None:
+    first, code = mailboxes.challenge("jim"), mailboxes.codes["jim"]
     answers = {
-        "locked, right": street.portal.post("codes/verify", challenge=first, code=code),
-        "access withdrawn, right": street.portal.post(
-            "codes/verify", challenge=street.begun["leaver"].pop(), code=street.codes["leaver"]
+        "locked, right": mailboxes.portal.post("codes/verify", challenge=first, code=code),
+        "access withdrawn, right": mailboxes.portal.post(
+            "codes/verify", challenge=mailboxes.begun["leaver"].pop(), code=mailboxes.codes["leaver"]
         ),
-        "unknown, wrong": street.portal.post("codes/verify", challenge=street.challenge("unknown"), code="123456"),
-        "known, wrong": street.portal.post("codes/verify", challenge=street.challenge("known"), code="123456"),
+        "unknown, wrong": mailboxes.portal.post(
+            "codes/verify", challenge=mailboxes.challenge("unknown"), code="123456"
+        ),
+        "known, wrong": mailboxes.portal.post("codes/verify", challenge=mailboxes.challenge("known"), code="123456"),
     }
     assert all_alike(answers).json["attempts_left"] == 4
     # Staff spoke with the patient: the same code is good again, and a wrong one still isn't.
-    street.deployment.cli("patients", "unlock", "maple", "jim")
-    assert street.portal.post("codes/verify", challenge=first, code=wrong(code)).status == 400
-    granted = street.portal.post("codes/verify", challenge=first, code=code)
+    mailboxes.deployment.cli("patients", "unlock", "maple", "jim")
+    assert mailboxes.portal.post("codes/verify", challenge=first, code=wrong(code)).status == 400
+    granted = mailboxes.portal.post("codes/verify", challenge=first, code=code)
     assert (granted.status, granted.json["patient"]) == (200, "jim")
 
 
@@ -215,16 +217,16 @@ class Work:
         return {name: count for name, count in self.commands.items() if name not in BACKGROUND}
 
 
-def counted(street: Street, act: Callable[[], Answer], status: int) -> Work:
+def counted(mailboxes: SixMailboxes, act: Callable[[], Answer], status: int) -> Work:
     """The work of CALLS calls, each of which gets this answer."""
-    workers = children(street.serve.pid)
+    workers = children(mailboxes.serve.pid)
     before = _ticks(workers)
-    end = f"end-{next(street.network)}"
+    end = f"end-{next(mailboxes.network)}"
     commands: Counter[str] = Counter()
-    with street.store.monitor() as monitor:
+    with mailboxes.store.monitor() as monitor:
         for _ in range(CALLS):
             assert act().status == status
-        street.store.echo(end)
+        mailboxes.store.echo(end)
         for seen_command in monitor.listen():
             name, _, arguments = seen_command["command"].partition(" ")
             if arguments == end:
@@ -252,58 +254,58 @@ def the_same_work(work: dict[str, Work]) -> None:
     assert max(ticks.values()) <= HASHING_VARIES * min(ticks.values()) + 2, ticks
 
 
-def test_attack_starting_a_sign_in_costs_the_same(street: Street) -> None:
-    the_same_work({who: counted(street, partial(street.start, who), 202) for who in EVERYBODY})
+def test_attack_starting_a_sign_in_costs_the_same(mailboxes: SixMailboxes) -> None:
+    the_same_work({who: counted(mailboxes, partial(mailboxes.start, who), 202) for who in EVERYBODY})
 
 
-def test_attack_guessing_costs_the_same(street: Street) -> None:
+def test_attack_guessing_costs_the_same(mailboxes: SixMailboxes) -> None:
     def guess(who: str) -> Answer:
-        return street.portal.post("codes/verify", challenge=street.challenge(who), code="123456")
+        return mailboxes.portal.post("codes/verify", challenge=mailboxes.challenge(who), code="123456")
 
-    work = {who: counted(street, partial(guess, who), 400) for who in EVERYBODY}
+    work = {who: counted(mailboxes, partial(guess, who), 400) for who in EVERYBODY}
     the_same_work(work)
     assert len({tuple(sorted(each.own.items())) for each in work.values()}) == 1, "locked or not"
 
 
-def test_attack_asking_again_costs_the_same(street: Street) -> None:
+def test_attack_asking_again_costs_the_same(mailboxes: SixMailboxes) -> None:
     def again(who: str) -> Answer:
-        return street.portal.post("codes/resend", challenge=street.challenge(who))
+        return mailboxes.portal.post("codes/resend", challenge=mailboxes.challenge(who))
 
     # Everybody's sign-ins began before the last one of this list did.
-    late = street.begun[EVERYBODY[-1]][-1]
-    until(lambda: street.portal.post("codes/resend", challenge=late).status == 202)
-    street.begun[EVERYBODY[-1]].pop()
-    the_same_work({who: counted(street, partial(again, who), 202) for who in EVERYBODY})
-    answer = all_alike({who: again(who) for who in EVERYBODY if street.begun[who]})
+    late = mailboxes.begun[EVERYBODY[-1]][-1]
+    until(lambda: mailboxes.portal.post("codes/resend", challenge=late).status == 202)
+    mailboxes.begun[EVERYBODY[-1]].pop()
+    the_same_work({who: counted(mailboxes, partial(again, who), 202) for who in EVERYBODY})
+    answer = all_alike({who: again(who) for who in EVERYBODY if mailboxes.begun[who]})
     assert answer.status == 202
 
 
 # --- what they do get ---------------------------------------------------------------------------------------------
 
 
-def test_attack_an_address_asked_for_too_often_is_refused_alike(street: Street) -> None:
-    street.portal.register("often", address("often"))
-    street.portal.register("often-without", address("often-without"), portal_access=False)
+def test_attack_an_address_asked_for_too_often_is_refused_alike(mailboxes: SixMailboxes) -> None:
+    mailboxes.portal.register("often", address("often"))
+    mailboxes.portal.register("often-without", address("often-without"), portal_access=False)
 
     def spent(who: str) -> Answer:
         for _ in range(STARTS):
-            assert street.portal.post("codes", email=address(who)).status == 202
-        return street.portal.post("codes", email=address(who))
+            assert mailboxes.portal.post("codes", email=address(who)).status == 202
+        return mailboxes.portal.post("codes", email=address(who))
 
     answers = {who: spent(who) for who in ("often", "often-without", "often-unknown")}
     assert {answer.status for answer in answers.values()} == {429}
     assert len({_without_seconds(seen(answer)) for answer in answers.values()}) == 1
 
 
-def test_only_the_known_get_mail(street: Street) -> None:
+def test_only_the_known_get_mail(mailboxes: SixMailboxes) -> None:
     """The worker comes back: all that was queued leaves, and nothing of it for those who must get none."""
-    street.deployment.work()
-    street.deployment.mailed(address("often"), STARTS)
-    street.deployment.mailed(address("known"), CALLS)
+    mailboxes.deployment.work()
+    mailboxes.deployment.mailed(address("often"), STARTS)
+    mailboxes.deployment.mailed(address("known"), CALLS)
 
     def waiting() -> int:
-        return sum(street.store.xlen(f"authsvc:{{maple}}:{queue}") for queue in ("codes", "mails"))
+        return sum(mailboxes.store.xlen(f"authsvc:{{maple}}:{queue}") for queue in ("codes", "mails"))
 
     until(lambda: waiting() == 0, why=waiting)
-    to = {str(mail["To"]) for mail in street.deployment.mail.mails}
+    to = {str(mail["To"]) for mail in mailboxes.deployment.mail.mails}
     assert to == {address(who) for who in ("known", "locked", "jim", "leaver", "often")}

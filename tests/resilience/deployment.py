@@ -204,7 +204,7 @@ class Deployment:
 
     def await_ready(self, within_s: float = 40.0, url: str = "") -> None:
         def ready() -> bool:
-            assert url or self.serve_program.runs, f"serve ended: {self.serve_program.said()}"
+            assert url or self.serve_program.runs, f"serve ended: {self.serve_program.output()}"
             return call("GET", f"{url or self.url}/readyz").status == 200
 
         until(ready, within_s, "/readyz is 200", 0.1)

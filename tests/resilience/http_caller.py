@@ -44,7 +44,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observed:
     """One call, as it is counted."""
 
     at: float
@@ -63,17 +63,17 @@ class Observations:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.all: list[Seen] = []
+        self.all: list[Observed] = []
 
     def add(self, practice: str, act: str, answer: Answer) -> None:
         with self._lock:
-            self.all.append(Seen(time.monotonic(), practice, act, answer.seen, answer.took_s))
+            self.all.append(Observed(time.monotonic(), practice, act, answer.seen, answer.took_s))
 
-    def counts(self, only: Callable[[Seen], bool] = lambda seen: True) -> Counter[str]:
+    def counts(self, only: Callable[[Observed], bool] = lambda seen: True) -> Counter[str]:
         with self._lock:
             return Counter(seen.seen for seen in self.all if only(seen))
 
-    def of(self, *words: str) -> list[Seen]:
+    def of(self, *words: str) -> list[Observed]:
         with self._lock:
             return [seen for seen in self.all if seen.seen in words]
 

@@ -93,7 +93,7 @@ class Program:
     def runs(self) -> bool:
         return self.popen.poll() is None
 
-    def said(self) -> str:
+    def output(self) -> str:
         return self.log.read_text(errors="replace")[-1500:]
 
     def signal(self, number: int) -> None:

@@ -68,7 +68,7 @@ class RedisServer:
         self.program = Program(self.name, command, self.folder, environ)
         if wait:
             until(lambda: self.answers() or not self.running.runs, 20, f"{self.name} answers")
-            assert self.running.runs, f"{self.name} ended: {self.running.said()}"
+            assert self.running.runs, f"{self.name} ended: {self.running.output()}"
 
     def answers(self) -> bool:
         try:

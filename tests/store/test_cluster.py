@@ -20,7 +20,7 @@ from authsvc.store.connection import Connection
 from authsvc.store.redis_client import connect
 from tests.conftest import any_server, server_binary
 from tests.fakes import FakeClock, SeededEntropy
-from tests.flows.conftest import ENVIRON, House
+from tests.flows.conftest import ENVIRON, Harness
 from tests.store.running import charge
 
 SLOTS = 16_384
@@ -81,13 +81,13 @@ def client(cluster_port: int) -> Iterator[Any]:
 
 
 def test_a_whole_sign_in_works_on_a_cluster(client: Any) -> None:
-    house = House(Connection(client), client, FakeClock(), SeededEntropy())
-    house.patient()
-    grant = house.sign_in()
-    assert house.introspected(grant.access_token)["active"]
-    house.links.exchange(house.act(), house.link())
-    assert house.service.audit_log.seal_all() > 0
-    assert house.patients.deliveries(house.act(), "p1")
+    harness = Harness(Connection(client), client, FakeClock(), SeededEntropy())
+    harness.patient()
+    grant = harness.sign_in()
+    assert harness.introspected(grant.access_token)["active"]
+    harness.links.exchange(harness.act(), harness.link())
+    assert harness.service.audit_log.seal_all() > 0
+    assert harness.patients.deliveries(harness.act(), "p1")
 
 
 def test_a_durable_act_waits_on_the_node_that_did_it(client: Any) -> None:

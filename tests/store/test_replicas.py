@@ -15,7 +15,7 @@ from authsvc.model import Bucket, TokenGrant
 from authsvc.store.connection import Connection
 from tests.conftest import any_server, server_binary
 from tests.fakes import FakeClock, SeededEntropy
-from tests.flows.conftest import House
+from tests.flows.conftest import Harness
 from tests.store.running import charge
 from tests.store.test_cluster import free_port, wait_for
 
@@ -61,15 +61,15 @@ def test_a_link_that_was_answered_503_opens_for_its_client_once_the_replica_is_b
     pair: tuple[redis.Redis, subprocess.Popen[bytes]], clock: FakeClock, entropy: SeededEntropy
 ) -> None:
     client, replica = pair
-    house = House(Connection(client, replicas=1, timeout_s=6, deadline_s=30), client, clock, entropy)
-    token = house.link(max_uses=1)
+    harness = Harness(Connection(client, replicas=1, timeout_s=6, deadline_s=30), client, clock, entropy)
+    token = harness.link(max_uses=1)
     replica.send_signal(signal.SIGSTOP)
     try:
         for _ in range(2):
             with pytest.raises(NotReplicated):
-                house.links.exchange(house.act(), token)
+                harness.links.exchange(harness.act(), token)
     finally:
         replica.send_signal(signal.SIGCONT)
-    assert isinstance(house.links.exchange(house.act(), token), TokenGrant)
+    assert isinstance(harness.links.exchange(harness.act(), token), TokenGrant)
     with pytest.raises(LinkGone, match="used_up"):
-        house.links.exchange(house.act(), token)
+        harness.links.exchange(harness.act(), token)

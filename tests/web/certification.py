@@ -16,7 +16,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from tests.web.conftest import Web
-from tests.web.relying import VERIFIER, Party, code_of, party, sent_to, sign_in
+from tests.web.relying_party import VERIFIER, Party, code_of, party, sent_to, sign_in
 
 ISSUER = "http://127.0.0.1:8080"
 NO_PKCE: dict[str, str | None] = {"code_challenge": None, "code_challenge_method": None}
@@ -167,7 +167,7 @@ def service(auth: str) -> tuple[Web, Plan]:
     """A service with the client and a patient, made once: an RSA key takes a second. Practice and client tell email and
     name."""
     web = Web()
-    web.house.patient("p1", "ann@example.org", label="Ann")
+    web.harness.patient("p1", "ann@example.org", label="Ann")
     web.service.practices.set("maple", actor="cli:test", claims=("email", "name"))
     return web, register(web, "app", auth)
 

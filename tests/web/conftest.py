@@ -18,7 +18,7 @@ from authsvc.store.connection import Connection
 from authsvc.web.api import openapi
 from authsvc.web.app import create_admin_app, create_app
 from tests.fakes import FakeClock, SeededEntropy
-from tests.flows.conftest import House
+from tests.flows.conftest import Harness
 
 API = [operation for operation in openapi.OPERATIONS if operation.path.startswith("/v1/practices")]
 OAUTH = [operation for operation in openapi.OPERATIONS if operation.path.startswith("/oauth2")]
@@ -32,19 +32,19 @@ class Web:
         redis = fakeredis.FakeRedis(server=self.server, version=(7, 0), decode_responses=True)
         self.clock, self.entropy = FakeClock(), SeededEntropy()
         store = Connection(redis, deadline_s=0.2, waiting_limit=64)
-        self.house = House(store, redis, self.clock, self.entropy, **changes)
-        self.service = self.house.service
+        self.harness = Harness(store, redis, self.clock, self.entropy, **changes)
+        self.service = self.harness.service
         self.service.practices.add("oak", name="Oak Practice", actor="cli:test")
         self.redis = redis
         self.public: FlaskClient = create_app(self.service).test_client()
         self.admin: FlaskClient = create_admin_app(self.service).test_client()
-        self._secrets = {"portal": self.house.secret}
+        self._secrets = {"portal": self.harness.secret}
         self.auth = self.client("portal")
 
     def client(self, name: str, *permissions: str, practices: tuple[str, ...] = ("maple",)) -> dict[str, str]:
         """The Authorization header of a client, registered when it is first asked for."""
         if name not in self._secrets:
-            _, self._secrets[name] = self.house.new_client(
+            _, self._secrets[name] = self.harness.new_client(
                 name, permissions=frozenset(permissions), practices=practices
             )
         return basic(name, self._secrets[name])
@@ -113,14 +113,14 @@ def build() -> Callable[..., Web]:
 def web(build: Callable[..., Web]) -> Web:
     """The service, with the patient p1 on file."""
     made = build()
-    made.house.patient("p1", "ann@example.org", label="Ann")
+    made.harness.patient("p1", "ann@example.org", label="Ann")
     return made
 
 
 @pytest.fixture(scope="session")
 def one_service() -> Web:
     made = Web()
-    made.house.patient("p1", "ann@example.org", label="Ann")
+    made.harness.patient("p1", "ann@example.org", label="Ann")
     return made
 
 

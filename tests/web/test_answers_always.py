@@ -259,7 +259,7 @@ def test_no_secret_reaches_a_log_at_debug(web: Web, caplog: pytest.LogCaptureFix
     said = caplog.text + str([record.__dict__ for record in caplog.records])
     for secret in (
         link,
-        web.house.secret,
+        web.harness.secret,
         tokens["access_token"],
         tokens["refresh_token"],
         "314159",

@@ -37,7 +37,7 @@ def test_a_code_sign_in_gives_the_documented_answers(web: Web) -> None:
 
 
 def test_known_and_unknown_addresses_get_answers_that_differ_in_nothing_but_random_ids(web: Web) -> None:
-    web.house.patient("p2", "bob@example.org", access=False)
+    web.harness.patient("p2", "bob@example.org", access=False)
 
     def seen(email: str) -> Any:
         web.clock.advance_s(60)
@@ -50,7 +50,7 @@ def test_known_and_unknown_addresses_get_answers_that_differ_in_nothing_but_rand
 
 
 def test_by_patient_the_caller_is_told_what_is_wrong(web: Web) -> None:
-    web.house.patient("p2", "bob@example.org", access=False)
+    web.harness.patient("p2", "bob@example.org", access=False)
     unknown = web.call("POST", "codes", json={"patient": "p9"})
     assert (unknown.status_code, slug(unknown)) == (404, "patient-not-found")
     without = web.call("POST", "codes", json={"patient": "p2"})
@@ -105,8 +105,8 @@ def test_a_resend_comes_after_thirty_seconds_and_both_codes_are_good(web: Web) -
 
 
 def test_patients_who_share_a_mailbox_are_asked_who_they_are(web: Web) -> None:
-    web.house.patient("p2", "ann@example.org", label="Bo")
-    web.house.patient("p3", "ann@example.org", access=False)
+    web.harness.patient("p2", "ann@example.org", label="Bo")
+    web.harness.patient("p3", "ann@example.org", access=False)
     challenge = web.start()
     answer = web.call("POST", "codes/verify", json={"challenge": challenge, "code": "314159"})
     assert answer.json["challenge"] == challenge
@@ -139,8 +139,8 @@ def test_who_signed_in_as_her_is_one_call(web: Web) -> None:
 
 
 def test_who_acted_for_leo_is_one_call(web: Web) -> None:
-    web.house.patient("leo", access=False)
-    web.house.service.dependents.put(web.house.act(), "p1", "leo")
+    web.harness.patient("leo", access=False)
+    web.harness.service.dependents.put(web.harness.act(), "p1", "leo")
     web.call("POST", "codes/verify", json={"challenge": web.start(), "code": "314159", "patient": "leo"})
     for query in ("audit?patient=leo&event=code.verified", "audit?guardian=p1&event=code.verified"):
         (entry,) = web.call("GET", query).json["entries"]
@@ -203,7 +203,7 @@ def test_a_changed_address_is_proved_by_a_code_and_the_answer_is_the_patient(web
 
 
 def test_a_new_address_gets_the_same_answer_whoever_has_it(web: Web) -> None:
-    web.house.patient("p2", "bob@example.org")
+    web.harness.patient("p2", "bob@example.org")
 
     def seen(email: str) -> Any:
         web.clock.advance_s(86_400)  # every limit is full again
@@ -222,7 +222,7 @@ def test_the_person_at_the_desk_stands_in_the_audit_and_in_its_log(web: Web, cap
     put = {"email": "ben@example.org", "portal_access": True}
     web.call("PUT", "patients/p2", json=put, headers={"X-Acting-User": "anna.b@front_desk-1"})
     web.call("PUT", "patients/p2", json={**put, "label": "Ben"})
-    entries = [entry for entry in web.house.trail() if entry.get("patient") == "p2"]
+    entries = [entry for entry in web.harness.audit_entries() if entry.get("patient") == "p2"]
     assert [(entry["event"], entry["actor"], entry.get("by")) for entry in entries] == [
         ("patient.created", "client:portal", "anna.b@front_desk-1"),
         ("patient.granted", "client:portal", "anna.b@front_desk-1"),

@@ -11,7 +11,7 @@ from authsvc.errors import KeysetUnusable, SignInNeeded
 from authsvc.server import gunicorn
 from authsvc.web.oauth import authorization_request
 from tests.web.conftest import Web
-from tests.web.relying import (
+from tests.web.relying_party import (
     CALLBACK,
     OPEN,
     SCOPE,
@@ -141,7 +141,7 @@ def test_an_acr_that_is_not_ours_is_unmet_not_weakened(web: Web, app: Party) -> 
 
 
 def test_a_hint_of_another_patient_asks_who_it_is(web: Web, app: Party) -> None:
-    web.house.patient("p2", "ben@example.org")
+    web.harness.patient("p2", "ben@example.org")
     sign_in(web)
     hint = app.tokens()["id_token"]
     assert code_of(app.authorize(id_token_hint=hint))
@@ -163,11 +163,11 @@ def test_attack_a_hint_whose_key_has_gone_since_is_not_ignored(web: Web, app: Pa
     where, said = sent_to(app.authorize(id_token_hint=hint))
     assert (where, said["prompt"]) == ("/p/maple/sign-in", "login")
     assert sent_to(app.authorize(id_token_hint=hint, prompt="none"))[1]["error"] == "login_required"
-    web.house.patient("p2", "ben@example.org")
+    web.harness.patient("p2", "ben@example.org")
     authorization = authorization_request.parse(web.service, [*said.items()])
     with pytest.raises(SignInNeeded, match="other_patient"):  # and whoever signs in has to be the one whom it names
         web.service.authorization_codes.for_browser_session(
-            web.service.act(web.house.practice), authorization, sign_in(web, "ben@example.org").cookie, fresh=True
+            web.service.act(web.harness.practice), authorization, sign_in(web, "ben@example.org").cookie, fresh=True
         )
     other = party(web, "other", callback="https://other.example/cb")
     assert sent_to(other.authorize(id_token_hint=hint))[1]["error"] == "invalid_request"
@@ -224,14 +224,14 @@ def test_the_time_of_a_pressed_link_is_that_of_the_press(web: Web, app: Party) -
 
 
 def test_a_pressed_link_of_another_patient_than_the_hinted_one_gives_no_code(web: Web, app: Party) -> None:
-    web.house.patient("p2", "ben@example.org")
+    web.harness.patient("p2", "ben@example.org")
     sign_in(web, "ben@example.org")
     hint = app.tokens()["id_token"]
     assert sent_to(app.authorize(login_hint=press(web), id_token_hint=hint))[1]["error"] == "login_required"
 
 
 def test_a_pressed_link_that_asks_for_more_is_not_answered_for_who_else_is_signed_in(web: Web, app: Party) -> None:
-    web.house.patient("p2", "ben@example.org")
+    web.harness.patient("p2", "ben@example.org")
     sign_in(web, "ben@example.org")
     hint = press(web)
     assert sent_to(app.authorize(login_hint=hint, acr_values="extra"))[0] == "/p/maple/sign-in"
@@ -576,7 +576,7 @@ def test_attack_code_replay_ends_what_the_first_one_gave(web: Web, app: Party) -
     code = code_of(app.authorize())
     first = app.redeem(code).json
     assert app.redeem(code).json["error"] == "invalid_grant"
-    assert web.house.introspected(first["access_token"]) == {"active": False}
+    assert web.harness.introspected(first["access_token"]) == {"active": False}
 
 
 @pytest.mark.parametrize(

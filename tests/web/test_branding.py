@@ -29,7 +29,7 @@ def maple(web: Web) -> Practice:
 
 
 def test_a_practice_without_a_brand_has_no_such_files(web: Web) -> None:
-    assert (brand_css_path(web.house.practice), logo_path(web.house.practice)) == ("", "")
+    assert (brand_css_path(web.harness.practice), logo_path(web.harness.practice)) == ("", "")
     for name in ("logo-.png", "brand-.css", "logo-0123456789abcdef.png", "brand-0123456789abcdef.css"):
         assert web.bare("GET", f"/p/maple/{name}").status_code == 404
 
@@ -71,7 +71,7 @@ def test_another_practices_files_and_old_ones_are_not_there(web: Web, maple: Pra
     there = path(maple)  # type: ignore[operator]  # one of the two
     assert slug(web.bare("GET", there.replace("maple", "oak"))) == "not-found"
     assert slug(web.bare("GET", there.replace("maple", "elm"))) == "not-found"
-    assert slug(web.bare("GET", there.replace("maple", "MAPLE%7B"))) == "not-found"
+    assert slug(web.bare("GET", there.replace("maple", "maple%7B"))) == "not-found"
     changed = web.service.practices.set("maple", actor="cli:test", colour="#0b5c8a", logo=prepared(picture("JPEG")))
     assert path(changed) != there  # type: ignore[operator]  # one of the two
     assert slug(web.bare("GET", there)) == "not-found"

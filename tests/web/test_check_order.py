@@ -55,15 +55,15 @@ def test_malformed_and_wrong_credentials_are_one_answer(shared: Web, header: str
 
 
 def test_both_halves_of_the_credentials_are_form_url_decoded(shared: Web) -> None:
-    encoded = "".join(f"%{ord(char):02X}" for char in shared.house.secret)
+    encoded = "".join(f"%{ord(char):02X}" for char in shared.harness.secret)
     answer = shared.bare("GET", "/v1/practices/maple/patients/p1", headers=basic("p%6Frtal", encoded))
     assert answer.status_code == 200
 
 
 def test_credentials_in_the_query_or_the_body_are_no_credentials(shared: Web) -> None:
-    with_query = f"/v1/practices/maple/patients/p1?client_id=portal&client_secret={shared.house.secret}"
+    with_query = f"/v1/practices/maple/patients/p1?client_id=portal&client_secret={shared.harness.secret}"
     assert shared.bare("GET", with_query).status_code == 401
-    form = {"client_id": "portal", "client_secret": shared.house.secret, "token": "x"}
+    form = {"client_id": "portal", "client_secret": shared.harness.secret, "token": "x"}
     assert shared.bare("POST", "/oauth2/revoke", data=form).status_code == 401
 
 
@@ -123,7 +123,7 @@ def test_too_large_comes_before_the_media_type_and_that_before_the_content(share
 
 def test_bad_requests_count_nothing_and_are_told_before_a_limit(build: Callable[..., Web]) -> None:
     web = build()
-    web.house.patient()
+    web.harness.patient()
     for _ in range(20):
         assert web.call("POST", "codes", json={"email": "ann@example.org", "x": 1}).status_code == 400
     asked = [web.call("POST", "codes", json={"email": "ann@example.org"}).status_code for _ in range(6)]

@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 from authsvc.web.client_authentication import JWT_BEARER
 from tests.flows.signers import Signer
 from tests.web.conftest import Web, basic
-from tests.web.relying import VERIFIER, Party, code_of, sign_in
+from tests.web.relying_party import VERIFIER, Party, code_of, sign_in
 
 ENDPOINTS = ("token", "revoke", "introspect")
 JUNK = {"grant_type": "refresh_token", "refresh_token": "art_x", "token": "art_x"}
@@ -26,8 +26,8 @@ NONE: frozenset[str] = frozenset()
 def signer(web: Web) -> Signer:
     """The client `reports` signs, `app` is public, `portal` has a secret."""
     made = Signer("reports", web.clock)
-    web.house.new_client("reports", jwks=made.jwks())
-    web.house.new_client("app", redirect_uris=(CALLBACK,), public=True, permissions=NONE)
+    web.harness.new_client("reports", jwks=made.jwks())
+    web.harness.new_client("app", redirect_uris=(CALLBACK,), public=True, permissions=NONE)
     return made
 
 
@@ -40,7 +40,7 @@ def asserted(token: str, **more: Any) -> dict[str, Any]:
     return {"client_assertion_type": JWT_BEARER, "client_assertion": token, **more}
 
 
-def said(answer: TestResponse) -> tuple[int, str]:
+def status_and_error(answer: TestResponse) -> tuple[int, str]:
     return answer.status_code, (answer.json or {}).get("error", "")
 
 
@@ -55,31 +55,31 @@ LET_IN = {"token": (400, "invalid_grant"), "revoke": (200, ""), "introspect": (2
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_each_client_is_let_in_by_its_own_way(web: Web, signer: Signer, endpoint: str) -> None:
-    assert said(ask(web, endpoint, web.auth)) == LET_IN[endpoint]
-    assert said(ask(web, endpoint, **asserted(signer.sign()))) == LET_IN[endpoint]
-    assert said(ask(web, endpoint, **asserted(signer.sign(), client_id="reports"))) == LET_IN[endpoint]
+    assert status_and_error(ask(web, endpoint, web.auth)) == LET_IN[endpoint]
+    assert status_and_error(ask(web, endpoint, **asserted(signer.sign()))) == LET_IN[endpoint]
+    assert status_and_error(ask(web, endpoint, **asserted(signer.sign(), client_id="reports"))) == LET_IN[endpoint]
 
 
 def test_a_public_client_may_refresh_and_revoke_and_never_introspect(web: Web, signer: Signer) -> None:
-    assert said(ask(web, "token", client_id="app")) == LET_IN["token"]
-    assert said(ask(web, "revoke", client_id="app")) == LET_IN["revoke"]
-    assert said(ask(web, "introspect", client_id="app")) == UNKNOWN
+    assert status_and_error(ask(web, "token", client_id="app")) == LET_IN["token"]
+    assert status_and_error(ask(web, "revoke", client_id="app")) == LET_IN["revoke"]
+    assert status_and_error(ask(web, "introspect", client_id="app")) == UNKNOWN
 
 
 def test_a_client_that_signs_still_needs_its_permission(web: Web) -> None:
     poor = Signer("poor", web.clock)
-    web.house.new_client("poor", jwks=poor.jwks(), permissions=NONE)
-    assert said(ask(web, "introspect", **asserted(poor.sign()))) == (403, "unauthorized_client")
+    web.harness.new_client("poor", jwks=poor.jwks(), permissions=NONE)
+    assert status_and_error(ask(web, "introspect", **asserted(poor.sign()))) == (403, "unauthorized_client")
 
 
 @pytest.mark.parametrize("alg", ["ES256", "RS256", "PS256"])
 def test_assertions_of_an_independent_client_library_are_understood(web: Web, alg: str) -> None:
     signer = Signer("ledger", web.clock, alg)
-    web.house.new_client("ledger", jwks=signer.jwks())
+    web.harness.new_client("ledger", jwks=signer.jwks())
     key = import_key(signer.private_pem(), "EC" if alg == "ES256" else "RSA")
     now_s, issuer = web.clock.now_ms() // 1000, web.service.settings.public_url
     token = private_key_jwt_sign(key, "ledger", issuer, alg, issued_at=now_s, expires_in=60)
-    assert said(ask(web, "introspect", **asserted(token))) == LET_IN["introspect"]
+    assert status_and_error(ask(web, "introspect", **asserted(token))) == LET_IN["introspect"]
 
 
 # --- who is not ---------------------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def test_attack_a_confidential_clients_id_alone_opens_nothing_and_tells_nothing(
     web: Web, signer: Signer, endpoint: str, client: str
 ) -> None:
     answer = ask(web, endpoint, client_id=client)
-    assert said(answer) == UNKNOWN
+    assert status_and_error(answer) == UNKNOWN
     assert answer.headers["WWW-Authenticate"].startswith("Basic ")
     assert answer.json == ask(web, endpoint, basic("nobody", "acs_x")).json
 
@@ -101,39 +101,39 @@ def test_attack_a_confidential_clients_id_alone_opens_nothing_and_tells_nothing(
 def test_attack_basic_with_any_secret_for_a_client_without_one(
     web: Web, signer: Signer, endpoint: str, client: str
 ) -> None:
-    for secret in ("x", web.house.secret):
-        assert said(ask(web, endpoint, basic(client, secret))) == UNKNOWN
+    for secret in ("x", web.harness.secret):
+        assert status_and_error(ask(web, endpoint, basic(client, secret))) == UNKNOWN
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_attack_a_secret_in_the_form(web: Web, signer: Signer, endpoint: str) -> None:
     for client in ("portal", "app", "nobody"):
-        form = {"client_id": client, "client_secret": web.house.secret}
-        assert said(ask(web, endpoint, **form)) == UNKNOWN
+        form = {"client_id": client, "client_secret": web.harness.secret}
+        assert status_and_error(ask(web, endpoint, **form)) == UNKNOWN
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_attack_a_replayed_assertion(web: Web, signer: Signer, endpoint: str) -> None:
     token = signer.sign()
-    assert said(ask(web, endpoint, **asserted(token))) == LET_IN[endpoint]
+    assert status_and_error(ask(web, endpoint, **asserted(token))) == LET_IN[endpoint]
     for again in ENDPOINTS:
-        assert said(ask(web, again, **asserted(token))) == UNKNOWN
+        assert status_and_error(ask(web, again, **asserted(token))) == UNKNOWN
 
 
 def test_attack_an_assertion_made_for_another_server_or_our_endpoint(web: Web, signer: Signer) -> None:
     issuer = web.service.settings.public_url
     for aud in ("https://evil.example", f"{issuer}/oauth2/token", [issuer, "https://evil.example"]):
-        assert said(ask(web, "token", **asserted(signer.sign(aud=aud)))) == UNKNOWN
+        assert status_and_error(ask(web, "token", **asserted(signer.sign(aud=aud)))) == UNKNOWN
 
 
 def test_attack_another_clients_key(web: Web, signer: Signer) -> None:
-    assert said(ask(web, "token", **asserted(Signer("reports", web.clock).sign()))) == UNKNOWN
-    assert said(ask(web, "token", **asserted(signer.sign(iss="portal", sub="portal")))) == UNKNOWN
-    assert said(ask(web, "token", **asserted(signer.sign(), client_id="portal"))) == UNKNOWN
+    assert status_and_error(ask(web, "token", **asserted(Signer("reports", web.clock).sign()))) == UNKNOWN
+    assert status_and_error(ask(web, "token", **asserted(signer.sign(iss="portal", sub="portal")))) == UNKNOWN
+    assert status_and_error(ask(web, "token", **asserted(signer.sign(), client_id="portal"))) == UNKNOWN
 
 
 def test_attack_our_own_tokens_as_assertions(web: Web, signer: Signer) -> None:
-    assert said(ask(web, "token", **asserted(web.sign_in()["access_token"]))) == UNKNOWN
+    assert status_and_error(ask(web, "token", **asserted(web.sign_in()["access_token"]))) == UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_attack_our_own_tokens_as_assertions(web: Web, signer: Signer) -> None:
     ],
 )
 def test_half_an_assertion_and_an_id_that_can_not_be_are_nobody(web: Web, signer: Signer, form: dict[str, str]) -> None:
-    assert said(ask(web, "token", **form)) == UNKNOWN
+    assert status_and_error(ask(web, "token", **form)) == UNKNOWN
 
 
 def test_two_ways_at_once_are_refused(web: Web, signer: Signer) -> None:
@@ -163,20 +163,20 @@ def test_two_ways_at_once_are_refused(web: Web, signer: Signer) -> None:
         {"client_id": "reports"},
     )
     for form in beside:
-        assert said(ask(web, "token", web.auth, **form)) == TWO_WAYS
-    assert said(ask(web, "token", **asserted(signer.sign(), client_secret="x"))) == TWO_WAYS
-    assert said(ask(web, "token", web.auth, client_id="portal")) == LET_IN["token"]
+        assert status_and_error(ask(web, "token", web.auth, **form)) == TWO_WAYS
+    assert status_and_error(ask(web, "token", **asserted(signer.sign(), client_secret="x"))) == TWO_WAYS
+    assert status_and_error(ask(web, "token", web.auth, client_id="portal")) == LET_IN["token"]
 
 
 def test_who_says_so_in_the_form_is_told_what_is_wrong_with_the_form(web: Web, signer: Signer) -> None:
     def send(body: bytes, content_type: str = "application/x-www-form-urlencoded") -> TestResponse:
         return web.bare("POST", "/oauth2/token", data=body, content_type=content_type)
 
-    assert said(send(b"client_id=app&client_id=app")) == (400, "invalid_request")
-    assert said(send(b"client_id=app&a=" + b"x" * 17_000)) == (413, "invalid_request")
-    assert said(send(b'{"client_id": "app"}', "application/json")) == UNKNOWN
-    assert said(web.bare("GET", "/oauth2/token?client_id=app")) == UNKNOWN
-    assert said(web.bare("POST", "/oauth2/token?client_id=app", data=JUNK)) == UNKNOWN
+    assert status_and_error(send(b"client_id=app&client_id=app")) == (400, "invalid_request")
+    assert status_and_error(send(b"client_id=app&a=" + b"x" * 17_000)) == (413, "invalid_request")
+    assert status_and_error(send(b'{"client_id": "app"}', "application/json")) == UNKNOWN
+    assert status_and_error(web.bare("GET", "/oauth2/token?client_id=app")) == UNKNOWN
+    assert status_and_error(web.bare("POST", "/oauth2/token?client_id=app", data=JUNK)) == UNKNOWN
 
 
 def test_the_api_takes_secrets_only(web: Web, signer: Signer) -> None:
@@ -188,11 +188,11 @@ def test_the_api_takes_secrets_only(web: Web, signer: Signer) -> None:
 
 def test_wrong_ways_are_limited_by_network_and_right_ones_never(web: Web, signer: Signer) -> None:
     forged = Signer("reports", web.clock)
-    seen = {said(ask(web, "token", client_id="portal")) for _ in range(40)}
-    seen |= {said(ask(web, "token", **asserted(forged.sign()))) for _ in range(40)}
+    seen = {status_and_error(ask(web, "token", client_id="portal")) for _ in range(40)}
+    seen |= {status_and_error(ask(web, "token", **asserted(forged.sign()))) for _ in range(40)}
     assert seen == {UNKNOWN, (429, "temporarily_unavailable")}
-    assert said(ask(web, "token", client_id="app")) == LET_IN["token"]
-    assert said(ask(web, "token", **asserted(signer.sign()))) == LET_IN["token"]
+    assert status_and_error(ask(web, "token", client_id="app")) == LET_IN["token"]
+    assert status_and_error(ask(web, "token", **asserted(signer.sign()))) == LET_IN["token"]
 
 
 def test_attack_a_stranger_who_calls_as_a_public_client_locks_nobody_out_and_fills_no_trail(
@@ -200,7 +200,7 @@ def test_attack_a_stranger_who_calls_as_a_public_client_locks_nobody_out_and_fil
 ) -> None:
     """Its id stands in every address bar; who asks from elsewhere must not notice who misuses it."""
     invented = {"grant_type": "authorization_code", "redirect_uri": CALLBACK, "code_verifier": VERIFIER}
-    stranger, before = {"REMOTE_ADDR": "198.51.100.66"}, len(web.house.trail())
+    stranger, before = {"REMOTE_ADDR": "198.51.100.66"}, len(web.harness.audit_entries())
     answers = [
         web.bare(
             "POST",
@@ -210,8 +210,8 @@ def test_attack_a_stranger_who_calls_as_a_public_client_locks_nobody_out_and_fil
         )
         for number in range(300)
     ]
-    assert (answers[-1].status_code, said(answers[-1])[1]) == (429, "temporarily_unavailable")
-    assert len(web.house.trail()) - before <= 120
+    assert (answers[-1].status_code, status_and_error(answers[-1])[1]) == (429, "temporarily_unavailable")
+    assert len(web.harness.audit_entries()) - before <= 120
     sign_in(web)
     app = Party(web, "app", callback=CALLBACK)
     redeemed = {**invented, "client_id": "app", "code": code_of(app.authorize())}
@@ -222,16 +222,16 @@ def test_attack_one_token_revoked_again_and_again_is_one_entry(web: Web) -> None
     token = web.sign_in()["access_token"]
     for _ in range(50):
         assert web.call("POST", "/oauth2/revoke", data={"token": token}).status_code == 200
-    assert web.house.events().count("token.revoked") == 1
+    assert web.harness.events().count("token.revoked") == 1
     flood = [web.call("POST", "/oauth2/revoke", data={"token": token}).status_code for _ in range(100)]
     assert flood[-1] == 429
 
 
 def test_without_the_store_nobody_is_believed(web: Web, signer: Signer) -> None:
-    assert said(ask(web, "token", **asserted(signer.sign()))) == LET_IN["token"]
+    assert status_and_error(ask(web, "token", **asserted(signer.sign()))) == LET_IN["token"]
     web.stop_the_store()
     answer = ask(web, "token", **asserted(signer.sign()))
-    assert said(answer) == (503, "temporarily_unavailable")
+    assert status_and_error(answer) == (503, "temporarily_unavailable")
     assert answer.headers["Retry-After"]
 
 
@@ -248,18 +248,20 @@ def test_the_log_names_the_client_that_was_let_in(web: Web, signer: Signer, capl
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_a_client_registered_for_it_sends_its_secret_in_the_form_and_no_other_way(web: Web, endpoint: str) -> None:
-    _, secret = web.house.new_client("forms", auth="post")
-    assert said(ask(web, endpoint, client_id="forms", client_secret=secret)) == LET_IN[endpoint]
-    assert said(ask(web, endpoint, basic("forms", secret))) == UNKNOWN
-    assert said(ask(web, endpoint, basic("forms", secret), client_id="forms", client_secret=secret)) == UNKNOWN
-    assert said(ask(web, endpoint, web.auth, client_id="portal", client_secret=secret)) == TWO_WAYS
+    _, secret = web.harness.new_client("forms", auth="post")
+    assert status_and_error(ask(web, endpoint, client_id="forms", client_secret=secret)) == LET_IN[endpoint]
+    assert status_and_error(ask(web, endpoint, basic("forms", secret))) == UNKNOWN
+    assert (
+        status_and_error(ask(web, endpoint, basic("forms", secret), client_id="forms", client_secret=secret)) == UNKNOWN
+    )
+    assert status_and_error(ask(web, endpoint, web.auth, client_id="portal", client_secret=secret)) == TWO_WAYS
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_attack_a_wrong_secret_in_the_form_is_nobody(web: Web, endpoint: str) -> None:
-    _, secret = web.house.new_client("forms", auth="post")
+    _, secret = web.harness.new_client("forms", auth="post")
     for form in (
-        {"client_id": "forms", "client_secret": web.house.secret},
+        {"client_id": "forms", "client_secret": web.harness.secret},
         {"client_id": "forms", "client_secret": ""},
         {"client_id": "forms", "client_secret": "ä"},
         {"client_id": "forms", "client_secret": "x" * 201},
@@ -267,9 +269,9 @@ def test_attack_a_wrong_secret_in_the_form_is_nobody(web: Web, endpoint: str) ->
         {"client_secret": secret},
         {"client_id": "forms"},
     ):
-        assert said(ask(web, endpoint, **form)) == UNKNOWN
+        assert status_and_error(ask(web, endpoint, **form)) == UNKNOWN
 
 
 def test_the_api_takes_the_secret_of_such_a_client_by_basic_as_of_every_other(web: Web) -> None:
-    _, secret = web.house.new_client("forms", auth="post")
+    _, secret = web.harness.new_client("forms", auth="post")
     assert web.bare("GET", "/v1/practices/maple/patients/p1", headers=basic("forms", secret)).status_code != 401

@@ -30,7 +30,7 @@ from tests.web.certification import (
     web,
 )
 from tests.web.conftest import Web
-from tests.web.relying import CALLBACK, claims, code_of, sent_to, sign_in
+from tests.web.relying_party import CALLBACK, claims, code_of, sent_to, sign_in
 
 __all__ = ["auth", "client", "plan", "web"]
 
@@ -97,7 +97,8 @@ def test_oidcc_server(web: Web, plan: Plan) -> None:
     said = verified(web, tokens["id_token"])
     assert said["nonce"] == "n0nce"
     assert {"sub", "iat", "exp", "auth_time"} <= said.keys()
-    assert said.keys() - {"iss", "sub", "aud", "iat", "exp", "auth_time", "nonce", "acr", "amr", "sid"} == {"practice"}
+    standard = {"iss", "sub", "aud", "iat", "exp", "auth_time", "nonce", "acr", "amr", "sid", "at_hash"}
+    assert said.keys() - standard == {"practice"}
     assert plan.userinfo(tokens["access_token"]).status_code == 200
 
 
@@ -138,7 +139,7 @@ def test_oidcc_ensure_request_without_nonce_succeeds_for_code_flow(plan: Plan) -
     assert "nonce" not in claims(plan.get_tokens(nonce=None)["id_token"])
 
 
-def told(plan: Plan, scope: str) -> set[str]:
+def userinfo_claims(plan: Plan, scope: str) -> set[str]:
     """The members of userinfo beside the three that are always there."""
     answer = plan.userinfo(plan.get_tokens(scope=scope)["access_token"])
     assert answer.status_code == 200
@@ -146,23 +147,23 @@ def told(plan: Plan, scope: str) -> set[str]:
 
 
 def test_oidcc_scope_profile(plan: Plan) -> None:
-    assert told(plan, "openid profile") == {"name"}
+    assert userinfo_claims(plan, "openid profile") == {"name"}
 
 
 def test_oidcc_scope_email(plan: Plan) -> None:
-    assert told(plan, "openid email") == {"email", "email_verified"}
+    assert userinfo_claims(plan, "openid email") == {"email", "email_verified"}
 
 
 def test_oidcc_scope_address(plan: Plan) -> None:
-    assert told(plan, "openid address") == set()
+    assert userinfo_claims(plan, "openid address") == set()
 
 
 def test_oidcc_scope_phone(plan: Plan) -> None:
-    assert told(plan, "openid phone") == set()
+    assert userinfo_claims(plan, "openid phone") == set()
 
 
 def test_oidcc_scope_all(plan: Plan) -> None:
-    assert told(plan, "openid profile email address phone") == {"name", "email", "email_verified"}
+    assert userinfo_claims(plan, "openid profile email address phone") == {"name", "email", "email_verified"}
 
 
 def test_oidcc_alternate_happy_flow(plan: Plan) -> None:
@@ -171,7 +172,7 @@ def test_oidcc_alternate_happy_flow(plan: Plan) -> None:
     turned = "&".join(reversed(query.split("&")))
     tokens = plan.redeem(code_of(plan.web.bare("GET", f"/oauth2/authorize?{turned}"))).json
     assert set(tokens["scope"].split()) == {"openid", "email"}
-    assert told(plan, "email openid") == {"email", "email_verified"}
+    assert userinfo_claims(plan, "email openid") == {"email", "email_verified"}
 
 
 def test_oidcc_display_page(plan: Plan) -> None:

@@ -13,10 +13,10 @@ from joserfc.jwk import KeySet
 from werkzeug.test import TestResponse
 
 from authsvc import worker
-from tests.delivery.clients_told import serving
+from tests.delivery.logout_receiver import serving
 from tests.web.certification import ISSUER, Plan, auth, client, plan, register, web
 from tests.web.conftest import Web
-from tests.web.relying import CALLBACK, GOODBYE, claims, sent_to, sign_in
+from tests.web.relying_party import CALLBACK, GOODBYE, claims, sent_to, sign_in
 from tests.web.visitor import Visitor
 
 __all__ = ["auth", "client", "plan", "web"]

@@ -10,7 +10,7 @@ import pytest
 from authsvc.web.browser.cookies import PENDING_BYTES, BrowserCookies
 from tests.web.conftest import Web
 from tests.web.every_page import APP
-from tests.web.relying import OPEN, Party, party
+from tests.web.relying_party import OPEN, Party, party
 from tests.web.visitor import CODE, SIGN_IN, ShownPage, Visitor
 
 HEADER_BYTES = 8190  # the longest header that gunicorn takes
@@ -45,7 +45,7 @@ def bare(web: Web, method: str, path: str, cookie: str, **more: Any) -> Any:
 
 def test_by_https_no_other_host_can_set_our_cookies(build: Callable[..., Web]) -> None:
     web = build(public_url="https://auth.example.org")
-    web.house.patient()
+    web.harness.patient()
     secure = {"Path=/", "HttpOnly", "SameSite=Lax", "Secure"}
     first = web.bare("GET", SIGN_IN, base_url="https://auth.example.org")
     assert set_cookies(first) == {"__Host-authsvc": {*secure, "Max-Age=86400"}}
@@ -135,7 +135,7 @@ def test_attack_the_cookie_of_another_practice_opens_nothing_here(ann: Visitor) 
 def test_any_number_of_tabs_may_ask_and_the_four_newest_work(ann: Visitor) -> None:
     pages = []
     for number in range(6):
-        ann.web.house.patient(f"q{number}", f"q{number}@example.org")
+        ann.web.harness.patient(f"q{number}", f"q{number}@example.org")
         pages.append(ann.ask(f"q{number}@example.org"))
         ann.web.clock.advance_s(1)
     assert [ann.page(page).status for page in pages] == [410, 410, 200, 200, 200, 200]
@@ -186,8 +186,8 @@ def pages(ann: Visitor) -> dict[str, tuple[str, dict[str, str]]]:
     """Every page with a form: its path, and what a press would send beside the token."""
     party(ann.web)
     code = ann.ask()
-    ann.web.house.patient("p2", "two@example.org")
-    ann.web.house.patient("p3", "two@example.org")
+    ann.web.harness.patient("p2", "two@example.org")
+    ann.web.harness.patient("p3", "two@example.org")
     who = ann.press(ann.ask("two@example.org"), code=CODE).headers["Location"]
     return {
         "sign-in": (SIGN_IN, {"email": "ann@example.org"}),
@@ -206,12 +206,12 @@ def test_attack_a_form_that_this_browser_was_never_shown_does_nothing(ann: Visit
         "other-browser": Visitor(ann.web).page(SIGN_IN).csrf,
         "other-practice": ann.page("/p/oak/sign-in").csrf,
     }
-    mails, cookies, audit = len(ann.web.house.outbox()), ann.cookies(), len(ann.web.house.events())
+    mails, cookies, audit = len(ann.web.harness.outbox()), ann.cookies(), len(ann.web.harness.events())
     sent = fields if forged == "missing" else {**fields, "csrf": tokens.get(forged, forged)}
     answer = ann.post(path, sent)
     assert answer.status_code == 403
     assert "Please try once more" in ShownPage(answer).text
-    assert (len(ann.web.house.outbox()), ann.cookies(), len(ann.web.house.events())) == (mails, cookies, audit)
+    assert (len(ann.web.harness.outbox()), ann.cookies(), len(ann.web.harness.events())) == (mails, cookies, audit)
     assert "Set-Cookie" not in answer.headers
 
 
@@ -292,7 +292,7 @@ def test_attack_a_forged_host_gets_into_no_page_redirect_or_cookie(ann: Visitor)
 
 def test_below_a_path_every_address_is_below_it_too(build: Callable[..., Web]) -> None:
     web = build(public_url="https://www.example.org/auth")
-    web.house.patient()
+    web.harness.patient()
     ann = Visitor(web)
     https = "https://www.example.org"
     page = ShownPage(ann.open("GET", "/auth/p/maple/sign-in", base_url=https))

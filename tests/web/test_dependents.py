@@ -9,7 +9,7 @@ from werkzeug.test import TestResponse
 
 from authsvc.verifier import InsufficientScope, InvalidToken, Verifier, require
 from tests.web.conftest import Web, pointers, slug
-from tests.web.relying import Party, claims, code_of, party, sent_to
+from tests.web.relying_party import Party, claims, code_of, party, sent_to
 from tests.web.test_gateway_answers import ask
 from tests.web.visitor import CODE, Visitor
 
@@ -20,7 +20,7 @@ SWITCH = "/p/maple/switch"
 @pytest.fixture
 def family(web: Web) -> Web:
     """p1 (Ann) acts for leo."""
-    web.house.patient("leo", "front-desk@maple.example", access=False, label="Leo")
+    web.harness.patient("leo", "front-desk@maple.example", access=False, label="Leo")
     assert put(web).status_code == 201
     return web
 
@@ -74,7 +74,7 @@ def test_what_makes_no_sense_is_refused_all_at_once(family: Web) -> None:
 
 
 def test_reading_and_writing_take_a_permission_each(family: Web) -> None:
-    reader, secret = family.house.new_client("reader", permissions=frozenset({"patients:read"}))
+    reader, secret = family.harness.new_client("reader", permissions=frozenset({"patients:read"}))
     headers = {"Authorization": _basic(reader.id, secret)}
     assert family.bare("GET", "/v1/practices/maple/patients/p1/dependents", headers=headers).status_code == 200
     for method in ("PUT", "DELETE"):
@@ -116,7 +116,7 @@ def test_a_switch_from_a_sign_in_older_than_its_idle_time_is_refused(family: Web
     own = choose(family, "p1")
     for _ in range(2):
         family.clock.advance_s(901)
-        own = family.service.sessions.refresh(family.house.client, str(own["refresh_token"]), None, "").__dict__
+        own = family.service.sessions.refresh(family.harness.client, str(own["refresh_token"]), None, "").__dict__
     answer = family.call("POST", f"patients/p1/sessions/{own['session']}/switch", json={"patient": "leo"})
     assert (answer.status_code, slug(answer)) == (409, "code-needed")
 
@@ -135,7 +135,7 @@ def test_forward_auth_names_who_acts_and_knows_at_once_when_that_is_over(family:
 
 def test_forward_auth_refuses_what_was_cut_and_what_is_over_to_the_second(family: Web) -> None:
     until_ms = family.clock.now_ms() // 1000 * 1000 + 120_000
-    family.service.dependents.put(family.house.act(), "p1", "leo", until_ms=until_ms, workflows=["edit-contact"])
+    family.service.dependents.put(family.harness.act(), "p1", "leo", until_ms=until_ms, workflows=["edit-contact"])
     token = choose(family, "leo")["access_token"]
     assert ask(family, token, "practice=maple&scope=contact:view").status_code == 200
     assert ask(family, token, "practice=maple&scope=invoices:view").status_code == 403
@@ -177,9 +177,9 @@ def test_an_offline_verifier_learns_by_the_feed(family: Web, way: str) -> None:
         case "removed":
             family.call("DELETE", LEO)
         case "withdrawn":
-            family.house.patient("p1", access=False)
+            family.harness.patient("p1", access=False)
         case "mailbox":
-            family.house.patient("p1", "new@example.org")
+            family.harness.patient("p1", "new@example.org")
     family.clock.advance_s(11)
     family.service.revocations._recent.forget("maple")  # half a second of the machine's own time
     with pytest.raises(InvalidToken, match="revoked"):
@@ -204,7 +204,7 @@ def test_after_the_code_a_page_asks_you_or_leo(family: Web) -> None:
 
 
 def test_whoever_shares_a_mailbox_sees_for_whom_they_act(family: Web) -> None:
-    family.house.patient("p2", "ann@example.org", label="Bo")
+    family.harness.patient("p2", "ann@example.org", label="Bo")
     ann = Visitor(family)
     page = ann.page(ann.press(ann.ask(), code=CODE).headers["Location"])
     assert "Who is signing in?" in page.text
@@ -214,13 +214,13 @@ def test_whoever_shares_a_mailbox_sees_for_whom_they_act(family: Web) -> None:
 def test_switch_person_on_the_session_page_sends_no_mail(family: Web) -> None:
     ann = Visitor(family)
     enter(ann)
-    mails, before = len(family.house.outbox()), ann.cookies()
+    mails, before = len(family.harness.outbox()), ann.cookies()
     assert "Switch person" in ann.page("/p/maple/session").labels
     answer = ann.press(SWITCH, patient="leo")
     assert (answer.status_code, answer.headers["Location"]) == (303, "/p/maple/session")
     assert ann.cookies()["authsvc-maple"] != before["authsvc-maple"]
     assert "You are acting for" in ann.page("/p/maple/session").text
-    assert len(family.house.outbox()) == mails
+    assert len(family.harness.outbox()) == mails
     old = Visitor(family)
     old.plant("authsvc-maple", before["authsvc-maple"])
     assert not old.signed_in
@@ -238,7 +238,7 @@ def test_who_stays_the_same_keeps_the_session(family: Web) -> None:
 
 @pytest.mark.parametrize("patient", ["", "p2", "é"])
 def test_attack_switching_to_somebody_else(family: Web, patient: str) -> None:
-    family.house.patient("p2", "bob@example.org")
+    family.harness.patient("p2", "bob@example.org")
     ann = Visitor(family)
     enter(ann)
     answer = ann.press(SWITCH, patient=patient)
@@ -273,15 +273,15 @@ def test_select_account_switches_without_a_mail(family: Web, app: Party) -> None
     ann = Visitor(family)
     answer = enter(ann, query=app.query())
     own = app.redeem(sent_to(answer)[1]["code"]).json
-    mails = len(family.house.outbox())
+    mails = len(family.harness.outbox())
     path = ann.open("GET", f"/oauth2/authorize?{app.query(prompt='select_account')}").headers["Location"]
     assert path.startswith(f"{SWITCH}?")
     assert "Use another email address" in ann.page(path).text
     tokens = app.redeem(code_of(ann.press(path, patient="leo"))).json
     assert claims(tokens["id_token"])["act"] == claims(tokens["access_token"])["act"] == {"sub": "maple:p1"}
     assert claims(tokens["id_token"])["sub"] == "maple:leo"
-    assert len(family.house.outbox()) == mails
-    introspected = family.service.sessions.introspect(family.house.client, own["access_token"], "")
+    assert len(family.harness.outbox()) == mails
+    introspected = family.service.sessions.introspect(family.harness.client, own["access_token"], "")
     assert introspected == {"active": False}
     # From now on the client's other requests are answered for whom was chosen.
     silent = ann.open("GET", f"/oauth2/authorize?{app.query(prompt='none')}")
@@ -297,7 +297,7 @@ def test_a_proof_that_is_wanted_anew_takes_a_code(family: Web, app: Party, asked
 
 
 def test_without_dependents_select_account_asks_for_an_address_as_ever(family: Web, app: Party) -> None:
-    family.house.patient("p2", "bob@example.org")
+    family.harness.patient("p2", "bob@example.org")
     bob = Visitor(family)
     bob.sign_in("bob@example.org")
     answer = bob.open("GET", f"/oauth2/authorize?{app.query(prompt='select_account')}")
@@ -305,7 +305,7 @@ def test_without_dependents_select_account_asks_for_an_address_as_ever(family: W
 
 
 def test_a_dependents_own_address_is_not_verified_by_a_code_to_the_guardian(family: Web) -> None:
-    family.house.patient("leo", "leo@example.org", label="Leo")
+    family.harness.patient("leo", "leo@example.org", label="Leo")
     family.service.practices.set("maple", actor="cli:test", claims=("email",))
     app = party(family, "reader", claims=("email",))
     answer = enter(Visitor(family), "leo", app.query(scope="openid email"))

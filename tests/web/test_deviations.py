@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.web.conftest import Web, basic
-from tests.web.relying import Party, claims, party, sign_in
+from tests.web.relying_party import Party, claims, party, sign_in
 
 METADATA = "/.well-known/openid-configuration"
 
@@ -22,15 +22,15 @@ def test_a_token_of_another_client_stays_as_it_was_and_nobody_learns_of_it(web: 
     for token in (tokens["refresh_token"], tokens["access_token"], "art_unknown"):
         answer = web.bare("POST", "/oauth2/revoke", data={"token": token}, headers=basic("other", other.secret))
         assert (answer.status_code, answer.data) == (200, b"")
-    assert web.house.introspected(tokens["access_token"])["active"]
+    assert web.harness.introspected(tokens["access_token"])["active"]
 
 
 @pytest.mark.parametrize("path", ["/oauth2/authorize", "/oauth2/logout"])
 def test_attack_head_makes_no_code_and_signs_nobody_out(web: Web, app: Party, path: str) -> None:
-    before = len(web.house.trail())
+    before = len(web.harness.audit_entries())
     answer = web.bare("HEAD", f"{path}?{app.query()}")
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, POST")
-    assert len(web.house.trail()) == before
+    assert len(web.harness.audit_entries()) == before
 
 
 @pytest.mark.parametrize("path", ["/oauth2/userinfo", "/oauth2/token"])

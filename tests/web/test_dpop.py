@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 
 from tests.proofs import ProofKey
 from tests.web.conftest import Web, basic
-from tests.web.relying import VERIFIER, Party, claims, code_of, party, sign_in
+from tests.web.relying_party import VERIFIER, Party, claims, code_of, party, sign_in
 
 ISSUER = "http://127.0.0.1:8080"
 TOKEN = f"{ISSUER}/oauth2/token"
@@ -74,7 +74,7 @@ def test_tokens_are_bound_to_the_key_that_was_proved(web: Web, app: Party, alg: 
     assert answer["token_type"] == "DPoP"
     assert claims(answer["access_token"])["cnf"] == {"jkt": key.jkt}
     assert len(answer["access_token"]) < 1000
-    told = web.house.introspected(answer["access_token"])
+    told = web.harness.introspected(answer["access_token"])
     assert (told["token_type"], told["cnf"]) == ("DPoP", {"jkt": key.jkt})
     fresh = refresh(app, key.proof("POST", TOKEN), answer["refresh_token"]).json
     assert claims(fresh["access_token"])["cnf"] == {"jkt": key.jkt}
@@ -83,7 +83,7 @@ def test_tokens_are_bound_to_the_key_that_was_proved(web: Web, app: Party, alg: 
 def test_a_links_token_is_bound_too(web: Web, app: Party, key: ProofKey) -> None:
     web.public.delete_cookie("authsvc-maple")
     hint = web.service.authorization_codes.redeem_link(
-        web.service.act(web.house.practice), web.link(), "B" * 22, app.name
+        web.service.act(web.harness.practice), web.link(), "B" * 22, app.name
     )[0]
     web.public.set_cookie("authsvc", "B" * 22)
     answer = tokens(app, key, login_hint=hint)
@@ -269,7 +269,7 @@ def ask(web: Web, token: str, proof: str, peer: str = "192.0.2.7", **changes: st
 def behind(build: Any) -> Web:
     """A service whose gateway is a trusted proxy."""
     made: Web = build(trusted_proxies=(ip_network("192.0.2.0/24"),))
-    made.house.patient("p1", "ann@example.org", label="Ann")
+    made.harness.patient("p1", "ann@example.org", label="Ann")
     sign_in(made)
     return made
 

@@ -15,7 +15,7 @@ import pytest
 
 from authsvc.verifier import InsufficientScope, InvalidToken, Verifier, require
 from tests.web.conftest import Web, slug
-from tests.web.relying import Party, claims, party, sent_to
+from tests.web.relying_party import Party, claims, party, sent_to
 from tests.web.test_dependents import LEO, choose, enter, put, verifier
 from tests.web.test_gateway_answers import ask
 from tests.web.visitor import CODE, Visitor
@@ -60,7 +60,7 @@ def who(of: dict[str, Any]) -> str:
 
 
 def api(family: Family, token: str) -> str:
-    told = family.web.service.sessions.introspect(family.web.house.client, token, "")
+    told = family.web.service.sessions.introspect(family.web.harness.client, token, "")
     return who(told) if told["active"] else "over"
 
 
@@ -172,25 +172,25 @@ def delete(family: Family, patient: str) -> None:
 
 
 def merge_into_bob(family: Family) -> None:
-    family.web.house.patient("bob", "bob@example.org", label="Bob")
-    family.web.house.patients.merge(family.web.house.act(), "p1", "bob")
+    family.web.harness.patient("bob", "bob@example.org", label="Bob")
+    family.web.harness.patients.merge(family.web.harness.act(), "p1", "bob")
 
 
 def chain_of_two(family: Family) -> None:
-    family.web.house.patient("kim", "front-desk@maple.example", access=False)
-    family.web.house.patient("gran", "gran@example.org")
+    family.web.harness.patient("kim", "front-desk@maple.example", access=False)
+    family.web.harness.patient("gran", "gran@example.org")
     for path in ("patients/leo/dependents/kim", "patients/gran/dependents/p1"):
         assert slug(put(family.web, path)) == "dependent-chain"
 
 
 def switch_to_herself(family: Family) -> None:
-    mails = len(family.web.house.outbox())
+    mails = len(family.web.harness.outbox())
     path = f"patients/leo/sessions/{family.api['session']}/switch"
     assert claims(family.web.call("POST", path, json={"patient": "p1"}).json["access_token"])["sub"] == "maple:p1"
     switched = family.browser
     switched.press("/p/maple/switch", patient="p1")
     assert page(family, switched) == "p1"
-    assert len(family.web.house.outbox()) == mails
+    assert len(family.web.harness.outbox()) == mails
 
 
 def remembered(family: Family) -> None:
@@ -205,7 +205,7 @@ def remembered(family: Family) -> None:
 
 
 def until_its_end(family: Family, more_ms: int) -> None:
-    (relation,) = family.web.service.dependents.list(family.web.house.act(), "p1")
+    (relation,) = family.web.service.dependents.list(family.web.harness.act(), "p1")
     assert relation.until_ms is not None
     family.web.clock.advance_ms(relation.until_ms - family.web.clock.now_ms() + more_ms)
 
@@ -245,10 +245,10 @@ CASES = {
 
 @pytest.fixture
 def family(web: Web, request: pytest.FixtureRequest) -> Family:
-    web.house.patient("leo", "front-desk@maple.example", access=False, label="Leo")
+    web.harness.patient("leo", "front-desk@maple.example", access=False, label="Leo")
     case = CASES[request.node.callspec.params["case"]] if "case" in request.node.callspec.params else None
     until_ms = web.clock.now_ms() + case.ends_in_s * 1000 if case and case.ends_in_s else None
-    web.service.dependents.put(web.house.act(), "p1", "leo", until_ms=until_ms)
+    web.service.dependents.put(web.harness.act(), "p1", "leo", until_ms=until_ms)
     made = Family(web, party(web), verifier(web, revocations=True))
     made.sign_in()
     return made
@@ -296,9 +296,9 @@ def test_what_was_cut_is_refused_and_what_is_left_passes(family: Family, at: str
 
 @pytest.mark.parametrize("at", AT)
 def test_attack_whoever_acts_for_one_child_reaches_no_other(family: Family, at: str) -> None:
-    family.web.house.patient("eve", "eve@example.org", label="Eve")
-    family.web.house.patient("mia", "front-desk@maple.example", access=False, label="Mia")
-    family.web.service.dependents.put(family.web.house.act(), "eve", "mia")
+    family.web.harness.patient("eve", "eve@example.org", label="Eve")
+    family.web.harness.patient("mia", "front-desk@maple.example", access=False, label="Mia")
+    family.web.service.dependents.put(family.web.harness.act(), "eve", "mia")
     match at:
         case "page":
             answer = family.browser.press("/p/maple/switch", patient="mia")

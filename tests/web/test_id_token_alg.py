@@ -5,7 +5,7 @@ from __future__ import annotations
 import jwt
 
 from tests.web.conftest import Web, basic
-from tests.web.relying import Party, party, sent_to, sign_in
+from tests.web.relying_party import Party, party, sent_to, sign_in
 
 UNTIMED = {"verify_exp": False, "verify_iat": False}
 """The tests' clock stands still."""

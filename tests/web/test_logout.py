@@ -10,7 +10,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from tests.web.conftest import Web
-from tests.web.relying import GOODBYE, Party, party, press, sent_to, sign_in
+from tests.web.relying_party import GOODBYE, Party, party, press, sent_to, sign_in
 
 PATH = "/oauth2/logout"
 
@@ -43,7 +43,7 @@ def test_with_an_id_token_of_this_sign_in_it_is_done_at_once(web: Web, app: Part
     )
     assert sent_to(answer) == (GOODBYE, {"state": "s&t=4"})
     assert not signed_in(web, app)
-    assert web.house.introspected(tokens["access_token"]) == {"active": False}
+    assert web.harness.introspected(tokens["access_token"]) == {"active": False}
     assert "cache" in answer.headers["Clear-Site-Data"]
     assert "Max-Age=0" in answer.headers["Set-Cookie"]
 
@@ -102,10 +102,10 @@ def test_without_the_browsers_cookie_an_id_token_ends_its_own_clients_session_on
     tokens, others = app.tokens(), billing.tokens()
     web.public.delete_cookie("authsvc-maple")
     assert sent_to(leave(web, id_token_hint=tokens["id_token"], post_logout_redirect_uri=GOODBYE))[0] == GOODBYE
-    assert web.house.introspected(tokens["access_token"]) == {"active": False}
+    assert web.harness.introspected(tokens["access_token"]) == {"active": False}
     refreshed = app.redeem(grant_type="refresh_token", refresh_token=tokens["refresh_token"])
     assert refreshed.json["error"] == "invalid_grant"
-    assert web.house.introspected(others["access_token"])["active"]
+    assert web.harness.introspected(others["access_token"])["active"]
     assert billing.redeem(grant_type="refresh_token", refresh_token=others["refresh_token"]).status_code == 200
 
 
@@ -115,7 +115,7 @@ def test_both_sign_ins_end_where_the_browser_was_signed_in_anew_meanwhile(web: W
     sign_in(web)  # without the cookie of the one before
     assert sent_to(leave(web, id_token_hint=tokens["id_token"]))[0] == "/p/maple/signed-out"
     assert not signed_in(web, app)
-    assert web.house.introspected(tokens["access_token"]) == {"active": False}
+    assert web.harness.introspected(tokens["access_token"]) == {"active": False}
 
 
 def test_a_client_that_gave_its_session_back_first_still_signs_the_browser_out(web: Web, app: Party) -> None:
@@ -137,11 +137,11 @@ def test_attack_the_id_token_of_a_link_ends_no_sign_in_elsewhere(web: Web, app: 
     hint = app.tokens(login_hint=press(web))["id_token"]
     web.public.delete_cookie("authsvc-maple")
     assert sent_to(leave(web, id_token_hint=hint))[0] == "/p/maple/signed-out"
-    assert web.house.introspected(tokens["access_token"])["active"]
+    assert web.harness.introspected(tokens["access_token"])["active"]
 
 
 def test_an_id_token_of_another_patient_asks_too(web: Web, app: Party) -> None:
-    web.house.patient("p2", "ben@example.org")
+    web.harness.patient("p2", "ben@example.org")
     sign_in(web)
     hint = app.tokens()["id_token"]
     sign_in(web, "ben@example.org")

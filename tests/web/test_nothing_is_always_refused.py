@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 
 from tests.flows.signers import Signer
 from tests.web.conftest import Web
-from tests.web.relying import CALLBACK, VERIFIER, Party, code_of
+from tests.web.relying_party import CALLBACK, VERIFIER, Party, code_of
 from tests.web.visitor import CODE, Visitor
 
 METHODS = ("get", "put", "post", "delete")
@@ -183,10 +183,10 @@ def at_oauth(api: Description) -> None:
     def token(secret: dict[str, str], **form: str) -> Any:
         return api.call("POST", "/oauth2/token", {"Authorization": ""}, data={**form, **secret}).json
 
-    _, secret = web.house.new_client("poster", redirect_uris=(CALLBACK,), auth="post")
+    _, secret = web.harness.new_client("poster", redirect_uris=(CALLBACK,), auth="post")
     by_form = {"client_id": "poster", "client_secret": secret}
     signer = Signer("signer", web.clock)
-    web.house.new_client("signer", redirect_uris=(CALLBACK,), jwks=signer.jwks())
+    web.harness.new_client("signer", redirect_uris=(CALLBACK,), jwks=signer.jwks())
 
     def by_assertion() -> dict[str, str]:
         kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -228,7 +228,13 @@ def for_everybody(api: Description) -> None:
 def audit(api: Description) -> None:
     whole = {"since": "2020-01-01T00:00:00Z", "until": "2100-01-01T00:00:00Z", "limit": "5", "after": "999"}
     api.call("GET", "audit", query_string=whole)
-    for name, value in {"patient": "p1", "event": "patient.created", "actor": "client:portal", "by": "desk-1"}.items():
+    for name, value in {
+        "patient": "p1",
+        "event": "patient.created",
+        "actor": "client:portal",
+        "by": "desk-1",
+        "guardian": "p1",
+    }.items():
         api.call("GET", "audit", query_string={name: value})
 
 

@@ -9,7 +9,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from tests.web.conftest import Web
-from tests.web.relying import CALLBACK, OPEN, Party, party, sent_to
+from tests.web.relying_party import CALLBACK, OPEN, Party, party, sent_to
 from tests.web.visitor import CODE, SIGN_IN, ShownPage, Visitor, everything
 
 ISSUER = "http://127.0.0.1:8080"
@@ -37,7 +37,7 @@ def at(token: str) -> str:
 
 
 def uses(web: Web) -> list[int]:
-    return [link.uses for link in web.house.links.list(web.house.act(), "p1")]
+    return [link.uses for link in web.harness.links.list(web.harness.act(), "p1")]
 
 
 # --- looking ------------------------------------------------------------------------------------------------------
@@ -49,7 +49,7 @@ def test_mail_scanners_that_look_change_nothing_however_many_they_are(
 ) -> None:
     token = maple.link(workflow=workflow, resource=resource, max_uses=1)
     Visitor(maple).page(SIGN_IN)  # the very first form makes the key of all forms
-    mails, before = len(maple.house.outbox()), everything(maple)
+    mails, before = len(maple.harness.outbox()), everything(maple)
 
     def scan(method: str) -> TestResponse:
         return Visitor(maple).open(method, at(token))
@@ -59,14 +59,14 @@ def test_mail_scanners_that_look_change_nothing_however_many_they_are(
     assert {answer.status_code for answer in answers} == {200}
     assert {answer.get_data() for answer in answers[1::2]} == {b""}
     assert everything(maple) == before
-    assert (uses(maple), len(maple.house.outbox())) == ([0], mails)
+    assert (uses(maple), len(maple.harness.outbox())) == ([0], mails)
     assert Visitor(maple).press(at(token)).status_code == 303
     assert uses(maple) == [1]
 
 
 def test_scanners_are_counted_and_audited(maple: Web) -> None:
     Visitor(maple).page(at(maple.link()))
-    assert "link.opened" in maple.house.events()
+    assert "link.opened" in maple.harness.events()
     figures = maple.service.metrics.render()[0].decode()
     assert 'authsvc_links_opened_total{state="live"} 1.0' in figures
 
@@ -105,8 +105,8 @@ def test_what_mail_programs_add_to_the_address_breaks_nothing(ann: Visitor) -> N
 
 
 def test_the_page_speaks_the_patients_language_unless_another_is_asked_for(ann: Visitor) -> None:
-    ann.web.house.patients.put(
-        ann.web.house.act(), "p1", email="ann@example.org", label="Ann", locale="es", portal_access=True
+    ann.web.harness.patients.put(
+        ann.web.harness.act(), "p1", email="ann@example.org", label="Ann", locale="es", portal_access=True
     )
     token = ann.web.link(workflow="portal", resource=None)
     assert ann.page(at(token)).language == "es"
@@ -162,9 +162,9 @@ def test_a_client_is_never_led_away_from_its_own_site(maple: Web) -> None:
 def test_the_client_that_issued_a_link_is_the_one_that_finishes_it_else_the_first_of_the_practice(maple: Web) -> None:
     for name in ("zebra", "acorn"):
         uris = {"redirect_uris": (f"https://{name}.example/cb",), "initiate_login_uri": f"https://{name}.example/open"}
-        maple.house.new_client(name, **uris)
+        maple.harness.new_client(name, **uris)
     client = maple.service.clients.known("zebra")
-    token = maple.house.link(maple.house.act(client))
+    token = maple.harness.link(maple.harness.act(client))
     assert sent_to(Visitor(maple).press(at(token)))[0] == "https://zebra.example/open"
     assert sent_to(Visitor(maple).press(at(maple.link())))[0] == "https://acorn.example/open"
 
@@ -188,7 +188,7 @@ def test_a_pressed_access_link_leads_to_its_code_and_the_code_to_the_portal(ann:
     where, _ = sent_to(answer)
     assert where.startswith("/p/maple/code/")
     assert token not in str(answer.headers)
-    assert ann.web.house.mailed()["to"] == "ann@example.org"
+    assert ann.web.harness.mailed()["to"] == "ann@example.org"
     page = ann.page(where)
     assert "a•••@e•••.org" in page.text
     assert "ann@" not in page.html
@@ -219,9 +219,9 @@ def test_a_dead_link_says_what_happened_and_sends_a_new_one_on_the_button(ann: V
     page = ann.page(at(token))
     assert (page.status, page.acts) == (410, ["resend"])
     assert "has expired" in page.text
-    mails = len(ann.web.house.outbox())
+    mails = len(ann.web.harness.outbox())
     assert ann.press(at(token), "resend", page).headers["Location"] == "/p/maple/sent"
-    assert len(ann.web.house.outbox()) == mails + 1
+    assert len(ann.web.harness.outbox()) == mails + 1
     assert "junk" in ann.page("/p/maple/sent").text
 
 
@@ -310,7 +310,7 @@ def test_a_double_click_on_an_access_link_sends_one_code_and_both_pages_take_it(
     page = ann.page(where)
     web.entropy.next_below(int(CODE))
     pages = [ann.press(where, page=page).headers["Location"] for _ in range(2)]
-    assert len(web.house.outbox()) == 1
+    assert len(web.harness.outbox()) == 1
     assert all("a•••@e•••.org" in ann.page(page).text for page in pages)
     assert ann.press(pages[0], code=CODE).status_code == 303
 

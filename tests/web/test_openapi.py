@@ -45,19 +45,19 @@ CHECKS = (
 
 
 @pytest.fixture(scope="session")
-def described(one_service: Web) -> dict[str, Any]:
+def api_document(one_service: Web) -> dict[str, Any]:
     document: dict[str, Any] = one_service.admin.get("/openapi.json").json
     return document
 
 
-def test_the_description_is_valid_openapi_31(described: dict[str, Any]) -> None:
-    assert described["openapi"] == "3.1.0"
-    validate(described)
+def test_the_description_is_valid_openapi_31(api_document: dict[str, Any]) -> None:
+    assert api_document["openapi"] == "3.1.0"
+    validate(api_document)
 
 
-def test_every_operation_has_an_id_of_its_own_a_summary_and_says_who_may_call_it(described: dict[str, Any]) -> None:
+def test_every_operation_has_an_id_of_its_own_a_summary_and_says_who_may_call_it(api_document: dict[str, Any]) -> None:
     ids = []
-    for path, item in described["paths"].items():
+    for path, item in api_document["paths"].items():
         for method, operation in item.items():
             if method == "parameters":
                 continue
@@ -68,50 +68,50 @@ def test_every_operation_has_an_id_of_its_own_a_summary_and_says_who_may_call_it
     assert len(ids) == len(set(ids)) == len(openapi.OPERATIONS)
 
 
-def test_every_object_that_is_sent_is_closed(described: dict[str, Any]) -> None:
+def test_every_object_that_is_sent_is_closed(api_document: dict[str, Any]) -> None:
     for operation in openapi.OPERATIONS:
         if operation.body is not None:
-            schema = described["components"]["schemas"][type(operation.body).__name__]
+            schema = api_document["components"]["schemas"][type(operation.body).__name__]
             assert schema["additionalProperties"] is False
 
 
-def test_links_lead_from_a_start_to_its_verification(described: dict[str, Any]) -> None:
-    start = described["paths"]["/v1/practices/{practice}/codes"]["post"]
+def test_links_lead_from_a_start_to_its_verification(api_document: dict[str, Any]) -> None:
+    start = api_document["paths"]["/v1/practices/{practice}/codes"]["post"]
     link = start["responses"]["202"]["links"]["verify"]
     assert link["operationId"] == "verifyCode"
     assert link["requestBody"] == {"challenge": "$response.body#/challenge"}
 
 
-def test_workflows_are_those_of_the_catalogue(described: dict[str, Any]) -> None:
-    names = described["components"]["schemas"]["IssueLink"]["properties"]["workflow"]["enum"]
+def test_workflows_are_those_of_the_catalogue(api_document: dict[str, Any]) -> None:
+    names = api_document["components"]["schemas"]["IssueLink"]["properties"]["workflow"]["enum"]
     assert names == ["pay-invoice", "update-payment-info", "accept-agreement", "portal"]
     assert "enum" not in openapi.document("https://x")["components"]["schemas"]["IssueLink"]["properties"]["workflow"]
 
 
-def test_the_oauth_calls_tell_each_way_of_authentication(described: dict[str, Any]) -> None:
+def test_the_oauth_calls_tell_each_way_of_authentication(api_document: dict[str, Any]) -> None:
     for path, public in {"token": True, "revoke": True, "introspect": False}.items():
-        call = described["paths"][f"/oauth2/{path}"]["post"]
+        call = api_document["paths"][f"/oauth2/{path}"]["post"]
         assert call["security"] == [{"client": []}, {}]
         assert ("(`none`)" in call["description"]) == public
         schema = call["requestBody"]["content"]["application/x-www-form-urlencoded"]["schema"]
         ways = {"client_id", "client_secret", "client_assertion", "client_assertion_type"}
         assert ways <= schema["properties"].keys()
-    for path, item in described["paths"].items():
+    for path, item in api_document["paths"].items():
         if path.startswith("/v1/practices"):
             assert all(call["security"] == [{"client": []}] for name, call in item.items() if name != "parameters")
 
 
-def test_each_grant_tells_what_it_comes_with(described: dict[str, Any]) -> None:
-    body = described["paths"]["/oauth2/token"]["post"]["requestBody"]["content"]
+def test_each_grant_tells_what_it_comes_with(api_document: dict[str, Any]) -> None:
+    body = api_document["paths"]["/oauth2/token"]["post"]["requestBody"]["content"]
     schema = body["application/x-www-form-urlencoded"]["schema"]
     told = {one["properties"]["grant_type"]["const"]: one["required"] for one in schema["oneOf"]}
     assert list(told) == schema["properties"]["grant_type"]["enum"] == list(tokens.GRANTS)
     assert {name for needed in told.values() for name in needed} <= schema["properties"].keys()
 
 
-def test_both_discovery_documents_are_described(described: dict[str, Any]) -> None:
+def test_both_discovery_documents_are_described(api_document: dict[str, Any]) -> None:
     for name in ("oauth-authorization-server", "openid-configuration"):
-        assert described["paths"][f"/.well-known/{name}"]["get"]["security"] == []
+        assert api_document["paths"][f"/.well-known/{name}"]["get"]["security"] == []
 
 
 # --- the service does what it says --------------------------------------------------------------------------------

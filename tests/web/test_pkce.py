@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.web.conftest import Web
-from tests.web.relying import CHALLENGE, VERIFIER, Party, code_of, party, sent_to, sign_in
+from tests.web.relying_party import CHALLENGE, VERIFIER, Party, code_of, party, sent_to, sign_in
 
 WITHOUT = {"code_challenge": None, "code_challenge_method": None}
 

@@ -41,7 +41,7 @@ def linked(html: str) -> list[str]:
 def test_every_template_is_among_the_pages(web: Web) -> None:
     shown: set[str] = set()
     with template_rendered.connected_to(lambda _, template, **__: shown.add(template.name.rpartition("/")[2])):
-        preview(web.public.application, web.house.practice)
+        preview(web.public.application, web.harness.practice)
     folder = resources.files("authsvc.web") / "templates" / "pages"
     assert shown - {"preview.html"} == {file.name for file in folder.iterdir()} - {"base.html"}
 
@@ -91,7 +91,7 @@ def test_the_brand_is_on_every_page(files: dict[str, str]) -> None:
 
 
 def test_a_practice_without_a_brand_has_its_pages_too(web: Web) -> None:
-    files = preview(web.public.application, web.house.practice)
+    files = preview(web.public.application, web.harness.practice)
     assert "light/en/sign-in.html" in files
     assert not [name for name in files if "brand" in name or "logo" in name]
     assert b"brand" not in files["light/en/sign-in.html"]
@@ -99,7 +99,7 @@ def test_a_practice_without_a_brand_has_its_pages_too(web: Web) -> None:
 
 def test_below_a_path_the_files_are_found_as_well(build: type[Web]) -> None:
     web = build(public_url="http://127.0.0.1:8080/auth")
-    html = preview(web.public.application, web.house.practice)["light/en/code.html"].decode()
+    html = preview(web.public.application, web.harness.practice)["light/en/code.html"].decode()
     assert "/auth/" not in html
     assert "../page.css" in linked(html)
 

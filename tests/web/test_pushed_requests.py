@@ -9,7 +9,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from tests.web.conftest import Web, basic
-from tests.web.relying import CALLBACK, Party, party, press, sent_to, sign_in
+from tests.web.relying_party import CALLBACK, Party, party, press, sent_to, sign_in
 from tests.web.visitor import CODE, SIGN_IN, Visitor
 
 URN = "urn:ietf:params:oauth:request_uri:"

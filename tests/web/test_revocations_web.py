@@ -45,7 +45,7 @@ def test_without_the_store_there_is_no_feed(web: Web) -> None:
 
 
 def test_a_verifier_that_follows_it_refuses_what_was_signed_out(web: Web) -> None:
-    web.house.patient()
+    web.harness.patient()
     grant = web.sign_in()
 
     def fetch(url: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.web.conftest import Web
-from tests.web.relying import party, sent_to
+from tests.web.relying_party import party, sent_to
 from tests.web.visitor import SIGN_IN, ShownPage, Visitor, everything
 
 SESSION, STATE, SIGN_OUT = "/p/maple/session", "/p/maple/session/state", "/p/maple/sign-out"
@@ -117,7 +117,7 @@ def test_all_other_browsers_are_signed_out_from_here(ann: Visitor) -> None:
 
 
 def test_attack_nobody_elses_sign_in_is_ended(ann: Visitor) -> None:
-    ann.web.house.patient("p2", "ben@example.org")
+    ann.web.harness.patient("p2", "ben@example.org")
     ben = Visitor(ann.web)
     ben.sign_in("ben@example.org")
     sid = ben.cookies()["authsvc-maple"].partition(".")[0]
@@ -141,7 +141,7 @@ def test_signing_out_ends_the_sign_in_and_what_its_clients_have(ann: Visitor) ->
     assert sent_to(answer) == ("/p/maple/signed-out", {})
     assert answer.headers["Clear-Site-Data"] == '"cache"'
     assert "authsvc-maple" not in ann.cookies()
-    assert ann.web.house.introspected(tokens["access_token"]) == {"active": False}
+    assert ann.web.harness.introspected(tokens["access_token"]) == {"active": False}
     thief = Visitor(ann.web)
     thief.plant("authsvc-maple", stolen)
     assert not thief.signed_in
@@ -192,7 +192,7 @@ def test_attack_a_form_on_another_site_signs_nobody_out(ann: Visitor) -> None:
 
 
 def test_attack_a_form_shown_before_somebody_else_signed_in_ends_nothing_of_theirs(ann: Visitor) -> None:
-    ann.web.house.patient("p2", "ben@example.org")
+    ann.web.harness.patient("p2", "ben@example.org")
     old = ann.page(SIGN_OUT)
     ann.sign_in("ben@example.org", party(ann.web).query(prompt="select_account"))
     page = ShownPage(ann.press(SIGN_OUT, page=old))

@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 from authsvc.errors import Unavailable
 from authsvc.flows.authorization_codes import AuthorizationCodes
 from tests.web.conftest import Web
-from tests.web.relying import CALLBACK, Party, party, press, sent_to
+from tests.web.relying_party import CALLBACK, Party, party, press, sent_to
 from tests.web.visitor import CODE, SIGN_IN, ShownPage, Visitor, everything
 
 PORTAL = "https://portal.maple.example/"
@@ -69,7 +69,7 @@ def test_attack_a_flash_of_one_page_shows_nothing_on_another(ann: Visitor) -> No
 def test_what_is_too_long_to_be_kept_is_said_at_once(ann: Visitor) -> None:
     for number in range(60):
         label = f"A child with a long name, number {number}"
-        ann.web.house.patient(f"child{number:02}", "ann@example.org", label=label)
+        ann.web.harness.patient(f"child{number:02}", "ann@example.org", label=label)
     where = ann.press(ann.ask(), code=CODE).headers["Location"]
     posted = ann.open("POST", where, data={"csrf": ann.page(where).csrf, "patient": ""})
     assert (posted.status_code, "number 59" in posted.get_data(as_text=True)) == (400, True)
@@ -106,7 +106,7 @@ def test_a_request_leads_back_to_its_client_with_a_code(ann: Visitor, app: Party
 
 
 def test_the_request_is_carried_along_in_every_address_of_the_way(ann: Visitor, app: Party) -> None:
-    ann.web.house.patient("p2", "ann@example.org", label="Ben")
+    ann.web.harness.patient("p2", "ann@example.org", label="Ben")
     code_page = ann.ask(query=app.query())
     who_page = ann.press(code_page, code=CODE).headers["Location"]
     for where in (code_page, who_page):
@@ -188,7 +188,7 @@ def test_a_second_click_gets_the_same_sign_in(ann: Visitor, app: Party) -> None:
     last = ann.press(where, page=page, code=CODE)
     assert sent_to(last)[0] == "/oauth2/authorize"
     assert sent_to(ann.open("GET", last.headers["Location"]))[0] == CALLBACK
-    assert len(ann.web.house.sessions.list(ann.web.house.act(), "p1")) == 1
+    assert len(ann.web.harness.sessions.list(ann.web.harness.act(), "p1")) == 1
 
 
 @pytest.mark.parametrize("wish", [{"prompt": "login"}, {"max_age": "0"}])
@@ -218,11 +218,11 @@ def test_the_code_is_sent_again_on_a_button_and_the_page_says_so(ann: Visitor) -
     assert (early.status, early.headers["Retry-After"]) == (429, "30")
     assert "on its way already" in early.text
     ann.web.clock.advance_s(31)
-    mails = len(ann.web.house.outbox())
+    mails = len(ann.web.harness.outbox())
     ann.web.entropy.next_below(161803)
     answer = ann.press(where, "resend")
     assert sent_to(answer)[0] == urlsplit(where).path
-    assert len(ann.web.house.outbox()) == mails + 1
+    assert len(ann.web.harness.outbox()) == mails + 1
     assert "newest email" in ann.page(where).text
     assert ann.press(where, code="161803").status_code == 303
 
@@ -253,7 +253,7 @@ def test_sending_again_when_nothing_can_be_sent_starts_again(ann: Visitor) -> No
 
 def test_too_many_codes_from_one_network_are_refused_with_a_time(build: Any) -> None:
     web = build()
-    web.house.patient()
+    web.harness.patient()
     visitor = Visitor(web)
     for _ in range(12):
         where = visitor.ask(email="ann@example.org")
@@ -275,13 +275,13 @@ def test_too_many_codes_from_one_network_are_refused_with_a_time(build: Any) -> 
 
 @pytest.mark.parametrize("typed", ["", "ann", "ann@", "@example.org", "ann@localhost", "a b@example.org"])
 def test_what_is_no_address_is_shown_again_beside_its_fault(ann: Visitor, typed: str) -> None:
-    mails = len(ann.web.house.outbox())
+    mails = len(ann.web.harness.outbox())
     page = ShownPage(ann.press(SIGN_IN, email=typed))
     assert page.status == 400
     assert "Please type your whole email address" in page.text
     assert 'aria-describedby="error"' in page.html
     assert page.form_with().fields["email"] == typed.strip()
-    assert len(ann.web.house.outbox()) == mails
+    assert len(ann.web.harness.outbox()) == mails
 
 
 def test_an_address_asked_for_too_often_is_refused_with_a_time(ann: Visitor) -> None:
@@ -294,15 +294,15 @@ def test_an_address_asked_for_too_often_is_refused_with_a_time(ann: Visitor) -> 
 
 
 def test_the_mails_language_is_the_one_that_was_chosen_or_the_patients_own(ann: Visitor) -> None:
-    ann.web.house.patients.put(
-        ann.web.house.act(), "p1", email="ann@example.org", label="Ann", locale="es", portal_access=True
+    ann.web.harness.patients.put(
+        ann.web.harness.act(), "p1", email="ann@example.org", label="Ann", locale="es", portal_access=True
     )
     ann.ask()
-    assert ann.web.house.mailed()["locale"] == "es"
+    assert ann.web.harness.mailed()["locale"] == "es"
     assert ann.page(ann.ask()).language == "en"  # which says nothing of whose address this is
     assert "ui_locales=es" in ann.ask(query="ui_locales=es")
     assert ann.page(ann.ask(query="ui_locales=en")).language == "en"
-    assert ann.web.house.mailed()["locale"] == "en"
+    assert ann.web.harness.mailed()["locale"] == "en"
 
 
 # --- who is it? ---------------------------------------------------------------------------------------------------
@@ -311,7 +311,7 @@ def test_the_mails_language_is_the_one_that_was_chosen_or_the_patients_own(ann: 
 @pytest.fixture
 def shared_mailbox(ann: Visitor) -> str:
     """The path of the chooser, where Ann and Ben share a mailbox."""
-    ann.web.house.patient("p2", "ann@example.org", label="Ben")
+    ann.web.harness.patient("p2", "ann@example.org", label="Ben")
     return str(ann.press(ann.ask(), code=CODE).headers["Location"])
 
 
@@ -326,7 +326,7 @@ def test_a_shared_mailbox_asks_who_it_is(ann: Visitor, shared_mailbox: str) -> N
 
 @pytest.mark.parametrize("chosen", ["", "p3", "p1 p2", "../p1", "ä"])
 def test_nobody_but_those_on_the_list_can_be_chosen(ann: Visitor, shared_mailbox: str, chosen: str) -> None:
-    ann.web.house.patient("p3", "cat@example.org")
+    ann.web.harness.patient("p3", "cat@example.org")
     page = ShownPage(ann.press(shared_mailbox, patient=chosen))
     assert page.status == 400
     assert "Please choose one of these names" in page.text
@@ -342,7 +342,7 @@ def test_a_second_click_on_the_choice_gets_the_same_sign_in(ann: Visitor, shared
     assert second.status_code == 303
     assert first.headers.getlist("Set-Cookie")[0] == second.headers.getlist("Set-Cookie")[0]
     assert early.signed_in
-    assert len(ann.web.house.sessions.list(ann.web.house.act(), "p2")) == 1
+    assert len(ann.web.harness.sessions.list(ann.web.harness.act(), "p2")) == 1
 
 
 @pytest.mark.parametrize("late_s", [0, 6])
@@ -360,7 +360,7 @@ def test_attack_a_choice_that_is_made_opens_nobody_else_and_nothing_later(
 
 def test_a_choice_of_nobody_any_more_starts_again(ann: Visitor, shared_mailbox: str) -> None:
     for patient in ("p1", "p2"):
-        ann.web.house.patient(patient, "ann@example.org", access=False)
+        ann.web.harness.patient(patient, "ann@example.org", access=False)
     page = ann.page(shared_mailbox)
     assert (page.status, page.acts) == (410, ["again"])
 
@@ -418,7 +418,7 @@ def test_a_hint_of_another_patient_is_asked_for_that_patients_code_and_never_giv
     ann.sign_in()
     _, said = sent_to(ann.open("GET", f"/oauth2/authorize?{app.query()}"))
     hint = app.redeem(said["code"]).json["id_token"]
-    ann.web.house.patient("p2", "ben@example.org", label="Ben")
+    ann.web.harness.patient("p2", "ben@example.org", label="Ben")
     ben = Visitor(ann.web)
     ben.sign_in("ben@example.org")
     query = app.query(prompt="login", id_token_hint=hint)
@@ -431,7 +431,7 @@ def test_a_hint_of_somebody_who_may_not_sign_in_shows_no_address(ann: Visitor, a
     ann.sign_in()
     _, said = sent_to(ann.open("GET", f"/oauth2/authorize?{app.query()}"))
     hint = app.redeem(said["code"]).json["id_token"]
-    ann.web.house.patient("p1", "ann@example.org", access=False)
+    ann.web.harness.patient("p1", "ann@example.org", access=False)
     assert "email" in ann.page(f"{SIGN_IN}?{app.query(id_token_hint=hint)}").form_with().fields
 
 
@@ -439,16 +439,16 @@ def test_a_double_click_sends_one_mail_and_both_pages_take_its_code(ann: Visitor
     page = ann.page(SIGN_IN)
     ann.web.entropy.next_below(int(CODE))
     pages = [ann.press(SIGN_IN, page=page, email="ann@example.org").headers["Location"] for _ in range(2)]
-    assert len(ann.web.house.outbox()) == 1
+    assert len(ann.web.harness.outbox()) == 1
     assert [ann.press(page, code=CODE).status_code for page in pages] == [303, 303]
 
 
 def test_another_address_on_a_page_from_the_browsers_memory_is_a_start_of_its_own(ann: Visitor) -> None:
-    ann.web.house.patient("p2", "ben@example.org", label="Ben")
+    ann.web.harness.patient("p2", "ben@example.org", label="Ben")
     page = ann.page(SIGN_IN)
     for email in ("ann@example.org", "ben@example.org"):
         assert ann.press(SIGN_IN, page=page, email=email).status_code == 303
-    assert len(ann.web.house.outbox()) == 2
+    assert len(ann.web.harness.outbox()) == 2
 
 
 def test_a_pressed_link_that_is_not_enough_asks_for_a_code_at_its_patients_address(web: Web, app: Party) -> None:
@@ -470,7 +470,7 @@ def test_a_patient_who_cannot_be_sent_a_code_is_told_to_the_client(web: Web, app
     ann.plant("authsvc", "B" * 22)
     query = app.query(login_hint=hint, acr_values="extra")
     page = ann.page(f"{SIGN_IN}?{query}")
-    act, put = web.house.act, web.house.patients.put
+    act, put = web.harness.act, web.harness.patients.put
     began = ann.ask(query=app.query(login_hint=hint, acr_values="extra"), email="")
     put(act(), "p1", email="ann@example.org", label="", locale="", portal_access=False)
     assert ann.press(f"{SIGN_IN}?{query}", page=page, email="").status_code == 400  # nobody is known any more
@@ -591,7 +591,7 @@ def test_attack_a_waiting_sign_in_moved_to_another_page_or_practice_does_not_ope
 
 
 def test_attack_a_planted_sign_in_is_replaced_and_dead_afterwards(web: Web) -> None:
-    web.house.patient("mallory", "mallory@example.org", label="Mallory")
+    web.harness.patient("mallory", "mallory@example.org", label="Mallory")
     mallory, ann = Visitor(web), Visitor(web)
     mallory.sign_in("mallory@example.org")
     planted = mallory.cookies()["authsvc-maple"]
@@ -631,7 +631,7 @@ def test_other_methods_are_refused(ann: Visitor, path: str, method: str) -> None
 
 
 def test_looking_at_any_page_of_the_way_in_changes_nothing(ann: Visitor, app: Party) -> None:
-    ann.web.house.patient("p2", "ann@example.org", label="Ben")
+    ann.web.harness.patient("p2", "ann@example.org", label="Ben")
     where = ann.ask(query=app.query())
     before = everything(ann.web)
     pages = [SIGN_IN, f"{SIGN_IN}?{app.query()}", where, where.replace("/code/", "/who/"), "/p/maple/session"]
@@ -664,7 +664,7 @@ def scripts_counted(web: Web, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counted
 
 
-def told(answer: TestResponse, *secrets: str) -> list[Any]:
+def logged(answer: TestResponse, *secrets: str) -> list[Any]:
     """All of an answer that anybody can see; what is random by its length alone."""
     found: list[Any] = [answer.status_code]
     for name, value in answer.headers:
@@ -683,15 +683,15 @@ def test_known_unknown_and_locked_addresses_are_told_and_cost_the_same(
     build: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     web = build(misses_consecutive=5)
-    web.house.patient("p1", "known@example.org", label="Known")
-    web.house.patient("p2", "leave@example.org", access=False)
-    web.house.patient("p3", "locky@example.org")
+    web.harness.patient("p1", "known@example.org", label="Known")
+    web.harness.patient("p2", "leave@example.org", access=False)
+    web.harness.patient("p3", "locky@example.org")
     for visitor in (Visitor(web), Visitor(web)):  # the first two lock a mailbox, and load every script
         where = visitor.ask("locky@example.org")
         for _ in range(5):
             wrong_code(visitor, where)
     visitor.ask("locky@example.org")
-    assert web.house.mailed()["kind"] == "access-link"  # codes are over for this mailbox
+    assert web.harness.mailed()["kind"] == "access-link"  # codes are over for this mailbox
     visitor.press(visitor.ask("other@example.org"), "resend")
     counted = scripts_counted(web, monkeypatch)
     found = {}
@@ -703,12 +703,12 @@ def test_known_unknown_and_locked_addresses_are_told_and_cost_the_same(
         web.entropy.next_below(int(CODE))
         answer = visitor.post(SIGN_IN, {"csrf": csrf, "email": f"{who}@example.org"})
         where = answer.headers["Location"]
-        said = [told(answer), told(visitor.open("GET", where), csrf, who)]
+        said = [logged(answer), logged(visitor.open("GET", where), csrf, who)]
         for fields in (
             *({"code": "271828"}, {"code": "271828"}, {"code": "12"}, {"act": "resend"}),
             *({"code": "271828"}, {"code": "271828"}, {"code": "271828"}, {"code": "271828"}, {"act": "resend"}),
         ):
-            said.append(told(visitor.post(where, {"csrf": csrf, **fields}), csrf, who))
+            said.append(logged(visitor.post(where, {"csrf": csrf, **fields}), csrf, who))
         found[who] = (said, dict(counted))
     assert found["known"][1]["EVALSHA"] > 8
     for who in ("leave", "locky", "nobod"):

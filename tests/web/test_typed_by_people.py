@@ -7,7 +7,7 @@ import pytest
 from authsvc.web.pages.choose_patient import distinct
 from authsvc.web.pages.typed import address, code
 from tests.web.conftest import Web
-from tests.web.relying import OPEN, party, sent_to
+from tests.web.relying_party import OPEN, party, sent_to
 from tests.web.visitor import CODE, SIGN_IN, ShownPage, Visitor
 
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -116,10 +116,10 @@ def test_an_address_with_invisible_characters_signs_in(ann: Visitor) -> None:
 
 
 def test_attack_a_letter_that_only_looks_plain_is_refused_and_named(ann: Visitor) -> None:
-    ann.web.house.patient("fiona", "fiona@example.org")
-    mails = len(ann.web.house.outbox())
+    ann.web.harness.patient("fiona", "fiona@example.org")
+    mails = len(ann.web.harness.outbox())
     page = ShownPage(ann.press(SIGN_IN, email="ﬁona@example.org"))
-    assert (page.status, len(ann.web.house.outbox())) == (400, mails)
+    assert (page.status, len(ann.web.harness.outbox())) == (400, mails)
     assert "An email address can't have the character ﬁ in it" in page.text
 
 
@@ -318,7 +318,7 @@ def test_patients_who_share_a_mailbox_can_be_told_apart(labels: list[str], shown
 
 def test_two_patients_of_one_name_are_shown_with_the_practices_ids(ann: Visitor) -> None:
     for patient in ("chart-7", "chart-9"):
-        ann.web.house.patient(patient, "smith@example.org", label="John Smith")
+        ann.web.harness.patient(patient, "smith@example.org", label="John Smith")
     page = ann.page(ann.press(ann.ask("smith@example.org"), code=CODE).headers["Location"])
     assert "John Smith (chart-7)" in page.text
     assert "John Smith (chart-9)" in page.text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.web.conftest import Web, basic
-from tests.web.relying import claims, party, press, sign_in
+from tests.web.relying_party import claims, party, press, sign_in
 
 PATH = "/oauth2/userinfo"
 
@@ -25,8 +25,8 @@ def test_it_says_who_whose_and_in_which_language_and_nothing_more(web: Web, meth
 
 def test_the_language_is_the_patients_own_where_there_is_one(web: Web) -> None:
     app = party(web)
-    act = web.house.act()
-    web.house.patients.put(act, "p1", email="ann@example.org", label="Ann", locale="es", portal_access=True)
+    act = web.harness.act()
+    web.harness.patients.put(act, "p1", email="ann@example.org", label="Ann", locale="es", portal_access=True)
     sign_in(web)
     assert web.bare("GET", PATH, headers=bearer(app.tokens()["access_token"])).json["locale"] == "es"
 
@@ -47,7 +47,7 @@ def test_after_sign_out_the_token_is_nothing(web: Web) -> None:
     app = party(web)
     entered = sign_in(web)
     token = app.tokens()["access_token"]
-    assert web.service.browser_sessions.sign_out(web.service.act(web.house.practice), entered.cookie)
+    assert web.service.browser_sessions.sign_out(web.service.act(web.harness.practice), entered.cookie)
     answer = web.bare("GET", PATH, headers=bearer(token))
     assert (answer.status_code, answer.json["error"]) == (401, "invalid_token")
 
@@ -94,11 +94,13 @@ ASKED = "openid profile email invoices:view"
 
 def opt_in(web: Web, *claims: str) -> None:
     web.service.practices.set("maple", actor="cli:test", claims=claims)
-    web.house.patients.put(web.house.act(), "p1", email="ann@example.org", label="Ann", locale="", portal_access=True)
+    web.harness.patients.put(
+        web.harness.act(), "p1", email="ann@example.org", label="Ann", locale="", portal_access=True
+    )
     sign_in(web)
 
 
-def told(web: Web, token: str) -> dict[str, object]:
+def userinfo_claims(web: Web, token: str) -> dict[str, object]:
     answer = web.bare("GET", PATH, headers=bearer(token))
     return {name: value for name, value in answer.json.items() if name in NAMED}
 
@@ -108,9 +110,9 @@ def test_practice_and_client_that_both_opted_in_get_name_and_email_for_the_scope
     opt_in(web, "email", "name")
     tokens = app.tokens(scope=ASKED)
     assert set(tokens["scope"].split()) == set(ASKED.split())
-    assert told(web, tokens["access_token"]) == NAMED
-    assert told(web, app.tokens(scope="openid email")["access_token"]).keys() == {"email", "email_verified"}
-    assert told(web, app.tokens(scope="openid")["access_token"]) == {}
+    assert userinfo_claims(web, tokens["access_token"]) == NAMED
+    assert userinfo_claims(web, app.tokens(scope="openid email")["access_token"]).keys() == {"email", "email_verified"}
+    assert userinfo_claims(web, app.tokens(scope="openid")["access_token"]) == {}
 
 
 def test_a_refresh_keeps_the_scopes_it_names_again(web: Web) -> None:
@@ -120,7 +122,7 @@ def test_a_refresh_keeps_the_scopes_it_names_again(web: Web) -> None:
     form = {"grant_type": "refresh_token", "refresh_token": first["refresh_token"], "scope": "openid email profile"}
     answer = web.bare("POST", "/oauth2/token", data=form, headers=basic(app.name, app.secret))
     assert set(answer.json["scope"].split()) == {"openid", "email"}
-    assert told(web, answer.json["access_token"])["email"] == "ann@example.org"
+    assert userinfo_claims(web, answer.json["access_token"])["email"] == "ann@example.org"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +136,7 @@ def test_attack_one_opt_in_alone_tells_nothing(
     opt_in(web, *of_practice)
     tokens = app.tokens(scope=ASKED)
     assert set(tokens["scope"].split()) == {"openid", "invoices:view"} | names
-    assert told(web, tokens["access_token"]).keys() - {"email_verified"} == names
+    assert userinfo_claims(web, tokens["access_token"]).keys() - {"email_verified"} == names
 
 
 def test_an_opt_in_that_is_taken_back_counts_for_tokens_that_are_out(web: Web) -> None:
@@ -142,16 +144,16 @@ def test_an_opt_in_that_is_taken_back_counts_for_tokens_that_are_out(web: Web) -
     opt_in(web, "email", "name")
     token = app.tokens(scope=ASKED)["access_token"]
     web.service.clients.set("app", actor="cli:test", claims=("name",))
-    assert told(web, token) == {"name": "Ann"}
+    assert userinfo_claims(web, token) == {"name": "Ann"}
     web.service.practices.set("maple", actor="cli:test", claims=())
-    assert told(web, token) == {}
+    assert userinfo_claims(web, token) == {}
 
 
 def test_attack_an_instant_link_never_tells_whose_mailbox_it_came_from(web: Web) -> None:
     app = party(web, claims=("email", "name"))
     opt_in(web, "email", "name")
     tokens = app.tokens(login_hint=press(web, patient="p1"), scope="openid email profile invoice:view")
-    assert told(web, tokens["access_token"]) == {}
+    assert userinfo_claims(web, tokens["access_token"]) == {}
 
 
 def test_the_id_token_holds_neither_since_it_comes_back_in_addresses(web: Web) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests import outboxes
 from tests.web.conftest import Web, pointers
-from tests.web.relying import party, sent_to
+from tests.web.relying_party import party, sent_to
 from tests.web.visitor import CODE, SIGN_IN, ShownPage, Visitor
 
 MAIL = re.compile(r"e-?mail|mailbox|junk|correo", re.IGNORECASE)
@@ -21,7 +21,7 @@ def by_webhook(web: Web) -> Web:
     practices = web.service.practices
     practices.rotate_webhook_secret("maple", actor="cli:test")
     practices.set("maple", actor="cli:test", webhook_url="https://hooks.example/authsvc", delivery="webhook")
-    web.house.practice = practices.known("maple")
+    web.harness.practice = practices.known("maple")
     web.call("PUT", "patients/p9", json={"label": "Noa", "portal_access": True})
     return web
 

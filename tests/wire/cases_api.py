@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from tests.wire.provision import RESEND_AFTER_S, Site
 from tests.wire.recorder import Credentials, basic, bearer
-from tests.wire.site import RESEND_AFTER_S, Site
 
 CALLS = (
     ("POST", "maple/codes"),

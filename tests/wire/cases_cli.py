@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.wire.cases_api import code_in
 from tests.wire.processes import free_port, until
+from tests.wire.provision import EVERYTHING, Signer, allow, picture
 from tests.wire.recorder import Credentials, Recorder
-from tests.wire.site import EVERYTHING, Signer, allow, picture
 
 COMMANDS = (
     "demo",

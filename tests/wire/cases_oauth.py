@@ -11,8 +11,8 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.wire.processes import until
+from tests.wire.provision import JWT_BEARER, Signer, Site
 from tests.wire.recorder import Credentials, basic, bearer
-from tests.wire.site import JWT_BEARER, Signer, Site
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

@@ -11,8 +11,8 @@ from tests.wire.browser import Browser, Forms
 from tests.wire.cases_api import code_in
 from tests.wire.cases_pages import authorize, enter, redeem
 from tests.wire.processes import until
+from tests.wire.provision import BACK, CHALLENGE, EVERYTHING, VERIFIER, Site, allow
 from tests.wire.recorder import Credentials, Recorder, bearer
-from tests.wire.site import BACK, CHALLENGE, EVERYTHING, VERIFIER, Site, allow
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 
@@ -328,7 +328,7 @@ def tight_cases(r: Recorder) -> Iterator[tuple[str, Callable[[], None]]]:
     yield "mails of a practice", lambda: mails_spent(r, clients["post"])
     yield "mails", r.record_mails
     yield "metrics", lambda: r.metrics("serve", r.deployment.admin_port)
-    yield "trails", lambda: [r.trail(name) for name in names]
+    yield "trails", lambda: [r.audit_entries(name) for name in names]
 
 
 def _put(r: Recorder, client: Credentials, practice: str, name: str) -> str:

@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 from tests.wire.browser import Browser
 from tests.wire.cases_api import code_in
 from tests.wire.processes import Receiver, until
+from tests.wire.provision import APP_BACK, BACK, BYE, CHALLENGE, RESEND_AFTER_S, SIGNER_BACK, VERIFIER, Site
 from tests.wire.recorder import Credentials, bearer
-from tests.wire.site import APP_BACK, BACK, BYE, CHALLENGE, RESEND_AFTER_S, SIGNER_BACK, VERIFIER, Site
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PAGES = (

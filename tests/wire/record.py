@@ -21,8 +21,8 @@ from typing import Any
 
 from tests.wire import cases_api, cases_cli, cases_demo, cases_oauth, cases_operation, cases_pages
 from tests.wire.processes import Deployment, Receiver
+from tests.wire.provision import RESEND_AFTER_S, Site, provision
 from tests.wire.recorder import Recorder
-from tests.wire.site import RESEND_AFTER_S, Site, provision
 
 SLOW = """[policies]
 issue-address = "5 per 2 h"
@@ -88,7 +88,7 @@ class Run:
                 "mails": r.record_mails,
                 "metrics": lambda: r.metrics("serve", deployment.admin_port),
                 "metrics of the worker": lambda: cases_operation.worker_figures(r),
-                "trails": lambda: [r.trail(trail) for trail in trails],
+                "trails": lambda: [r.audit_entries(trail) for trail in trails],
                 "logs": lambda: [r.logs(program) for program in ("serve", "worker")],
             }
             self._cases(r, left.items())

@@ -436,7 +436,7 @@ class Recorder:
                 lines.append(re.sub(r"\S+$", "<number>", line))
         self._keep(label, {"content type": answer.header("Content-Type"), "series": sorted(set(lines))})
 
-    def trail(self, name: str) -> None:
+    def audit_entries(self, name: str) -> None:
         """A whole audit trail, in order."""
         ran = self.deployment.run("audit", "export", name)
         found = [json.loads(line) for line in ran.out.splitlines()]

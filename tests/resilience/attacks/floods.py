@@ -226,7 +226,7 @@ def key_storm(deployment: Deployment, found: Found) -> None:
     "2,000 acts of strangers: wrong secrets, unknown links, unknown challenges, junk tokens",
     own=True,
 )
-def grow_the_trail(deployment: Deployment, found: Found) -> None:
+def grow_the_audit(deployment: Deployment, found: Found) -> None:
     admin, client = deployment.redis.admin, deployment.clients["maple"]
 
     def size() -> tuple[int, int]:

@@ -43,7 +43,7 @@ def _worker_with(run: Run, mail_url: str, wrapper: tuple[str, ...] = (), lasts_s
     worker = deployment.start_worker(wrapper=wrapper, environ={"AUTHSVC_MAIL_URL": mail_url})
     email = _code(run)
     time.sleep(lasts_s)
-    run.expect(worker.runs, f"the worker ended: {worker.said()[-200:]}")
+    run.expect(worker.runs, f"the worker ended: {worker.output()[-200:]}")
     took_s = worker.stop(stretched(20))
     run.expect(took_s < stretched(ENDS_WITHIN_S), f"the worker took {took_s:.0f} s to end")
     run.expect(not deployment.smtp.copies(email), "the mail went where it should not")
@@ -57,7 +57,7 @@ def _serve_with(run: Run, redis_url: str, wrapper: tuple[str, ...] = ()) -> None
     deployment.serve_program.stop()
     serve = deployment.start_serve(wrapper=wrapper, environ={"AUTHSVC_REDIS_URL": redis_url})
     time.sleep(6)
-    run.expect(serve.runs, f"serve ended: {serve.said()[-200:]}")
+    run.expect(serve.runs, f"serve ended: {serve.output()[-200:]}")
     for path, wanted in (("/livez", 200), ("/readyz", 503), ("/.well-known/jwks.json", 503)):
         answer = call("GET", deployment.url + path)
         run.expect(answer.status == wanted, f"{path} is {answer.seen}")

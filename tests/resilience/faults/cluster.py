@@ -196,7 +196,7 @@ def nobody_at_start(run: Run) -> Iterator[float]:
     deployment.start_worker()
     yield 6
     for program in (deployment.serve_program, deployment.worker_program):
-        run.expect(program.runs, f"{program.name} ended: {program.said()[-160:]}")
+        run.expect(program.runs, f"{program.name} ended: {program.output()[-160:]}")
     for server in deployment.cluster.servers:
         server.start()
     _well(run)

@@ -238,5 +238,5 @@ def away_at_start(run: Run) -> Iterator[float]:
     deployment.start_worker()
     yield 5
     for program in (deployment.serve_program, deployment.worker_program):
-        run.expect(program.runs, f"{program.name} ended: {program.said()[-200:]}")
+        run.expect(program.runs, f"{program.name} ended: {program.output()[-200:]}")
     deployment.redis.start()

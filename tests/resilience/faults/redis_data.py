@@ -131,7 +131,7 @@ def _put_back(run: Run, dumps: dict[str, Any]) -> None:
 
 
 @fault("key-ring-gone", "the signing keys' record is deleted for 8 s, then put back", own=True)
-def key_ring_gone(run: Run) -> Iterator[float]:
+def keyset_gone(run: Run) -> Iterator[float]:
     dumps = _taken_out(run, "string")
     run.need(dumps, "no key ring was found in Redis")
     time.sleep(6)
@@ -148,7 +148,7 @@ def key_ring_gone(run: Run) -> Iterator[float]:
     own=True,
     keys_always=False,
 )
-def key_ring_gone_at_start(run: Run) -> Iterator[float]:
+def keyset_gone_at_start(run: Run) -> Iterator[float]:
     dumps = _taken_out(run, "string")
     run.deployment.serve_program.stop()
     run.deployment.start_serve()

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from tests.resilience.acknowledged import Book, Faults
 from tests.resilience.audit import check
 from tests.resilience.deployment import Deployment
-from tests.resilience.http_caller import Seen
+from tests.resilience.http_caller import Observed
 from tests.resilience.patience import measure, stretched
 from tests.resilience.processes import NotWithin, Skipped
 from tests.resilience.registry import Fault, Row, Run
@@ -146,7 +146,7 @@ def summary(counts: Counter[str]) -> str:
     return " ".join(f"{name}×{number}" for name, number in sorted(classes.items()))
 
 
-def judged(fault: Fault, seen: list[Seen], window: tuple[float, float], began: float) -> list[str]:
+def judged(fault: Fault, seen: list[Observed], window: tuple[float, float], began: float) -> list[str]:
     """What callers saw that nobody should see."""
     failures = []
     for word in ("500", "hang"):
@@ -168,7 +168,7 @@ def judged(fault: Fault, seen: list[Seen], window: tuple[float, float], began: f
     return failures
 
 
-def _readiness(inside: list[Seen]) -> list[str]:
+def _readiness(inside: list[Observed]) -> list[str]:
     """Readiness that says yes while most guarded acts of every practice are refused is untrue."""
     for practice in {each.practice for each in inside}:
         guarded = [each for each in inside if each.practice == practice and each.act not in UNGUARDED]
@@ -179,7 +179,7 @@ def _readiness(inside: list[Seen]) -> list[str]:
     return ["/readyz said 200 all the while"] if said == {"200"} else []
 
 
-def spared(seen: list[Seen]) -> list[str]:
+def spared(seen: list[Observed]) -> list[str]:
     """A practice that the fault is not about: 99 % served, p99 below a second."""
     if not seen:
         return ["the spared practice was not seen"]

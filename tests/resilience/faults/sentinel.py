@@ -158,7 +158,7 @@ def nobody_at_start(run: Run) -> Iterator[float]:
     deployment.start_worker()
     yield 6
     for program in (deployment.serve_program, deployment.worker_program):
-        run.expect(program.runs, f"{program.name} ended: {program.said()[-200:]}")
+        run.expect(program.runs, f"{program.name} ended: {program.output()[-200:]}")
     for server in deployment.sentinels.servers:
         server.running.resume()
     for number in range(3):

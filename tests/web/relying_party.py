@@ -70,7 +70,7 @@ class Party:
 
 
 def party(web: Web, name: str = "app", callback: str = CALLBACK, **more: Any) -> Party:
-    _, secret = web.house.new_client(
+    _, secret = web.harness.new_client(
         name,
         permissions=frozenset(),
         redirect_uris=(callback,),
@@ -82,11 +82,11 @@ def party(web: Web, name: str = "app", callback: str = CALLBACK, **more: Any) ->
 
 def sign_in(web: Web, email: str = "ann@example.org", before: str = "") -> NewBrowserSession:
     """A sign-in at the hosted pages, its cookie in the test's browser."""
-    act = web.service.act(web.house.practice)
+    act = web.service.act(web.harness.practice)
     web.entropy.next_below(271828)
     started = web.service.codes.start(act, email=email)
     entered = web.service.browser_sessions.verify(
-        web.service.act(web.house.practice), started.challenge, "271828", before
+        web.service.act(web.harness.practice), started.challenge, "271828", before
     )
     assert isinstance(entered, NewBrowserSession)
     web.public.set_cookie("authsvc-maple", entered.cookie)
@@ -96,7 +96,7 @@ def sign_in(web: Web, email: str = "ann@example.org", before: str = "") -> NewBr
 def press(web: Web, browser: str = "B" * 22, **link: Any) -> str:
     """A pressed instant link; the hint that its client is given."""
     web.public.set_cookie(BROWSER, browser)
-    act = web.service.act(web.house.practice)
+    act = web.service.act(web.harness.practice)
     return web.service.authorization_codes.redeem_link(act, web.link(**link), browser, "app")[0]
 
 

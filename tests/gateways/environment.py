@@ -166,7 +166,7 @@ class Site:
         """The token that a new emailed link brings."""
         return str(self.portal.exchange_link(self.portal.link(workflow, "p1", **members))["access_token"])
 
-    def told(self, token: str, **wanted: str) -> dict[str, str]:
+    def headers_received(self, token: str, **wanted: str) -> dict[str, str]:
         """The X-Auth headers that authsvc itself gives for this token, without the empty ones."""
         answer = self.deployment.forward_auth(token, **wanted)
         assert answer.status == 200, answer

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 
 
 @dataclass
-class Told:
+class ReceivedLogout:
     """One call: what was asked, and the body as a form."""
 
     path: str
@@ -35,7 +35,7 @@ class Client:
     answers: list[int] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
-    calls: list[Told] = field(default_factory=list)
+    calls: list[ReceivedLogout] = field(default_factory=list)
     called: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
 
@@ -63,7 +63,7 @@ def serving(given: Client | None = None, tls: ssl.SSLContext | None = None) -> I
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            client.calls.append(Told(self.path, dict(self.headers), parse_qs(body, strict_parsing=True)))
+            client.calls.append(ReceivedLogout(self.path, dict(self.headers), parse_qs(body, strict_parsing=True)))
             client.called.set()
             status = client.answers.pop(0) if client.answers else 200
             if not status:
