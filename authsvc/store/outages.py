@@ -40,6 +40,7 @@ class Outage:
 AWAY = Outage("store_away", "Redis doesn't answer; is it up, and AUTHSVC_REDIS_URL right?")
 RESOLUTION = Outage("store_dns", "the host's name can't be resolved")
 CERTIFICATE = Outage("store_tls", "the TLS connection failed: certificate, host name, or no TLS on that port")
+TLS_FILE = Outage("store_tls", "a file that AUTHSVC_REDIS_URL names for TLS can't be read", passing=False)
 PASSWORD = Outage("store_password", "Redis refused the user or the password", passing=False)
 CLUSTER = Outage("store_cluster", "the cluster is down, or a slot is moving")
 
@@ -75,10 +76,21 @@ CLASSES: tuple[tuple[type[Exception], str], ...] = (
     (redis.exceptions.MasterDownError, "MASTERDOWN"),
 )
 REFUSED = Outage("store_refused", "Redis refused the call in an unknown way", passing=False)
+COMMAND = Outage(
+    "store_refused",
+    "this server lacks a command: is it Redis 6.2 or newer, or Valkey, and was no command renamed?",
+    passing=False,
+)
+DATABASE = Outage("store_refused", "this server has no database of the number in AUTHSVC_REDIS_URL", passing=False)
 
+# What `ERR` says where the call is right. redis-py takes the word `ERR` away from most of them.
+OF_THE_SERVER: tuple[tuple[re.Pattern[str], Outage], ...] = (
+    (re.compile(r"^(ERR )?unknown (sub)?command|^(ERR )?Unknown Redis command", re.IGNORECASE), COMMAND),
+    (re.compile(r"^(ERR )?(DB index|invalid DB index|SELECT is not allowed)"), DATABASE),
+    (re.compile(r"^(ERR )?(max number of clients|AUTH |invalid password|This instance has)"), REFUSED),
+)
 FAULTS = frozenset({"ERR", "WRONGTYPE", "NOSCRIPT", "CROSSSLOT", "EXECABORT", "NOPROTO", "NOTBUSY", "UNKILLABLE"})
-"""First words of replies that prove a wrong call of ours; `ERR` but for the sentences below."""
-NOT_OUR_FAULT = re.compile(r"^ERR (?:max number of clients|AUTH |invalid password|unknown command|This instance has)")
+"""First words of replies that prove a wrong call of ours; `ERR` but for the sentences above."""
 
 _PIPELINE = re.compile(r"^Command # \d+ \(.*?\) of pipeline caused error: ", re.DOTALL)
 _WORD = re.compile(r"[A-Z]{2,}")
@@ -105,7 +117,10 @@ def outage(error: BaseException) -> Outage | None:
     if isinstance(error, redis.ConnectionError | redis.TimeoutError):
         return _of_network(error)
     if isinstance(error, ResponseError):
-        if word and word[0] in FAULTS and not NOT_OUR_FAULT.match(text):
+        for sentence, meaning in OF_THE_SERVER:
+            if sentence.match(text):
+                return meaning
+        if word and word[0] in FAULTS:
             return None
         # A script's own error has no word of Redis's in front.
         return REFUSED if word else None
@@ -115,6 +130,9 @@ def outage(error: BaseException) -> Outage | None:
 def _of_network(error: Any) -> Outage:
     """Why no connection came about, as far as the chain of causes tells."""
     text, cause = str(error), error
+    # "Error 2 connecting to redis.example:6379. No such file or directory.": a socket's path has no port.
+    if re.match(r"Error (2|13) connecting to [^/]+:\d+\. ", text):
+        return TLS_FILE
     while cause is not None:
         if isinstance(cause, ssl.SSLError):
             return CERTIFICATE

@@ -65,10 +65,37 @@ def test_a_word_of_a_newer_redis_is_an_outage() -> None:
         "ERR max number of clients reached",
         "ERR AUTH <password> called without any password configured for the default user",
         "ERR unknown command 'EVALSHA'",
+        "unknown command 'EVALSHA', with args beginning with: 'a' '0' ",
+        "unknown subcommand 'NO-EVICT'. Try CLIENT HELP.",
+        "Unknown Redis command called from script script: ac496b, on @user_script:1.",
+        "DB index is out of range",
+        "SELECT is not allowed in cluster mode",
+        "max number of clients reached",
     ],
 )
 def test_an_err_that_the_server_means_is_an_outage(text: str) -> None:
     assert outage(exceptions.ResponseError(text))
+
+
+def test_fault_a_server_that_lacks_a_command_is_503_and_named(store_url: str) -> None:
+    with redis.Redis.from_url(store_url) as client, pytest.raises(Unavailable) as refused:
+        Connection(client).call(lambda client: client.execute_command("RENAMED", "1"))
+    assert refused.value.reason == "store_refused"
+    assert "lacks a command" in refused.value.sentence
+
+
+def test_fault_a_database_that_the_server_does_not_have_is_named(store_url: str) -> None:
+    with redis.Redis.from_url(store_url, db=9999) as client, pytest.raises(Unavailable) as refused:
+        Connection(client).call(lambda client: client.ping())
+    assert "no database of the number" in refused.value.sentence
+
+
+def test_fault_a_file_for_tls_that_is_not_there_is_named() -> None:
+    client = redis.Redis.from_url("rediss://127.0.0.1:1/0?ssl_ca_certs=/nonexistent.pem")
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(Unavailable) as refused:
+        client.connection_pool.connection_kwargs["port"] = server.getsockname()[1]
+        Connection(client, pause=lambda _: None).call(lambda client: client.ping())
+    assert "names for TLS" in refused.value.sentence
 
 
 @pytest.mark.parametrize(
