@@ -732,6 +732,23 @@ def test_with_the_store_away_nobody_is_told_that_they_are_signed_out(ann: Visito
         assert "Set-Cookie" not in answer.headers
 
 
+def test_fault_a_mistake_of_ours_is_a_page_too_and_is_logged_once(
+    ann: Visitor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    where = ann.ask()
+    csrf = ann.page(where).csrf
+
+    def broken(*_: Any, **__: Any) -> str:
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr(ann.web.service.browser_sessions, "verify", broken)
+    answer = ann.post(where, {"csrf": csrf, "code": CODE})
+    assert (answer.status_code, answer.mimetype) == (500, "text/html")
+    assert "nothing is lost" in answer.get_data(as_text=True)
+    assert "a secret" not in answer.get_data(as_text=True)
+    assert [record.message for record in caplog.records if record.name == "authsvc.web"] == ["a fault of ours"]
+
+
 def test_a_sign_in_whose_end_fails_still_reaches_the_browser(
     ann: Visitor, app: Party, monkeypatch: pytest.MonkeyPatch
 ) -> None:

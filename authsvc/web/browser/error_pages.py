@@ -6,19 +6,21 @@
 from __future__ import annotations
 
 from flask import Blueprint, Response, g, request
+from werkzeug.exceptions import HTTPException
 
-from authsvc.errors import KeysetUnusable, NotFound, RateLimited, Unavailable, UnregisteredClient
+from authsvc.errors import AuthsvcError, KeysetUnusable, NotFound, RateLimited, Unavailable, UnregisteredClient
 from authsvc.web.browser.render import render_message, request_language, this_page
-from authsvc.web.context import count_error
+from authsvc.web.context import count_error, error_response
 
 
 def register(blueprint: Blueprint) -> None:
-    """Answer these errors of the blueprint's views by a page. Every other one (a fault of ours) stays with the app."""
+    """Answer these errors of the blueprint's views by a page, and a fault of ours too. The others stay with the app."""
     blueprint.register_error_handler(UnregisteredClient, _unregistered_client)
     blueprint.register_error_handler(NotFound, not_found)
     blueprint.register_error_handler(RateLimited, _rate_limited)
     blueprint.register_error_handler(Unavailable, _unavailable)
     blueprint.register_error_handler(KeysetUnusable, _unavailable)
+    blueprint.register_error_handler(Exception, _fault)
 
 
 def _unregistered_client(error: UnregisteredClient) -> Response:
@@ -43,6 +45,15 @@ def _unavailable(error: Unavailable | KeysetUnusable) -> Response:
     response = render_message("away", 503, g.get("practice"), next_url=_try_again())
     response.headers["Retry-After"] = str(error.retry_after_s)
     return response
+
+
+def _fault(error: Exception) -> Response:
+    """A patient gets a page even where we made a mistake. It says nothing of the practice, whose record may be what the
+    page fails on."""
+    if isinstance(error, AuthsvcError | HTTPException):
+        return error_response(error)
+    count_error(error)
+    return render_message("away", 500, None, next_url=_try_again())
 
 
 def _try_again() -> str:
