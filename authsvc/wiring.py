@@ -202,7 +202,7 @@ class Service:
 
     def start(self) -> None:
         """Have keys if the store is there, and start to poll. After a fork: threads don't cross one."""
-        for first in (self.signing_keys.ensure, self.mail_throttle.refresh):
+        for first in (self.signing_keys.ensure, self.store_watch.refresh, self.mail_throttle.refresh):
             try:
                 first()
             except AuthsvcError:
