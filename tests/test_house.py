@@ -137,6 +137,19 @@ def test_modules_classes_and_functions_have_names_that_a_stranger_would_look_for
     assert sorted(found - NAMES_WITH_A_REASON.keys()) == []
 
 
+def test_so_have_the_modules_and_classes_of_the_tests() -> None:
+    found = []
+    for path, text in TEXTS.items():
+        if re.fullmatch(r"tests/.*\.py", path) and path != "tests/browser/walk.py":  # a walk through the demo
+            classes = [node.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)]
+            names = [
+                Path(path).stem.removeprefix("test_"),
+                *(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", one) for one in classes),
+            ]
+            found += [f"{path}:{name}" for name in names if _private(name.lower().strip("_"))]
+    assert found == []
+
+
 # --- walls ---------------------------------------------------------------------------------------------------------
 
 SCRIPTS = frozenset(Path(name).stem for name in TEXTS if name.endswith(".lua"))

@@ -45,7 +45,14 @@ class KeyStore:
 
     def missing(self) -> str:
         """Which keys this store once had and hasn't any more: `ring_missing`, `data_keys_missing`, `store_emptied`.
-        Empty for one that is whole, or new. Nothing may be made or written then: what was sealed can't be opened."""
+        Empty for one that is whole, or new. Nothing may be made or written then: what was sealed can't be opened.
+
+        A loss is still there at a second look. What another process makes at its first start, between two reads of
+        this one, isn't.
+        """
+        return self._missing_at_a_look() and self._missing_at_a_look()
+
+    def _missing_at_a_look(self) -> str:
         data, keyset = self.data_keys(), self.keyset() is not None
         if keyset != (KEYSET_PURPOSE in data):
             return "data_keys_missing" if keyset else "ring_missing"

@@ -46,7 +46,7 @@ class Instance:
 
 
 @dataclass
-class Site:
+class KeyInstances:
     """A store and what its instances share; `start` begins another one."""
 
     store: Connection

@@ -8,18 +8,18 @@ import pytest
 
 from authsvc.flows.keyset import Keyset
 from authsvc.store.connection import Connection
-from tests.flows.keysets import Instance, Site, jwks_kids
+from tests.flows.keysets import Instance, KeyInstances, jwks_kids
 
 PUBLISHED_S = 360
 
 
 @pytest.fixture
-def site(store: Connection, redis_client: object) -> Site:
-    return Site(store, redis_client)
+def site(store: Connection, redis_client: object) -> KeyInstances:
+    return KeyInstances(store, redis_client)
 
 
 @pytest.fixture
-def one(site: Site) -> Instance:
+def one(site: KeyInstances) -> Instance:
     made = site.start()
     made.keys.ensure()
     return made
@@ -29,7 +29,7 @@ def states(instance: Instance, alg: str = "RS256") -> list[str]:
     return [key.state for key in instance.keys.list() if key.alg == alg]
 
 
-def test_they_are_made_when_first_needed_and_every_instance_has_the_same(site: Site, one: Instance) -> None:
+def test_they_are_made_when_first_needed_and_every_instance_has_the_same(site: KeyInstances, one: Instance) -> None:
     assert states(one) == []
     other = site.start()
     other.keys.ensure()
@@ -49,7 +49,7 @@ def test_access_tokens_are_signed_as_before(one: Instance) -> None:
     assert next(iter(one.keys.verification_keys())) == signer.kid
 
 
-def test_a_rotation_moves_them_too_once_their_next_key_is_known_to_verifiers(site: Site, one: Instance) -> None:
+def test_a_rotation_moves_them_too_once_their_next_key_is_known_to_verifiers(site: KeyInstances, one: Instance) -> None:
     site.clock.advance_s(PUBLISHED_S)
     before = one.keys.signer_of("RS256").kid
     one.keys.rotate("cli:anna")
@@ -64,7 +64,7 @@ def test_a_rotation_moves_them_too_once_their_next_key_is_known_to_verifiers(sit
     assert before not in jwks_kids(one.keys)
 
 
-def test_a_revoked_one_is_replaced_by_one_of_its_algorithm(site: Site, one: Instance) -> None:
+def test_a_revoked_one_is_replaced_by_one_of_its_algorithm(site: KeyInstances, one: Instance) -> None:
     one.keys.signer_of("RS256")
     first, waiting = (key.kid for key in one.keys.list() if key.alg == "RS256")
     step = one.keys.revoke(first, "cli:anna")
@@ -76,7 +76,7 @@ def test_a_revoked_one_is_replaced_by_one_of_its_algorithm(site: Site, one: Inst
     assert first not in jwks_kids(one.keys)
 
 
-def test_a_retiring_one_is_revoked_without_a_successor(site: Site, one: Instance) -> None:
+def test_a_retiring_one_is_revoked_without_a_successor(site: KeyInstances, one: Instance) -> None:
     gone = one.keys.signer_of("RS256").kid
     site.clock.advance_s(PUBLISHED_S)
     one.keys.rotate("cli:anna")
@@ -84,7 +84,7 @@ def test_a_retiring_one_is_revoked_without_a_successor(site: Site, one: Instance
     assert states(one) == ["current", "next"]
 
 
-def test_an_older_version_reads_the_record_and_what_it_drops_is_made_anew(site: Site, one: Instance) -> None:
+def test_an_older_version_reads_the_record_and_what_it_drops_is_made_anew(site: KeyInstances, one: Instance) -> None:
     """It knows `version`, `keys` and `revoked`, and in `keys` nothing but what it signs access tokens with."""
     lost = one.keys.signer_of("RS256").kid
     record = site.keyset()
@@ -94,14 +94,14 @@ def test_an_older_version_reads_the_record_and_what_it_drops_is_made_anew(site: 
     assert one.keys.signer_of("RS256").kid != lost
 
 
-def test_a_record_without_them_is_written_as_an_older_version_writes_it(site: Site, one: Instance) -> None:
+def test_a_record_without_them_is_written_as_an_older_version_writes_it(site: KeyInstances, one: Instance) -> None:
     assert site.keyset().keys() == {"version", "keys", "revoked"}
     assert site.keyset()["keys"][0].keys() == {
         *("kid", "alg", "state", "created_ms", "signs_from_ms", "sealed", "gone_at_ms")
     }
 
 
-def test_what_a_newer_version_has_added_is_passed_over_and_stays(site: Site, one: Instance) -> None:
+def test_what_a_newer_version_has_added_is_passed_over_and_stays(site: KeyInstances, one: Instance) -> None:
     record = site.keyset()
     record["from_the_future"] = {"a": 1}
     site.put_keyset(json.dumps(record))
@@ -110,7 +110,7 @@ def test_what_a_newer_version_has_added_is_passed_over_and_stays(site: Site, one
     assert site.keyset()["from_the_future"] == {"a": 1}
 
 
-def test_a_series_without_a_next_key_is_no_keyset(site: Site, one: Instance) -> None:
+def test_a_series_without_a_next_key_is_no_keyset(site: KeyInstances, one: Instance) -> None:
     one.keys.signer_of("RS256")
     record = site.keyset()
     record["id_token_keys"].pop()

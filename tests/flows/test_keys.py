@@ -18,19 +18,19 @@ from authsvc.crypto.keys import SigningKey
 from authsvc.errors import AlreadyExists, InvalidInput, KeysetUnusable, Unavailable, UnknownName, UnsafeStep
 from authsvc.flows.key_rotation import KeyStep
 from authsvc.store.connection import Connection
-from tests.flows.keysets import NEW, OLD, Instance, Site, everything_stored, jwks_kids, settings_with, spellings
+from tests.flows.keysets import NEW, OLD, Instance, KeyInstances, everything_stored, jwks_kids, settings_with, spellings
 
 PUBLISHED_S = 360  # jwks_max_age + slack: from then on a new key may sign
 RETIRING_S = 665  # longest token, skew, and the seconds until every instance has followed
 
 
 @pytest.fixture
-def site(store: Connection, redis_client: fakeredis.FakeRedis) -> Site:
-    return Site(store, redis_client)
+def site(store: Connection, redis_client: fakeredis.FakeRedis) -> KeyInstances:
+    return KeyInstances(store, redis_client)
 
 
 @pytest.fixture
-def one(site: Site) -> Instance:
+def one(site: KeyInstances) -> Instance:
     instance = site.start()
     instance.keys.ensure()
     return instance
@@ -49,7 +49,7 @@ def pem_of(key: SigningKey) -> str:
 # --- first start --------------------------------------------------------------------------------------------------
 
 
-def test_the_first_start_makes_a_key_that_signs_at_once_and_one_that_waits(site: Site, one: Instance) -> None:
+def test_the_first_start_makes_a_key_that_signs_at_once_and_one_that_waits(site: KeyInstances, one: Instance) -> None:
     current, waiting = one.keys.list()
     assert (current.state, waiting.state) == ("current", "next")
     assert current.signs_from_ms == site.clock.now_ms()
@@ -59,7 +59,7 @@ def test_the_first_start_makes_a_key_that_signs_at_once_and_one_that_waits(site:
     assert one.told == ["key.created"]
 
 
-def test_a_second_instance_takes_the_ring_of_the_first(site: Site, one: Instance) -> None:
+def test_a_second_instance_takes_the_ring_of_the_first(site: KeyInstances, one: Instance) -> None:
     other = site.start()
     other.keys.ensure()
     assert other.kids == one.kids
@@ -69,7 +69,7 @@ def test_a_second_instance_takes_the_ring_of_the_first(site: Site, one: Instance
 
 
 @pytest.mark.race
-def test_instances_that_race_to_start_have_one_ring(site: Site) -> None:
+def test_instances_that_race_to_start_have_one_ring(site: KeyInstances) -> None:
     instances, gate = [site.start() for _ in range(8)], threading.Barrier(8)
 
     def begin(instance: Instance) -> None:
@@ -87,7 +87,7 @@ def test_instances_that_race_to_start_have_one_ring(site: Site) -> None:
     assert len(site.audit()) == 1
 
 
-def test_an_instance_that_was_slower_than_another_tells_of_no_creation(site: Site) -> None:
+def test_an_instance_that_was_slower_than_another_tells_of_no_creation(site: KeyInstances) -> None:
     slow = site.start()
     store, fast = slow.keys._store, site.start()
     create = store.create
@@ -102,7 +102,7 @@ def test_an_instance_that_was_slower_than_another_tells_of_no_creation(site: Sit
     assert (slow.told, fast.told) == ([], ["key.created"])
 
 
-def test_before_there_is_a_ring_nothing_pretends_to_be_one(site: Site) -> None:
+def test_before_there_is_a_ring_nothing_pretends_to_be_one(site: KeyInstances) -> None:
     keys = site.start().keys
     for ask in (keys.signer, keys.verification_keys, keys.jwks, lambda: keys.pem("kid")):
         with pytest.raises(KeysetUnusable) as unusable:
@@ -110,17 +110,17 @@ def test_before_there_is_a_ring_nothing_pretends_to_be_one(site: Site) -> None:
         assert unusable.value.reason == "no_ring_yet"
 
 
-def test_looking_at_a_store_before_the_first_start_makes_nothing(site: Site) -> None:
+def test_looking_at_a_store_before_the_first_start_makes_nothing(site: KeyInstances) -> None:
     assert site.start().keys.list() == []
     assert everything_stored(site.client) == ""
 
 
-def test_an_admin_may_be_the_first_to_start(site: Site) -> None:
+def test_an_admin_may_be_the_first_to_start(site: KeyInstances) -> None:
     assert refused(lambda: site.start().keys.rotate("cli:anna")).safe_at_ms == site.clock.now_ms() + PUBLISHED_S * 1000
     assert len(site.start().keys.list()) == 2
 
 
-def test_no_private_key_is_in_redis_in_the_clear(site: Site, one: Instance) -> None:
+def test_no_private_key_is_in_redis_in_the_clear(site: KeyInstances, one: Instance) -> None:
     dump = everything_stored(site.client)
     for key in one.keys.verification_keys().values():
         assert isinstance(key.private, ec.EllipticCurvePrivateKey)
@@ -131,7 +131,7 @@ def test_no_private_key_is_in_redis_in_the_clear(site: Site, one: Instance) -> N
 # --- publishing ---------------------------------------------------------------------------------------------------
 
 
-def test_the_entity_tag_changes_with_the_key_set_and_only_then(site: Site, one: Instance) -> None:
+def test_the_entity_tag_changes_with_the_key_set_and_only_then(site: KeyInstances, one: Instance) -> None:
     body, tag = one.keys.jwks()
     one.keys.refresh()
     assert one.keys.jwks() == (body, tag)
@@ -160,7 +160,7 @@ def test_exports_are_what_services_and_gateways_read(one: Instance) -> None:
         one.keys.export("der")
 
 
-def test_haproxy_is_given_no_key_that_it_cannot_use(site: Site) -> None:
+def test_haproxy_is_given_no_key_that_it_cannot_use(site: KeyInstances) -> None:
     keys = site.start(settings=settings_with(signing_alg="EdDSA")).keys
     assert keys.export("haproxy") == ""
     assert "alg EdDSA" in keys.export("pem")
@@ -169,7 +169,7 @@ def test_haproxy_is_given_no_key_that_it_cannot_use(site: Site) -> None:
 # --- rotation -----------------------------------------------------------------------------------------------------
 
 
-def test_a_key_signs_only_after_every_cache_can_know_it(site: Site, one: Instance) -> None:
+def test_a_key_signs_only_after_every_cache_can_know_it(site: KeyInstances, one: Instance) -> None:
     current, waiting = one.keys.list()
     site.clock.advance_s(PUBLISHED_S - 1)
     refusal = refused(lambda: one.keys.rotate("cli:anna"))
@@ -185,7 +185,7 @@ def test_a_key_signs_only_after_every_cache_can_know_it(site: Site, one: Instanc
     assert one.kids == {waiting.kid: "current", step.next: "next", current.kid: "retiring"}
 
 
-def test_tokens_of_a_retiring_key_verify_to_their_end_and_then_it_is_gone(site: Site, one: Instance) -> None:
+def test_tokens_of_a_retiring_key_verify_to_their_end_and_then_it_is_gone(site: KeyInstances, one: Instance) -> None:
     old = one.keys.signer().kid
     site.clock.advance_s(PUBLISHED_S)
     one.keys.rotate("cli:anna")
@@ -200,7 +200,7 @@ def test_tokens_of_a_retiring_key_verify_to_their_end_and_then_it_is_gone(site: 
     assert old in [key["kid"] for key in site.keyset()["keys"]]  # nobody has written since; reading is enough
 
 
-def test_the_next_step_clears_away_what_time_has_ended(site: Site, one: Instance) -> None:
+def test_the_next_step_clears_away_what_time_has_ended(site: KeyInstances, one: Instance) -> None:
     old = one.keys.signer().kid
     for _ in range(2):
         site.clock.advance_s(RETIRING_S)
@@ -209,7 +209,7 @@ def test_the_next_step_clears_away_what_time_has_ended(site: Site, one: Instance
     assert len(site.keyset()["keys"]) == 3
 
 
-def test_every_instance_follows_when_it_looks(site: Site, one: Instance) -> None:
+def test_every_instance_follows_when_it_looks(site: KeyInstances, one: Instance) -> None:
     other = site.start()
     other.keys.ensure()
     site.clock.advance_s(PUBLISHED_S)
@@ -220,7 +220,7 @@ def test_every_instance_follows_when_it_looks(site: Site, one: Instance) -> None
     assert other.keys.jwks() == one.keys.jwks()
 
 
-def test_cron_may_ask_every_day_and_rotates_when_it_is_due(site: Site, one: Instance) -> None:
+def test_cron_may_ask_every_day_and_rotates_when_it_is_due(site: KeyInstances, one: Instance) -> None:
     site.clock.advance_s(29 * 86_400)
     kids, step = one.kids, one.keys.rotate("cli:cron", if_older_than_s=30 * 86_400)
     assert not step.done
@@ -229,7 +229,7 @@ def test_cron_may_ask_every_day_and_rotates_when_it_is_due(site: Site, one: Inst
     assert one.keys.rotate("cli:cron", if_older_than_s=30 * 86_400).done
 
 
-def test_a_forced_rotation_says_its_cost(site: Site, one: Instance) -> None:
+def test_a_forced_rotation_says_its_cost(site: KeyInstances, one: Instance) -> None:
     waiting = one.kid("next")
     step = one.keys.rotate("cli:anna", force=True)
     assert step.current == waiting
@@ -237,7 +237,7 @@ def test_a_forced_rotation_says_its_cost(site: Site, one: Instance) -> None:
     assert site.audit()[-1]["cost"] == step.cost
 
 
-def test_the_algorithm_is_switched_by_two_rotations_without_an_unknown_key(site: Site, one: Instance) -> None:
+def test_the_algorithm_is_switched_by_two_rotations_without_an_unknown_key(site: KeyInstances, one: Instance) -> None:
     switched = site.start(settings=settings_with(signing_alg="RS256"))
     site.clock.advance_s(PUBLISHED_S)
     switched.keys.rotate("cli:anna")
@@ -250,7 +250,7 @@ def test_the_algorithm_is_switched_by_two_rotations_without_an_unknown_key(site:
     assert len(one.keys.verification_keys()) == 4
 
 
-def test_every_step_is_audited_with_who_and_why(site: Site, one: Instance) -> None:
+def test_every_step_is_audited_with_who_and_why(site: KeyInstances, one: Instance) -> None:
     site.clock.advance_s(PUBLISHED_S)
     step = one.keys.rotate("cli:anna", "yearly")
     created, rotated = site.audit()
@@ -261,14 +261,14 @@ def test_every_step_is_audited_with_who_and_why(site: Site, one: Instance) -> No
     assert one.told == ["key.created", "key.rotated"]
 
 
-def test_a_refused_step_leaves_ring_and_audit_alone(site: Site, one: Instance) -> None:
+def test_a_refused_step_leaves_ring_and_audit_alone(site: KeyInstances, one: Instance) -> None:
     before = site.keyset(), site.audit()
     refused(lambda: one.keys.rotate("cli:anna"))
     assert (site.keyset(), site.audit()) == before
 
 
 @pytest.mark.race
-def test_of_two_admins_who_rotate_at_once_one_is_told_to_wait(site: Site, one: Instance) -> None:
+def test_of_two_admins_who_rotate_at_once_one_is_told_to_wait(site: KeyInstances, one: Instance) -> None:
     site.clock.advance_s(PUBLISHED_S)
     instances, gate = [site.start() for _ in range(6)], threading.Barrier(6)
     outcomes: list[str] = []
@@ -305,7 +305,7 @@ def test_a_step_that_never_gets_its_turn_gives_up(one: Instance, monkeypatch: py
 # --- compromise ---------------------------------------------------------------------------------------------------
 
 
-def test_a_compromised_current_key_is_gone_at_once_and_the_next_one_signs(site: Site, one: Instance) -> None:
+def test_a_compromised_current_key_is_gone_at_once_and_the_next_one_signs(site: KeyInstances, one: Instance) -> None:
     current, waiting = one.keys.list()
     step = one.keys.revoke(current.kid, "cli:anna", "laptop stolen")
     assert current.kid not in one.keys.verification_keys()
@@ -317,7 +317,7 @@ def test_a_compromised_current_key_is_gone_at_once_and_the_next_one_signs(site: 
     assert (entry["event"], entry["kid"], entry["reason"]) == ("key.revoked", current.kid, "laptop stolen")
 
 
-def test_a_next_key_that_every_cache_knows_costs_less_to_fall_back_on(site: Site, one: Instance) -> None:
+def test_a_next_key_that_every_cache_knows_costs_less_to_fall_back_on(site: KeyInstances, one: Instance) -> None:
     site.clock.advance_s(PUBLISHED_S)
     assert "refuse new tokens" not in one.keys.revoke(one.keys.signer().kid, "cli:anna").cost
 
@@ -329,7 +329,7 @@ def test_a_compromised_next_key_costs_nothing(one: Instance) -> None:
     assert step.next != waiting.kid
 
 
-def test_a_compromised_retiring_key_leaves_the_others_alone(site: Site, one: Instance) -> None:
+def test_a_compromised_retiring_key_leaves_the_others_alone(site: KeyInstances, one: Instance) -> None:
     old = one.keys.signer().kid
     site.clock.advance_s(PUBLISHED_S)
     rotated = one.keys.rotate("cli:anna")
@@ -350,7 +350,7 @@ def test_attack_a_revoked_key_is_never_imported_again(one: Instance) -> None:
 
 
 def test_attack_an_old_ring_written_back_brings_no_revoked_key_into_a_running_process(
-    site: Site, one: Instance
+    site: KeyInstances, one: Instance
 ) -> None:
     stolen, before = one.keys.signer().kid, json.dumps(site.keyset())
     one.keys.revoke(stolen, "cli:anna")
@@ -364,7 +364,7 @@ def test_attack_an_old_ring_written_back_brings_no_revoked_key_into_a_running_pr
 
 
 @pytest.mark.parametrize("alg", ["ES256", "RS256", "EdDSA"])
-def test_a_brought_key_waits_its_time_and_then_signs(site: Site, one: Instance, alg: str) -> None:
+def test_a_brought_key_waits_its_time_and_then_signs(site: KeyInstances, one: Instance, alg: str) -> None:
     brought, replaced = signing.generate(alg), one.kid("next")
     step = one.keys.import_pem(pem_of(brought), "cli:anna", "from the HSM")
     assert step.next == brought.kid
@@ -387,37 +387,37 @@ def test_a_brought_key_that_is_there_already_or_unfit_is_refused(one: Instance) 
 # --- a store that looks wrong -------------------------------------------------------------------------------------
 
 
-def flush(site: Site) -> None:
+def flush(site: KeyInstances) -> None:
     site.client.flushall()
 
 
-def unreadable(site: Site) -> None:
+def unreadable(site: KeyInstances) -> None:
     site.put_keyset('{"keys": []}')
 
 
-def renamed(site: Site) -> None:
+def renamed(site: KeyInstances) -> None:
     ring = site.keyset()
     ring["version"] += 1
     ring["keys"][0]["kid"] = "another"
     site.put_keyset(json.dumps(ring))
 
 
-def damaged(site: Site) -> None:
+def damaged(site: KeyInstances) -> None:
     ring = site.keyset()
     ring["keys"][0]["sealed"] = ring["keys"][0]["sealed"][:-4] + "AAAA"
     site.put_keyset(json.dumps(ring))
 
 
-def swapped(site: Site) -> None:
+def swapped(site: KeyInstances) -> None:
     ring = site.keyset()
     one, two = ring["keys"]
     one["sealed"], two["sealed"] = two["sealed"], one["sealed"]
     site.put_keyset(json.dumps(ring | {"version": 2}))
 
 
-@pytest.mark.parametrize("harm", [flush, Site.lose_keyset, unreadable, renamed, damaged, swapped])
+@pytest.mark.parametrize("harm", [flush, KeyInstances.lose_keyset, unreadable, renamed, damaged, swapped])
 def test_a_running_process_keeps_its_last_good_ring_and_makes_no_other(
-    site: Site, one: Instance, harm: Callable[[Site], None]
+    site: KeyInstances, one: Instance, harm: Callable[[KeyInstances], None]
 ) -> None:
     kids, jwks = one.kids, one.keys.jwks()
     harm(site)
@@ -430,7 +430,7 @@ def test_a_running_process_keeps_its_last_good_ring_and_makes_no_other(
     assert site.client.get("authsvc:{@keys}:ring") == stored
 
 
-def test_a_key_whose_kid_says_another_algorithm_is_refused(site: Site, one: Instance) -> None:
+def test_a_key_whose_kid_says_another_algorithm_is_refused(site: KeyInstances, one: Instance) -> None:
     ring = site.keyset()
     ring["keys"][0]["alg"] = "RS256"
     site.put_keyset(json.dumps(ring))
@@ -438,7 +438,7 @@ def test_a_key_whose_kid_says_another_algorithm_is_refused(site: Site, one: Inst
         site.start().keys.ensure()
 
 
-def test_a_new_process_makes_no_second_ring_where_one_was_lost(site: Site, one: Instance) -> None:
+def test_a_new_process_makes_no_second_ring_where_one_was_lost(site: KeyInstances, one: Instance) -> None:
     site.lose_keyset()
     new = site.start()
     for act in (new.keys.ensure, new.keys.refresh, new.keys.list, lambda: new.keys.rotate("cli:anna")):
@@ -448,9 +448,9 @@ def test_a_new_process_makes_no_second_ring_where_one_was_lost(site: Site, one: 
     assert site.client.get("authsvc:{@keys}:ring") is None
 
 
-@pytest.mark.parametrize("harm", [Site.lose_keyset, unreadable])
+@pytest.mark.parametrize("harm", [KeyInstances.lose_keyset, unreadable])
 def test_a_lost_ring_is_begun_anew_by_force_and_its_cost_is_said(
-    site: Site, one: Instance, harm: Callable[[Site], None]
+    site: KeyInstances, one: Instance, harm: Callable[[KeyInstances], None]
 ) -> None:
     old = one.kids
     harm(site)
@@ -464,7 +464,7 @@ def test_a_lost_ring_is_begun_anew_by_force_and_its_cost_is_said(
 
 
 def test_a_lost_ring_that_somebody_else_began_anew_is_not_written_over(
-    site: Site, one: Instance, monkeypatch: pytest.MonkeyPatch
+    site: KeyInstances, one: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.lose_keyset()
     new = site.start()
@@ -473,7 +473,7 @@ def test_a_lost_ring_that_somebody_else_began_anew_is_not_written_over(
         new.keys.rotate("cli:anna", force=True)
 
 
-def test_a_process_without_the_master_secret_uses_nothing_and_breaks_nothing(site: Site, one: Instance) -> None:
+def test_a_process_without_the_master_secret_uses_nothing_and_breaks_nothing(site: KeyInstances, one: Instance) -> None:
     stored = site.keyset()
     stranger = site.start((NEW,))
     with pytest.raises(KeysetUnusable):
@@ -486,7 +486,7 @@ def test_a_process_without_the_master_secret_uses_nothing_and_breaks_nothing(sit
 # --- master secrets -----------------------------------------------------------------------------------------------
 
 
-def test_rewrapping_moves_everything_to_the_new_master_and_keeps_every_key(site: Site, one: Instance) -> None:
+def test_rewrapping_moves_everything_to_the_new_master_and_keeps_every_key(site: KeyInstances, one: Instance) -> None:
     addresses = one.data_keys.key("addresses")
     both = site.start((NEW, OLD))
     both.keys.ensure()
@@ -502,7 +502,7 @@ def test_rewrapping_moves_everything_to_the_new_master_and_keeps_every_key(site:
     assert both.told == ["key.rewrapped"]
 
 
-def test_rewrapping_twice_moves_nothing_the_second_time(site: Site, one: Instance) -> None:
+def test_rewrapping_twice_moves_nothing_the_second_time(site: KeyInstances, one: Instance) -> None:
     both = site.start((NEW, OLD))
     both.keys.rewrap("cli:anna")
     entries = len(site.audit())
@@ -514,17 +514,17 @@ def test_rewrapping_twice_moves_nothing_the_second_time(site: Site, one: Instanc
 
 
 @pytest.fixture
-def unplugged() -> Iterator[tuple[Site, fakeredis.FakeServer]]:
+def unplugged() -> Iterator[tuple[KeyInstances, fakeredis.FakeServer]]:
     """A site whose store can be taken away."""
     server = fakeredis.FakeServer(version=(7, 0))
     client = fakeredis.FakeRedis(server=server, version=(7, 0), decode_responses=True)
-    yield Site(Connection(client, deadline_s=0), client), server
+    yield KeyInstances(Connection(client, deadline_s=0), client), server
     client.close()
 
 
 @pytest.mark.fault
 def test_while_the_store_is_away_a_running_process_signs_verifies_and_publishes(
-    unplugged: tuple[Site, fakeredis.FakeServer],
+    unplugged: tuple[KeyInstances, fakeredis.FakeServer],
 ) -> None:
     site, server = unplugged
     one = site.start()
@@ -542,7 +542,7 @@ def test_while_the_store_is_away_a_running_process_signs_verifies_and_publishes(
 
 @pytest.mark.fault
 def test_a_process_that_starts_without_its_store_has_keys_as_soon_as_the_store_is_back(
-    unplugged: tuple[Site, fakeredis.FakeServer],
+    unplugged: tuple[KeyInstances, fakeredis.FakeServer],
 ) -> None:
     site, server = unplugged
     server.connected = False

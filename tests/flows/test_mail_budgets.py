@@ -24,7 +24,7 @@ ACTS, EVERY_S = 120, 5
 SMALL = {"mails-practice": (20, 900), "mails-all": (200, 3600)}  # the defaults' proportions, a hundredth of their size
 
 
-class Site:
+class TwoPractices:
     """Maple, whose client or visitors attack, and oak, which wants to go on."""
 
     def __init__(self, build: Callable[..., Harness]) -> None:
@@ -70,11 +70,11 @@ class Site:
 
 
 @pytest.fixture
-def site(build: Callable[..., Harness]) -> Site:
-    return Site(build)
+def site(build: Callable[..., Harness]) -> TwoPractices:
+    return TwoPractices(build)
 
 
-def test_attack_a_client_that_only_writes_patients_mails_notices_to_everybody(site: Site) -> None:
+def test_attack_a_client_that_only_writes_patients_mails_notices_to_everybody(site: TwoPractices) -> None:
     client = site.client("patients:write")
 
     def change(number: int) -> None:
@@ -89,7 +89,7 @@ def test_attack_a_client_that_only_writes_patients_mails_notices_to_everybody(si
     site.the_other_signs_in()
 
 
-def test_attack_a_client_that_only_writes_patients_starts_changes_of_address(site: Site) -> None:
+def test_attack_a_client_that_only_writes_patients_starts_changes_of_address(site: TwoPractices) -> None:
     client = site.client("patients:write")
     for number in range(60):
         site.harness.patient(f"w{number}", f"w{number}@example.com")
@@ -104,7 +104,7 @@ def test_attack_a_client_that_only_writes_patients_starts_changes_of_address(sit
     site.the_other_signs_in()
 
 
-def test_attack_a_client_that_only_issues_links_mails_them(site: Site) -> None:
+def test_attack_a_client_that_only_issues_links_mails_them(site: TwoPractices) -> None:
     client = site.client("links:issue")
     for number in range(60):
         site.harness.patient(f"w{number}", f"w{number}@example.com")
@@ -121,7 +121,7 @@ def test_attack_a_client_that_only_issues_links_mails_them(site: Site) -> None:
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_attack_strangers_type_addresses_from_everywhere(site: Site, known: bool) -> None:
+def test_attack_strangers_type_addresses_from_everywhere(site: TwoPractices, known: bool) -> None:
     for number in range(60 if known else 0):
         site.harness.patient(f"w{number}", f"w{number}@example.com")
         site.harness.clock.advance_ms(20)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.delivery.mail_hosts import Authority
-from tests.gateways.environment import ISSUER, Heard, Relay, Site, serving
+from tests.gateways.environment import ISSUER, GatewaySetup, Heard, Relay, serving
 from tests.gateways.recipes import Gateway, Recipe
 from tests.harness.deployment import Deployment
 
@@ -27,7 +27,7 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def site(folder: Path) -> Iterator[Site]:
+def site(folder: Path) -> Iterator[GatewaySetup]:
     own = folder / "site"
     own.mkdir()
     # The shortest safe times, so that a rotation is safe within a test.
@@ -40,11 +40,11 @@ def site(folder: Path) -> Iterator[Site]:
         relay = type("Relay", (Relay,), {"source": deployment.url})
         authority = Authority(own)
         with serving(Heard) as service_port, serving(relay, authority.context()) as tls_port:
-            yield Site(deployment, service_port, tls_port, authority)
+            yield GatewaySetup(deployment, service_port, tls_port, authority)
 
 
 @pytest.fixture(scope="session")
-def start(site: Site, folder: Path) -> Iterator[Start]:
+def start(site: GatewaySetup, folder: Path) -> Iterator[Start]:
     """Runs a recipe against the site; once for each."""
     running: dict[str, Gateway] = {}
 

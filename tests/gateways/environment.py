@@ -105,7 +105,7 @@ def serving(handler: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None = 
 YOUNG_S = 200.0
 
 
-class Site:
+class GatewaySetup:
     """The deployment, its portal, and one patient who is signed in and holds emailed links."""
 
     def __init__(self, deployment: Deployment, service_port: int, tls_port: int, authority: Authority) -> None:

@@ -20,7 +20,7 @@ from tests.harness.machine import SEARCH_PATH, find, lacking
 from tests.harness.processes import ROOT, Answer, Process, ask, free_port, reachable, until
 
 if TYPE_CHECKING:
-    from tests.gateways.environment import Site
+    from tests.gateways.environment import GatewaySetup
 
 RECIPES = ROOT / "config" / "gateways"
 AUTHSVC, SERVICE, PUBLIC = "8000", "8080", "8090"  # the ports in the recipes
@@ -37,7 +37,7 @@ class Room:
     authsvc_port: int
     tls_port: int  # where authsvc's keys are to be had by https
     public_port: int
-    site: Site
+    site: GatewaySetup
 
     def put(self, recipe: str, **replaced: str) -> Path:
         """A file of the recipes with this machine's ports, and these texts in place of those."""
@@ -111,7 +111,7 @@ class Recipe:
         """Why it can't run here; empty when it can."""
         return lacking(*self.programs)
 
-    def start(self, folder: Path, site: Site, authsvc_port: int | None = None) -> Gateway:
+    def start(self, folder: Path, site: GatewaySetup, authsvc_port: int | None = None) -> Gateway:
         """Run it before the site; with an `authsvc_port` of its own, authsvc is whatever is there."""
         if why := self.missing():
             pytest.skip(why)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.gateways.environment import Relay, Site, serving
+from tests.gateways.environment import GatewaySetup, Relay, serving
 from tests.gateways.recipes import ALL, Recipe, each
 from tests.harness.processes import free_port
 
@@ -31,7 +31,7 @@ def room(folder: Path, request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.mark.parametrize("recipe", each(STARTED))
-def test_a_good_token_is_refused_where_authsvc_was_never_there(recipe: Recipe, room: Path, site: Site) -> None:
+def test_a_good_token_is_refused_where_authsvc_was_never_there(recipe: Recipe, room: Path, site: GatewaySetup) -> None:
     gateway = recipe.start(room, site, free_port())
     try:
         assert gateway.ask("/contact", site.code).status == recipe.away
@@ -54,7 +54,7 @@ def test_an_authsvc_that_hangs_is_waited_for_some_seconds_and_lets_nobody_in(
     why = "; ".join(f"{recipe.name} {recipe.missing()}" for recipe in ASK_IN_TIME if recipe.missing())
     if not here:
         pytest.skip(why)
-    site: Site = request.getfixturevalue("site")
+    site: GatewaySetup = request.getfixturevalue("site")
 
     def wait(recipe: Recipe) -> tuple[str, bool, bool]:
         gateway = recipe.start(folder / f"hangs-{recipe.name.replace('/', '-')}", site, silence)
@@ -71,7 +71,7 @@ def test_an_authsvc_that_hangs_is_waited_for_some_seconds_and_lets_nobody_in(
         pytest.skip(why)
 
 
-class Answers(BaseHTTPRequestHandler):
+class OneAnswer(BaseHTTPRequestHandler):
     """Whatever stands in for authsvc: always this status."""
 
     status = 503
@@ -90,8 +90,8 @@ class Answers(BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize("recipe", each([recipe for recipe in ALL if recipe.asks]))
-def test_whatever_authsvc_answers_instead_of_200_nobody_gets_in(recipe: Recipe, room: Path, site: Site) -> None:
-    handler = type("Answers", (Answers,), {})
+def test_whatever_authsvc_answers_instead_of_200_nobody_gets_in(recipe: Recipe, room: Path, site: GatewaySetup) -> None:
+    handler = type("Answers", (OneAnswer,), {})
     with serving(handler) as port:
         gateway = recipe.start(room, site, port)
         try:
@@ -105,7 +105,9 @@ def test_whatever_authsvc_answers_instead_of_200_nobody_gets_in(recipe: Recipe, 
 
 
 @pytest.mark.parametrize("recipe", each([recipe for recipe in ALL if not recipe.asks]))
-def test_those_that_hold_the_keys_do_not_notice_that_authsvc_is_gone(recipe: Recipe, room: Path, site: Site) -> None:
+def test_those_that_hold_the_keys_do_not_notice_that_authsvc_is_gone(
+    recipe: Recipe, room: Path, site: GatewaySetup
+) -> None:
     relay = type("Relay", (Relay,), {"source": site.deployment.url})
     tls = site.tls if recipe.title == "mod_auth_openidc" else None
     with serving(relay, tls) as port:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 
 from authsvc.crypto import keys as signing
 from tests.gateways.conftest import Start
-from tests.gateways.environment import Site, kid_of
+from tests.gateways.environment import GatewaySetup, kid_of
 from tests.gateways.load import Load
 from tests.gateways.recipes import (
     ALL,
@@ -39,7 +39,7 @@ SEEN_WITHIN_S = 20
 
 
 @needs(NGINX, HAPROXY, ENVOY)
-def test_a_rotation_under_traffic_refuses_nobody(site: Site, start: Start) -> None:
+def test_a_rotation_under_traffic_refuses_nobody(site: GatewaySetup, start: Start) -> None:
     """A hundred requests a second each through nginx, which asks, and HAProxy and Envoy, which validate. Sessions go on
     being refreshed meanwhile, and HAProxy's key script runs as cron would run it, only oftener."""
     gateways = [start(recipe) for recipe in (NGINX, HAPROXY, ENVOY)]
@@ -77,7 +77,7 @@ HEAR_OF_A_REVOCATION: list[Recipe] = [*(recipe for recipe in ALL if recipe.asks)
 
 
 @needs(*HEAR_OF_A_REVOCATION)
-def test_attack_a_stolen_key_signs_nothing_once_it_is_revoked(site: Site, start: Start, folder: Path) -> None:
+def test_attack_a_stolen_key_signs_nothing_once_it_is_revoked(site: GatewaySetup, start: Start, folder: Path) -> None:
     """The key is one that we brought ourselves, so that this test holds it as a thief would."""
     stolen = signing.generate("ES256")
     pem = stolen.private.private_bytes(
@@ -102,7 +102,7 @@ def test_attack_a_stolen_key_signs_nothing_once_it_is_revoked(site: Site, start:
 
 
 @needs(HAPROXY)
-def test_the_script_and_the_command_line_write_the_same_map(site: Site, start: Start) -> None:
+def test_the_script_and_the_command_line_write_the_same_map(site: GatewaySetup, start: Start) -> None:
     room = start(HAPROXY).room
     fetch = f"kill -USR2 {start(HAPROXY).program.pid}"
     until(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.gateways.conftest import Start
-from tests.gateways.environment import TOLD, Site, heard
+from tests.gateways.environment import TOLD, GatewaySetup, heard
 from tests.gateways.recipes import ALL, RECIPES, Gateway, Recipe, each, needs
 from tests.harness.processes import ROOT
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.gateway
 
 CONTACT, INVOICE = "/contact", "/invoices/inv_1"
 
-Make = Callable[[Site], str | None]
+Make = Callable[[GatewaySetup], str | None]
 Case = tuple[str, Make, int]
 
 TABLE: dict[str, Case] = {
@@ -61,30 +61,30 @@ def gateway(request: pytest.FixtureRequest, start: Start) -> Gateway:
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_the_table_holds(gateway: Gateway, site: Site, name: str) -> None:
+def test_the_table_holds(gateway: Gateway, site: GatewaySetup, name: str) -> None:
     path, make, status = TABLE[name]
     answer = gateway.ask(path, make(site))
     assert answer.status == gateway.recipe.promises.get(name, status), (answer, gateway.program.output()[-2000:])
 
 
-def test_the_service_sees_exactly_what_authsvc_said(gateway: Gateway, site: Site) -> None:
+def test_the_service_sees_exactly_what_authsvc_said(gateway: Gateway, site: GatewaySetup) -> None:
     token = site.code
     assert heard(gateway.ask(CONTACT, token)) == site.headers_received(token)
 
 
-def test_the_service_is_asked_for_the_very_path(gateway: Gateway, site: Site) -> None:
+def test_the_service_is_asked_for_the_very_path(gateway: Gateway, site: GatewaySetup) -> None:
     assert [gateway.ask(path, site.code).json["path"] for path in (CONTACT, INVOICE)] == [CONTACT, INVOICE]
 
 
 @pytest.mark.parametrize("recipe", each([recipe for recipe in ALL if "own invoice" not in recipe.promises]))
-def test_what_a_link_is_for_reaches_the_service(recipe: Recipe, start: Start, site: Site) -> None:
+def test_what_a_link_is_for_reaches_the_service(recipe: Recipe, start: Start, site: GatewaySetup) -> None:
     token = site.link
     headers_received = heard(start(recipe).ask(INVOICE, token))
     assert headers_received == site.headers_received(token, resource="invoice:inv_1")
     assert headers_received["X-Auth-Resource"] == "invoice:inv_1"
 
 
-def test_who_acts_for_the_patient_reaches_the_service(gateway: Gateway, site: Site) -> None:
+def test_who_acts_for_the_patient_reaches_the_service(gateway: Gateway, site: GatewaySetup) -> None:
     token = site.signed(site.code, act={"sub": "maple:guardian"})
     headers_received = heard(gateway.ask(CONTACT, token))
     assert headers_received == site.headers_received(token)
@@ -105,7 +105,9 @@ SAY_WHY = [recipe for recipe in ALL if recipe.asks or recipe.name == "haproxy/va
         ("insufficient scope", 'error="insufficient_scope"'),
     ],
 )
-def test_a_refusal_says_why_and_says_it_once(recipe: Recipe, start: Start, site: Site, name: str, said: str) -> None:
+def test_a_refusal_says_why_and_says_it_once(
+    recipe: Recipe, start: Start, site: GatewaySetup, name: str, said: str
+) -> None:
     path, make, status = TABLE[name]
     answer = start(recipe).ask(path, make(site))
     challenges = [value for key, value in answer.headers if key.lower() == "www-authenticate"]
@@ -115,7 +117,7 @@ def test_a_refusal_says_why_and_says_it_once(recipe: Recipe, start: Start, site:
 
 
 def test_a_sign_out_is_seen_at_once_by_those_that_ask_and_with_the_tokens_end_by_those_that_do_not(
-    gateway: Gateway, site: Site
+    gateway: Gateway, site: GatewaySetup
 ) -> None:
     token = site.sign_in()["access_token"]
     assert gateway.ask(CONTACT, token).status == 200
@@ -127,7 +129,7 @@ ASK_FOR_A_RESOURCE = [recipe for recipe in ALL if recipe.asks and "own invoice" 
 
 
 @needs(*ASK_FOR_A_RESOURCE)
-def test_a_revoked_link_is_seen_at_once_by_those_that_ask(start: Start, site: Site) -> None:
+def test_a_revoked_link_is_seen_at_once_by_those_that_ask(start: Start, site: GatewaySetup) -> None:
     gateways = [start(recipe) for recipe in ASK_FOR_A_RESOURCE]
     token = site.linked("pay-invoice", resource="invoice:inv_9")
     assert {gateway.ask("/invoices/inv_9", token).status for gateway in gateways} == {200}
@@ -136,7 +138,7 @@ def test_a_revoked_link_is_seen_at_once_by_those_that_ask(start: Start, site: Si
 
 
 def test_attack_two_tokens_in_one_request_are_never_judged_by_one_and_used_by_the_other(
-    gateway: Gateway, site: Site
+    gateway: Gateway, site: GatewaySetup
 ) -> None:
     line = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
     for first, second in ((site.code, site.link), (site.link, site.code), (site.code, "junk")):
@@ -152,7 +154,7 @@ def test_attack_two_tokens_in_one_request_are_never_judged_by_one_and_used_by_th
     line.close()
 
 
-def test_attack_a_client_that_says_who_it_is_is_not_heard(gateway: Gateway, site: Site) -> None:
+def test_attack_a_client_that_says_who_it_is_is_not_heard(gateway: Gateway, site: GatewaySetup) -> None:
     headers_received = site.headers_received(site.code)
     spellings: list[Callable[[str], str]] = [
         str,
@@ -171,18 +173,18 @@ def test_attack_a_client_that_says_who_it_is_is_not_heard(gateway: Gateway, site
             assert heard(answer) == headers_received
 
 
-def test_a_body_reaches_the_service_and_not_authsvc(gateway: Gateway, site: Site) -> None:
+def test_a_body_reaches_the_service_and_not_authsvc(gateway: Gateway, site: GatewaySetup) -> None:
     body = b"x" * 100_000
     answer = gateway.ask(CONTACT, site.code, method="POST", body=body)
     assert (answer.status, answer.json["method"], answer.json["body"]) == (200, "POST", body.decode())
 
 
-def test_attack_a_token_outside_the_authorization_header_is_not_looked_at(gateway: Gateway, site: Site) -> None:
+def test_attack_a_token_outside_the_authorization_header_is_not_looked_at(gateway: Gateway, site: GatewaySetup) -> None:
     assert gateway.ask(f"{CONTACT}?access_token={site.code}").status == 401
     assert gateway.ask(CONTACT, headers={"Cookie": f"access_token={site.code}"}).status == 401
 
 
-def test_attack_a_path_that_is_read_in_two_ways_does_not_pass(gateway: Gateway, site: Site) -> None:
+def test_attack_a_path_that_is_read_in_two_ways_does_not_pass(gateway: Gateway, site: GatewaySetup) -> None:
     """The invoice that was judged is the one that the service is asked for."""
     for path in ("/invoices/inv_1/../inv_2", "/invoices/inv_1%2f..%2finv_2", "/invoices/./inv_1", "//invoices/inv_2"):
         answer = gateway.ask(path, site.link)

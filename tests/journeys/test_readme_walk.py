@@ -28,7 +28,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @dataclass
-class Walk:
+class ReadmeCommands:
     """A shell in which the README's words mean something: `$URL`, `$CLIENT`, and mail that lands in a folder."""
 
     url: str
@@ -71,7 +71,7 @@ def steps() -> list[str]:
 
 
 @pytest.fixture
-def walk(servers: Backends, tmp_path: Path) -> Iterator[Walk]:
+def walk(servers: Backends, tmp_path: Path) -> Iterator[ReadmeCommands]:
     machine.require("curl", "bash")
     store, port, mails = store_address(servers), free_port(), tmp_path / "mails"
     with redis.Redis.from_url(store) as client:
@@ -99,13 +99,13 @@ def walk(servers: Backends, tmp_path: Path) -> Iterator[Walk]:
     programs = [Process(name, [*command, name], surroundings, tmp_path) for name in ("serve", "worker")]
     try:
         until(lambda: (answer := reachable(f"{url}/readyz")) and answer.status == 200, why=programs[0].said)
-        yield Walk(url, f"{made['client_id']}:{made['client_secret']}", mails)
+        yield ReadmeCommands(url, f"{made['client_id']}:{made['client_secret']}", mails)
     finally:
         for program in programs:
             program.stop()
 
 
-def test_the_first_walk_goes_as_the_readme_says(walk: Walk) -> None:
+def test_the_first_walk_goes_as_the_readme_says(walk: ReadmeCommands) -> None:
     define, put, discover, start, verify, issue, exchange, jwks, forward = steps()
     assert define.startswith("call()")
     assert walk.answers(put)["portal_access"] is True

@@ -45,7 +45,7 @@ WRITES = (
 """Every command that writes, but for `keys rotate --force`, which begins a keyset anew, and `keys import`."""
 
 
-class Site:
+class OneStore:
     """One installation on a real server: what `serve` has in memory, and an operator's command line."""
 
     def __init__(self, url: str) -> None:
@@ -103,18 +103,18 @@ def act(service: Service) -> Any:
 
 
 @pytest.fixture
-def new_site(store_url: str) -> Site:
-    return Site(store_url)
+def new_site(store_url: str) -> OneStore:
+    return OneStore(store_url)
 
 
 @pytest.fixture
-def site(new_site: Site) -> Site:
+def site(new_site: OneStore) -> OneStore:
     new_site.furnish()
     new_site.service.data_keys.refresh()
     return new_site
 
 
-LOSSES: dict[str, tuple[Callable[[Site], object], str]] = {
+LOSSES: dict[str, tuple[Callable[[OneStore], object], str]] = {
     "emptied": (lambda site: site.redis.flushall(), "store_emptied"),
     "the keyset deleted": (lambda site: site.redis.delete(KEYSET), "ring_missing"),
     "the data keys deleted": (lambda site: site.redis.delete(DATA), "data_keys_missing"),
@@ -127,7 +127,7 @@ LOSSES: dict[str, tuple[Callable[[Site], object], str]] = {
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_it_is_not_ready_and_nothing_is_written_into_it(site: Site, loss: str) -> None:
+def test_it_is_not_ready_and_nothing_is_written_into_it(site: OneStore, loss: str) -> None:
     copy = site.copied()
     lose, reason = LOSSES[loss]
     lose(site)
@@ -148,7 +148,9 @@ def test_it_is_not_ready_and_nothing_is_written_into_it(site: Site, loss: str) -
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_process_that_starts_on_it_makes_no_keys_and_opens_everything_once_it_is_back(site: Site, loss: str) -> None:
+def test_a_process_that_starts_on_it_makes_no_keys_and_opens_everything_once_it_is_back(
+    site: OneStore, loss: str
+) -> None:
     copy = site.copied()
     LOSSES[loss][0](site)
     site.notice()
@@ -169,7 +171,7 @@ def test_a_process_that_starts_on_it_makes_no_keys_and_opens_everything_once_it_
     assert site.process().patients.get(act(started), "p1").email == "ann@example.org"
 
 
-def test_a_shard_that_came_back_empty_is_seen_by_what_the_others_hold(site: Site) -> None:
+def test_a_shard_that_came_back_empty_is_seen_by_what_the_others_hold(site: OneStore) -> None:
     """Though no process runs that knew the keys."""
     site.redis.delete(*site.redis.scan_iter("authsvc:{@keys}:*"))
     refused = site.cli("patients add maple p2 --email ben@example.org")
@@ -179,7 +181,7 @@ def test_a_shard_that_came_back_empty_is_seen_by_what_the_others_hold(site: Site
     assert not list(site.redis.scan_iter("authsvc:{@keys}:*"))
 
 
-def test_before_it_is_noticed_nobody_is_told_that_something_is_unknown(site: Site) -> None:
+def test_before_it_is_noticed_nobody_is_told_that_something_is_unknown(site: OneStore) -> None:
     service = site.service
     started = service.codes.start(act(service), patient="p1", delivery="caller")
     grant = service.codes.verify(act(service), started.challenge, started.code or "")
@@ -211,7 +213,7 @@ def test_before_it_is_noticed_nobody_is_told_that_something_is_unknown(site: Sit
         service.sessions.end(act(service), "p1", "unknown")
 
 
-def test_another_sites_store_is_not_written_into_and_not_called_lost(site: Site) -> None:
+def test_another_sites_store_is_not_written_into_and_not_called_lost(site: OneStore) -> None:
     other = {"AUTHSVC_SECRET_KEYS": spellings(NEW)[2]}
     before = site.copied()
     refused = site.cli("practices add oak --name Oak", **other)
@@ -231,7 +233,7 @@ def test_another_sites_store_is_not_written_into_and_not_called_lost(site: Site)
 
 
 def test_a_new_store_is_set_up_by_the_command_line_before_anything_serves(store_url: str) -> None:
-    site = Site.__new__(Site)
+    site = OneStore.__new__(OneStore)
     site.url, site.settings = store_url, environ(store_url)
     site.redis = redis.Redis.from_url(store_url)
     for words in (
@@ -246,7 +248,7 @@ def test_a_new_store_is_set_up_by_the_command_line_before_anything_serves(store_
     assert site.cli("patients show maple p1").code == 0
 
 
-def test_an_operator_who_means_it_begins_anew(site: Site) -> None:
+def test_an_operator_who_means_it_begins_anew(site: OneStore) -> None:
     """As the refusal says: everything stopped, and the store emptied once more."""
     site.redis.flushall()
     site.notice()
@@ -257,7 +259,7 @@ def test_an_operator_who_means_it_begins_anew(site: Site) -> None:
     assert site.cli("practices add oak --name Oak").code == 0
 
 
-def test_every_data_key_is_made_at_the_first_start_so_that_an_older_copy_lacks_none(new_site: Site) -> None:
+def test_every_data_key_is_made_at_the_first_start_so_that_an_older_copy_lacks_none(new_site: OneStore) -> None:
     new_site.service.data_keys.refresh()
     copy = new_site.copied()
     new_site.furnish()
@@ -266,7 +268,7 @@ def test_every_data_key_is_made_at_the_first_start_so_that_an_older_copy_lacks_n
     assert new_site.service.ready()
 
 
-def test_a_master_secret_that_this_process_lacks_ends_nothing_before_its_next_start(site: Site) -> None:
+def test_a_master_secret_that_this_process_lacks_ends_nothing_before_its_next_start(site: OneStore) -> None:
     both = {"AUTHSVC_SECRET_KEYS": f"{spellings(NEW)[2]},{site.settings['AUTHSVC_SECRET_KEYS']}"}
     assert site.cli("keys rewrap", **both).code == 0
     assert "needs master secret" in site.notice()

@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from tests.wire.provision import RESEND_AFTER_S, Site
-from tests.wire.recorder import Credentials, basic, bearer
+from tests.wire.provision import RESEND_AFTER_S, Provisioned
+from tests.wire.recorder import ClientSecret, basic, bearer
 
 CALLS = (
     ("POST", "maple/codes"),
@@ -34,7 +34,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 JSON = {"Content-Type": "application/json"}
 
 
-def cases(site: Site) -> Iterator[tuple[str, Any]]:
+def cases(site: Provisioned) -> Iterator[tuple[str, Any]]:
     for run in (
         who_calls,
         permissions,
@@ -63,7 +63,7 @@ def cases(site: Site) -> Iterator[tuple[str, Any]]:
         yield run.__name__.replace("_", " "), lambda run=run: run(site)
 
 
-def who_calls(site: Site) -> None:
+def who_calls(site: Provisioned) -> None:
     r, path = site.r, "/v1/practices/maple/patients/nobody"
     sent = {
         "no credentials": {},
@@ -96,7 +96,7 @@ def who_calls(site: Site) -> None:
     r.ask("without credentials, too large", "POST", "/v1/practices/maple/codes", headers=JSON, body=b"x" * 20_000)
 
 
-def permissions(site: Site) -> None:
+def permissions(site: Provisioned) -> None:
     r = site.r
     for method, path in CALLS:
         for client in (site.kiosk, site.gate):
@@ -111,7 +111,7 @@ def permissions(site: Site) -> None:
     r.call("a code told without the permission", site.teller, "POST", "maple/codes", members)
 
 
-def methods(site: Site) -> None:
+def methods(site: Provisioned) -> None:
     r = site.r
     seen = set()
     for _, path in CALLS:
@@ -123,7 +123,7 @@ def methods(site: Site) -> None:
                     r.call(f"{method} {bare}", site.desk, method, bare)
 
 
-def paths(site: Site) -> None:
+def paths(site: Provisioned) -> None:
     r = site.r
     for path in (
         "maple",
@@ -162,7 +162,7 @@ def paths(site: Site) -> None:
     r.ask("an inbound request id", "GET", "/nothing", headers={"X-Request-Id": "given-by-the-caller"})
 
 
-def bodies(site: Site) -> None:
+def bodies(site: Provisioned) -> None:
     r, path = site.r, "/v1/practices/maple/codes"
     good = b'{"patient": "nobody"}'
     sent: dict[str, tuple[dict[str, str], bytes | None]] = {
@@ -211,7 +211,7 @@ def bodies(site: Site) -> None:
     r.ask("too large in chunks", "POST", path, headers=chunked, body=many, told="chunks")
 
 
-def members(site: Site) -> None:
+def members(site: Provisioned) -> None:
     """For every call with a body: nothing, an unknown member, null and each wrong type for every member."""
     known = {
         "maple/codes": ("patient", "email", "locale", "delivery", "client_ip"),
@@ -233,7 +233,7 @@ def members(site: Site) -> None:
             r.call(f"{path} all {json.dumps(wrong)[:20]}", site.desk, method, path, told)
 
 
-def http(site: Site) -> None:
+def http(site: Provisioned) -> None:
     """What is below HTTP's semantics: request lines, versions, framing."""
     r, host = site.r, b"Host: auth.wire.test:8000\r\n"
     for label, content in {
@@ -266,7 +266,7 @@ def http(site: Site) -> None:
 # --- codes ----------------------------------------------------------------------------------------------------------
 
 
-def codes_by_email(site: Site) -> None:
+def codes_by_email(site: Provisioned) -> None:
     r, ip = site.r, "198.51.100.1"
     known = site.patient("ea")
     site.patient("eb", portal_access=False)
@@ -299,7 +299,7 @@ def codes_by_email(site: Site) -> None:
         r.call(f"client_ip {wrong}", site.desk, "POST", "maple/codes", members)
 
 
-def codes_by_patient(site: Site) -> None:
+def codes_by_patient(site: Provisioned) -> None:
     r, ip = site.r, "198.51.100.2"
     email = site.patient("pa")
     site.patient("pb", portal_access=False)
@@ -311,11 +311,11 @@ def codes_by_patient(site: Site) -> None:
     r.call("at another practice", site.desk, "POST", "oak/codes", {"patient": "pa", "client_ip": ip})
 
 
-def codes_verified(site: Site) -> None:
+def codes_verified(site: Provisioned) -> None:
     r, ip = site.r, "198.51.100.3"
     site.patient("va")
 
-    def verify(label: str, begun: Any, code: Any, client: Credentials = site.desk, **more: Any) -> Any:
+    def verify(label: str, begun: Any, code: Any, client: ClientSecret = site.desk, **more: Any) -> Any:
         told = {"challenge": begun["challenge"], "code": code, "client_ip": ip, **more}
         return r.call(label, client, "POST", f"{more.pop('at', 'maple')}/codes/verify", told)
 
@@ -355,7 +355,7 @@ def codes_verified(site: Site) -> None:
     verify("access was withdrawn meanwhile", begun, begun["code"])
 
 
-def codes_exhausted(site: Site) -> None:
+def codes_exhausted(site: Provisioned) -> None:
     r, ip = site.r, "198.51.100.4"
     site.patient("xa")
     begun = site.started("xa", ip)
@@ -371,7 +371,7 @@ def codes_exhausted(site: Site) -> None:
         r.call(f"unknown address, wrong, {number + 1}", site.desk, "POST", "maple/codes/verify", members)
 
 
-def codes_chosen(site: Site) -> None:
+def codes_chosen(site: Provisioned) -> None:
     r, ip = site.r, "198.51.100.5"
     for name in ("sa", "sb", "sc"):
         site.patient(name, email="shared@example.org", label="" if name == "sb" else f"Label of {name}")
@@ -382,7 +382,7 @@ def codes_chosen(site: Site) -> None:
         mail = r.mail("shared@example.org")
         return {"challenge": answer.json["challenge"], "code": code_in(mail)}
 
-    def choose(label: str, begun: dict[str, str], patient: str, client: Credentials = site.desk) -> Any:
+    def choose(label: str, begun: dict[str, str], patient: str, client: ClientSecret = site.desk) -> Any:
         members = {"challenge": begun["challenge"], "patient": patient, "client_ip": ip}
         return r.call(label, client, "POST", "maple/codes/choose", members)
 
@@ -407,7 +407,7 @@ def codes_chosen(site: Site) -> None:
     choose("access was withdrawn meanwhile", begun, "sa")
 
 
-def codes_sent_again(site: Site) -> None:
+def codes_sent_again(site: Provisioned) -> None:
     r, ip = site.r, "198.51.100.6"
     email = site.patient("ra")
     answer = r.call("start", site.desk, "POST", "maple/codes", {"patient": "ra", "client_ip": ip})
@@ -425,7 +425,7 @@ def codes_sent_again(site: Site) -> None:
     r.call("told, again", site.desk, "POST", "maple/codes/resend", {"challenge": told["challenge"]})
 
 
-def idempotency(site: Site) -> None:
+def idempotency(site: Provisioned) -> None:
     r, ip = site.r, "198.51.100.7"
     site.patient("ia")
     key = {"Idempotency-Key": "wire-1"}
@@ -456,7 +456,7 @@ def idempotency(site: Site) -> None:
 # --- links ----------------------------------------------------------------------------------------------------------
 
 
-def links_issued(site: Site) -> None:
+def links_issued(site: Provisioned) -> None:
     r = site.r
     email = site.patient("la")
     spanish = site.patient("lb", practice="oak")
@@ -510,11 +510,11 @@ def links_issued(site: Site) -> None:
     r.call("at a practice not served", site.other, "POST", "maple/links", invoice)
 
 
-def links_exchanged(site: Site) -> None:
+def links_exchanged(site: Provisioned) -> None:
     r, ip = site.r, "198.51.100.8"
     email = site.patient("na", locale="es")
 
-    def exchange(label: str, token: str, client: Credentials = site.desk, practice: str = "maple") -> Any:
+    def exchange(label: str, token: str, client: ClientSecret = site.desk, practice: str = "maple") -> Any:
         return r.call(label, client, "POST", f"{practice}/links/exchange", {"token": token, "client_ip": ip})
 
     for workflow, more in {
@@ -545,7 +545,7 @@ def links_exchanged(site: Site) -> None:
     r.call("nothing listed", site.desk, "GET", "maple/links?patient=nobody")
 
 
-def links_dead(site: Site) -> None:
+def links_dead(site: Provisioned) -> None:
     r = site.r
     site.patient("da")
 
@@ -572,7 +572,7 @@ def links_dead(site: Site) -> None:
     r.call("listed", site.desk, "GET", "maple/links?patient=da")
 
 
-def links_revoked(site: Site) -> None:
+def links_revoked(site: Provisioned) -> None:
     r = site.r
     site.patient("ka")
     invoice = {"resource": "invoice:inv_k"}
@@ -596,7 +596,7 @@ def links_revoked(site: Site) -> None:
     r.call("listed", site.desk, "GET", "maple/links?patient=ka")
 
 
-def links_sent_again(site: Site) -> None:
+def links_sent_again(site: Provisioned) -> None:
     r = site.r
     email = site.patient("ga")
 
@@ -628,7 +628,7 @@ def links_sent_again(site: Site) -> None:
 # --- patients and sessions ------------------------------------------------------------------------------------------
 
 
-def patients(site: Site) -> None:
+def patients(site: Provisioned) -> None:
     r = site.r
     whole = {"email": "qa@example.org", "label": "Quinn Añez", "locale": "es-MX", "portal_access": True}
     r.call("new", site.desk, "PUT", "maple/patients/qa", whole)
@@ -662,7 +662,7 @@ def patients(site: Site) -> None:
     r.call("never on file", site.desk, "DELETE", "maple/patients/nobody")
 
 
-def addresses(site: Site) -> None:
+def addresses(site: Provisioned) -> None:
     r = site.r
     for address in (
         "Ta@Example.ORG",
@@ -688,7 +688,7 @@ def addresses(site: Site) -> None:
         r.call(f"PUT {address[:40]}", site.desk, "PUT", "maple/patients/ta", {"email": address, "portal_access": True})
 
 
-def sessions(site: Site) -> None:
+def sessions(site: Provisioned) -> None:
     r, ip = site.r, "198.51.100.10"
     site.patient("oa")
     r.call("none", site.desk, "GET", "maple/patients/oa/sessions")
@@ -717,7 +717,7 @@ def sessions(site: Site) -> None:
     r.ask("after access was withdrawn", "GET", "/v1/forward-auth?practice=maple", headers=bearer(grant["access_token"]))
 
 
-def limits(site: Site) -> None:
+def limits(site: Provisioned) -> None:
     """Each budget until it is spent; the first call and those around the refusal are recorded."""
     r = site.r
     email = site.patient("ua")
@@ -752,7 +752,7 @@ def limits(site: Site) -> None:
     r.ask("a right secret then", "GET", "/v1/practices/maple/patients/ub", headers=right)
 
 
-def _spend(site: Site, label: str, times: int, path: str, members: Any) -> None:
+def _spend(site: Provisioned, label: str, times: int, path: str, members: Any) -> None:
     for number in range(times):
         if number in (0, times - 2, times - 1):
             site.r.call(f"{label}, {number + 1}", site.desk, "POST", path, members(number))

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.wire.cases_api import code_in
 from tests.wire.processes import free_port, until
 from tests.wire.provision import EVERYTHING, Signer, allow, picture
-from tests.wire.recorder import Credentials, Recorder
+from tests.wire.recorder import ClientSecret, Recorder
 
 COMMANDS = (
     "demo",
@@ -69,7 +69,7 @@ class Commands:
     def __init__(self, r: Recorder) -> None:
         self.r = r
         self.tokens: dict[str, Any] = {}
-        self.desk = Credentials("desk")
+        self.desk = ClientSecret("desk")
 
     def say(self, line: str, **more: Any) -> Any:
         """One command as a line of words; a word in quotes may hold spaces."""
@@ -303,7 +303,7 @@ def clients(c: Commands) -> None:
     portal = "--redirect-uri https://portal.wire.test/back --post-logout-uri https://portal.wire.test/bye"
     c.say("clients add teller --practice maple --allow codes:issue --allow links:issue --reason 'for the desk'")
     made = c.say(f"clients add desk --practice * --json {' '.join(allow(*EVERYTHING))}")
-    c.desk = Credentials("desk", made.document["client_secret"])
+    c.desk = ClientSecret("desk", made.document["client_secret"])
     c.say("clients add billing --practice maple --practice oak --allow links:issue --audience billing-service --json")
     c.say(f"clients add portal --practice maple {portal} --json")
     c.say("clients add app --practice maple --public --redirect-uri https://app.wire.test/back")
@@ -344,7 +344,7 @@ def first_start(c: Commands) -> None:
     c.say("practices add maple --name 'Maple Clinic' --time-zone America/Phoenix --json")
     c.say("practices add oak --name Oak --locale es --json")
     made = c.say(f"clients add desk --practice * --json {' '.join(allow(*EVERYTHING))}")
-    c.desk = Credentials("desk", made.document["client_secret"])
+    c.desk = ClientSecret("desk", made.document["client_secret"])
     c.say("clients add billing --practice maple --allow links:issue --json")
     c.say("clients add app --practice maple --public --redirect-uri https://app.wire.test/back --json")
     c.r.deployment.start_serve()

@@ -11,14 +11,14 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.wire.processes import until
-from tests.wire.provision import JWT_BEARER, Signer, Site
-from tests.wire.recorder import Credentials, basic, bearer
+from tests.wire.provision import JWT_BEARER, Provisioned, Signer
+from tests.wire.recorder import ClientSecret, basic, bearer
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
-def cases(site: Site) -> Iterator[tuple[str, Any]]:
+def cases(site: Provisioned) -> Iterator[tuple[str, Any]]:
     for run in (
         requests,
         refreshing,
@@ -35,7 +35,7 @@ def cases(site: Site) -> Iterator[tuple[str, Any]]:
         yield run.__name__.replace("_", " "), lambda run=run: run(site)
 
 
-def requests(site: Site) -> None:
+def requests(site: Provisioned) -> None:
     """How a form is read, and who may send it."""
     r = site.r
     for path in ("/oauth2/token", "/oauth2/revoke", "/oauth2/introspect"):
@@ -71,7 +71,7 @@ def requests(site: Site) -> None:
         r.form(f"{path} an id alone, not public", path, {"client_id": "desk", "token": "x"})
         r.form(f"{path} a public client", path, {"client_id": "app", "token": "x"})
         r.form(f"{path} an unknown public client", path, {"client_id": "nobody", "token": "x"})
-        r.form(f"{path} a public client by Basic", path, {"token": "x"}, Credentials("app"))
+        r.form(f"{path} a public client by Basic", path, {"token": "x"}, ClientSecret("app"))
         r.form(f"{path} a token with a space", path, {"token": "a b"}, site.desk)
         r.form(f"{path} an overlong token", path, {"token": "x" * 8193}, site.desk)
     for path in ("/oauth2", "/oauth2/", "/oauth2/unknown", "/oauth2/device"):
@@ -92,11 +92,11 @@ def requests(site: Site) -> None:
     r.form("a code by a client without addresses", "/oauth2/token", shaped, site.desk)
 
 
-def refreshing(site: Site) -> None:
+def refreshing(site: Provisioned) -> None:
     r, ip = site.r, "198.51.100.20"
     site.patient("fa")
 
-    def refresh(label: str, token: str, client: Credentials = site.desk, **more: str) -> Any:
+    def refresh(label: str, token: str, client: ClientSecret = site.desk, **more: str) -> Any:
         fields = {"grant_type": "refresh_token", "refresh_token": token, **more}
         return r.form(label, "/oauth2/token", fields, client)
 
@@ -122,7 +122,7 @@ def refreshing(site: Site) -> None:
     r.call("sessions", site.desk, "GET", "maple/patients/fa/sessions")
 
 
-def revoking(site: Site) -> None:
+def revoking(site: Provisioned) -> None:
     r, ip = site.r, "198.51.100.21"
     site.patient("ya")
     gateway = "/v1/forward-auth?practice=maple"
@@ -150,12 +150,12 @@ def revoking(site: Site) -> None:
     r.ask("a link's token, then", "GET", gateway, headers=bearer(given["access_token"]))
 
 
-def introspecting(site: Site) -> None:
+def introspecting(site: Provisioned) -> None:
     r, ip = site.r, "198.51.100.22"
     site.patient("za")
     grant = site.signed_in("za", ip)
 
-    def ask(label: str, token: str, client: Credentials = site.desk) -> None:
+    def ask(label: str, token: str, client: ClientSecret = site.desk) -> None:
         r.form(label, "/oauth2/introspect", {"token": token}, client)
 
     ask("an access token", grant["access_token"])
@@ -178,7 +178,7 @@ def introspecting(site: Site) -> None:
     ask("after sign-out, refresh token", grant["refresh_token"])
 
 
-def signing(site: Site) -> None:
+def signing(site: Provisioned) -> None:
     """private_key_jwt."""
     r, signer = site.r, site.signer
     now = int(time.time())
@@ -220,7 +220,7 @@ def signing(site: Site) -> None:
     r.form("at introspection", "/oauth2/introspect", {"token": "x", **signer.fields()})
 
 
-def userinfo(site: Site) -> None:
+def userinfo(site: Provisioned) -> None:
     r = site.r
     site.patient("wa")
     grant = site.signed_in("wa", "198.51.100.23")
@@ -233,7 +233,7 @@ def userinfo(site: Site) -> None:
     r.ask("with a slash", "GET", "/oauth2/userinfo/")
 
 
-def forward_auth(site: Site) -> None:
+def forward_auth(site: Provisioned) -> None:
     r, ip = site.r, "198.51.100.24"
     site.patient("ha")
     grant = site.signed_in("ha", ip)
@@ -312,7 +312,7 @@ def forward_auth(site: Site) -> None:
     r.ask("with a large body", "POST", "/v1/forward-auth?practice=maple", headers=body, body=b"{" * 100_000)
 
 
-def gateways_ask(site: Site) -> None:
+def gateways_ask(site: Provisioned) -> None:
     """As nginx, Traefik, Caddy and Envoy ask, with what they add."""
     r = site.r
     site.patient("hb")
@@ -332,7 +332,7 @@ def gateways_ask(site: Site) -> None:
     r.ask("does not", "GET", "/v1/forward-auth?practice=oak", headers=added)
 
 
-def keys(site: Site) -> None:
+def keys(site: Provisioned) -> None:
     r = site.r
     answer = r.ask("the set", "GET", "/.well-known/jwks.json")
     tag = answer.header("ETag")
@@ -360,7 +360,7 @@ def keys(site: Site) -> None:
         r.ask(f"no key: {path}", "GET", path)
 
 
-def metadata(site: Site) -> None:
+def metadata(site: Provisioned) -> None:
     r = site.r
     for path in (
         "/.well-known/oauth-authorization-server",
@@ -379,7 +379,7 @@ def metadata(site: Site) -> None:
         r.ask(path, "GET", path)
 
 
-def feed(site: Site) -> None:
+def feed(site: Provisioned) -> None:
     """The revocation feed; it is the same for five seconds, so it is asked until it holds what was revoked."""
     r = site.r
     r.ask("of an empty practice", "GET", "/revocations/elm")

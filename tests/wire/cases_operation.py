@@ -11,8 +11,8 @@ from tests.wire.browser import Browser, Forms
 from tests.wire.cases_api import code_in
 from tests.wire.cases_pages import authorize, enter, redeem
 from tests.wire.processes import until
-from tests.wire.provision import BACK, CHALLENGE, EVERYTHING, VERIFIER, Site, allow
-from tests.wire.recorder import Credentials, Recorder, bearer
+from tests.wire.provision import BACK, CHALLENGE, EVERYTHING, VERIFIER, Provisioned, allow
+from tests.wire.recorder import ClientSecret, Recorder, bearer
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 
@@ -69,7 +69,7 @@ BRIEF = {
 
 
 def brief_cases(r: Recorder) -> Iterator[tuple[str, Callable[[], None]]]:
-    found: list[Credentials] = []
+    found: list[ClientSecret] = []
 
     def begin() -> None:
         r.values.constants |= {CHALLENGE, VERIFIER}
@@ -110,7 +110,7 @@ def brief_cases(r: Recorder) -> Iterator[tuple[str, Callable[[], None]]]:
     yield "ends", lambda: [r.stop(name) for name in ("serve", "worker")]
 
 
-def _json(client: Credentials) -> dict[str, str]:
+def _json(client: ClientSecret) -> dict[str, str]:
     return {**client.basic, "Content-Type": "application/json"}
 
 
@@ -118,16 +118,16 @@ def _body(members: Any) -> bytes:
     return json.dumps(members).encode()
 
 
-def _call(r: Recorder, label: str, client: Credentials, path: str, members: Any, **headers: str) -> Any:
+def _call(r: Recorder, label: str, client: ClientSecret, path: str, members: Any, **headers: str) -> Any:
     target = f"/auth/v1/practices/maple/{path}"
     return r.ask(label, "POST", target, headers={**_json(client), **headers}, body=_body(members))
 
 
-def _form(r: Recorder, label: str, client: Credentials, path: str, **fields: str) -> Any:
+def _form(r: Recorder, label: str, client: ClientSecret, path: str, **fields: str) -> Any:
     return r.form(label, f"/auth/oauth2/{path}", fields, client)
 
 
-def mounted(r: Recorder, clients: list[Credentials]) -> None:
+def mounted(r: Recorder, clients: list[ClientSecret]) -> None:
     for path in (
         "/.well-known/jwks.json",
         "/auth/.well-known/jwks.json",
@@ -165,7 +165,7 @@ def mounted(r: Recorder, clients: list[Credentials]) -> None:
     browser.open("a page that isn't there", "/auth/p/nobody/session")
 
 
-def codes_expire(r: Recorder, desk: Credentials) -> None:
+def codes_expire(r: Recorder, desk: ClientSecret) -> None:
     told = {"patient": "ann", "delivery": "caller"}
     chosen = _call(r, "start for the chooser", desk, "codes", {"email": "both@example.org"}).json
     code = code_in(r.mail("both@example.org"))
@@ -183,13 +183,13 @@ def codes_expire(r: Recorder, desk: Credentials) -> None:
     _call(r, "sent again, too late", desk, "codes/resend", {"challenge": begun["challenge"]})
 
 
-def _signed_in(r: Recorder, desk: Credentials, patient: str = "ann") -> Any:
+def _signed_in(r: Recorder, desk: ClientSecret, patient: str = "ann") -> Any:
     with r.quietly():
         begun = _call(r, "", desk, "codes", {"patient": patient, "delivery": "caller"}).json
         return _call(r, "", desk, "codes/verify", {"challenge": begun["challenge"], "code": begun["code"]}).json
 
 
-def tokens_expire(r: Recorder, clients: list[Credentials]) -> None:
+def tokens_expire(r: Recorder, clients: list[ClientSecret]) -> None:
     desk = clients[0]
     gateway = "/auth/v1/forward-auth?practice=maple&audience=brief-services"
     idle, live = _signed_in(r, desk), _signed_in(r, desk)
@@ -214,7 +214,7 @@ def tokens_expire(r: Recorder, clients: list[Credentials]) -> None:
     r.ask("no sessions", "GET", "/auth/v1/practices/maple/patients/ann/sessions", headers=desk.basic)
 
 
-def pages_expire(r: Recorder, clients: list[Credentials]) -> None:
+def pages_expire(r: Recorder, clients: list[ClientSecret]) -> None:
     chooser = Browser(r, "203.0.113.42")
     chooser.open("another, begin", "/p/maple/sign-in")
     chooser.submit("another, start", email="both@example.org")
@@ -247,7 +247,7 @@ def _grant(code: str) -> dict[str, str]:
     return {"grant_type": "authorization_code", "code": code, "redirect_uri": BACK, "code_verifier": VERIFIER}
 
 
-def keys_change(r: Recorder, desk: Credentials) -> None:
+def keys_change(r: Recorder, desk: ClientSecret) -> None:
     jwks = "/auth/.well-known/jwks.json"
     gateway = "/auth/v1/forward-auth?practice=maple&audience=brief-services"
     before = r.ask("before", "GET", jwks).json["keys"]
@@ -308,7 +308,7 @@ typed_share = 0.5
 
 
 def tight_cases(r: Recorder) -> Iterator[tuple[str, Callable[[], None]]]:
-    clients: dict[str, Credentials] = {}
+    clients: dict[str, ClientSecret] = {}
     names = ("calls", "guesses", "onlink", "repeats", "post")
 
     def begin() -> None:
@@ -331,14 +331,14 @@ def tight_cases(r: Recorder) -> Iterator[tuple[str, Callable[[], None]]]:
     yield "trails", lambda: [r.audit_entries(name) for name in names]
 
 
-def _put(r: Recorder, client: Credentials, practice: str, name: str) -> str:
+def _put(r: Recorder, client: ClientSecret, practice: str, name: str) -> str:
     told = {"email": f"{name}@{practice}.example", "portal_access": True, "label": name}
     with r.quietly():
         r.call("", client, "PUT", f"{practice}/patients/{name}", told)
     return f"{name}@{practice}.example"
 
 
-def calls_spent(r: Recorder, client: Credentials) -> None:
+def calls_spent(r: Recorder, client: ClientSecret) -> None:
     for number in range(72):
         if number in (0, 68, 69, 70, 71):
             r.call(f"{number + 1}", client, "GET", "calls/patients/nobody")
@@ -354,7 +354,7 @@ def calls_spent(r: Recorder, client: Credentials) -> None:
     r.call("a wrong body", client, "POST", "calls/codes", {})
 
 
-def guesses_spent(r: Recorder, client: Credentials) -> None:
+def guesses_spent(r: Recorder, client: ClientSecret) -> None:
     email = _put(r, client, "guesses", "ann")
     ip = "198.51.100.60"
     start = {"email": email, "client_ip": ip}
@@ -394,7 +394,7 @@ def guesses_spent(r: Recorder, client: Credentials) -> None:
     page.submit("at the page, right but in link mode", code=code)
 
 
-def link_guesses_spent(r: Recorder, client: Credentials) -> None:
+def link_guesses_spent(r: Recorder, client: ClientSecret) -> None:
     email = _put(r, client, "onlink", "ann")
     url = r.call("an access link", client, "POST", "onlink/links", {"patient": "ann", "workflow": "portal"}).json["url"]
     token = {"token": url.rpartition("/")[2]}
@@ -410,7 +410,7 @@ def link_guesses_spent(r: Recorder, client: Credentials) -> None:
     r.call("listed", client, "GET", "onlink/links?patient=ann")
 
 
-def repeats_spent(r: Recorder, client: Credentials) -> None:
+def repeats_spent(r: Recorder, client: ClientSecret) -> None:
     _put(r, client, "repeats", "ann")
     told = {"patient": "ann", "delivery": "caller"}
     begun = r.call("start", client, "POST", "repeats/codes", told).json
@@ -436,7 +436,7 @@ def repeats_spent(r: Recorder, client: Credentials) -> None:
     r.call("listed", client, "GET", "repeats/links?patient=ann")
 
 
-def mails_spent(r: Recorder, client: Credentials) -> None:
+def mails_spent(r: Recorder, client: ClientSecret) -> None:
     """The worker counts; the service reads its count as a flag that is at most a second old."""
     email = _put(r, client, "post", "ann")
     typed = {"email": email}
@@ -468,7 +468,7 @@ def mails_spent(r: Recorder, client: Credentials) -> None:
 # --- the store is away ------------------------------------------------------------------------------------------------
 
 
-def store_away(site: Site) -> None:
+def store_away(site: Provisioned) -> None:
     """The store ends; six seconds later nothing is known by memory but the keys."""
     r = site.r
     email = site.patient("aw")
@@ -541,7 +541,7 @@ def store_away(site: Site) -> None:
         r.command("", *words, "--json")
 
 
-def store_emptied(site: Site) -> None:
+def store_emptied(site: Provisioned) -> None:
     """The store comes back with nothing in it."""
     r = site.r
     r.deployment.start_store()
@@ -584,6 +584,6 @@ def never_a_store(r: Recorder) -> None:
         "/keys/x.pem",
     ):
         r.ask(path, "GET", path)
-    r.ask("a call", "GET", "/v1/practices/maple/patients/x", headers=Credentials("desk", "acs_" + "N" * 43).basic)
+    r.ask("a call", "GET", "/v1/practices/maple/patients/x", headers=ClientSecret("desk", "acs_" + "N" * 43).basic)
     r.ask("a gateway", "GET", "/v1/forward-auth?practice=maple", headers=bearer("x.y.z"))
     r.stop("serve")

@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 from tests.wire.browser import Browser
 from tests.wire.cases_api import code_in
 from tests.wire.processes import Receiver, until
-from tests.wire.provision import APP_BACK, BACK, BYE, CHALLENGE, RESEND_AFTER_S, SIGNER_BACK, VERIFIER, Site
-from tests.wire.recorder import Credentials, bearer
+from tests.wire.provision import APP_BACK, BACK, BYE, CHALLENGE, RESEND_AFTER_S, SIGNER_BACK, VERIFIER, Provisioned
+from tests.wire.recorder import ClientSecret, bearer
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PAGES = (
@@ -42,7 +42,7 @@ ASKED = {
 }
 
 
-def cases(site: Site, receiver: Receiver) -> Iterator[tuple[str, Any]]:
+def cases(site: Provisioned, receiver: Receiver) -> Iterator[tuple[str, Any]]:
     for run in (
         every_method,
         papers,
@@ -76,8 +76,8 @@ def authorize(**changes: str | None) -> str:
     return f"/oauth2/authorize?{urlencode(members)}"
 
 
-def redeem(site: Site, label: str, code: str, **changes: Any) -> Any:
-    client: Credentials | None = changes.pop("client", site.portal)
+def redeem(site: Provisioned, label: str, code: str, **changes: Any) -> Any:
+    client: ClientSecret | None = changes.pop("client", site.portal)
     fields = {"grant_type": "authorization_code", "code": code, "redirect_uri": BACK, "code_verifier": VERIFIER}
     return site.r.form(label, "/oauth2/token", {**fields, **changes}, client)
 
@@ -85,7 +85,7 @@ def redeem(site: Site, label: str, code: str, **changes: Any) -> Any:
 # --- requests of every kind -----------------------------------------------------------------------------------------
 
 
-def every_method(site: Site) -> None:
+def every_method(site: Provisioned) -> None:
     r = site.r
     for path in PAGES:
         for method in METHODS:
@@ -123,7 +123,7 @@ def every_method(site: Site) -> None:
     r.ask("a query with what mail programs add", "GET", f"{PAGES[3]}?utm_source=mail&ui_locales=es")
 
 
-def papers(site: Site) -> None:
+def papers(site: Provisioned) -> None:
     """The problem types, the limits, and what pages load."""
     r = site.r
     browser = Browser(r, "203.0.113.2")
@@ -147,7 +147,7 @@ def papers(site: Site) -> None:
 # --- signing in -----------------------------------------------------------------------------------------------------
 
 
-def by_address(site: Site) -> None:
+def by_address(site: Provisioned) -> None:
     r = site.r
     email = site.patient("ba", label="Bea Ortiz")
     browser = Browser(r, "203.0.113.3")
@@ -174,7 +174,7 @@ def by_address(site: Site) -> None:
     browser.once("head", "HEAD", "/p/maple/session")
 
 
-def by_address_in_spanish(site: Site) -> None:
+def by_address_in_spanish(site: Provisioned) -> None:
     r = site.r
     email = site.patient("bb", practice="oak", label="Benito")
     browser = Browser(r, "203.0.113.4", "es-MX,es;q=0.9")
@@ -193,7 +193,7 @@ def by_address_in_spanish(site: Site) -> None:
     browser.open("the session then", "/p/oak/session")
 
 
-def wrong_codes(site: Site) -> None:
+def wrong_codes(site: Provisioned) -> None:
     r = site.r
     email = site.patient("bc")
     browser = Browser(r, "203.0.113.5")
@@ -216,7 +216,7 @@ def wrong_codes(site: Site) -> None:
     r.no_mail(denied)
 
 
-def shared_mailbox(site: Site) -> None:
+def shared_mailbox(site: Provisioned) -> None:
     r = site.r
     for name, label in {"be": "Eve <b>", "bf": "Frank", "bg": ""}.items():
         site.patient(name, email="family@example.org", label=label)
@@ -234,7 +234,7 @@ def shared_mailbox(site: Site) -> None:
         browser.open(f"{language} the session", "/p/maple/session")
 
 
-def spent(site: Site) -> None:
+def spent(site: Provisioned) -> None:
     """Budgets at the pages."""
     r = site.r
     email = site.patient("bh")
@@ -266,7 +266,7 @@ def spent(site: Site) -> None:
 # --- links ----------------------------------------------------------------------------------------------------------
 
 
-def links_alive(site: Site) -> None:
+def links_alive(site: Provisioned) -> None:
     r = site.r
     email = site.patient("ca", label="Cal")
     for language in ("en", "es"):
@@ -296,7 +296,7 @@ def links_alive(site: Site) -> None:
     r.call("is not spent", site.desk, "GET", "oak/links?patient=cb")
 
 
-def links_dead(site: Site) -> None:
+def links_dead(site: Provisioned) -> None:
     r = site.r
     email = site.patient("cc")
     expired, _, _ = site.link("cc", "portal", expires_in=1)
@@ -345,7 +345,7 @@ def links_dead(site: Site) -> None:
         browser.submit("begin anew", act="again")
 
 
-def branded(site: Site) -> None:
+def branded(site: Provisioned) -> None:
     """A practice with a logo and a colour, and one with nothing."""
     r = site.r
     for practice in ("oak", "elm"):
@@ -362,7 +362,7 @@ def branded(site: Site) -> None:
 # --- signed in ------------------------------------------------------------------------------------------------------
 
 
-def enter(site: Site, browser: Browser, email: str, practice: str = "maple") -> None:
+def enter(site: Provisioned, browser: Browser, email: str, practice: str = "maple") -> None:
     """Sign in at the pages, unrecorded."""
     r = site.r
     with r.quietly():
@@ -371,7 +371,7 @@ def enter(site: Site, browser: Browser, email: str, practice: str = "maple") -> 
         browser.submit("", code=code_in(r.mail(email)))
 
 
-def signed_in(site: Site) -> None:
+def signed_in(site: Provisioned) -> None:
     r = site.r
     email = site.patient("fb", label="Fay Ortiz")
     here, there, third, fourth = (Browser(r, "203.0.113.16") for _ in range(4))
@@ -407,7 +407,7 @@ def signed_in(site: Site) -> None:
     here.open("access withdrawn", "/p/maple/session")
 
 
-def forged_forms(site: Site) -> None:
+def forged_forms(site: Provisioned) -> None:
     r = site.r
     email = site.patient("fc")
     browser = Browser(r, "203.0.113.17")
@@ -442,7 +442,7 @@ def forged_forms(site: Site) -> None:
     other.open("an odd cookie", "/p/maple/session", {"Cookie": "authsvc-maple=not.ours; authsvc=x"})
 
 
-def double_clicks(site: Site) -> None:
+def double_clicks(site: Provisioned) -> None:
     r = site.r
     email = site.patient("fd")
     browser = Browser(r, "203.0.113.19")
@@ -476,7 +476,7 @@ def double_clicks(site: Site) -> None:
         browser.submit(f"tab {number + 1} waits", email=f"tab{number}@example.org")
 
 
-def languages(site: Site) -> None:
+def languages(site: Provisioned) -> None:
     r = site.r
     for accept in ("es", "en", "de", "de, es;q=0.5", "es;q=0", "*", "", "es-419", "x" * 300, "en;q=0.1, es;q=0.9"):
         r.ask(f"Accept-Language {accept[:30]}", "GET", "/p/elm/contact", headers={"Accept-Language": accept})
@@ -489,7 +489,7 @@ def languages(site: Site) -> None:
 # --- OpenID Connect -------------------------------------------------------------------------------------------------
 
 
-def authorize_refused(site: Site) -> None:
+def authorize_refused(site: Provisioned) -> None:
     r = site.r
     browser = Browser(r, "203.0.113.20")
     for label, changes in {
@@ -549,7 +549,7 @@ def authorize_refused(site: Site) -> None:
         r.ask(f"at {name}, wrong", "GET", wrong)
 
 
-def authorize_walk(site: Site) -> None:
+def authorize_walk(site: Provisioned) -> None:
     """From a portal to the code and back, and what the portal then has."""
     r = site.r
     email = site.patient("ga2", label="Gus", locale="es")
@@ -587,7 +587,7 @@ def authorize_walk(site: Site) -> None:
     r.note("left to", browser.left_to)
 
 
-def authorize_again(site: Site) -> None:
+def authorize_again(site: Provisioned) -> None:
     """Prompts, ages, hints."""
     r = site.r
     email = site.patient("gb", label="Gabi")
@@ -636,7 +636,7 @@ def authorize_again(site: Site) -> None:
         r.note("left to", stranger.left_to)
 
 
-def redeeming(site: Site) -> None:
+def redeeming(site: Provisioned) -> None:
     r = site.r
     email = site.patient("gd")
     browser = Browser(r, "203.0.113.24")
@@ -671,7 +671,7 @@ def redeeming(site: Site) -> None:
     r.form("its refresh token", "/oauth2/token", fields, site.portal)
 
 
-def pressed_links(site: Site) -> None:
+def pressed_links(site: Provisioned) -> None:
     """An instant link, pressed, is fetched by the portal with a hint."""
     r = site.r
     email = site.patient("gf")
@@ -716,7 +716,7 @@ def pressed_links(site: Site) -> None:
     r.note("left to", browser.left_to)
 
 
-def other_clients(site: Site) -> None:
+def other_clients(site: Provisioned) -> None:
     """A public client and one that signs."""
     r = site.r
     email = site.patient("gg")
@@ -739,7 +739,7 @@ def other_clients(site: Site) -> None:
     r.form("refreshed without signing", "/oauth2/token", {**again, "client_id": "signer"})
 
 
-def logout(site: Site) -> None:
+def logout(site: Provisioned) -> None:
     r = site.r
     browser = Browser(r, "203.0.113.29")
     numbers = itertools.count(1)
@@ -791,7 +791,7 @@ def logout(site: Site) -> None:
     r.note("left to", foreign.left_to)
 
 
-def told(site: Site, receiver: Receiver) -> None:
+def told(site: Provisioned, receiver: Receiver) -> None:
     """The portal's back-channel address hears of sessions that ended."""
     r = site.r
     email = site.patient("gj")

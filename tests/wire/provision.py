@@ -14,7 +14,7 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.wire.recorder import Credentials, Recorder
+from tests.wire.recorder import ClientSecret, Recorder
 
 EVERYTHING = (
     "codes:issue",
@@ -85,18 +85,18 @@ class Signer:
 
 
 @dataclass
-class Site:
+class Provisioned:
     """The clients of the deployment that most cases use, and what many of them do."""
 
     r: Recorder
-    desk: Credentials
-    audience: Credentials
-    teller: Credentials
-    kiosk: Credentials
-    other: Credentials
-    gate: Credentials
-    portal: Credentials
-    app: Credentials
+    desk: ClientSecret
+    audience: ClientSecret
+    teller: ClientSecret
+    kiosk: ClientSecret
+    other: ClientSecret
+    gate: ClientSecret
+    portal: ClientSecret
+    app: ClientSecret
     signer: Signer
 
     def patient(self, name: str, practice: str = "maple", **members: Any) -> str:
@@ -108,13 +108,13 @@ class Site:
             raise ValueError(f"{name}: {answer.status} {answer.text}")
         return str(told["email"])
 
-    def started(self, patient: str, ip: str, practice: str = "maple", client: Credentials | None = None) -> Any:
+    def started(self, patient: str, ip: str, practice: str = "maple", client: ClientSecret | None = None) -> Any:
         """A challenge whose code is told to the caller, unrecorded."""
         members = {"patient": patient, "delivery": "caller", "client_ip": ip}
         with self.r.quietly():
             return self.r.call("", client or self.desk, "POST", f"{practice}/codes", members).json
 
-    def signed_in(self, patient: str, ip: str, practice: str = "maple", client: Credentials | None = None) -> Any:
+    def signed_in(self, patient: str, ip: str, practice: str = "maple", client: ClientSecret | None = None) -> Any:
         """Tokens of a code sign-in, unrecorded."""
         begun = self.started(patient, ip, practice, client)
         members = {"challenge": begun["challenge"], "code": begun["code"], "client_ip": ip}
@@ -133,7 +133,7 @@ class Site:
             return self.r.call("", self.desk, "POST", f"{practice}/links/exchange", {"token": token}).json
 
 
-def provision(r: Recorder, receiver_url: str) -> Site:
+def provision(r: Recorder, receiver_url: str) -> Provisioned:
     """Three practices and nine clients."""
     folder = r.deployment.folder
     (folder / "logo.png").write_bytes(picture())
@@ -162,4 +162,4 @@ def provision(r: Recorder, receiver_url: str) -> Site:
     )
     app = r.client("app", "--practice", "maple", "--public", "--redirect-uri", APP_BACK)
     r.client("signer", "--practice", "maple", "--redirect-uri", SIGNER_BACK, "--jwks", str(folder / "signer.json"))
-    return Site(r, desk, audience, teller, kiosk, other, gate, portal, app, signer)
+    return Provisioned(r, desk, audience, teller, kiosk, other, gate, portal, app, signer)

@@ -21,7 +21,7 @@ from typing import Any
 
 from tests.wire import cases_api, cases_cli, cases_demo, cases_oauth, cases_operation, cases_pages
 from tests.wire.processes import Deployment, Receiver
-from tests.wire.provision import RESEND_AFTER_S, Site, provision
+from tests.wire.provision import RESEND_AFTER_S, Provisioned, provision
 from tests.wire.recorder import Recorder
 
 SLOW = """[policies]
@@ -70,11 +70,13 @@ class Run:
             if self._only in name or name == "provision":
                 r.case(name, run)
 
-    def _service(self, name: str, cases: Callable[[Site, Receiver], Cases], last: Callable[[Site], Cases]) -> None:
+    def _service(
+        self, name: str, cases: Callable[[Provisioned, Receiver], Cases], last: Callable[[Provisioned], Cases]
+    ) -> None:
         """A whole deployment: provisioned, served, asked; then what is left in it is read."""
         settings = {"AUTHSVC_RESEND_AFTER_S": str(RESEND_AFTER_S)}
         deployment, r = self._recorder(name, settings=settings, limits=SLOW)
-        found: list[Site] = []
+        found: list[Provisioned] = []
         with deployment:
             deployment.start_store()
             receiver = deployment.receiver()
@@ -99,7 +101,7 @@ class Run:
         self._service("api", lambda site, _: cases_api.cases(site), lambda _: ())
 
     def oauth(self) -> None:
-        def last(site: Site) -> Cases:
+        def last(site: Provisioned) -> Cases:
             yield "admin", lambda: cases_operation.admin(site.r)
             yield "store away", lambda: cases_operation.store_away(site)
             yield "store emptied", lambda: cases_operation.store_emptied(site)

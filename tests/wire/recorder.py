@@ -54,7 +54,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Credentials:
+class ClientSecret:
     """A client that was registered by the command line."""
 
     id: str
@@ -257,7 +257,7 @@ class Recorder:
     def call(
         self,
         label: str,
-        client: Credentials,
+        client: ClientSecret,
         method: str,
         path: str,
         members: Any = None,
@@ -276,7 +276,7 @@ class Recorder:
         label: str,
         path: str,
         fields: Mapping[str, str] | Sequence[tuple[str, str]],
-        client: Credentials | None = None,
+        client: ClientSecret | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """A form sent to /oauth2."""
@@ -336,10 +336,10 @@ class Recorder:
         # Columns are as wide as the values of this run.
         return re.sub(r"(?<=\S) {2,}", "  ", self.values.text(line))
 
-    def client(self, name: str, *words: str) -> Credentials:
+    def client(self, name: str, *words: str) -> ClientSecret:
         """Register a client."""
         ran = self.command(f"add the client {name}", "clients", "add", name, *words, "--json")
-        return Credentials(name, ran.document.get("client_secret", ""))
+        return ClientSecret(name, ran.document.get("client_secret", ""))
 
     # --- mail -----------------------------------------------------------------------------------------------------
 
@@ -362,7 +362,7 @@ class Recorder:
                 self._parsed[path.name] = message_from_bytes(path.read_bytes(), policy=default)
         return dict(sorted(self._parsed.items()))
 
-    def delivered(self, client: Credentials, patient: str) -> None:
+    def delivered(self, client: ClientSecret, patient: str) -> None:
         """Wait until the service has noted what happened to every mail of a patient."""
 
         def done() -> bool:
