@@ -98,7 +98,7 @@ def walk(servers: Backends, tmp_path: Path) -> Iterator[ReadmeCommands]:
     command = [sys.executable, "-m", "authsvc"]
     programs = [Process(name, [*command, name], surroundings, tmp_path) for name in ("serve", "worker")]
     try:
-        until(lambda: (answer := reachable(f"{url}/readyz")) and answer.status == 200, why=programs[0].said)
+        until(lambda: (answer := reachable(f"{url}/readyz")) and answer.status == 200, why=programs[0].output)
         yield ReadmeCommands(url, f"{made['client_id']}:{made['client_secret']}", mails)
     finally:
         for program in programs:
