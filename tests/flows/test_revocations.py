@@ -11,6 +11,7 @@ from authsvc import verifier
 from authsvc.errors import InvalidGrant, KeysetUnusable, TokenInvalid
 from authsvc.flows.revocations import Revocations
 from authsvc.model import TokenGrant
+from authsvc.store.sessions import REVOCATIONS_AT_ONCE
 from tests.flows.conftest import Harness
 
 
@@ -156,3 +157,11 @@ def test_attack_twenty_two_thousand_revocations_still_make_a_feed_that_a_verifie
     assert len(token) < verifier.FEED_MAX_BYTES
     payload = jwt.decode(token, options={"verify_signature": False})
     assert len(payload["sessions"]) == 22_000
+
+
+def test_no_more_are_read_than_were_asked_for(harness: Harness) -> None:
+    until_ms = harness.clock.now_ms() + 600_000
+    marks = {f"s:{number}": until_ms + number for number in range(REVOCATIONS_AT_ONCE + 5)}
+    harness.redis.zadd("authsvc:{maple}:revocations", marks)
+    found = harness.service.revocations._store.revocations(harness.act(), REVOCATIONS_AT_ONCE)
+    assert [mark.id for mark in found[:: REVOCATIONS_AT_ONCE - 1]] == ["5", str(REVOCATIONS_AT_ONCE + 4)]

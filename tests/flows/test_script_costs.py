@@ -20,7 +20,7 @@ from redis.retry import Retry
 from authsvc.errors import InvalidInput
 from authsvc.flows.data_keys import DataKeys
 from authsvc.flows.key_rotation import KeyRotation
-from authsvc.model import AuditFilter, Choice
+from authsvc.model import AuditFilter, Choice, TokenGrant
 from authsvc.store.outbox import CODES
 from authsvc.store.script_files import LUA, Script
 from tests.conftest import Backends
@@ -211,7 +211,12 @@ def the_rest(harness: Harness) -> None:
     harness.patient("rest", "rest@example.org")
     browser_session = enter(harness, "rest@example.org")
     service.browser_sessions.extend(page(harness), browser_session.cookie)
-    harness.introspected(harness.sign_in(patient="rest").access_token)
+    signed_in = harness.sign_in(patient="rest").access_token
+    harness.introspected(signed_in)
+    service.forward_auth.authorise(signed_in, "maple", None, None, None)
+    by_link = harness.links.exchange(harness.act(), harness.link(patient="rest"))
+    assert isinstance(by_link, TokenGrant)
+    harness.introspected(by_link.access_token)
     service.authorization_codes.pending_link(
         page(harness), press(harness, portal, harness.link(patient="rest")), BROWSER
     )
@@ -226,6 +231,11 @@ def the_rest(harness: Harness) -> None:
             service.outbox.defer("maple", entry, "worker", harness.clock.now_ms(), "")
     service.audit_log.seal_all()
     service.audit_log.trim("maple", 1, actor="cli:test")
+
+
+def rewrap(harness: Harness) -> None:
+    """With a master secret that the service itself doesn't have, so this comes last."""
+    service = harness.service
     renewed = dataclasses.replace(service.settings, secret_keys=(b"n" * 32, *service.settings.secret_keys))
     keys = DataKeys(service.signing_keys._store, renewed.secret_keys, harness.entropy)
     KeyRotation(service.signing_keys._store, keys, harness.clock, harness.entropy, renewed).rewrap("cli:test")
@@ -243,6 +253,7 @@ def test_attack_no_script_has_more_to_do_whatever_a_client_has_stored(
     harness = build()
     the_rest(harness)
     a_days_acts(harness)
+    rewrap(harness)
     assert set(NAMES) - set(meter.most) == set(), "every script of the folder was run"
     assert {name: most for name, most in meter.most.items() if most > COMMANDS_MAX} == {}
     assert walked["patient_put"] > 200, "the crowd was there"
