@@ -86,3 +86,14 @@ def test_an_access_link_that_its_repeat_has_overtaken_starts_one_sign_in(
 
     repeat = overtaken(monkeypatch, harness.links._store, "start_challenge", lambda: exchange(second))
     assert exchange(first).challenge == repeat[0].challenge
+
+
+def test_a_start_that_its_repeat_has_overtaken_sends_one_mail(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.patient()
+    first, second = (harness.act(idempotency_key="again", fingerprint=b"body") for _ in range(2))
+    start = harness.codes.start
+    repeat = overtaken(monkeypatch, harness.codes._store, "start", lambda: start(second, email="ann@example.org"))
+    assert start(first, email="ann@example.org").challenge == repeat[0].challenge
+    assert len(harness.outbox()) == 1
