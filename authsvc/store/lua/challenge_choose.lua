@@ -14,13 +14,8 @@ local refused = charge(limits)
 if refused then return refused end
 local known = read_challenge()
 
-local function gone(reason)
-  record('challenge.gone', 'reason', reason)
-  return refuse('challenge-gone', reason)
-end
-
-if not known then return gone('unknown') end
-if known.client ~= client then return gone('other_client') end
+if not known then return challenge_gone('unknown') end
+if known.client ~= client then return challenge_gone('other_client') end
 local named = resolve(patient)
 if known.state == 'won' and known.chosen == named then
   local session = read_session(known.session)
@@ -38,8 +33,8 @@ if known.state == 'won' and known.chosen == named then
     return reply({session = session_reply(session)})
   end
 end
-if known.state ~= 'choose' then return gone(known.state == 'won' and 'spent' or 'unproven') end
-if now - tonumber(known.won_at) > choose_ms then return gone('expired') end
+if known.state ~= 'choose' then return challenge_gone(known.state == 'won' and 'spent' or 'unproven') end
+if now - tonumber(known.won_at) > choose_ms then return challenge_gone('expired') end
 local chosen = choice_of(choices(known), named)
 if not chosen then return refuse('not-choosable') end
 -- The winning tag goes, so that a late repeat of the code doesn't open what the choice has opened.

@@ -24,31 +24,26 @@ end
 local refused = charge(limits)
 if refused then return refused end
 
-local function gone(reason)
-  record('challenge.gone', 'reason', reason)
-  return refuse('challenge-gone', reason)
-end
-
-if not known then return gone('unknown') end
-if known.client ~= client then return gone('other_client') end
-if (known.kind == EMAIL_CHANGE) ~= (email_change == '1') then return gone('unknown') end
+if not known then return challenge_gone('unknown') end
+if known.client ~= client then return challenge_gone('other_client') end
+if (known.kind == EMAIL_CHANGE) ~= (email_change == '1') then return challenge_gone('unknown') end
 local hour, link_mode = math.floor(now / HOUR_MS), false
 local charged = {salt = known.salt, profile = known.profile, pepper = known.pepper, hour = int(hour)}
 if known.state ~= '' then
   -- The honest double click: a few repeats of the winning code, for a few seconds, or after an answer of 503.
   local late = now - tonumber(known.won_at) > replay_ms and peek_unconfirmed() ~= known.last_call
-  if late or tonumber(known.replays) >= replays_max then return gone('spent') end
+  if late or tonumber(known.replays) >= replays_max then return challenge_gone('spent') end
   known.replays = tonumber(known.replays) + 1
   rewrite(CHALLENGE, key('challenge', challenge), known)
   charged.attempts_left = 0
   return reply(charged)
 end
-if tonumber(known.expires) <= now then return gone('expired') end
+if tonumber(known.expires) <= now then return challenge_gone('expired') end
 -- The patient has another address, or may not sign in any more. Not asked for a typed address: the answer would tell.
-if known.kind ~= 'typed' and known.patient ~= '' and #signers(known) == 0 then return gone('superseded') end
+if known.kind ~= 'typed' and known.patient ~= '' and #signers(known) == 0 then return challenge_gone('superseded') end
 local attempts = tonumber(known.attempts)
 local again = known.last_call == call_id  -- sent again by the client library: the attempt is reserved already
-if attempts >= attempts_max and not again then return gone('exhausted') end
+if attempts >= attempts_max and not again then return challenge_gone('exhausted') end
 
 local guesses, link = key('guesses', known.mailbox), nil
 if known.kind == 'link' then
@@ -60,12 +55,12 @@ else
 end
 if not again then
   if known.kind == 'link' then
-    if not link or link.ended ~= '' then return gone('superseded') end
+    if not link or link.ended ~= '' then return challenge_gone('superseded') end
     link.misses = tonumber(link.misses) + 1
     rewrite_link(link)
     if link.misses > misses_per_link then
       end_link(link, 'revoked')
-      return gone('exhausted')
+      return challenge_gone('exhausted')
     end
   else
     call('HINCRBY', guesses, 'consecutive', '1')

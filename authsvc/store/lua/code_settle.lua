@@ -1,6 +1,6 @@
 -- Compare the hashed code, and on a match open exactly one session, whatever runs beside this.
 --
--- uses: challenges sessions unconfirmed
+-- uses: settle sessions
 -- unconfirmed: code challenge client
 -- events: code.verified code.choose code.missed challenge.gone session.ended
 -- args: challenge client tag link_mode hour attempts_left patient choose_ms:int replay_ms:int delivery_ms
@@ -17,45 +17,28 @@
 
 local known = read_challenge()
 
-local function gone(reason)
-  record('challenge.gone', 'reason', reason)
-  return refuse('challenge-gone', reason)
-end
-
-local function missed(reason)
-  record('code.missed', 'reason', reason, 'patient', known.patient)
-  return reply({err = 'invalid-code', reason = reason, attempts_left = attempts_left})
-end
-
 local function choose_among(found)
   local own, acting = listed_choices(found)
   return reply({choose = own, acting = acting})
 end
 
-if not known or known.client ~= client or known.kind == EMAIL_CHANGE then return gone('unknown') end
+if not known or known.client ~= client or known.kind == EMAIL_CHANGE then return challenge_gone('unknown') end
 if known.state ~= '' then
-  -- A parallel submit of the code that has just won, or the replay that code_charge let through.
-  if link_mode == '1' or known.winning_tag ~= tag then return gone('spent') end
-  local again = take_unconfirmed() == known.last_call
-  if again then
-    if tonumber(known.expires) <= now or not is_live_tag(known, tag) then return gone('expired') end
-    known.won_at, known.replays = now, 0
-  elseif now - tonumber(known.won_at) > replay_ms then
-    return gone('spent')
-  end
+  local refused, again = refuse_late(known)
+  if refused then return refused end
   local session = known.state == 'won' and (again and begin_anew or read_session)(known.session)
-  if known.state == 'won' and (not session or session.generation ~= '0') then return gone('spent') end
+  if known.state == 'won' and (not session or session.generation ~= '0') then return challenge_gone('spent') end
   known.last_call = call_id
   write(CHALLENGE, key('challenge', challenge), known, math.max(tonumber(known.expires), tonumber(known.won_at) + choose_ms))
   if known.state == 'choose' then return choose_among(choices(known)) end
   return reply({session = session_reply(session)})
 end
-if tonumber(known.expires) <= now then return gone('expired') end
-if not is_live_tag(known, tag) then return missed('wrong') end
-if known.unknown == '1' then return missed('dummy') end
-if link_mode == '1' then return missed('link_mode') end
+if tonumber(known.expires) <= now then return challenge_gone('expired') end
+if not is_live_tag(known, tag) then return missed(known, 'wrong') end
+if known.unknown == '1' then return missed(known, 'dummy') end
+if link_mode == '1' then return missed(known, 'link_mode') end
 local found = choices(known)
-if #found == 0 then return missed('no_access') end
+if #found == 0 then return missed(known, 'no_access') end
 
 clear_misses(known, hour)
 

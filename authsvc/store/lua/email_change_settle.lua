@@ -1,6 +1,6 @@
 -- Compare the hashed code, and on a match put the patient on the mailbox that it has proven.
 --
--- uses: challenges mailboxes unconfirmed
+-- uses: settle mailboxes
 -- unconfirmed: code challenge client
 -- events: patient.address_changed patient.changed code.missed challenge.gone session.ended link.ended limited
 -- args: challenge client tag link_mode hour attempts_left after replay_ms:int delivery_ms
@@ -15,42 +15,25 @@
 
 local known = read_challenge()
 
-local function gone(reason)
-  record('challenge.gone', 'reason', reason)
-  return refuse('challenge-gone', reason)
-end
-
-local function missed(reason)
-  record('code.missed', 'reason', reason, 'patient', known.patient)
-  return reply({err = 'invalid-code', reason = reason, attempts_left = attempts_left})
-end
-
 local function patient_reply(patient)
   return reply({id = patient.id, address = patient.address, label = patient.label, locale = patient.locale,
     access = patient.access})
 end
 
-if not known or known.client ~= client or known.kind ~= EMAIL_CHANGE then return gone('unknown') end
+if not known or known.client ~= client or known.kind ~= EMAIL_CHANGE then return challenge_gone('unknown') end
 if known.state ~= '' then
-  -- A parallel submit of the code that has just won, or the replay that code_charge let through.
-  if link_mode == '1' or known.winning_tag ~= tag then return gone('spent') end
-  local again = take_unconfirmed() == known.last_call
-  if again then
-    if tonumber(known.expires) <= now or not is_live_tag(known, tag) then return gone('expired') end
-    known.won_at, known.replays = now, 0
-  elseif now - tonumber(known.won_at) > replay_ms then
-    return gone('spent')
-  end
+  local refused = refuse_late(known)
+  if refused then return refused end
   local patient = read_patient(known.patient)
-  if not patient or patient.mailbox ~= known.mailbox then return gone('spent') end
+  if not patient or patient.mailbox ~= known.mailbox then return challenge_gone('spent') end
   rewrite_challenge(known)
   return patient_reply(patient)
 end
-if tonumber(known.expires) <= now then return gone('expired') end
-if not is_live_tag(known, tag) then return missed('wrong') end
-if link_mode == '1' then return missed('link_mode') end
+if tonumber(known.expires) <= now then return challenge_gone('expired') end
+if not is_live_tag(known, tag) then return missed(known, 'wrong') end
+if link_mode == '1' then return missed(known, 'link_mode') end
 local patient = signers(known)[1]
-if not patient then return gone('superseded') end
+if not patient then return challenge_gone('superseded') end
 local moved = patient.mailbox ~= known.mailbox
 if moved then
   local refused, _, arrivals = check(limits_of(change_limits, patient.id))

@@ -23,6 +23,11 @@ local function rewrite_challenge(record)
   rewrite(CHALLENGE, key('challenge', challenge), record)
 end
 
+local function challenge_gone(reason)
+  record('challenge.gone', 'reason', reason)
+  return refuse('challenge-gone', reason)
+end
+
 -- Everyone whom the challenge may sign in now: the patient it was started for, or all who share the mailbox. For a change
 -- of the address: the patient whose address is still the one that it was.
 local function signers(record)
