@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -12,18 +10,12 @@ import pytest
 from authsvc import logs, metrics
 from authsvc.audit import Event
 from authsvc.model import PERMISSIONS
-
-REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+from tests.harness.generators import REFERENCE, generator
 
 
 @pytest.fixture(scope="module")
 def generate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate_cli", REFERENCE / "generate_cli.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return generator("generate_cli")
 
 
 def test_the_page_of_the_command_line_says_what_the_commands_do(generate: ModuleType) -> None:

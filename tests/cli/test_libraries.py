@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
@@ -12,22 +11,17 @@ import pytest
 from authsvc.cli.libraries import LIBRARIES
 from tests.cli.conftest import Authsvc
 from tests.cli.test_cli_clients import PORTAL, jwks, listed
+from tests.harness.generators import REFERENCE, generator
 from tests.interop import libraries as tried
 
 __all__ = ["jwks"]  # the fixture
 
-REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 WAYS = {"basic": "client_secret_basic", "post": "client_secret_post"}
 
 
 @pytest.fixture(scope="module")
 def generate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate_libraries", REFERENCE / "generate_libraries.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return generator("generate_libraries")
 
 
 @pytest.mark.parametrize("name", sorted(LIBRARIES))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import importlib.util
 import ipaddress
 import secrets
 import tomllib
@@ -21,6 +20,7 @@ from authsvc.config.load import Settings, load
 from authsvc.config.settings import CODE_LIFE_CEILING_S, KNOWN
 from authsvc.config.units import MAX_FILE_BYTES, rate, say_span, span_ms
 from authsvc.errors import SettingsInvalid
+from tests.harness.generators import generator
 
 ROOT = Path(__file__).parents[2]
 
@@ -795,12 +795,7 @@ def test_a_rate_that_means_nothing_is_refused(bad: Any) -> None:
 
 @pytest.fixture(scope="module")
 def generate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate_reference", ROOT / "docs" / "reference" / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return generator("generate")
 
 
 def test_reference_and_sample_file_say_what_the_code_does(generate: ModuleType) -> None:

@@ -414,20 +414,24 @@ def test_a_fail_over_that_forgets_what_was_noted_has_nothing_sent_twice(harness:
     assert [name for name, _ in harness.events] == ["mail_sent"]
 
 
-def test_nothing_is_sent_before_the_replicas_have_it(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a fail-over takes back the call that queued it, and its repeat has it sent once more."""
-    begin = harness.outbox.begin
+def done_and_unconfirmed(act: Callable[..., object]) -> Callable[..., object]:
+    """The act happens, on too few replicas."""
 
-    def unconfirmed(*args: Any) -> str:
-        begin(*args)
+    def unconfirmed(*args: Any) -> object:
+        act(*args)
         raise NotReplicated
 
+    return unconfirmed
+
+
+def test_nothing_is_sent_before_the_replicas_have_it(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a fail-over takes back the call that queued it, and its repeat has it sent once more."""
     harness.queue()
     worker = harness.worker(sender := RecordingSender())
-    monkeypatch.setattr(harness.outbox, "begin", unconfirmed)
-    worker.step()
+    with monkeypatch.context() as away:
+        away.setattr(harness.outbox, "begin", done_and_unconfirmed(harness.outbox.begin))
+        worker.step()
     assert sender.messages == []
-    monkeypatch.setattr(harness.outbox, "begin", begin)
     harness.clock.advance_ms(practice_pauses.PAUSE_MS)
     worker.step()
     assert len(sender.messages) == 1
@@ -436,18 +440,12 @@ def test_nothing_is_sent_before_the_replicas_have_it(harness: Harness, monkeypat
 def test_what_was_noted_on_too_few_replicas_is_noted_again_and_told_once(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finish = harness.outbox.finish
-
-    def unconfirmed(*args: Any) -> bool:
-        finish(*args)
-        raise NotReplicated
-
     harness.queue()
     worker = harness.worker(sender := RecordingSender())
-    monkeypatch.setattr(harness.outbox, "finish", unconfirmed)
-    worker.step()
+    with monkeypatch.context() as away:
+        away.setattr(harness.outbox, "finish", done_and_unconfirmed(harness.outbox.finish))
+        worker.step()
     assert harness.events == []
-    monkeypatch.setattr(harness.outbox, "finish", finish)
     harness.clock.advance_ms(practice_pauses.PAUSE_MS)
     worker.step()
     assert len(sender.messages) == 1

@@ -39,6 +39,12 @@ class TwoPractices:
         self.service.patients.put(act, "o1", email="o@example.org", portal_access=True)
         self.violated: Counter[str] = Counter()
 
+    def sixty_patients(self) -> None:
+        """Of maple, `w0` to `w59`."""
+        for number in range(60):
+            self.harness.patient(f"w{number}", f"w{number}@example.com")
+            self.harness.clock.advance_ms(20)
+
     def client(self, *permissions: str) -> Client:
         return self.harness.new_client("attacker", permissions=frozenset(permissions))[0]
 
@@ -91,9 +97,7 @@ def test_attack_a_client_that_only_writes_patients_mails_notices_to_everybody(si
 
 def test_attack_a_client_that_only_writes_patients_starts_changes_of_address(site: TwoPractices) -> None:
     client = site.client("patients:write")
-    for number in range(60):
-        site.harness.patient(f"w{number}", f"w{number}@example.com")
-        site.harness.clock.advance_ms(20)
+    site.sixty_patients()
     site.attack(
         lambda number: site.service.email_changes.start(
             site.harness.act(client), patient=f"w{number % 60}", email=f"new{number}@example.com"
@@ -106,9 +110,7 @@ def test_attack_a_client_that_only_writes_patients_starts_changes_of_address(sit
 
 def test_attack_a_client_that_only_issues_links_mails_them(site: TwoPractices) -> None:
     client = site.client("links:issue")
-    for number in range(60):
-        site.harness.patient(f"w{number}", f"w{number}@example.com")
-        site.harness.clock.advance_ms(20)
+    site.sixty_patients()
     site.attack(
         lambda number: site.harness.link(
             site.harness.act(client), patient=f"w{number % 60}", resource=f"invoice:{number}", delivery="email"

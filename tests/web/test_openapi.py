@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -30,9 +28,9 @@ from authsvc.config import workflows
 from authsvc.web.api import docs, openapi
 from authsvc.web.oauth import tokens
 from authsvc.web.problems import PROBLEM_TYPES
+from tests.harness.generators import generator
 from tests.web.conftest import Web
 
-REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 CHECKS = (
     schemathesis.checks.not_a_server_error,
     status_code_conformance,
@@ -193,12 +191,7 @@ def test_without_swagger_ui_there_is_no_docs_page(monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture
 def generate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate_api", REFERENCE / "generate_api.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return generator("generate_api")
 
 
 def test_the_reference_says_what_the_code_does(generate: ModuleType) -> None:
