@@ -9,7 +9,7 @@ from authsvc.config.limits import WIDE_NETWORK, Limits
 from authsvc.config.settings import Settings
 from authsvc.model import Bucket, Choices, RequestContext, Session
 from authsvc.store import records
-from authsvc.store.mailing import Mailing, idempotency_args
+from authsvc.store.mailing import Mailing
 from authsvc.store.script_args import challenge_args, choices_of, code_args, session_args
 from authsvc.store.scripts import Reply, ScriptRunner
 from authsvc.store.values import BrowserCookie, Charged, NewChallenge, NewCode, NewSession, StoredAnswer
@@ -57,7 +57,8 @@ class CodeStore:
             **challenge_args(context, challenge),
             **self._misses,
         }
-        reply = self._mailed("challenge_start", context, stored_answer, check_only, limits=buckets, **args)
+        args |= {"limits": buckets, "check_only": check_only}
+        reply = self._mailing.run(self._runner, "challenge_start", context, stored_answer, **args)
         return reply.get("earlier_answer")
 
     def resend(
@@ -75,11 +76,12 @@ class CodeStore:
 
         Raises ChallengeGone, IdempotencyConflict.
         """
-        return self._mailed(
+        return self._mailing.run(
+            self._runner,
             "challenge_resend",
             context,
             stored_answer,
-            check_only,
+            check_only=check_only,
             limits=buckets,
             client=context.client_id,
             channel="",  # those of the challenge
@@ -196,13 +198,3 @@ class CodeStore:
             **session_args(session, former),
         )
         return records.session(reply["session"])
-
-    def _mailed(
-        self, script: str, context: RequestContext, stored_answer: StoredAnswer, check_only: bool, **args: Any
-    ) -> Reply:
-        """Run a script that queues a mail, unless it only checks."""
-        args |= {"check_only": check_only, **self._mailing.args(), **idempotency_args(stored_answer)}
-        reply = self._runner.run(script, context, durable=not check_only, **args)
-        if not check_only:
-            self._mailing.wake(context.practice.id)
-        return reply

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from authsvc.config.limits import Limits
 from authsvc.model import Bucket, RequestContext
-from authsvc.store.mailing import Mailing, idempotency_args
+from authsvc.store.mailing import Mailing
 from authsvc.store.patients import StoredPatient, stored_patient
 from authsvc.store.script_args import challenge_args
 from authsvc.store.scripts import ScriptRunner
@@ -38,10 +38,13 @@ class EmailChangeStore:
         refused. The answer that the Idempotency-Key had got before, if any. Raises
         PatientNotFound, IdempotencyConflict.
         """
-        reply = self._runner.run(
+        reply = self._mailing.run(
+            self._runner,
             "email_change_start",
             context,
+            kept,
             check_only=check_only,
+            durable=False,
             patient=patient.id,
             mailbox=patient.mailbox,
             address=patient.address,
@@ -50,11 +53,7 @@ class EmailChangeStore:
             misses_per_day=self._limits.misses_per_day,
             limits=buckets,
             **challenge_args(context, challenge),
-            **self._mailing.args(),
-            **idempotency_args(kept),
         )
-        if not check_only:
-            self._mailing.wake(context.practice.id)
         return reply.get("earlier_answer")
 
     def settle(

@@ -69,11 +69,13 @@ class LinkStore:
 
         Raises InvalidInput (too many links), PatientNotFound, NoPortalAccess, IdempotencyConflict.
         """
-        reply = self._runner.run(
+        reply = self._mailing.run(
+            self._runner,
             "link_issue",
             context,
-            durable=not check_only,
+            stored_answer,
             check_only=check_only,
+            mails=mail is not None,
             link_id=link.id,
             link_digest=link.digest,
             patient=link.patient,
@@ -91,11 +93,7 @@ class LinkStore:
             locale=locale,
             mail_limits=self._limits.buckets("link-mails"),
             limits=buckets,
-            **self._mailing.args(),
-            **idempotency_args(stored_answer),
         )
-        if mail and not check_only:
-            self._mailing.wake(context.practice.id)
         return reply.get("earlier_answer")
 
     def use(
@@ -145,10 +143,11 @@ class LinkStore:
 
         Raises LinkUnknown, LinkGone, IdempotencyConflict.
         """
-        reply = self._runner.run(
+        reply = self._mailing.run(
+            self._runner,
             "link_start_challenge",
             context,
-            durable=not check_only,
+            stored_answer,
             check_only=check_only,
             link_id=name.id,
             link_digest=name.digest,
@@ -158,11 +157,7 @@ class LinkStore:
             patient_limits=self._limits.of_patient(),
             limits=buckets,
             **challenge_args(context, challenge),
-            **self._mailing.args(),
-            **idempotency_args(stored_answer),
         )
-        if not check_only:
-            self._mailing.wake(context.practice.id)
         return StartedByLink(**_of(reply, "address", "patient", "earlier_answer"))
 
     def describe(self, context: RequestContext, name: LinkName) -> LinkPurpose:

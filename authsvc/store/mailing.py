@@ -6,8 +6,10 @@ from typing import Any
 
 from authsvc.config.limits import Limits
 from authsvc.config.settings import Settings
+from authsvc.model import RequestContext
 from authsvc.store.mail_throttle import MailThrottle
 from authsvc.store.outbox_wakeup import OutboxWakeup
+from authsvc.store.scripts import Reply, ScriptRunner
 from authsvc.store.values import StoredAnswer
 
 
@@ -37,6 +39,25 @@ class Mailing:
     def notice_args(self) -> dict[str, Any]:
         """For one that queues mails only."""
         return {**self._fixed, "site_throttle": self._throttle.state}
+
+    def run(
+        self,
+        runner: ScriptRunner,
+        script: str,
+        context: RequestContext,
+        stored_answer: StoredAnswer,
+        *,
+        check_only: bool,
+        durable: bool = True,
+        mails: bool = True,
+        **args: Any,
+    ) -> Reply:
+        """Run a script that queues mail, unless it only checks: then there is nothing for replicas or for a worker."""
+        args |= {"check_only": check_only, **self.args(), **idempotency_args(stored_answer)}
+        reply = runner.run(script, context, durable=durable and not check_only, **args)
+        if mails and not check_only:
+            self.wake(context.practice.id)
+        return reply
 
     def wake(self, practice_id: str) -> None:
         """Mail was queued: a worker shall look at this practice."""
