@@ -27,6 +27,7 @@ class Demo:
     """A running `authsvc demo`."""
 
     def __init__(self, folder: Path, *, port: int | None = None, **settings: str) -> None:
+        folder.mkdir(exist_ok=True)  # where TMPDIR isn't a folder, Python takes another one
         environ = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSVC_")}
         environ |= {"TMPDIR": str(folder), "AUTHSVC_LOG_LEVEL": "no such level"} | settings  # a stray one is let be
         command = [sys.executable, "-m", "authsvc", "demo", *(["--port", str(port)] if port else [])]

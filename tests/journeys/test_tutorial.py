@@ -42,7 +42,6 @@ def shape(value: Any) -> Any:
 def test_every_command_of_the_tutorial_answers_as_printed(tmp_path: Path) -> None:
     """On a demo of its own: the tutorial's rotation is refused since the keys are younger than five minutes."""
     require("curl")
-    (tmp_path / "demo").mkdir()
     with Demo(tmp_path / "demo") as demo:
         follow_the_tutorial(demo, tmp_path)
 
