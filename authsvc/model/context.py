@@ -27,8 +27,8 @@ class RequestContext:
     `cli:anna`, `by` the person at the desk as the client names it, or empty. `client_ip` is the patient's address as
     the caller names it, never the calling service's own.
     `fingerprint` is a digest of the request's body, compared when an Idempotency-Key comes again. `limits` collects
-    what the answer's RateLimit fields shall say, `scripts` counts the scripts that were run, `used_up` names the
-    credentials that they have used up: a 503 leaves them to the caller's repeat.
+    what the answer's RateLimit fields shall say, `scripts` counts the scripts that were run, `used_up` has the
+    marks of those that have used a credential up: a 503 leaves it to the caller's repeat.
     """
 
     id: str
@@ -43,7 +43,7 @@ class RequestContext:
     fingerprint: bytes = b""
     limits: list[LimitState] = field(default_factory=list)
     scripts: int = 0
-    used_up: dict[str, str] = field(default_factory=dict)
+    used_up: set[str] = field(default_factory=set)
 
     @classmethod
     def of_client(cls, call_id: str, client: Client, practice: Practice, request_id: str) -> RequestContext:

@@ -3,8 +3,8 @@
 The head of each file in `lua/` is read here. `uses:` names the parts of `lua/lib/` that go in front, and of them only
 what the script reaches, since Redis makes every function of a script anew at each call; `events:` the audit entries
 that it may append; `reads:` the list that it reads, if it changes nothing; `args:` its arguments in their order, with
-`:int` for a number and `*n` for rows with n columns; `unconfirmed:` a kind of credential and the arguments that name
-caller and credential (`unconfirmed.py`). Arguments travel as plain ARGV: Redis reads a JSON document at ten times the
+`:int` for a number and `*n` for rows with n columns; `unconfirmed:` a kind of credential, the arguments that name
+caller and credential, and `call_id` or `now`, by which its record names the call that used it (`unconfirmed.py`). Arguments travel as plain ARGV: Redis reads a JSON document at ten times the
 cost. `fields{…}` becomes two functions that are written out for these fields, at a third of the cost of a loop.
 """
 
@@ -58,10 +58,11 @@ class Script:
             raise KeyError(*(values.keys() - {argument["name"] for argument in self._arguments}))
         return flat
 
-    def mark(self, prefix: str, args: Mapping[str, Any]) -> str:
-        """The key under which a call of it is remembered as unconfirmed."""
+    def mark(self, prefix: str, args: Mapping[str, Any], call_id: str, now_ms: int) -> str:
+        """The key under which this call of it is remembered as unconfirmed."""
         kind, *names = self.uses_up
-        return ",".join([f"{prefix}unconfirmed:{kind}", *(str(_plain(args[name])) for name in names)])
+        values = {**args, "call_id": call_id, "now": now_ms}
+        return ",".join([f"{prefix}unconfirmed:{kind}", *(str(_plain(values[name])) for name in names)])
 
     def _locals(self) -> str:
         """The arguments as local variables of Lua."""
@@ -90,9 +91,9 @@ class Script:
             lines.append(f"local {argument['name']}, end_{number} = rows({start}, {argument['width']})")
             start = f"end_{number}"
         if self.uses_up:
-            kind, *names = self.uses_up
-            parts = ", ".join([f"KEYS[1] .. 'unconfirmed:{kind}'", *names])
-            lines.append(f"local function unconfirmed_key() return table.concat({{{parts}}}, ',') end")
+            kind, *names, _ = self.uses_up
+            parts = ", ".join([f"KEYS[1] .. 'unconfirmed:{kind}'", *names, "used_by"])
+            lines.append(f"local function unconfirmed_key(used_by) return table.concat({{{parts}}}, ',') end")
         return "\n".join(lines)
 
 

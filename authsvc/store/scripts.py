@@ -58,13 +58,13 @@ class ScriptRunner:
         now_ms, details = self._clock.now_ms(), context.audit_details
         text = self._recorder.text(now_ms, context.actor, context.audit_call, details, context.reason)
         script, call_id, prefix = self._script(name), context.next_script_id(), practice_prefix(context.practice.id)
-        marks = {script.mark(prefix, args): f"{call_id}|{now_ms}"} if script.uses_up else {}
+        marks = {script.mark(prefix, args, call_id, now_ms)} if script.uses_up else set()
         try:
             if marks:
                 self.unconfirmed.write(prefix)
             reply = self._evaluate(script, context.practice.id, call_id, now_ms, text, durable, args)
         except Unavailable as error:
-            self._unanswered(context, marks if durable else {}, error)
+            self._unanswered(context, marks if durable else set(), error)
             raise
         self._recorder.log(context, reply.get("recorded", ()))
         context.limits.extend(LimitState(*state) for state in reply.get("limits", ()))
@@ -86,9 +86,9 @@ class ScriptRunner:
                 return
             args |= {name: value for name, value in (("limits", []), ("after", reply["more"])) if name in args}
 
-    def _unanswered(self, context: RequestContext, marks: Mapping[str, str], error: Unavailable) -> None:
+    def _unanswered(self, context: RequestContext, marks: set[str], error: Unavailable) -> None:
         """The call will be answered 503: what it has used up before is as unconfirmed as this script."""
-        self.unconfirmed.add({**context.used_up, **marks})
+        self.unconfirmed.add(context.used_up | marks)
         if isinstance(error, NotReplicated):  # Redis is there: a repeat may come at once, to another process
             with suppress(Unavailable):
                 self.unconfirmed.write(practice_prefix(context.practice.id))

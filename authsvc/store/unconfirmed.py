@@ -8,6 +8,7 @@ through (`lua/lib/unconfirmed.lua`, ADR 27). While Redis is away the mark waits 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from typing import Final
 
 from authsvc.errors import Unavailable
@@ -24,14 +25,14 @@ class UnconfirmedCalls:
     def __init__(self, connection: Connection, clock: Clock) -> None:
         self._connection = connection
         self._clock = clock
-        self._waiting: dict[str, tuple[str, int]] = {}
+        self._waiting: dict[str, int] = {}  # until when, ms
         self._lock = threading.Lock()
 
-    def add(self, marks: dict[str, str]) -> None:
-        """Keep marks, by key, to be written by `write`."""
+    def add(self, marks: Iterable[str]) -> None:
+        """Keep marks, which are keys, to be written by `write`."""
         until_ms = self._clock.now_ms() + KEPT_MS
         with self._lock:
-            self._waiting.update({key: (mark, until_ms) for key, mark in marks.items()})
+            self._waiting.update(dict.fromkeys(marks, until_ms))
             while len(self._waiting) > MOST:
                 del self._waiting[next(iter(self._waiting))]
 
@@ -40,22 +41,22 @@ class UnconfirmedCalls:
         for one. Raises Unavailable; a shard that is down keeps only its own marks waiting."""
         down: dict[str, Unavailable] = {}
         with self._lock:
-            waiting = [(key, *mark) for key, mark in self._waiting.items() if key.startswith(prefix)]
-        for key, mark, until_ms in waiting:
+            waiting = [(key, until_ms) for key, until_ms in self._waiting.items() if key.startswith(prefix)]
+        for key, until_ms in waiting:
             slot, left_ms = key.partition("}")[0], until_ms - self._clock.now_ms()
             if slot in down:
                 continue
             try:
                 if left_ms > 0:
-                    self._write(key, mark, left_ms)
+                    self._write(key, left_ms)
             except Unavailable as error:
                 down[slot] = error
                 continue
             with self._lock:
-                if self._waiting.get(key) == (mark, until_ms):
+                if self._waiting.get(key) == until_ms:
                     del self._waiting[key]
         if down:
             raise next(iter(down.values()))
 
-    def _write(self, key: str, mark: str, left_ms: int) -> None:
-        self._connection.call(lambda client: client.set(key, mark, px=left_ms), key)
+    def _write(self, key: str, left_ms: int) -> None:
+        self._connection.call(lambda client: client.set(key, "1", px=left_ms), key)

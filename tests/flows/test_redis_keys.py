@@ -108,7 +108,7 @@ def switching(harness: Harness) -> None:
     assert isinstance(choice, Choice)
     own = harness.codes.choose(harness.act(), choice.challenge, "dan")
     harness.service.person_switch.of_client(harness.act(), "dan", own.session or "", "ann")
-    harness.service.unconfirmed.add({f"authsvc:{{maple}}:unconfirmed:refresh,{own.session},portal,0": "call.1|1"})
+    harness.service.unconfirmed.add([f"authsvc:{{maple}}:unconfirmed:refresh,{own.session},portal,0,1"])
     harness.service.unconfirmed.write()
 
 

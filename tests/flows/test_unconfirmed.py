@@ -39,12 +39,15 @@ class Unconfirming(Connection):
 
     failing: Unavailable | None = None
     away = False  # nothing reaches it
+    refusing = False  # what is durable isn't run, as with NOREPLICAS
 
     def evaluate(
         self, source: str, sha: str, keys: tuple[str, ...], args: Any, durable: bool, **more: Any
     ) -> list[Any]:
         if self.away:
             raise Unavailable("store_away")
+        if durable and self.refusing:
+            raise Unavailable("store_replicas")
         answer = super().evaluate(source, sha, keys, args, False, **more)
         if durable and self.failing:
             raise self.failing
@@ -144,7 +147,7 @@ def test_attack_an_old_503_opens_nothing_after_somebody_was_answered(harness: Ha
     token, store = harness.link(max_uses=2), failing_store(harness)
     with unconfirmed(harness, Unavailable("store_away")):
         harness.links.exchange(harness.act(), token)
-    late = {key: f"{call}" for key, (call, _) in harness.service.unconfirmed._waiting.items()}
+    late = list(harness.service.unconfirmed._waiting)
     harness.links.exchange(harness.act(), token)  # the repeat: the first use was its own
     harness.links.exchange(harness.act(), token)  # the second
     harness.service.unconfirmed.add(late)
@@ -216,7 +219,7 @@ def test_attack_a_mark_that_comes_after_a_double_click_was_answered(harness: Har
     with pytest.raises(Unavailable):
         harness.codes.verify(harness.act(), started.challenge, "314159")
     store.failing = None
-    late = {key: mark for key, (mark, _) in harness.service.unconfirmed._waiting.items()}
+    late = list(harness.service.unconfirmed._waiting)
     harness.service.unconfirmed._waiting.clear()  # another process has them
     harness.codes.verify(harness.act(), started.challenge, "314159")  # within the time of a double click
     harness.service.unconfirmed.add(late)
@@ -474,7 +477,7 @@ def test_attack_a_mark_that_comes_after_another_tab_was_answered(harness: Harnes
     with pytest.raises(Unavailable):
         refresh(harness, first)
     store.failing = None
-    late = {key: mark for key, (mark, _) in harness.service.unconfirmed._waiting.items()}
+    late = list(harness.service.unconfirmed._waiting)
     harness.service.unconfirmed._waiting.clear()  # another process has them
     harness.clock.advance_s(1)
     refresh(harness, first)  # another tab, within the grace
@@ -496,6 +499,115 @@ def test_a_switch_that_was_answered_503_opens_its_one_session(harness: Harness) 
     assert harness.introspected(refresh(harness, grant).access_token)["active"]
     assert refused(lambda: switch.of_client(harness.act(), "mom", own.session or "", "leo"), NotFound)
     assert len(harness.sessions.list(harness.act(), "mom")) == 1
+
+
+# --- repeats that come to nothing -------------------------------------------------------------------------------------
+
+
+def repeat_link(harness: Harness) -> Callable[[], object]:
+    token = harness.link(max_uses=1)
+    return lambda: harness.links.exchange(harness.act(), token)
+
+
+def repeat_access_link(harness: Harness) -> Callable[[], object]:
+    token = harness.access_link(max_uses=1)
+    return lambda: harness.links.exchange(harness.act(), token)
+
+
+def repeat_code(harness: Harness) -> Callable[[], object]:
+    started = harness.start()
+    return lambda: harness.codes.verify(harness.act(), started.challenge, "314159")
+
+
+def repeat_choice(harness: Harness) -> Callable[[], object]:
+    challenge = shared_mailbox(harness)
+    harness.codes.verify(harness.act(), challenge, "314159")
+    return lambda: harness.codes.choose(harness.act(), challenge, "p2")
+
+
+def repeat_change_of_address(harness: Harness) -> Callable[[], object]:
+    started = test_email_changes.start(harness)
+    return lambda: test_email_changes.verify(harness, started)
+
+
+def repeat_refresh(harness: Harness) -> Callable[[], object]:
+    grant = harness.sign_in()
+    return lambda: refresh(harness, grant)
+
+
+def repeat_authorization_code(harness: Harness) -> Callable[[], object]:
+    portal = Portal(harness)
+    code = portal.code(enter(harness).cookie)
+    return lambda: portal.redeem(code)
+
+
+def repeat_pending_link(harness: Harness) -> Callable[[], object]:
+    portal = Portal(harness)
+    hint = press(harness, portal, harness.link(max_uses=1))
+    return lambda: portal.landed(hint)
+
+
+def repeat_switch(harness: Harness) -> Callable[[], object]:
+    test_dependents.family.__wrapped__(harness)  # type: ignore[attr-defined]  # the fixture's own function
+    own = test_dependents.act_for(harness)
+    return lambda: harness.service.person_switch.of_client(harness.act(), "mom", own.session or "", "leo")
+
+
+@pytest.mark.parametrize("error", [NotReplicated(), Unavailable("store_away")], ids=["replicas missing", "answer lost"])
+@pytest.mark.parametrize(
+    "prepared",
+    [
+        repeat_link,
+        repeat_access_link,
+        repeat_code,
+        repeat_choice,
+        repeat_change_of_address,
+        repeat_refresh,
+        repeat_authorization_code,
+        repeat_pending_link,
+        repeat_switch,
+    ],
+)
+def test_a_repeat_that_redis_refused_to_run_hides_no_call_that_did_run(
+    harness: Harness, prepared: Callable[[Harness], Callable[[], object]], error: Unavailable
+) -> None:
+    """Replicas stop: first too few confirm, then Redis takes no writes at all. The caller has seen 503 throughout."""
+    harness.patient()
+    act, store = prepared(harness), failing_store(harness)
+    with unconfirmed(harness, error):
+        act()
+    harness.clock.advance_s(1)  # after the grace of a refresh token, before the end of an authorization code
+    for _ in range(2):
+        store.refusing = True
+        with pytest.raises(Unavailable):
+            act()
+        store.refusing = False
+        harness.service.unconfirmed.write()  # the poller, as soon as Redis takes writes again
+    assert act()
+
+
+# --- what is kept before anybody is told --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        lambda harness: harness.start(),
+        lambda harness: harness.start(patient="p1"),
+        lambda harness: harness.links.exchange(harness.act(), harness.access_link()),
+        lambda harness: harness.link(delivery="email"),
+        lambda harness: test_email_changes.start(harness),
+    ],
+    ids=["by address", "by patient", "by access link", "link by mail", "change of address"],
+)
+def test_a_start_isnt_acknowledged_before_its_replicas_have_it(
+    harness: Harness, begin: Callable[[Harness], object]
+) -> None:
+    """Else a fail-over would forget the challenge of a code that is in the mail."""
+    harness.patient()
+    with unconfirmed(harness):
+        begin(harness)
+    assert begin(harness)
 
 
 # --- the marks ------------------------------------------------------------------------------------------------------
@@ -530,8 +642,9 @@ def test_while_the_store_is_away_the_marks_wait_and_a_poller_writes_them(harness
         harness.links.exchange(harness.act(), token)
     store.away, store.failing = False, None
     waiting.write()
-    (key,) = harness.redis.scan_iter("*:unconfirmed:*")
-    assert 0 < harness.redis.pttl(key) <= KEPT_MS
+    keys = list(harness.redis.scan_iter("*:unconfirmed:*"))
+    assert len(keys) == 2, "one of each call"
+    assert all(0 < harness.redis.pttl(key) <= KEPT_MS for key in keys)
     assert waiting._waiting == {}
 
 
@@ -549,46 +662,52 @@ def test_a_store_that_goes_away_behind_a_missing_replica_leaves_the_mark_waiting
     assert len(harness.service.unconfirmed._waiting) == 1
 
 
-def test_a_mark_that_was_replaced_while_it_was_written_is_written_too(store: Unconfirming, clock: FakeClock) -> None:
+def test_a_mark_that_was_added_again_while_it_was_written_lives_as_long_as_the_later_one(
+    store: Unconfirming, clock: FakeClock
+) -> None:
     waiting = UnconfirmedCalls(store, clock)
-    waiting.add({"k": "first"})
-    write = waiting._write
+    waiting.add(["k"])
+    write, lives = waiting._write, []
 
-    def slow(key: str, mark: str, left_ms: int) -> None:
+    def slow(key: str, left_ms: int) -> None:
         waiting._write = write  # type: ignore[method-assign]
-        waiting.add({"k": "second"})
-        write(key, mark, left_ms)
+        clock.advance_s(60)
+        waiting.add(["k"])
+        write(key, left_ms)
+        lives.append(store.call(lambda client: client.pttl("k")))
+        clock.advance_s(-60)
 
     waiting._write = slow  # type: ignore[method-assign]
     waiting.write()
     assert list(waiting._waiting) == ["k"]
     waiting.write()
-    assert store.call(lambda client: client.get("k")) == "second"
+    assert waiting._waiting == {}
+    assert store.call(lambda client: client.pttl("k")) > lives[0]
 
 
 def test_attack_an_outage_under_load_fills_no_memory(store: Unconfirming, clock: FakeClock) -> None:
     waiting = UnconfirmedCalls(store, clock)
     for number in range(MOST + 5):
-        waiting.add({f"k{number}": "mark"})
+        waiting.add([f"k{number}"])
     assert len(waiting._waiting) == MOST
     assert next(iter(waiting._waiting)) == "k5"
 
 
 def test_a_shard_that_is_down_keeps_its_own_marks_waiting_and_no_others(store: Unconfirming, clock: FakeClock) -> None:
     waiting = UnconfirmedCalls(store, clock)
-    waiting.add({f"authsvc:{{{practice}}}:{name}": "mark" for practice in ("maple", "birch") for name in ("a", "b")})
+    waiting.add(f"authsvc:{{{practice}}}:{name}" for practice in ("maple", "birch") for name in ("a", "b"))
     write, tried = waiting._write, []
 
-    def down(key: str, mark: str, left_ms: int) -> None:
+    def down(key: str, left_ms: int) -> None:
         tried.append(key)
         if "maple" in key:
             raise Unavailable("store_away")
-        write(key, mark, left_ms)
+        write(key, left_ms)
 
     waiting._write = down  # type: ignore[method-assign]
     waiting.write("authsvc:{birch}:")
     assert tried == ["authsvc:{birch}:a", "authsvc:{birch}:b"]
-    waiting.add({"authsvc:{birch}:c": "mark"})
+    waiting.add(["authsvc:{birch}:c"])
     with pytest.raises(Unavailable):
         waiting.write()
     assert tried[2:] == ["authsvc:{maple}:a", "authsvc:{birch}:c"]

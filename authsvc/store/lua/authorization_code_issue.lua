@@ -1,7 +1,7 @@
 -- Give a client an authorization code (RFC 6749 §4.1.2): for the browser's session, or for the link that it redeemed.
 --
 -- uses: limits session_records link_records authorization_codes unconfirmed
--- unconfirmed: pending-link pending_id pending_browser
+-- unconfirmed: pending-link pending_id pending_browser call_id
 -- events: grant.issued limited
 -- args: code client redirect_uri code_challenge nonce scope code_expires:int max_age_ms patient dpop_jkt
 -- args: session_id secret idle_ms pending_id pending_browser limits*5
@@ -32,7 +32,7 @@ if pending_id ~= '' then
     or tonumber(pending.expires) <= now then return needed('none') end
   -- It gives one code. Where nobody was told of that one, another goes in its place.
   local former = pending.code or ''
-  if former ~= '' and take_unconfirmed() ~= pending.issuing_call then return needed('none') end
+  if former ~= '' and not take_unconfirmed(pending.issuing_call) then return needed('none') end
   holder = resolve(pending.patient)
   -- Redeeming was its use: time or uses that have run out since then take nothing back.
   local revoked = is_revoked(read_link(pending.link))

@@ -1,7 +1,7 @@
 -- Redeem an authorization code, once: a client session of the browser's session, or what a link gives.
 --
 -- uses: limits sessions link_records authorization_codes unconfirmed
--- unconfirmed: authorization-code code client
+-- unconfirmed: authorization-code code client call_id
 -- events: grant.redeemed grant.reused grant.refused session.ended limited
 -- args: code client redirect_uri code_challenge idle_ms:int
 -- args: session_id session_nonce session_audience session_jkt jkt notify jti token_until:int delivery_ms limits*5
@@ -56,7 +56,7 @@ if grant.result ~= '' then
     if grant.link ~= '' then return link_reply() end
     if session then return reply({nonce = grant.nonce, scope = grant.scope, session = session_reply(session)}) end
   end
-  if take_unconfirmed() == grant.redeeming_call then
+  if take_unconfirmed(grant.redeeming_call) then
     if tonumber(grant.expires) <= now then return no('expired') end
     if grant.link ~= '' and is_revoked(read_link(grant.link)) then return no('revoked') end
     if grant.link == '' then

@@ -1,7 +1,7 @@
 -- "Who are you?": once, within the time to choose, and only a patient who may sign in now, or for whom such a one may act.
 --
 -- uses: limits challenges sessions unconfirmed
--- unconfirmed: choice challenge client
+-- unconfirmed: choice challenge client call_id
 -- events: code.verified challenge.gone session.ended limited
 -- args: challenge client patient choose_ms:int replay_ms:int replays_max:int delivery_ms
 -- args: session_id session_nonce session_audience session_scope session_scope_text session_expires:int
@@ -21,7 +21,7 @@ if known.state == 'won' and known.chosen == named then
   local session = read_session(known.session)
   local fresh = now - tonumber(known.won_at) <= replay_ms and tonumber(known.replays) < replays_max
   if session and known.last_call == call_id then return reply({session = session_reply(session)}) end
-  if take_unconfirmed() == known.last_call and now - tonumber(known.won_at) <= choose_ms then
+  if take_unconfirmed(known.last_call) and now - tonumber(known.won_at) <= choose_ms then
     session = begin_anew(known.session)
     known.won_at, known.replays, fresh = now, -1, true
   elseif client ~= '' then

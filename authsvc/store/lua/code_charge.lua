@@ -1,7 +1,7 @@
 -- Before a code is compared: charge the limits and reserve one of the attempts. Nothing secret is looked at here.
 --
 -- uses: limits challenges unconfirmed
--- unconfirmed: code challenge client
+-- unconfirmed: code challenge client call_id
 -- events: challenge.gone link.ended limited
 -- args: challenge client email_change network_known network_quotas network_window_s
 -- args: attempts_max:int misses_consecutive:int misses_per_day:int misses_by_links_per_day:int
@@ -31,7 +31,7 @@ local hour, link_mode = math.floor(now / HOUR_MS), false
 local charged = {salt = known.salt, profile = known.profile, pepper = known.pepper, hour = int(hour)}
 if known.state ~= '' then
   -- The honest double click: a few repeats of the winning code, for a few seconds, or after an answer of 503.
-  local late = now - tonumber(known.won_at) > replay_ms and peek_unconfirmed() ~= known.last_call
+  local late = now - tonumber(known.won_at) > replay_ms and not peek_unconfirmed(known.last_call)
   if late or tonumber(known.replays) >= replays_max then return challenge_gone('spent') end
   known.replays = tonumber(known.replays) + 1
   rewrite(CHALLENGE, key('challenge', challenge), known)

@@ -1,7 +1,7 @@
 -- Compare the hashed code, and on a match open exactly one session, whatever runs beside this.
 --
 -- uses: settle sessions
--- unconfirmed: code challenge client
+-- unconfirmed: code challenge client call_id
 -- events: code.verified code.choose code.missed challenge.gone session.ended
 -- args: challenge client tag link_mode hour attempts_left patient choose_ms:int replay_ms:int delivery_ms
 -- args: session_id session_nonce session_audience session_scope session_scope_text session_expires:int

@@ -1,7 +1,7 @@
 -- Compare the hashed code, and on a match put the patient on the mailbox that it has proven.
 --
 -- uses: settle mailboxes
--- unconfirmed: code challenge client
+-- unconfirmed: code challenge client call_id
 -- events: patient.address_changed patient.changed code.missed challenge.gone session.ended link.ended limited
 -- args: challenge client tag link_mode hour attempts_left after replay_ms:int delivery_ms
 -- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s

@@ -1,7 +1,7 @@
 -- Use an instant link: for its token, or at its hosted page for what waits there for the link's client.
 --
 -- uses: idempotency limits link_records unconfirmed
--- unconfirmed: link link_id client pending_browser
+-- unconfirmed: link link_id client pending_browser call_id
 -- events: link.exchanged link.refused limited
 -- args: link_id link_digest kind client pending_id pending_browser pending_client pending_until:int jti
 -- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5
@@ -15,11 +15,6 @@
 
 local PENDING = fields{'link', 'patient', 'workflow', 'resource', 'channel', 'browser', 'client', 'redeemed', 'expires'}
 
--- Is this the repeat of the link's last use, whose caller was answered 503? Not asked at the first use.
-local function is_unconfirmed(link)
-  return link.last_call ~= '' and take_unconfirmed() == link.last_call
-end
-
 local earlier = idempotent_reply()
 if earlier then return earlier end
 fetch(limit_keys(limits, {key('link', link_id)}))
@@ -32,7 +27,7 @@ if not link or link.digest ~= link_digest or link.kind ~= kind then
   return refuse('link-unknown')
 end
 if link.last_call ~= call_id then  -- else sent again by the client library
-  local dead, again = why_dead(link), is_unconfirmed(link)
+  local dead, again = why_dead(link), take_unconfirmed(link.last_call)
   if dead and not (again and dead == 'used_up') then
     record('link.refused', 'reason', dead, 'link', link_id, 'patient', link.patient)
     return refuse('link-gone', dead)

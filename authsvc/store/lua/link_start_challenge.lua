@@ -1,7 +1,7 @@
 -- Exchange an access link: a challenge is started and its code goes to the address on file.
 --
 -- uses: idempotency mail_throttle start_challenge unconfirmed
--- unconfirmed: access-link link_id client
+-- unconfirmed: access-link link_id client call_id
 -- events: link.exchanged link.refused code.started limited
 -- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
 -- args: typed_share practice_share
@@ -27,7 +27,7 @@ if not link or link.digest ~= link_digest or link.kind ~= 'access' then
 end
 local known_unconfirmed = check_only == '1' and peek_unconfirmed or take_unconfirmed
 local dead = link.last_call ~= call_id and why_dead(link)
-local again = link.last_call ~= '' and link.last_call ~= call_id and known_unconfirmed() == link.last_call
+local again = link.last_call ~= call_id and known_unconfirmed(link.last_call)
 if dead and not (again and dead == 'used_up') then
   record('link.refused', 'reason', dead, 'link', link_id, 'patient', link.patient)
   return refuse('link-gone', dead)

@@ -1,7 +1,7 @@
 -- A browser brings a pushed authorization request: it opens it, goes on with it on our pages, or gets its code.
 --
 -- uses: pushed_requests unconfirmed
--- unconfirmed: pushed-request request_id client browser
+-- unconfirmed: pushed-request request_id client browser call_id
 -- args: step request_id client browser reuse_ms:int expires:int
 --
 -- `step`: open, continue, spend. Whoever opens it owns it, until `expires`; no other browser goes on with it. It gives one
@@ -14,7 +14,7 @@ if not request or request.client ~= client or tonumber(request.expires) <= now t
 if request.browser ~= browser and not (step == 'open' and request.browser == '') then return reply({}) end
 local again = false
 if request.used ~= '' and request.using_call ~= call_id then
-  again = (step == 'spend' and take_unconfirmed or peek_unconfirmed)() == request.using_call
+  again = (step == 'spend' and take_unconfirmed or peek_unconfirmed)(request.using_call)
   if not again and now - tonumber(request.used) >= reuse_ms then return reply({}) end
 end
 if request.browser == '' then

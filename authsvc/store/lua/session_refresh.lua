@@ -1,7 +1,7 @@
 -- Exchange a refresh token: a new generation, or for a short while the same successor for the immediate parent again.
 --
 -- uses: limits sessions unconfirmed
--- unconfirmed: refresh session_id client generation
+-- unconfirmed: refresh session_id client generation now
 -- events: session.refreshed session.reused session.refused session.ended limited
 -- args: session_id client generation:int nonce jkt idle_ms:int grace_ms:int delivery_ms limits*5 scope*1
 --
@@ -43,19 +43,14 @@ local function begin_generation(number)
   end
 end
 
--- Is this the parent again, whose successor nobody was told of? Instants do for an id here: whoever was answered since has
--- moved `used` on.
-local function is_unconfirmed()
-  local id, instant = take_unconfirmed()
-  return id and instant == session.used
-end
-
 local present = tonumber(session.generation)
 if generation == present then
   begin_generation(present + 1)
   record('session.refreshed', 'sid', session_id, 'patient', session.patient, 'guardian', session.guardian,
     'generation', present + 1)
-elseif generation == present - 1 and is_unconfirmed() then
+elseif generation == present - 1 and take_unconfirmed(session.used) then
+  -- The parent again, whose successor nobody was told of. An instant does for an id here: whoever was answered since then
+  -- has moved `used` on.
   begin_generation(present)
 elseif generation == present - 1 and now - tonumber(session.generation_at) <= grace_ms then
   session.used = now

@@ -1,7 +1,7 @@
 -- Go on as somebody else without another mail: as the person whose mailbox was proven, or as one of its dependents.
 --
 -- uses: retries limits sessions unconfirmed
--- unconfirmed: switch old_sid client owner secret patient
+-- unconfirmed: switch old_sid client owner secret patient call_id
 -- events: session.switched session.ended limited
 -- args: old_sid owner client secret patient idle_ms:int absolute_ms:int delivery_ms
 -- args: session_id session_nonce session_audience session_scope session_scope_text session_expires:int
@@ -26,7 +26,7 @@ end
 -- was told the other one.
 local function unconfirmed_session()
   local sid, id = string.match(call('GET', key('switched', old_sid)) or '', '^([^|]*)|(.*)$')
-  local session = id and take_unconfirmed() == id and begin_anew(sid)
+  local session = take_unconfirmed(id) and begin_anew(sid)
   if not session then return nil end
   session.nonce = session_nonce
   rewrite(SESSION, key('session', sid), session)

@@ -11,7 +11,7 @@ end
 -- is neither; else nil, and whether the answer before was a 503, after which the code counts as not used.
 local function refuse_late(known)
   if link_mode == '1' or known.winning_tag ~= tag then return challenge_gone('spent') end
-  local again = take_unconfirmed() == known.last_call
+  local again = take_unconfirmed(known.last_call)
   if again then
     if tonumber(known.expires) <= now or not is_live_tag(known, tag) then return challenge_gone('expired') end
     known.won_at, known.replays = now, 0
