@@ -44,7 +44,6 @@ class EmailChangeStore:
             context,
             kept,
             check_only=check_only,
-            durable=False,
             patient=patient.id,
             mailbox=patient.mailbox,
             address=patient.address,

@@ -48,13 +48,12 @@ class Mailing:
         stored_answer: StoredAnswer,
         *,
         check_only: bool,
-        durable: bool = True,
         mails: bool = True,
         **args: Any,
     ) -> Reply:
         """Run a script that queues mail, unless it only checks: then there is nothing for replicas or for a worker."""
         args |= {"check_only": check_only, **self.args(), **idempotency_args(stored_answer)}
-        reply = runner.run(script, context, durable=durable and not check_only, **args)
+        reply = runner.run(script, context, durable=not check_only, **args)
         if mails and not check_only:
             self.wake(context.practice.id)
         return reply

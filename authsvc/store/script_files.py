@@ -4,8 +4,9 @@ The head of each file in `lua/` is read here. `uses:` names the parts of `lua/li
 what the script reaches, since Redis makes every function of a script anew at each call; `events:` the audit entries
 that it may append; `reads:` the list that it reads, if it changes nothing; `args:` its arguments in their order, with
 `:int` for a number and `*n` for rows with n columns; `unconfirmed:` a kind of credential, the arguments that name
-caller and credential, and `call_id` or `now`, by which its record names the call that used it (`unconfirmed.py`). Arguments travel as plain ARGV: Redis reads a JSON document at ten times the
-cost. `fields{…}` becomes two functions that are written out for these fields, at a third of the cost of a loop.
+caller and credential, and `call_id` or `now`, by which its record names the call that used it (`unconfirmed.py`).
+Arguments travel as plain ARGV: Redis reads a JSON document at ten times the cost. `fields{…}` becomes two functions
+that are written out for these fields, at a third of the cost of a loop.
 """
 
 from __future__ import annotations
