@@ -57,6 +57,11 @@ LIBRARIES: Mapping[str, Library] = {
     "go-oidc": Library("coreos/go-oidc (Go)", settings="`oauth2.S256ChallengeOption`, `oauth2.VerifierOption`"),
     "mod_auth_openidc": Library("mod_auth_openidc (Apache)", settings="[a recipe](gateways.md)"),
     "oauth4webapi": Library("oauth4webapi (Node and others)"),
+    "oauth2-proxy": Library(
+        "oauth2-proxy (Go)",
+        settings='`provider = "oidc"`, `code_challenge_method = "S256"`, `oidc_email_claim = "sub"`, '
+        '`email_domains = ["*"]`; [a recipe](gateways.md#or-let-oauth2-proxy)',
+    ),
     "openid-client": Library("openid-client (Node)"),
     "passport-openidconnect": Library(
         "passport-openidconnect (Node)",

@@ -210,7 +210,8 @@ def test_the_howto_shows_what_is_tested_here() -> None:
 def test_every_recipe_is_in_the_howto_and_runs_here() -> None:
     howto = (ROOT / "docs/howto/gateways.md").read_text(encoding="utf-8")
     beside = {"haproxy/ask.lua", "haproxy/fetch-keys.sh", "traefik/traefik.yml"}
-    beside |= {"apache/sign_in.conf"}  # guards no tokens, it gets them: tests/interop/test_mod_auth_openidc.py
+    # These guard no tokens, they get them: tests/interop, test_mod_auth_openidc.py and test_oauth2_proxy.py.
+    beside |= {"apache/sign_in.conf", "oauth2-proxy/sign_in.cfg"}
     files = {str(path.relative_to(RECIPES)) for path in RECIPES.rglob("*") if path.is_file()}
     assert files == beside | {recipe.name for recipe in ALL}
     assert [file for file in files if f"config/gateways/{file}" not in howto] == []

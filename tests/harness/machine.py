@@ -39,6 +39,7 @@ INSTALLED_BY: dict[str, str] = {
     "interop/node_modules": MAKE_INTEROP,
     "interop/portals/go-oidc": MAKE_INTEROP,
     "interop/portals/zitadel": MAKE_INTEROP,
+    "interop/portals/oauth2-proxy": MAKE_INTEROP,
     "java": "default-jdk-headless",
     "mvn": "maven",
     "interop/java/portal.jar": MAKE_INTEROP,
@@ -47,7 +48,10 @@ INSTALLED_BY: dict[str, str] = {
 slash is in the folder of this virtual environment."""
 
 MAY_BE_SKIPPED = "(where there is a toolchain)"
-OTHER_LANGUAGES = ("java", "mvn", "interop/java/portal.jar", "interop/portals/go-oidc", "interop/portals/zitadel")
+OTHER_LANGUAGES = (
+    *("java", "mvn", "interop/java/portal.jar"),
+    *("interop/portals/go-oidc", "interop/portals/zitadel", "interop/portals/oauth2-proxy"),
+)
 """Tested where their modules can be fetched and built; where not, not even CI counts a skipped test as a failure."""
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")

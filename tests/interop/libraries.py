@@ -53,7 +53,7 @@ class Library:
 
 
 def _of_go(package: str) -> str:
-    modules = (APPS / "go/go.mod").read_text(encoding="utf-8")
+    modules = "".join(file.read_text(encoding="utf-8") for file in sorted(APPS.glob("go/**/go.mod")))
     found = re.search(rf"^\s+{re.escape(package)} v(\S+)", modules, re.MULTILINE)
     assert found, package
     return found[1]
@@ -142,5 +142,7 @@ LIBRARIES = (
 ELSEWHERE = (
     Library("openid-client", "openid-client", "openid-client.mjs", logout="/", refreshes=True),
     Library("mod_auth_openidc", "mod_auth_openidc", "apache", logout="/", refreshes=True, hears="/"),
+    Library("oauth2-proxy", "github.com/oauth2-proxy/oauth2-proxy/v7", "oauth2-proxy.go", logout="/", refreshes=True),
 )
-"""Those with tests of their own, which do more: test_openid_client.py, test_mod_auth_openidc.py."""
+"""Those with tests of their own, which do more: test_openid_client.py, test_mod_auth_openidc.py,
+test_oauth2_proxy.py."""
