@@ -94,14 +94,11 @@ class Service:
         clock: Clock,
         entropy: Entropy,
         metrics: Metrics,
+        prepared_challenges: int = 0,
     ) -> None:
-        self.settings = settings
-        self.catalogue = catalogue
-        self.limits = limits
-        self.store = store
-        self.clock = clock
-        self.entropy = entropy
-        self.metrics = metrics
+        self.settings, self.catalogue, self.limits = settings, catalogue, limits
+        self.store, self.metrics = store, metrics
+        self.clock, self.entropy = clock, entropy
 
         recorder = Recorder(lambda stream, text, event: entry_mac(self.data_keys, stream, text, event), metrics.count)
         runner = ScriptRunner(store, clock, recorder, lambda: self.data_keys.refresh(), metrics.store_time)
@@ -143,7 +140,7 @@ class Service:
         self.dependents = Dependents(deps, DependentStore(runner, mailing))
         scopes = SessionScopes(session_store, catalogue)
         issuer = TokenIssuer(deps, self.signing_keys, scopes, self.clients)
-        challenges = Challenges(deps, code_store)
+        challenges = Challenges(deps, code_store, prepared_challenges)
         self.codes = Codes(deps, code_store, challenges, issuer, scopes)
         self.email_changes = EmailChanges(deps, EmailChangeStore(runner, mailing, limits), patient_store, challenges)
         self.links = Links(deps, link_store, challenges, issuer)
@@ -237,8 +234,10 @@ def bootstrap(
     clock: Clock | None = None,
     entropy: Entropy | None = None,
     metrics: Metrics | None = None,
+    prepared_challenges: int = 0,
 ) -> Service:
-    """Wire a service for these settings; tests hand in a client, a clock and entropy of their own."""
+    """Wire a service for these settings; tests hand in a client, a clock and entropy of their own. So many
+    `prepared_challenges` of a practice may wait, in a process that answers its starts."""
     return Service(
         settings,
         catalogue or workflows.load(settings.workflows_file or None),
@@ -247,4 +246,5 @@ def bootstrap(
         clock=clock or SystemClock(),
         entropy=entropy or SystemEntropy(),
         metrics=metrics or Metrics(),
+        prepared_challenges=prepared_challenges,
     )

@@ -42,7 +42,7 @@ def app() -> App:
     gunicorn then opens what its own configuration says; if that names AUTHSVC_ADMIN_BIND too, it is the admin address.
     """
     settings, catalogue, limits = environment.load()
-    service = wiring.bootstrap(settings, catalogue, limits)
+    service = wiring.bootstrap(settings, catalogue, limits, prepared_challenges=settings.threads)
     logs.configure(settings.log_level, audit_stream=sys.stdout, lost=lambda: service.metrics.count("logs_lost"))
     host, _, port = settings.admin_bind.rpartition(":")
     return App(service, (host.strip("[]"), int(port)))

@@ -36,7 +36,7 @@ def serve(bind: str | None, workers: int | None) -> None:
     if settings.production:
         preflight.refuse_unsafe_store(wiring.bootstrap(settings, catalogue, limits))
     with metrics_dir.metrics_folder():
-        service = wiring.bootstrap(settings, catalogue, limits)
+        service = wiring.bootstrap(settings, catalogue, limits, prepared_challenges=settings.threads)
         logs.configure(
             settings.log_level,
             audit_stream=sys.stderr if output_mode().json else sys.stdout,

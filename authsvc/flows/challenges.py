@@ -6,11 +6,14 @@ under a pepper that Redis never has, bound to a challenge that only the caller h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from authsvc.crypto import hashing, mint
-from authsvc.errors import Fault, InvalidInput
+from authsvc.errors import AuthsvcError, Fault, InvalidInput, Unavailable
 from authsvc.flows.dependencies import Dependencies
+from authsvc.flows.prepared_challenges import PreparedChallenge, PreparedChallenges
 from authsvc.model import Practice, RequestContext
 from authsvc.store.codes import CodeStore
 from authsvc.store.values import AccessLink, Charged, NewChallenge, NewCode
@@ -18,15 +21,6 @@ from authsvc.text import ACCESS_LINK_TOKEN, CHALLENGE
 
 SALT_BYTES = 16
 CHALLENGE_ID_CHARS = 22  # 128 bits of the digest: a challenge has 256 random bits
-
-
-@dataclass(frozen=True)
-class PreparedChallenge:
-    """A challenge for the store, and what the caller gets: the challenge and, where it may be shown, the code."""
-
-    challenge: str
-    code: str
-    new: NewChallenge
 
 
 def challenge_id(challenge: str) -> str:
@@ -43,9 +37,10 @@ def check_webhook(practice: Practice) -> None:
 class Challenges:
     """Prepares codes and the mails that carry them."""
 
-    def __init__(self, deps: Dependencies, store: CodeStore) -> None:
+    def __init__(self, deps: Dependencies, store: CodeStore, prepared_per_practice: int) -> None:
         self._deps = deps
         self._store = store
+        self._prepared = PreparedChallenges(deps.clock, prepared_per_practice)
 
     def outline(self, context: RequestContext, channel: str, locale: str = "") -> NewChallenge:
         """A challenge without its secrets: what can be refused is refused before anything is hashed or sealed."""
@@ -56,25 +51,62 @@ class Challenges:
         """The same of one code."""
         return NewCode(challenge_id(challenge) if challenge else "", "", 0, AccessLink("", "", "", 0, 0), "", "")
 
+    def prepared(self, context: RequestContext, channel: str, locale: str = "") -> PreparedChallenge | None:
+        """A challenge that was made beforehand, if there is one. Not for a call with an Idempotency-Key, whose answer
+        would be sealed before it is checked."""
+        if context.idempotency_key is not None:
+            return None
+        found = self._prepared.take(context.practice.id, self._keys())
+        return found and self._for(context, found, channel, locale)
+
     def new(self, context: RequestContext, channel: str, locale: str = "") -> PreparedChallenge:
         """A fresh challenge with its first code. Raises Unavailable when the hashing queue is full: nothing has been
         charged by then."""
-        settings = self._deps.settings
         challenge = mint.token(self._deps.entropy, CHALLENGE)
         salt = self._deps.entropy.token_bytes(SALT_BYTES)
-        profile, pepper = settings.code_hash_profile, self._deps.data_keys.pepper_id
-        code, new_code = self._code(context, challenge, salt, profile, pepper)
+        profile, keys = self._deps.settings.code_hash_profile, self._keys()
+        code, new_code = self._code(context, challenge, salt, profile, keys[0])
         new = NewChallenge(
-            code=new_code,
-            channel=channel,
-            locale=locale,
-            networks=self._deps.rate_limits.networks(context),
-            pepper=pepper,
-            profile=profile,
-            salt=mint.b64u(salt),
-            until_ms=self._deps.clock.now_ms() + settings.challenge_life_s * 1000,
+            new_code, channel, locale, (), pepper=keys[0], profile=profile, salt=mint.b64u(salt), until_ms=0
         )
-        return PreparedChallenge(challenge, code, new)
+        made = PreparedChallenge(challenge, code, new, keys, self._deps.clock.now_ms())
+        return self._for(context, made, channel, locale)
+
+    @contextmanager
+    def started_with(self, context: RequestContext, prepared: PreparedChallenge) -> Iterator[None]:
+        """Around the start that it is for. Refused, another start may have it; not after an answer that leaves open
+        whether it was kept."""
+        practice_id = context.practice.id
+        try:
+            yield
+        except Unavailable:
+            raise
+        except AuthsvcError:
+            self._prepared.keep(practice_id, prepared)
+            raise
+        if self._prepared.note_start(practice_id):
+            with suppress(Unavailable):  # where the hashing queue is full, the next start makes its own
+                self._prepared.keep(practice_id, self.new(context, ""))
+
+    def _keys(self) -> tuple[str, bytes]:
+        return self._deps.data_keys.pepper_id, self._deps.data_keys.key("outbox")
+
+    def _for(
+        self, context: RequestContext, prepared: PreparedChallenge, channel: str, locale: str
+    ) -> PreparedChallenge:
+        """With what is this start's own: its lives begin now."""
+        networks, now_ms = self._deps.rate_limits.networks(context), self._deps.clock.now_ms()
+        new, challenge_until_ms = prepared.new, now_ms + self._deps.settings.challenge_life_s * 1000
+        code = self._from_now(new.code, now_ms)
+        new = dataclasses.replace(
+            new, code=code, channel=channel, locale=locale, networks=networks, until_ms=challenge_until_ms
+        )
+        return dataclasses.replace(prepared, new=new)
+
+    def _from_now(self, code: NewCode, now_ms: int) -> NewCode:
+        settings = self._deps.settings
+        link = dataclasses.replace(code.access_link, expires_ms=now_ms + settings.link_mode_link_life_s * 1000)
+        return dataclasses.replace(code, until_ms=now_ms + settings.code_life_s * 1000, access_link=link)
 
     def another_code(
         self, context: RequestContext, challenge: str, *, salt: str, profile: str, pepper: str
@@ -104,16 +136,10 @@ class Challenges:
         key = self._deps.data_keys.pepper(pepper)
         with self._deps.hash_queue.place() as turn, turn:
             tag = hashing.code_tag(key, context.practice.id, challenge, code, salt, profile)
-        now_ms, settings = self._deps.clock.now_ms(), self._deps.settings
-        until_ms = now_ms + settings.code_life_s * 1000
         token = mint.token(self._deps.entropy, ACCESS_LINK_TOKEN)
-        access_link = AccessLink(
-            id=mint.link_id(token),
-            digest=mint.digest(token),
-            workflow=self._deps.messages.access_workflow,
-            expires_ms=now_ms + settings.link_mode_link_life_s * 1000,
-            max_uses=self._deps.limits.attempts_per_challenge,
-        )
-        message_id = self._deps.messages.new_id()
-        body = self._deps.messages.seal_code(context.practice.id, message_id, code, until_ms, token)
-        return code, NewCode(challenge_id(challenge), tag, until_ms, access_link, message_id, body)
+        messages, attempts = self._deps.messages, self._deps.limits.attempts_per_challenge
+        access_link = AccessLink(mint.link_id(token), mint.digest(token), messages.access_workflow, 0, attempts)
+        message_id = messages.new_id()
+        body = messages.seal_code(context.practice.id, message_id, code, token)
+        new = NewCode(challenge_id(challenge), tag, 0, access_link, message_id, body)
+        return code, self._from_now(new, self._deps.clock.now_ms())

@@ -53,14 +53,17 @@ class Codes:
         if mailbox:
             buckets += self._deps.limits.of_address(mailbox)
         start = partial(self._store.start, context, mailbox=mailbox, patient=patient or "")
-        outline, kept = self._challenges.outline(context, delivery, locale or ""), self._deps.answers.name(context)
-        if (earlier := start(outline, buckets, kept, check_only=True)) is None:
+        answers, prepared = self._deps.answers, self._challenges.prepared(context, delivery, locale or "")
+        if prepared is None:
+            outline = self._challenges.outline(context, delivery, locale or "")
+            earlier = start(outline, buckets, answers.name(context), check_only=True)
+            if earlier is not None:
+                return Started(**answers.open(context, earlier))
             prepared = self._challenges.new(context, delivery, locale or "")
-            answer = self._started(prepared.challenge, prepared.code if delivery == "caller" else None)
-            earlier = start(prepared.new, buckets, self._deps.answers.keep(context, vars(answer)))
-            if earlier is None:
-                return answer
-        return Started(**self._deps.answers.open(context, earlier))
+        answer = self._started(prepared.challenge, prepared.code if delivery == "caller" else None)
+        with self._challenges.started_with(context, prepared):
+            earlier = start(prepared.new, buckets, answers.keep(context, vars(answer)))
+        return answer if earlier is None else Started(**answers.open(context, earlier))
 
     def resend(self, context: RequestContext, challenge: str) -> Started:
         """Send another code for the same challenge. Raises ChallengeGone, RateLimited, IdempotencyConflict."""

@@ -125,12 +125,16 @@ class Links:
         buckets = self._buckets(context, "exchange-network")
         buckets += limits.of_networks("issue-network", limits.networks(context))
         start = partial(self._store.start_challenge, context, name_of(token))
-        started = start(self._challenges.outline(context, channel), buckets, answers.name(context), check_only=True)
-        if started.earlier_answer is not None:
-            return Started(**answers.open(context, started.earlier_answer))
-        prepared = self._challenges.new(context, channel)
+        prepared = self._challenges.prepared(context, channel)
+        if prepared is None:
+            outline = self._challenges.outline(context, channel)
+            started = start(outline, buckets, answers.name(context), check_only=True)
+            if started.earlier_answer is not None:
+                return Started(**answers.open(context, started.earlier_answer))
+            prepared, buckets = self._challenges.new(context, channel), []  # they have been counted
         answer = Started(prepared.challenge, self._deps.settings.code_life_s, self._deps.settings.resend_after_s)
-        started = start(prepared.new, [], answers.keep(context, vars(answer)))  # the buckets have been counted
+        with self._challenges.started_with(context, prepared):
+            started = start(prepared.new, buckets, answers.keep(context, vars(answer)))
         if started.earlier_answer is not None:
             return Started(**answers.open(context, started.earlier_answer))
         if prepared.new.channel == "webhook":

@@ -51,9 +51,9 @@ class MailMessages:
         key = self._data_keys.key("outbox")
         return sealing.seal(key, "mail", plain, f"{practice_id}:{message_id}", self._entropy)
 
-    def seal_code(self, practice_id: str, message_id: str, code: str, expires_at_ms: int, token: str) -> str:
+    def seal_code(self, practice_id: str, message_id: str, code: str, token: str) -> str:
         """Seal a code, and the token of the access link that is sent in its place where no code may be sent."""
-        return self.seal(practice_id, message_id, code=code, code_ends_ms=expires_at_ms, token=token)
+        return self.seal(practice_id, message_id, code=code, token=token)
 
     def address_notice(self, practice_id: str) -> Mail:
         """The notice that an address was changed; one for each of the two mailboxes."""
@@ -92,5 +92,5 @@ class MailMessages:
             "code": body.get("code", ""),
             "url": body.get("url", ""),
             "workflow": body.get("workflow", ""),
-            "expires_at_ms": int(body.get("code_ends_ms", expires_at_ms)),
+            "expires_at_ms": expires_at_ms,
         }

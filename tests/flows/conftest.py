@@ -35,11 +35,19 @@ class Harness:
         self, store: Connection, client: redis.Redis, clock: FakeClock, entropy: SeededEntropy, **changes: Any
     ) -> None:
         settings, catalogue, limits = environment.load(ENVIRON)
+        prepared = changes.pop("prepared_challenges", 0)
         changed = {name: value for name, value in changes.items() if hasattr(settings, name)}
         settings = dataclasses.replace(settings, code_hash_queue=1000, **changed)
         limits = dataclasses.replace(limits, **{name: value for name, value in changes.items() if name not in changed})
         self.service = wiring.Service(
-            settings, catalogue, limits, store=store, clock=clock, entropy=entropy, metrics=Metrics()
+            settings,
+            catalogue,
+            limits,
+            store=store,
+            clock=clock,
+            entropy=entropy,
+            metrics=Metrics(),
+            prepared_challenges=prepared,
         )
         self.clock, self.entropy = clock, entropy
         self.redis: Any = client
