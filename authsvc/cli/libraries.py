@@ -35,7 +35,7 @@ EMAIL = ("email",)
 LIBRARIES: Mapping[str, Library] = {
     "authlib": Library("Authlib (Python)", settings='`code_challenge_method="S256"` in `client_kwargs`'),
     "authjs": Library(
-        "Auth.js, NextAuth.js (Node)",
+        "Auth.js, NextAuth.js 5 (Node)",
         {"claims": EMAIL},
         '`type: "oidc"`, `checks: ["pkce", "state", "nonce"]`; `idToken: false` for the address',
     ),
@@ -57,6 +57,12 @@ LIBRARIES: Mapping[str, Library] = {
     "go-oidc": Library("coreos/go-oidc (Go)", settings="`oauth2.S256ChallengeOption`, `oauth2.VerifierOption`"),
     "mod_auth_openidc": Library("mod_auth_openidc (Apache)", settings="[a recipe](gateways.md)"),
     "oauth4webapi": Library("oauth4webapi (Node and others)"),
+    "next-auth": Library(
+        "NextAuth.js 4 (Next.js)",
+        {"id_token_alg": "RS256", "claims": EMAIL},
+        '`type: "oauth"`, `wellKnown` with the address of the metadata, `checks: ["pkce", "state", "nonce"]`; '
+        "`userinfo: { request: ({ client, tokens }) => client.userinfo(tokens) }` for the address",
+    ),
     "oauth2-proxy": Library(
         "oauth2-proxy (Go)",
         settings='`provider = "oidc"`, `code_challenge_method = "S256"`, `oidc_email_claim = "sub"`, '

@@ -72,12 +72,23 @@ def _of_python(package: str) -> str:
     return found[1]
 
 
-def _of_node(package: str) -> str:
-    lock = json.loads((APPS / "node/package-lock.json").read_text(encoding="utf-8"))
+def _of_node(package: str, folder: str = "node") -> str:
+    lock = json.loads((APPS / folder / "package-lock.json").read_text(encoding="utf-8"))
     return str(lock["packages"][f"node_modules/{package}"]["version"])
 
 
-_VERSIONS = {".go": _of_go, ".jar": _of_java, ".py": _of_python, ".mjs": _of_node, "apache": lambda package: "Debian's"}
+def _of_next(package: str) -> str:
+    return f"{_of_node(package, 'next')}, Next {_of_node('next', 'next').partition('.')[0]}"
+
+
+_VERSIONS = {
+    ".go": _of_go,
+    ".jar": _of_java,
+    ".py": _of_python,
+    ".mjs": _of_node,
+    "next": _of_next,
+    "apache": lambda package: "Debian's",
+}
 
 LIBRARIES = (
     Library("authlib", "Authlib", "authlib_portal.py", logout="/logout", refreshes=True),
@@ -104,6 +115,7 @@ LIBRARIES = (
         callback="/complete/oidc/",
         refreshes=True,
     ),
+    Library("next-auth", "next-auth", "next", callback="/api/auth/callback/authsvc", login="/api/auth/signin"),
     Library("authjs", "@auth/core", "authjs.mjs", callback="/auth/callback/authsvc", login="/auth/signin"),
     Library(
         "express-openid-connect",

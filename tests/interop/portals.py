@@ -115,6 +115,8 @@ def _command(library: Library, deployment: HttpsDeployment) -> list[str]:
         return [require("interop/bin/python"), str(APPS / "python" / library.app)]
     if library.app.endswith(".mjs"):
         return [require("node", "interop/node_modules"), str(node_programs(deployment.folder) / library.app)]
+    if library.app == "next":
+        return [require("node", "interop/next/node_modules"), str(_next_program(deployment.folder) / "server.mjs")]
     if library.app.endswith(".go"):
         return [require(f"interop/portals/{library.app.removesuffix('.go')}")]
     if library.app.endswith(".jar"):
@@ -132,10 +134,14 @@ def java_trust_store(deployment: HttpsDeployment) -> Path:
     return store
 
 
-def node_programs(folder: Path) -> Path:
+def node_programs(folder: Path, name: str = "node", packages: str = "interop/node_modules") -> Path:
     """A copy of the programs for Node, beside the packages that they import."""
-    copied = folder / "node"
+    copied = folder / name
     if not copied.exists():
-        shutil.copytree(APPS / "node", copied)
-        (copied / "node_modules").symlink_to(require("interop/node_modules"))
+        shutil.copytree(APPS / name, copied)
+        (copied / "node_modules").symlink_to(require(packages))
     return copied
+
+
+def _next_program(folder: Path) -> Path:
+    return node_programs(folder, "next", "interop/next/node_modules")

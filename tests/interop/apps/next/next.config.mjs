@@ -1,0 +1,1 @@
+export default { rewrites: async () => [{ source: '/:page(|me)', destination: '/api/me' }] }
