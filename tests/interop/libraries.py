@@ -14,13 +14,15 @@ from authsvc.cli.libraries import LIBRARIES as REGISTRATIONS
 from tests.harness.machine import ROOT
 
 APPS = ROOT / "tests/interop/apps"
+REFRESH, RENEWAL = "refresh", "renewal by `prompt=none`"
 
 
 @dataclass(frozen=True)
 class Library:
     """`name` as in `clients add --for`; `package` as its registry calls it; `app` the program in apps/, by which the
     kind of program is known. `callback`, `login`, `logout`, `signed_out` and `hears` (back-channel logout) are paths of
-    the portal; empty: the library has nothing of the kind. `guards`: `/api/me` takes access tokens."""
+    the portal, `refreshes` is how it gets new tokens; empty: the library has nothing of the kind. `guards`: `/api/me`
+    takes access tokens."""
 
     name: str
     package: str
@@ -29,7 +31,7 @@ class Library:
     login: str = "/login"
     logout: str = ""
     signed_out: str = "/bye"
-    refreshes: bool = False
+    refreshes: str = ""
     hears: str = ""
     says_sub: bool = True
     guards: bool = False
@@ -47,7 +49,7 @@ class Library:
     @property
     def tried(self) -> str:
         """What the tests do with it, in words."""
-        acts = ["sign-in", "userinfo"] + ["refresh"] * self.refreshes + ["sign-out"] * bool(self.logout)
+        acts = ["sign-in", "userinfo"] + [self.refreshes] * bool(self.refreshes) + ["sign-out"] * bool(self.logout)
         acts += ["back-channel logout"] * bool(self.hears) + ["access tokens"] * self.guards
         return ", ".join(acts)
 
@@ -91,7 +93,7 @@ _VERSIONS = {
 }
 
 LIBRARIES = (
-    Library("authlib", "Authlib", "authlib_portal.py", logout="/logout", refreshes=True),
+    Library("authlib", "Authlib", "authlib_portal.py", logout="/logout", refreshes=REFRESH),
     Library(
         "mozilla-django-oidc",
         "mozilla-django-oidc",
@@ -99,6 +101,7 @@ LIBRARIES = (
         callback="/oidc/callback/",
         login="/oidc/authenticate/",
         logout="/oidc/logout/",
+        refreshes=RENEWAL,
         says_sub=False,
     ),
     Library(
@@ -113,7 +116,7 @@ LIBRARIES = (
         "social-auth-core",
         "social_auth_portal.py",
         callback="/complete/oidc/",
-        refreshes=True,
+        refreshes=REFRESH,
     ),
     Library("next-auth", "next-auth", "next", callback="/api/auth/callback/authsvc", login="/api/auth/signin"),
     Library("authjs", "@auth/core", "authjs.mjs", callback="/auth/callback/authsvc", login="/auth/signin"),
@@ -122,12 +125,12 @@ LIBRARIES = (
         "express-openid-connect",
         "express-openid-connect.mjs",
         logout="/logout",
-        refreshes=True,
+        refreshes=REFRESH,
         hears="/backchannel-logout",
     ),
     Library("passport-openidconnect", "passport-openidconnect", "passport-openidconnect.mjs", logout="/logout"),
-    Library("oauth4webapi", "oauth4webapi", "oauth4webapi.mjs", logout="/logout", refreshes=True),
-    Library("flask-oidc", "Flask-OIDC", "flask_oidc_portal.py", callback="/authorize", login="/me"),
+    Library("oauth4webapi", "oauth4webapi", "oauth4webapi.mjs", logout="/logout", refreshes=REFRESH),
+    Library("flask-oidc", "Flask-OIDC", "flask_oidc_portal.py", callback="/authorize", login="/me", refreshes=REFRESH),
     Library(
         "flask-pyoidc",
         "Flask-pyoidc",
@@ -135,10 +138,10 @@ LIBRARIES = (
         login="/me",
         logout="/logout",
         signed_out="/logout",
-        refreshes=True,
+        refreshes=REFRESH,
     ),
-    Library("go-oidc", "github.com/coreos/go-oidc/v3", "go-oidc.go", logout="/logout", refreshes=True, guards=True),
-    Library("zitadel-oidc", "github.com/zitadel/oidc/v3", "zitadel.go", logout="/logout", refreshes=True),
+    Library("go-oidc", "github.com/coreos/go-oidc/v3", "go-oidc.go", logout="/logout", refreshes=REFRESH, guards=True),
+    Library("zitadel-oidc", "github.com/zitadel/oidc/v3", "zitadel.go", logout="/logout", refreshes=REFRESH),
     Library(
         "spring-security",
         "spring-boot",
@@ -146,15 +149,18 @@ LIBRARIES = (
         callback="/login/oauth2/code/authsvc",
         login="/oauth2/authorization/authsvc",
         logout="/logout",
+        refreshes=REFRESH,
         hears="/logout/connect/back-channel/authsvc",
         guards=True,
     ),
 )
 
 ELSEWHERE = (
-    Library("openid-client", "openid-client", "openid-client.mjs", logout="/", refreshes=True),
-    Library("mod_auth_openidc", "mod_auth_openidc", "apache", logout="/", refreshes=True, hears="/"),
-    Library("oauth2-proxy", "github.com/oauth2-proxy/oauth2-proxy/v7", "oauth2-proxy.go", logout="/", refreshes=True),
+    Library("openid-client", "openid-client", "openid-client.mjs", logout="/", refreshes=REFRESH),
+    Library("mod_auth_openidc", "mod_auth_openidc", "apache", logout="/", refreshes=REFRESH, hears="/"),
+    Library(
+        "oauth2-proxy", "github.com/oauth2-proxy/oauth2-proxy/v7", "oauth2-proxy.go", logout="/", refreshes=REFRESH
+    ),
 )
 """Those with tests of their own, which do more: test_openid_client.py, test_mod_auth_openidc.py,
 test_oauth2_proxy.py."""

@@ -25,4 +25,13 @@ def me() -> Any:
     return {"sub": profile["sub"], "userinfo": profile}
 
 
+@app.get("/refresh")
+@oidc.require_login
+def refresh() -> Any:
+    before = session["oidc_auth_token"]
+    session["oidc_auth_token"] = {**before, "expires_at": 1}  # what it looks at before every request
+    failed = oidc.check_token_expiry()
+    return {"refreshed": failed is None and session["oidc_auth_token"]["access_token"] != before["access_token"]}
+
+
 serve(app)

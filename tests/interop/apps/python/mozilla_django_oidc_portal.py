@@ -1,4 +1,7 @@
-"""mozilla-django-oidc: addresses and the algorithm as it wants them, by name, and PKCE switched on."""
+"""mozilla-django-oidc: addresses and the algorithm as it wants them, by name, and PKCE switched on.
+
+It has no refresh tokens: from time to time it asks for a new ID token by `prompt=none`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from portal import CLIENT_ID, CLIENT_SECRET, ISSUER, URL, django, serve
 
 app = django(
     "mozilla_django_oidc",
+    middleware=("mozilla_django_oidc.middleware.SessionRefresh",),
     AUTHENTICATION_BACKENDS=["mozilla_django_oidc.auth.OIDCAuthenticationBackend"],
     OIDC_RP_CLIENT_ID=CLIENT_ID,
     OIDC_RP_CLIENT_SECRET=CLIENT_SECRET,
@@ -22,7 +26,8 @@ app = django(
     ALLOW_LOGOUT_GET_METHOD=True,
 )
 
-from django.http import HttpRequest, JsonResponse  # noqa: E402 - what Django has is there once it is set up
+from django.http import HttpRequest, HttpResponse, JsonResponse  # noqa: E402 - what Django has is there once it is set up
+from django.shortcuts import redirect  # noqa: E402
 from django.urls import include, path  # noqa: E402
 
 
@@ -41,7 +46,24 @@ def bye(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"bye": not request.user.is_authenticated})
 
 
-urlpatterns = [path("oidc/", include("mozilla_django_oidc.urls")), path("me", me), path("bye", bye)]
+def refresh(request: HttpRequest) -> HttpResponse:
+    """The next page finds that the ID token is old."""
+    request.session["before"] = request.session["oidc_id_token"]
+    request.session["oidc_id_token_expiration"] = 0
+    return redirect("/refreshed")
+
+
+def refreshed(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"refreshed": request.session["oidc_id_token"] != request.session["before"]})
+
+
+urlpatterns = [
+    path("oidc/", include("mozilla_django_oidc.urls")),
+    path("me", me),
+    path("refresh", refresh),
+    path("refreshed", refreshed),
+    path("bye", bye),
+]
 
 if __name__ == "__main__":
     serve(app)

@@ -2,6 +2,9 @@ package authsvc.portal;
 
 import static org.springframework.security.config.Customizer.withDefaults;
 
+import jakarta.servlet.http.HttpServletRequest;
+import jakarta.servlet.http.HttpServletResponse;
+import java.time.Duration;
 import java.util.Map;
 import java.util.Objects;
 import java.util.stream.Stream;
@@ -12,10 +15,15 @@ import org.springframework.core.annotation.Order;
 import org.springframework.http.HttpMethod;
 import org.springframework.security.config.annotation.web.builders.HttpSecurity;
 import org.springframework.security.core.annotation.AuthenticationPrincipal;
+import org.springframework.security.core.Authentication;
+import org.springframework.security.oauth2.client.OAuth2AuthorizeRequest;
 import org.springframework.security.oauth2.client.OAuth2AuthorizedClient;
-import org.springframework.security.oauth2.client.annotation.RegisteredOAuth2AuthorizedClient;
+import org.springframework.security.oauth2.client.OAuth2AuthorizedClientManager;
+import org.springframework.security.oauth2.client.OAuth2AuthorizedClientProviderBuilder;
 import org.springframework.security.oauth2.client.oidc.web.logout.OidcClientInitiatedLogoutSuccessHandler;
 import org.springframework.security.oauth2.client.registration.ClientRegistrationRepository;
+import org.springframework.security.oauth2.client.web.DefaultOAuth2AuthorizedClientManager;
+import org.springframework.security.oauth2.client.web.OAuth2AuthorizedClientRepository;
 import org.springframework.security.oauth2.core.DelegatingOAuth2TokenValidator;
 import org.springframework.security.oauth2.core.oidc.user.OidcUser;
 import org.springframework.security.oauth2.jose.jws.SignatureAlgorithm;
@@ -63,6 +71,17 @@ public class Portal {
         .build();
   }
 
+  /** It refreshes tokens that are about to expire; here each one is. */
+  @Bean
+  OAuth2AuthorizedClientManager tokens(ClientRegistrationRepository clients, OAuth2AuthorizedClientRepository kept) {
+    var manager = new DefaultOAuth2AuthorizedClientManager(clients, kept);
+    manager.setAuthorizedClientProvider(OAuth2AuthorizedClientProviderBuilder.builder()
+        .authorizationCode()
+        .refreshToken(it -> it.clockSkew(Duration.ofHours(1)))
+        .build());
+    return manager;
+  }
+
   @Bean
   @Order(1)
   SecurityFilterChain api(HttpSecurity http) throws Exception {
@@ -93,9 +112,20 @@ public class Portal {
     return Map.of("sub", user.getSubject(), "userinfo", user.getUserInfo().getClaims());
   }
 
-  @GetMapping("/token")
-  Map<String, Object> token(@RegisteredOAuth2AuthorizedClient("authsvc") OAuth2AuthorizedClient client) {
-    return Map.of("token", client.getAccessToken().getTokenValue());
+  @RestController
+  record Refresh(OAuth2AuthorizedClientManager tokens, OAuth2AuthorizedClientRepository kept) {
+
+    @GetMapping("/refresh")
+    Map<String, Object> refresh(Authentication who, HttpServletRequest request, HttpServletResponse response) {
+      OAuth2AuthorizedClient before = kept.loadAuthorizedClient("authsvc", who, request);
+      OAuth2AuthorizedClient after = tokens.authorize(OAuth2AuthorizeRequest.withAuthorizedClient(before)
+          .principal(who)
+          .attribute(HttpServletRequest.class.getName(), request)
+          .attribute(HttpServletResponse.class.getName(), response)
+          .build());
+      return Map.of("refreshed",
+          !after.getAccessToken().getTokenValue().equals(before.getAccessToken().getTokenValue()));
+    }
   }
 
   @GetMapping("/bye")
