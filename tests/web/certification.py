@@ -86,7 +86,6 @@ PLANS = {
 
 WARNS = {
     "oidcc-server": "the ID token has `practice`, which no scope asks for",
-    "oidcc-userinfo-post-body": "userinfo reads the token from `Authorization` alone",
     "oidcc-scope-profile": "of the scope's fourteen claims there are `name` and `locale`",
     "oidcc-claims-essential": "`claims` is ignored",
 }

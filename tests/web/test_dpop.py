@@ -219,6 +219,9 @@ def test_attack_a_bound_token_is_no_bearer_token_anywhere(web: Web, app: Party, 
     for proof in (None, key.proof("GET", USERINFO, token)):
         answer = userinfo(web, f"Bearer {token}", proof)
         assert (answer.status_code, answer.json["error"]) == (401, "invalid_token")
+    for headers in ({}, {"DPoP": key.proof("POST", USERINFO, token)}):
+        answer = web.bare("POST", "/oauth2/userinfo", data={"access_token": token}, headers=headers)
+        assert (answer.status_code, answer.json["error"]) == (401, "invalid_token")
     query = "/v1/forward-auth?practice=maple&scope=invoices:view"
     assert web.bare("GET", query, headers={"Authorization": f"Bearer {token}"}).status_code == 401
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.web.conftest import Web, basic
+from tests.web.conftest import API, Web, basic
 from tests.web.relying_party import claims, party, press, sign_in
 
 PATH = "/oauth2/userinfo"
@@ -69,8 +69,87 @@ def test_attack_a_token_in_the_address_is_not_read(web: Web) -> None:
     app = party(web)
     sign_in(web)
     token = app.tokens()["access_token"]
-    assert web.bare("GET", f"{PATH}?access_token={token}").status_code == 401
-    assert web.bare("POST", PATH, data={"access_token": token}).status_code == 401
+    for method in ("GET", "POST"):
+        assert web.bare(method, f"{PATH}?access_token={token}").status_code == 401
+
+
+# --- a token in the form of a POST (RFC 6750 §2.2) --------------------------------------------------------------------
+
+
+@pytest.fixture
+def token(web: Web) -> str:
+    app = party(web)
+    sign_in(web)
+    return str(app.tokens()["access_token"])
+
+
+def test_the_token_may_come_in_the_form_of_a_post(web: Web, token: str) -> None:
+    """OpenID Connect Core §5.3.1."""
+    answer = web.bare("POST", PATH, data={"access_token": token, "unknown": "is ignored"})
+    assert (answer.status_code, answer.json["sub"]) == (200, "maple:p1")
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_a_form_without_a_token_leaves_the_header_to_say_it(web: Web, token: str) -> None:
+    for form in ({}, {"access_token": ""}, {"schema": "openid"}):
+        assert web.bare("POST", PATH, data=form, headers=bearer(token)).status_code == 200
+        assert web.bare("POST", PATH, data=form).status_code == 401
+
+
+@pytest.mark.parametrize("junk", ["junk", "a b", "x" * 9000, "é"])
+def test_a_form_with_a_bad_token_is_asked_for_a_better_one(web: Web, junk: str) -> None:
+    answer = web.bare("POST", PATH, data={"access_token": junk})
+    assert (answer.status_code, answer.json["error"]) == (401, "invalid_token")
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_attack_a_token_in_two_places_is_in_none(web: Web, token: str) -> None:
+    """Two readers that each look at another place would see two people (RFC 6750 §2, §3.1)."""
+    form, there = {"access_token": token}, f"{PATH}?access_token={token}"
+    for answer in (
+        web.bare("POST", PATH, data=form, headers=bearer(token)),
+        web.bare("POST", PATH, data=form, headers={"Authorization": "Basic cG9ydGFsOng="}),
+        web.bare("POST", PATH, data={"access_token": [token, token]}),
+        web.bare("POST", there, data=form),
+        web.bare("POST", there, headers=bearer(token)),
+        web.bare("GET", there, headers=bearer(token)),
+    ):
+        assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
+        assert token not in answer.text
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_attack_the_body_of_a_get_is_not_read(web: Web, token: str, method: str) -> None:
+    assert web.bare(method, PATH, data={"access_token": token}).status_code == 401
+
+
+def test_attack_a_body_of_another_type_is_not_read(web: Web, token: str) -> None:
+    form = f"access_token={token}"
+    assert web.bare("POST", PATH, json={"access_token": token}).status_code == 401
+    for content_type in ("text/plain", "multipart/form-data; boundary=x", ""):
+        assert web.bare("POST", PATH, data=form, content_type=content_type).status_code == 401
+
+
+def test_attack_an_endless_form_is_refused_before_it_is_read(web: Web, token: str) -> None:
+    answer = web.bare("POST", PATH, data={"access_token": token, "more": "x" * 16_384})
+    assert (answer.status_code, answer.json["error"]) == (413, "invalid_request")
+
+
+FORMS = ["token", "revoke", "introspect", "par", "authorize", "logout"]
+
+
+@pytest.mark.parametrize("path", [*(f"/oauth2/{name}" for name in FORMS), "/v1/forward-auth?practice=maple"])
+def test_attack_a_form_of_another_website_brings_a_token_to_no_other_endpoint(web: Web, token: str, path: str) -> None:
+    """It is taken for what it would be without one."""
+    with_token, without = (web.bare("POST", path, data=form) for form in ({"access_token": token}, {}))
+    assert (with_token.status_code, with_token.data) == (without.status_code, without.data)
+    assert with_token.status_code in (303, 400, 401)
+
+
+def test_attack_no_practice_call_takes_a_token_for_a_client(web: Web, token: str) -> None:
+    for operation in API:
+        path = operation.path.replace("{practice}", "maple").replace("{id}", "p1")
+        assert web.bare(operation.method, path, data={"access_token": token}).status_code == 401
 
 
 def test_other_methods_are_refused_by_name(web: Web) -> None:

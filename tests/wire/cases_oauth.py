@@ -230,6 +230,7 @@ def userinfo(site: Provisioned) -> None:
     r.ask("junk", "GET", "/oauth2/userinfo", headers=bearer("junk"))
     r.ask("Basic", "GET", "/oauth2/userinfo", headers=site.desk.basic)
     r.ask("in the query", "GET", f"/oauth2/userinfo?access_token={grant['access_token']}")
+    r.form("in a form", "/oauth2/userinfo", {"access_token": grant["access_token"]})
     r.ask("with a slash", "GET", "/oauth2/userinfo/")
 
 

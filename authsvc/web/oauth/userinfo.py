@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, request
+from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from authsvc.web.context import current_service, request_info
-from authsvc.web.oauth.presented_token import own_url, presented_token
+from authsvc.web.oauth.presented_token import header_or_form
 
 blueprint = Blueprint("userinfo", __name__, url_prefix="/oauth2")
 
 
 @blueprint.route("/userinfo", methods=["GET", "POST"])
 def userinfo() -> ResponseReturnValue:
-    """Raises TokenMissing, TokenInvalid, TokenInsufficient, Unavailable. The token comes in the header alone: one in a
-    form or a query would end up in logs (RFC 9700 §4.3.2)."""
-    token, proof = presented_token(request.environ, lambda: (request.method, own_url("/oauth2/userinfo")))
+    """Raises TokenMissing, TokenInvalid, TokenInsufficient, InvalidInput, TooLarge, Unavailable."""
+    token, proof = header_or_form("/oauth2/userinfo")
     return dict(current_service().userinfo.of(token, request_info().request_id, proof))
