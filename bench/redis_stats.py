@@ -74,6 +74,11 @@ def delete_short_lived(client: Any) -> None:
             client.delete(*gone)
 
 
+def audit_bytes(client: Any) -> int:
+    """Memory of the audit: entries, seals and index, which grow with what is done and not with what is kept."""
+    return sum(int(client.memory_usage(key, samples=0)) for key in client.scan_iter(match="*:audit*", count=1000))
+
+
 def bytes_per_entry(client: Any, word: str) -> int | None:
     """Bytes of one entry of the longest stream with `word` in its name; None if there is no such stream."""
     streams = list(client.scan_iter(match=f"*{word}*", count=1000, _type="stream"))

@@ -73,7 +73,11 @@ local function clear_misses(record, hour)
     end
     guesses = link and link.mailbox_only ~= '1' and key('guesses-by-links', record.mailbox)
   end
-  if guesses and call('HEXISTS', guesses, 'hour:' .. hour) == 1 then  -- an operator may have cleared the misses meanwhile
-    call('HINCRBY', guesses, 'hour:' .. hour, '-1')
+  local field = 'hour:' .. hour
+  local misses = guesses and call('HGET', guesses, field)  -- an operator may have cleared the misses meanwhile
+  if misses == '1' then
+    call('HDEL', guesses, field)  -- with it goes the key of a mailbox that had no other miss
+  elseif misses then
+    call('HINCRBY', guesses, field, '-1')
   end
 end
