@@ -113,10 +113,20 @@ class Recorder:
         log.info(event, extra=dict(fields))
 
 
-def readable(number: int, text: str, event: str, details: str) -> dict[str, Any]:
-    """An entry as it is shown and exported. Raises ValueError for a text that isn't one of ours."""
-    at_ms, actor, call, known, reason = text.split("\n")
+def parts_of(text: str) -> tuple[str, str, str, str, str, tuple[str, ...]]:
+    """Instant (ms), actor, call, details and reason of an entry's text, and the lines that a newer release has put
+    behind them. Raises ValueError for a text that isn't one of ours."""
+    at_ms, actor, call, known, reason, *newer = text.split("\n")
+    return at_ms, actor, call, known, reason, tuple(newer)
+
+
+def readable(number: int, text: str, event: str, details: str, newer: Sequence[str] = ()) -> dict[str, Any]:
+    """An entry as it is shown and exported. `newer` are names and values of fields that aren't known here: they are
+    shown as they are, as are lines of the text. Raises ValueError for a text that isn't one of ours."""
+    at_ms, actor, call, known, reason, lines = parts_of(text)
     entry: dict[str, Any] = {"n": number, "at_ms": int(at_ms), "event": event, "actor": actor}
+    if lines or newer:
+        entry["newer"] = [*lines, *(f"{name}={value}" for name, value in zip(newer[::2], newer[1::2], strict=True))]
     if reason:
         entry["reason"] = reason
     if call and not call.startswith("-"):

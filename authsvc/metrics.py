@@ -24,7 +24,7 @@ OTHER = "other"
 
 _KINDS = ("code", "access-link", "link", "address-changed", "email-change", "new-link", "test")
 _STATES = ("queued", "sent", "deferred", "refused", "too_late", "cancelled", "void")
-_POLICIES = (*limits.POLICIES, "resend", "guesses")
+_POLICIES = (*limits.POLICIES, "resend", "guesses", "storage")
 
 
 @dataclass(frozen=True)

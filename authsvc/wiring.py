@@ -40,6 +40,7 @@ from authsvc.flows.patients import Patients
 from authsvc.flows.person_switch import PersonSwitch
 from authsvc.flows.personal_data import PersonalData
 from authsvc.flows.polling import Poller
+from authsvc.flows.practice_storage import PracticeStorage
 from authsvc.flows.practices import Practices
 from authsvc.flows.pushed_requests import PushedRequests
 from authsvc.flows.rate_limits import RateLimits
@@ -75,6 +76,7 @@ from authsvc.store.pushed_requests import PushedRequestStore
 from authsvc.store.redis_client import connection
 from authsvc.store.scripts import ScriptRunner
 from authsvc.store.sessions import SessionStore
+from authsvc.store.storage import StorageStore
 from authsvc.store.watch import StoreWatch
 
 THROTTLE_POLL_S = 1.0  # how old the state of the mail throttle may be
@@ -97,8 +99,7 @@ class Service:
         prepared_challenges: int = 0,
     ) -> None:
         self.settings, self.catalogue, self.limits = settings, catalogue, limits
-        self.store, self.metrics = store, metrics
-        self.clock, self.entropy = clock, entropy
+        self.store, self.clock, self.entropy, self.metrics = store, clock, entropy, metrics
 
         recorder = Recorder(lambda stream, text, event: entry_mac(self.data_keys, stream, text, event), metrics.count)
         runner = ScriptRunner(store, clock, recorder, lambda: self.data_keys.refresh(), metrics.store_time)
@@ -124,20 +125,22 @@ class Service:
             hash_queue=HashQueue(settings.code_hash_slots, settings.code_hash_queue),
         )
         mailing = Mailing(settings, limits, self.mail_throttle, self._outbox_wakeup)
+        storage = StorageStore(store, runner, limits, clock)
         client_store, logo_store = ClientStore(runner), LogoStore(store)
         code_store = CodeStore(runner, mailing, settings, limits)
-        link_store = LinkStore(runner, mailing, limits)
-        patient_store = PatientStore(runner, mailing, limits)
+        link_store = LinkStore(runner, mailing, limits, storage)
+        patient_store = PatientStore(runner, mailing, limits, storage)
         session_store = SessionStore(runner, store, settings, limits)
         site = SiteAudit(runner, entropy)
         self.webhooks = Webhooks(self.data_keys, entropy, clock)
         cleanup, practices = SessionCleanup(deps, session_store), DocumentStore(store, "practices", runner.check_keys)
         self.practices = Practices(practices, logo_store, site, clock, self.webhooks, cleanup)
+        self.practice_storage = PracticeStorage(storage, self.practices)
         self.logos = Logos(logo_store)
         self.clients = Clients(deps, client_store, DocumentStore(store, "clients", runner.check_keys), site, cleanup)
         self.relying_parties = RelyingParties(self.clients)
         self.patients = Patients(deps, patient_store, self.outbox)
-        self.dependents = Dependents(deps, DependentStore(runner, mailing))
+        self.dependents = Dependents(deps, DependentStore(runner, mailing, storage))
         scopes = SessionScopes(session_store, catalogue)
         issuer = TokenIssuer(deps, self.signing_keys, scopes, self.clients)
         challenges = Challenges(deps, code_store, prepared_challenges)

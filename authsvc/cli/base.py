@@ -202,6 +202,7 @@ def open_service(*, writes: bool = False) -> Service:
     service = wiring.bootstrap(settings, catalogue, limits)
     if writes:
         service.signing_keys.check_store()
+        service.practice_storage.read_maxmemory()
     return service
 
 

@@ -34,7 +34,8 @@ def check(ctx: click.Context, live: bool) -> None:
     found = [*_settings(settings), _guesses(settings, limits)]
     if live:
         service = wiring.bootstrap(settings, catalogue, limits)
-        found += [*_store(service), preflight.keys(service), preflight.clients(service), preflight.mail(service)]
+        found += [*_store(service), *preflight.storage(service), preflight.keys(service)]
+        found += [preflight.clients(service), preflight.mail(service)]
     good = not any(result.verdict == FAULT for result in found)
     print_result(
         {"ok": good, "findings": [dataclasses.asdict(result) for result in found]},

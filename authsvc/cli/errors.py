@@ -121,6 +121,10 @@ _SENTENCES: dict[type[Exception], tuple[str, str]] = {
         "no-address",
         "The patient is on file without an email address; `authsvc patients grant` sets one.",
     ),
+    errors.StorageFull: (
+        "storage-full",
+        "The practice keeps as much as it may: nothing new is put on file. `authsvc practices storage` shows how much.",
+    ),
     errors.DependentChain: (
         "dependent-chain",
         "A guardian is no dependent, and a dependent has none; `authsvc patients dependents list` shows who acts.",

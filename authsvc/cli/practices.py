@@ -21,6 +21,7 @@ from authsvc.cli.base import (
     yes_option,
 )
 from authsvc.cli.errors import instant
+from authsvc.config.units import say_size
 from authsvc.model import CLAIM_SCOPES
 
 if TYPE_CHECKING:
@@ -142,6 +143,29 @@ def list_() -> None:
         lambda: table(
             ("id", "name", "phone", "locale", "portal"),
             [(each.id, each.name, each.phone, each.locale, each.portal_url) for each in found],
+            "No practices yet; `authsvc practices add` adds one.",
+        ),
+    )
+
+
+@practices.command()
+@click.option("--recount", is_flag=True, help="Weigh every record first: after an update from a release without this.")
+def storage(recount: bool) -> None:
+    """Show how much each practice keeps for long, of what it may: above that, nothing new is put on file for it."""
+    service = open_service(writes=recount)
+    service.practice_storage.read_maxmemory()
+    if recount:
+        service.practice_storage.recount()
+    found = service.practice_storage.uses()
+    print_result(
+        {
+            "practices": [
+                {"id": use.practice, "used_bytes": use.used_bytes, "limit_bytes": use.limit_bytes} for use in found
+            ]
+        },
+        lambda: table(
+            ("id", "used", "of", "share"),
+            [(use.practice, say_size(use.used_bytes), say_size(use.limit_bytes), f"{use.share:.0%}") for use in found],
             "No practices yet; `authsvc practices add` adds one.",
         ),
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from authsvc.config.units import hint, rate, read_toml
+from authsvc.config.units import hint, rate, read_toml, size_bytes
 from authsvc.config.value_types import chance, count, seconds
 from authsvc.errors import Fault, SettingsInvalid
 from authsvc.model import Bucket, LimitState
@@ -61,6 +61,8 @@ class Limits:
     refresh_grace_s: int
     typed_share: float
     practice_share: float
+    storage_share: float
+    practice_storage: int
 
     @property
     def live_codes(self) -> int:
@@ -93,6 +95,8 @@ def _rate(raw: object) -> tuple[int, int]:
     return quota, window_s
 
 
+_SHARES = ("typed_share", "practice_share", "storage_share")
+
 # 100 consecutive misses is the most that NIST SP 800-63B-4 §3.2.2 allows; the other ceilings keep a slip of the
 # keyboard ("50" for "5") from becoming a hole. Production's ranges always: limits are the same everywhere.
 _SECTIONS: Mapping[str, Mapping[str, Callable[[object], Any]]] = {
@@ -111,7 +115,8 @@ _SECTIONS: Mapping[str, Mapping[str, Callable[[object], Any]]] = {
         "replay_window_s": lambda raw: seconds(1, 30).parse(raw, True),
         "refresh_grace_s": lambda raw: seconds(1, 120).parse(raw, True),
     },
-    "shares": {name: lambda raw: chance(1).parse(raw, True) for name in ("typed_share", "practice_share")},
+    "shares": {name: lambda raw: chance(1).parse(raw, True) for name in _SHARES},
+    "storage": {"practice_storage": size_bytes},
 }
 
 

@@ -59,6 +59,23 @@ def rate(raw: object) -> tuple[int, int]:
     return quota, window_s
 
 
+SIZES = {"MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+
+
+def size_bytes(raw: object) -> int:
+    """Bytes of `"512 MiB"`, `"4 GiB"` or `"1 TiB"`; else ValueError."""
+    found = re.fullmatch(r"([1-9][0-9]{0,4}) *(MiB|GiB|TiB)", raw.strip(), re.ASCII) if isinstance(raw, str) else None
+    if found is None:
+        raise ValueError('must be a size such as "512 MiB" or "4 GiB"')
+    return int(found[1]) * SIZES[found[2]]
+
+
+def say_size(size: int) -> str:
+    """A size as people read it, to a tenth: 2,700,000,000 → `2.5 GiB`."""
+    unit = next((unit for unit, least in reversed(SIZES.items()) if size >= least), "MiB")
+    return f"{size / SIZES[unit]:.1f} {unit}"
+
+
 def hint(name: str, known: Iterable[str]) -> str:
     """What a fault adds about an unknown name: the known one that is spelled most like it, if any is."""
     close = get_close_matches(name, list(known), n=1, cutoff=0.6)

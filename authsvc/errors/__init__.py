@@ -21,6 +21,9 @@ from authsvc.errors.availability import (
     RateLimited as RateLimited,
 )
 from authsvc.errors.availability import (
+    StorageFull as StorageFull,
+)
+from authsvc.errors.availability import (
     Unavailable as Unavailable,
 )
 from authsvc.errors.base import (

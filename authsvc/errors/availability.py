@@ -28,6 +28,17 @@ class RateLimited(AuthsvcError):
         return self.violated
 
 
+class StorageFull(AuthsvcError):
+    """The practice keeps as much as it may, so nothing new is put on file for it. Whatever a patient needs goes on."""
+
+    status, slug = 409, "storage-full"
+    metric, metric_values = "limiter_refusals", ("storage",)
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(limit_bytes)
+        self.limit_bytes = limit_bytes
+
+
 class Unavailable(WithReason):
     """The store is away, too slow, or the hashing queue is full: the caller is told nothing. `reason` is for logs,
     `sentence` for operators, where more is known."""

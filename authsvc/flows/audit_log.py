@@ -173,8 +173,8 @@ def entry_mac(data_keys: DataKeys, stream: str, text: str, event: str) -> str:
 
 
 def _parts(entry: AuditEntry) -> tuple[str, ...]:
-    """What a seal covers."""
-    return str(entry.n), entry.text, entry.event, entry.mac, entry.details
+    """What a seal covers: what a newer release has added, too."""
+    return str(entry.n), entry.text, entry.event, entry.mac, entry.details, *entry.newer
 
 
 def _all(stream: AuditStream) -> Iterator[AuditEntry]:
@@ -196,5 +196,5 @@ def _repeated(entries: Iterable[AuditEntry]) -> list[tuple[int, int]]:
 
 
 def _readable(name: str, entry: AuditEntry) -> dict[str, Any]:
-    shown = audit.readable(entry.n, entry.text, entry.event, entry.details)
+    shown = audit.readable(entry.n, entry.text, entry.event, entry.details, entry.newer)
     return shown if name in SITE else {**shown, "practice": name}

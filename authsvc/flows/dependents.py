@@ -29,7 +29,7 @@ class Dependents:
     ) -> tuple[Dependent, bool]:
         """Let `guardian` act for `dependent`; the second value says whether that is new. Both must be on file.
 
-        `workflows` names extra workflows; None: all. Raises InvalidInput, DependentChain.
+        `workflows` names extra workflows; None: all. Raises InvalidInput, DependentChain, StorageFull.
         """
         faults = [
             Fault(f"/workflows/{at}", "is no workflow that needs a code")

@@ -47,8 +47,8 @@ class Links:
     ) -> IssuedLink:
         """A new link of a workflow. `expires_in` in seconds, at most the workflow's own life.
 
-        Raises InvalidInput (all faults), RateLimited, IdempotencyConflict; PatientNotFound and NoPortalAccess where
-        the link needs an address on file.
+        Raises InvalidInput (all faults), RateLimited, StorageFull, IdempotencyConflict; PatientNotFound and
+        NoPortalAccess where the link needs an address on file.
         """
         known = self._check(workflow, resource, expires_in)
         life_s = expires_in if expires_in is not None else known.link_life_s or 0
@@ -177,9 +177,10 @@ class Links:
     def resend(self, context: RequestContext, token: str) -> None:
         """Send a new link in the place of an expired or used-up one; says nothing about it. Raises RateLimited."""
         fresh = mint.token(self._deps.entropy, ACCESS_LINK_TOKEN if token.startswith(ACCESS_LINK_TOKEN) else LINK_TOKEN)
-        mail = self._mail(context, "", {"url": self._deps.messages.link_url(context.practice, fresh)})
-        buckets = self._buckets(context, "exchange-network")
-        self._store.resend(context, name_of(token), name_of(fresh), mail, buckets)
+        name, new, buckets = name_of(token), name_of(fresh), self._buckets(context, "exchange-network")
+        if self._store.resend(context, name, new, buckets=buckets):  # before anything is sealed
+            mail = self._mail(context, "", {"url": self._deps.messages.link_url(context.practice, fresh)})
+            self._store.resend(context, name, new, mail)
 
     def list(self, context: RequestContext, patient: str) -> list[LinkInfo]:
         """Every remembered link of a patient, newest first. Raises RateLimited."""

@@ -36,9 +36,11 @@ class Patients:
         """Create or replace; the second value says whether the patient is new. Without `email` no mail can be sent.
 
         A different address ends what rests on the old one and sends a notice to both mailboxes; withdrawn access ends
-        sessions, codes and access links. Raises InvalidInput (address), RateLimited.
+        sessions, codes and access links. Raises InvalidInput (address), RateLimited, StorageFull (a new patient).
         """
         practice, data = context.practice.id, self._deps.personal_data
+        buckets = self._deps.rate_limits.of_caller(context)
+        self._store.check_room(context, patient_id, buckets)
         stored = StoredPatient(
             id=patient_id,
             mailbox=data.mailbox(context, email) if email is not None else "",
@@ -53,7 +55,7 @@ class Patients:
             self._deps.messages.address_notice(practice),
             self._deps.messages.address_notice(practice),
             self._deps.messages.notice_until_ms(self._deps.clock.now_ms()),
-            self._deps.rate_limits.of_caller(context),
+            buckets,
         )
         return Patient(patient_id, (email or "").strip(), label, locale, portal_access), created
 

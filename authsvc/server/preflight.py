@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from authsvc.config.units import say_size
 from authsvc.errors import DeliveryDeferred, KeysetUnusable, Unavailable
 
 if TYPE_CHECKING:
@@ -164,6 +165,38 @@ def clients(service: Service) -> PreflightResult:
         if wrong
         else PreflightResult("clients", OK, f"{len(every)} registered")
     )
+
+
+NEARLY_FULL = 0.8
+
+
+def storage(service: Service) -> list[PreflightResult]:
+    """Which practices have nearly as much as they may, and whether all of them together could fill the store."""
+    try:
+        redis_bytes, found = service.practice_storage.read_maxmemory(), service.practice_storage.uses()
+    except Unavailable:
+        return [PreflightResult("storage", FAULT, "not looked at: the store is away")]
+    results = [
+        PreflightResult(
+            "storage",
+            WARNING,
+            f"{use.practice} keeps {say_size(use.used_bytes)}, {use.share:.0%} of what it may: at 100 % nothing new is"
+            " put on file for it. Which client writes so much? `authsvc audit export --trim` makes room",
+        )
+        for use in found
+        if use.share >= NEARLY_FULL
+    ]
+    limit_bytes = max((use.limit_bytes for use in found), default=0)
+    allowed = f"each of {len(found)} practices may keep {say_size(limit_bytes)}"
+    if redis_bytes == 0:
+        results.append(PreflightResult("storage", WARNING, f"{allowed}, and Redis has no maxmemory: set one"))
+    elif limit_bytes * len(found) > redis_bytes:
+        fits = f"up to practice_storage = {say_size(redis_bytes // len(found))} they can't"
+        detail = f"{allowed}: together they could fill the {say_size(redis_bytes)} of Redis's maxmemory; {fits}"
+        results.append(PreflightResult("storage", WARNING, detail))
+    else:
+        results.append(PreflightResult("storage", OK, f"{allowed}, of {say_size(redis_bytes)} that Redis may take"))
+    return results
 
 
 def mail(service: Service) -> PreflightResult:

@@ -19,13 +19,15 @@ LOOKED_MAX = 1_000  # for one answer
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """One entry as it lies in the stream: its number, text and MAC by the caller, event and details by the script."""
+    """One entry as it lies in the stream: its number, text and MAC by the caller, event and details by the script.
+    `newer` are names and values in turn of what a newer release has added, in their order."""
 
     n: int
     text: str
     event: str
     mac: str
     details: str
+    newer: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class AuditStream:
                 limit=limit - len(found),
                 most=LOOKED_AT_ONCE,
             )
-            found += [AuditEntry(int(n), *rest) for n, *rest in reply["entries"]]
+            found += [AuditEntry(int(n), t, e, m, d, tuple(newer)) for n, t, e, m, d, *newer in reply["entries"]]
             looked, after = looked + int(reply["looked"]), int(reply.get("next", 0))
             if not after or len(found) == limit or looked >= LOOKED_MAX:
                 return FoundEntries(tuple(found), int(reply["first"]), after, looked)
@@ -165,7 +167,8 @@ class AuditStream:
 
 def _entry(entry_id: str, fields: dict[str, Any]) -> AuditEntry:
     n = int(entry_id.partition("-")[0])
-    return AuditEntry(n, fields["t"], fields["e"], fields["m"], fields["d"])
+    text, event, mac, details = (fields.pop(name) for name in "temd")
+    return AuditEntry(n, text, event, mac, details, tuple(part for pair in fields.items() for part in pair))
 
 
 def _seal(text: str) -> Seal:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from authsvc.audit import parts_of
 from authsvc.store.connection import Connection
 
 CHUNK: Final = 64  # entries whose ways lie under one key (lua/audit_search.lua)
@@ -51,7 +52,7 @@ def bucket(patient: str) -> str:
 
 def places(entry: Indexed) -> tuple[Place | None, ...]:
     """Of the entry's patient, event, actor, person at the desk and guardian; None where it has none."""
-    _, actor, _, known, _ = entry.text.split("\n")
+    _, actor, _, known, _, _ = parts_of(entry.text)
     patient, guardian = _PATIENT.search(entry.details), _GUARDIAN.search(entry.details)
     person = _PERSON.search(known)
     return (

@@ -94,6 +94,7 @@ class Connection:
         self._places = threading.BoundedSemaphore(waiting_limit)
         self._breakers: dict[str, _Breaker] = {}
         self.clock_offset_ms = 0  # how far Redis's clock is ahead of ours, as last measured
+        self.maxmemory = 0  # of the smallest primary, as last read; 0: none is set, or not read yet
         self.refusal = ""  # why no script is to be run though Redis answers; empty: none
 
     def evaluate(

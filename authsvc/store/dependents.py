@@ -7,24 +7,27 @@ from collections.abc import Sequence
 from authsvc.model import Bucket, Dependent, RequestContext
 from authsvc.store.mailing import Mailing
 from authsvc.store.scripts import ScriptRunner
+from authsvc.store.storage import StorageStore
 
 
 class DependentStore:
     """Every method may raise PatientNotFound, RateLimited and Unavailable."""
 
-    def __init__(self, runner: ScriptRunner, mailing: Mailing) -> None:
+    def __init__(self, runner: ScriptRunner, mailing: Mailing, storage: StorageStore) -> None:
         self._runner = runner
         self._mailing = mailing
+        self._storage = storage
 
     def put(self, context: RequestContext, dependent: Dependent, buckets: Sequence[Bucket]) -> tuple[Dependent, bool]:
         """Create or replace, and whether it is new. Another end or other workflows end the sessions that rest on the
-        relation. Raises DependentChain, InvalidInput (too many)."""
+        relation. Raises DependentChain, InvalidInput (too many), StorageFull."""
         ends = "" if dependent.until_ms is None else str(dependent.until_ms)
         workflows = " ".join(dependent.workflows or ())
         *_, reply = self._runner.run_in_parts(
             "dependent_put",
             context,
             durable=True,
+            storage_max=self._storage.limit_bytes(),
             guardian=dependent.guardian,
             dependent=dependent.dependent,
             ends=ends,

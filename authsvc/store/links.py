@@ -11,6 +11,7 @@ from authsvc.model import Bucket, LinkInfo, RequestContext
 from authsvc.store.mailing import Mailing, idempotency_args
 from authsvc.store.script_args import challenge_args
 from authsvc.store.scripts import ScriptRunner
+from authsvc.store.storage import StorageStore
 from authsvc.store.values import LinkName, Mail, NewChallenge, NewLink, PendingLinkName, StoredAnswer
 
 
@@ -48,10 +49,11 @@ class LinkPurpose:
 class LinkStore:
     """Every method may raise RateLimited and Unavailable."""
 
-    def __init__(self, runner: ScriptRunner, mailing: Mailing, limits: Limits) -> None:
+    def __init__(self, runner: ScriptRunner, mailing: Mailing, limits: Limits, storage: StorageStore) -> None:
         self._runner = runner
         self._mailing = mailing
         self._limits = limits
+        self._storage = storage
 
     def issue(
         self,
@@ -67,7 +69,7 @@ class LinkStore:
         """Keep a link and queue its mail, if there is one. The earlier answer of the Idempotency-Key, if any. With
         `check_only` nothing is kept or counted unless it is refused.
 
-        Raises InvalidInput (too many links), PatientNotFound, NoPortalAccess, IdempotencyConflict.
+        Raises InvalidInput (too many links), PatientNotFound, NoPortalAccess, StorageFull, IdempotencyConflict.
         """
         reply = self._mailing.run(
             self._runner,
@@ -76,6 +78,7 @@ class LinkStore:
             stored_answer,
             check_only=check_only,
             mails=mail is not None,
+            storage_max=self._storage.limit_bytes(),
             link_id=link.id,
             link_digest=link.digest,
             patient=link.patient,
@@ -168,26 +171,35 @@ class LinkStore:
         )
 
     def resend(
-        self, context: RequestContext, name: LinkName, new: LinkName, mail: Mail, buckets: Sequence[Bucket]
-    ) -> None:
-        """Send a new link in the place of one that has expired or is used up; says nothing about it."""
-        self._runner.run(
+        self,
+        context: RequestContext,
+        name: LinkName,
+        new: LinkName,
+        mail: Mail | None = None,
+        buckets: Sequence[Bucket] = (),
+    ) -> bool:
+        """Send a new link in the place of one that has expired or is used up. Without a `mail` nothing is sent yet: the
+        buckets are counted, and whether one would be."""
+        reply = self._runner.run(
             "link_resend",
             context,
-            durable=True,
+            durable=mail is not None,
+            check_only=mail is None,
             **_named(name),
             new_id=new.id,
             new_digest=new.digest,
             channel=context.practice.delivery,
-            mail_id=mail.id,
-            mail_body=mail.body,
+            mail_id=mail.id if mail else "",
+            mail_body=mail.body if mail else "",
             address_limits=self._limits.of_address(),
             every_ms=self._limits.link_resend_every_s * 1000,
             resends_max=self._limits.link_resends_per_lineage,
             limits=buckets,
             **self._mailing.args(),
         )
-        self._mailing.wake(context.practice.id)
+        if mail is not None:
+            self._mailing.wake(context.practice.id)
+        return "sends" in reply
 
     def list(self, context: RequestContext, patient: str, buckets: Sequence[Bucket]) -> list[LinkInfo]:
         """Every link of a patient that is still remembered."""

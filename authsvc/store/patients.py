@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from authsvc.config.limits import Limits
+from authsvc.errors import StorageFull
 from authsvc.model import Bucket, RequestContext
 from authsvc.store.mailing import Mailing
 from authsvc.store.scripts import Reply, ScriptRunner
+from authsvc.store.storage import StorageStore
 from authsvc.store.values import Mail
 
 
@@ -57,10 +59,18 @@ def stored_patient(reply: Reply) -> StoredPatient:
 class PatientStore:
     """Every method may raise RateLimited and Unavailable."""
 
-    def __init__(self, runner: ScriptRunner, mailing: Mailing, limits: Limits) -> None:
+    def __init__(self, runner: ScriptRunner, mailing: Mailing, limits: Limits, storage: StorageStore) -> None:
         self._runner = runner
         self._mailing = mailing
         self._limits = limits
+        self._storage = storage
+
+    def check_room(self, context: RequestContext, patient_id: str, buckets: Sequence[Bucket]) -> None:
+        """Before anything is sealed: may this patient be put on file? Asked only where the practice's storage was full
+        a moment ago. Raises StorageFull, and then the call is counted."""
+        if self._storage.was_full(context.practice.id):
+            unknown, none = StoredPatient(patient_id, "", "", "", False), Mail("", "", "")
+            self._put(context, unknown, none, none, 0, buckets, check_only=True)
 
     def put(
         self,
@@ -72,11 +82,32 @@ class PatientStore:
         buckets: Sequence[Bucket],
     ) -> bool:
         """Create or replace; whether the patient is new. Another address sends the notices, and ends what rests on the
-        old one. Raises InvalidInput (too many patients on the mailbox)."""
+        old one. Raises InvalidInput (too many patients on the mailbox), StorageFull (where it is new)."""
+        try:
+            reply = self._put(context, patient, old_notice, new_notice, notice_until_ms, buckets)
+        except StorageFull:
+            self._storage.note_full(context.practice.id)
+            raise
+        self._mailing.wake(context.practice.id)
+        return "created" in reply
+
+    def _put(
+        self,
+        context: RequestContext,
+        patient: StoredPatient,
+        old_notice: Mail,
+        new_notice: Mail,
+        notice_until_ms: int,
+        buckets: Sequence[Bucket],
+        *,
+        check_only: bool = False,
+    ) -> Reply:
         *_, reply = self._runner.run_in_parts(
             "patient_put",
             context,
-            durable=True,
+            durable=not check_only,
+            check_only=check_only,
+            storage_max=self._storage.limit_bytes(),
             id=patient.id,
             after="",
             address=patient.address,
@@ -94,8 +125,7 @@ class PatientStore:
             limits=buckets,
             **self._mailing.notice_args(),
         )
-        self._mailing.wake(context.practice.id)
-        return "created" in reply
+        return reply
 
     def get(
         self, context: RequestContext, patient_id: str, buckets: Sequence[Bucket], *, viewed: bool = False

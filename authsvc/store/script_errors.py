@@ -36,6 +36,8 @@ def refusal(reply: Mapping[str, Any]) -> Exception:
         case "rate-limited":
             states = tuple(LimitState(*state) for state in reply.get("limits", ()))
             return RateLimited(max(1, math.ceil(reply["wait_ms"] / 1000)), tuple(reply["violated"]), states)
+        case "storage-full":
+            return errors.StorageFull(int(reply["limit"]))
         case "invalid-code":
             return errors.InvalidCode(int(reply["attempts_left"]), reply["reason"])
         case "not-choosable":

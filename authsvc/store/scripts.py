@@ -134,7 +134,7 @@ class ScriptRunner:
         if event is not None:
             argv += [event.value, self._recorder.mac(slot, audit_text, event.value)]
         else:
-            counted = args.get("limits") != ()
+            counted = args.get("limits") != () or "storage_max" in args
             argv += [
                 self._recorder.mac(slot, audit_text, known) if counted or known != Event.LIMITED else ""
                 for known in script.events

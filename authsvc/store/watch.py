@@ -30,6 +30,12 @@ def clock_offset_ms(info: Mapping[str, Any], now_ms: int) -> int | None:
     return None if at_us is None else int(at_us) // 1000 - now_ms
 
 
+def maxmemory(info: Mapping[str, Any]) -> int:
+    """What a practice's node may hold at least: practices lie on any primary. 0 where none is set."""
+    primaries = [node for node in nodes(info).values() if node.get("role") != "slave"]
+    return min((most for node in primaries if (most := int(node.get("maxmemory", 0)))), default=0)
+
+
 class StoreWatch:
     """`refresh` is called by a poller. In production a store that evicts does nothing for us any more."""
 
@@ -44,7 +50,9 @@ class StoreWatch:
     def refresh(self) -> None:
         """Raises Unavailable."""
         before_ms = self._clock.now_ms()
-        found = nodes(self._connection.call(lambda client: client.info()))
+        info = self._connection.call(lambda client: client.info())
+        found = nodes(info)
+        self._connection.maxmemory = maxmemory(info)
         middle_ms = (before_ms + self._clock.now_ms()) // 2
         self._check_policy({str(info.get("maxmemory_policy", "noeviction")) for info in found.values()})
         offsets = [offset for info in found.values() if (offset := clock_offset_ms(info, middle_ms)) is not None]

@@ -63,7 +63,7 @@ def test_live_without_a_store_is_a_fault_and_says_so() -> None:
     assert (ran.code, ran.document["ok"]) == (1, False)
     told = _verdicts(ran.document)
     assert told["redis"][0].startswith("fault: Redis doesn't answer")
-    assert told["keys"] == told["clients"] == ["fault: not looked at: the store is away"]
+    assert told["keys"] == told["clients"] == told["storage"] == ["fault: not looked at: the store is away"]
 
 
 def test_a_mail_host_that_is_away_is_a_warning_since_mail_waits(settings: dict[str, str]) -> None:

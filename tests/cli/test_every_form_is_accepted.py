@@ -127,6 +127,7 @@ def practices(run: Operator, folder: Path, authority: Authority) -> None:
         assert len(receiver.calls) == 1
     run("practices set maple --delivery email")
     run("practices list --json")
+    run("practices storage --recount --json")
     run(f"practices preview maple --out {folder / 'pages'} --json")
 
 

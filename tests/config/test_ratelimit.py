@@ -12,7 +12,7 @@ import pytest
 
 from authsvc.config import limits
 from authsvc.config.limits import POLICIES, Policy, check, fields, guess_chance, load
-from authsvc.config.units import rate, span_s
+from authsvc.config.units import rate, say_size, size_bytes, span_s
 from authsvc.errors import SettingsInvalid
 from authsvc.model import LimitState
 
@@ -75,7 +75,8 @@ def test_the_numbers_in_the_reference_are_the_packaged_ones() -> None:
     for name, policy in limits.policies.items():
         assert rate(rows[name]) == (policy.quota, policy.window_s)
     for name in scalars:
-        written = span_s(rows[name]) if name.endswith("_s") else float(rows[name])
+        read = size_bytes if name.endswith("_storage") else span_s if name.endswith("_s") else float
+        written = read(rows[name])
         assert written == getattr(limits, name)
     assert f"1,000,000 = {guess_chance(limits):g}." in " ".join(page.split())
 
@@ -87,6 +88,11 @@ def test_a_site_writes_down_only_what_differs(tmp_path: Path) -> None:
     limits = overlaid(tmp_path, text)
     assert limits.policies["client-calls"] == Policy("client-calls", 20, 1)
     assert (limits.misses_per_link, limits.replay_window_s, limits.misses_per_day) == (1, 10, 300)
+
+
+def test_a_size_is_written_in_units_of_1024(tmp_path: Path) -> None:
+    assert overlaid(tmp_path, '[storage]\npractice_storage = "512 MiB"\n').practice_storage == 512 * 2**20
+    assert [say_size(size) for size in (0, 3 * 2**19, 5 * 2**29, 2**40)] == ["0.0 MiB", "1.5 MiB", "2.5 GiB", "1.0 TiB"]
 
 
 def test_a_pause_between_two_acts_is_rounded_up(tmp_path: Path) -> None:
@@ -112,6 +118,10 @@ def test_a_pause_between_two_acts_is_rounded_up(tmp_path: Path) -> None:
         ("[repeats]\nreplays = 99", "limits: repeats replays"),
         ('[repeats]\nrefresh_grace_s = "1 h"', "limits: repeats refresh_grace_s"),
         ("[shares]\ntyped_share = 1.1", "limits: shares typed_share"),
+        ("[shares]\nstorage_share = 2", "limits: shares storage_share"),
+        ("[storage]\npractice_storage = 4", "limits: storage practice_storage"),
+        ('[storage]\npractice_storage = "4 GB"', "limits: storage practice_storage"),
+        ('[storage]\npractice_storage = "0 GiB"', "limits: storage practice_storage"),
     ],
 )
 def test_a_limit_that_is_unknown_or_out_of_range_is_refused(tmp_path: Path, text: str, at: str) -> None:

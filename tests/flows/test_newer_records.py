@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from authsvc.model import TokenGrant
+from authsvc.flows.audit_log import entry_mac
+from authsvc.model import AuditFilter, TokenGrant
 from tests.flows.conftest import Harness
 from tests.flows.visitors import BROWSER, Portal, enter, page, press
 
@@ -122,6 +123,56 @@ def test_a_keyset_of_a_newer_release_is_kept_down_to_its_keys(harness: Harness) 
     assert after["newer"] == NEWER
     kids = {entry["kid"] for entry in stored["keys"]}
     assert {entry["kid"] for entry in after["keys"] if entry.get("newer") == NEWER} == kids
+
+
+def age_backwards(harness: Harness, numbers: set[int]) -> None:
+    """Write these entries of the audit stream as a newer release would: with one more line in the text, under the MAC,
+    and with two more fields."""
+    stream = "authsvc:{maple}:audit"
+    entries = harness.redis.xrange(stream)
+    harness.redis.delete(stream)
+    for entry_id, fields in entries:
+        if int(entry_id.partition("-")[0]) in numbers:
+            text = f"{fields['t']}\n{NEWER}"
+            mac = entry_mac(harness.service.data_keys, "maple", text, fields["e"])
+            fields |= {"t": text, "m": mac, "em": "1", "x": "y"}
+        harness.redis.xadd(stream, fields, id=entry_id)
+
+
+def test_audit_entries_of_a_newer_release_are_read_sealed_found_checked_and_kept(harness: Harness) -> None:
+    audit_log = harness.service.audit_log
+    harness.patient()
+    harness.sign_in()
+    age_backwards(harness, {1, 2, 3})
+    audit_log.seal_all()
+    harness.link()
+    age_backwards(harness, {harness.redis.xlen("authsvc:{maple}:audit")})
+    newer = [NEWER, "em=1", "x=y"]
+    tail = audit_log.tail("maple", 100)
+    assert [entry["n"] for entry in tail if entry.get("newer") == newer] == [1, 2, 3, tail[-1]["n"]]
+    assert audit_log.verify("maple").faults == ()
+    for wanted in (AuditFilter(), AuditFilter(patient="p1"), AuditFilter(event="link.issued")):
+        found = audit_log.search("maple", wanted, 100).entries
+        assert found[0]["newer"] == newer
+        assert found[0]["event"] == "link.issued"
+    exported, sealed_to = audit_log.export("maple")
+    assert [entry.get("newer") for entry in exported][:3] == [newer] * 3
+    audit_log.seal_all()
+    assert audit_log.verify("maple").faults == ()
+    audit_log.trim("maple", sealed_to, actor="cli:test")
+    assert audit_log.verify("maple").faults == ()
+
+
+def test_attack_what_a_newer_release_has_added_to_a_sealed_entry_is_under_the_seal(harness: Harness) -> None:
+    harness.patient()
+    age_backwards(harness, {1})
+    harness.service.audit_log.seal_all()
+    stream = "authsvc:{maple}:audit"
+    entries = harness.redis.xrange(stream)
+    harness.redis.delete(stream)
+    for entry_id, fields in entries:
+        harness.redis.xadd(stream, {**fields, **({"x": "z"} if "x" in fields else {})}, id=entry_id)
+    assert "entry 1 is not what was sealed" in harness.service.audit_log.verify("maple").faults
 
 
 def test_a_relation_of_a_newer_release_is_kept_when_another_one_is_added(harness: Harness) -> None:

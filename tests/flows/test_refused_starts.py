@@ -109,6 +109,69 @@ def test_attack_a_start_about_nothing_is_neither_hashed_nor_sealed(
     assert spent == {}
 
 
+@pytest.fixture
+def dead(harness: Harness, spent: Counter[str]) -> str:
+    """An expired link of the patient."""
+    token = harness.link(expires_in=60)
+    harness.clock.advance_s(61)
+    spent.clear()
+    return token
+
+
+def test_a_new_link_in_the_place_of_a_dead_one_seals_once_and_counts_once(
+    harness: Harness, spent: Counter[str], dead: str
+) -> None:
+    act = harness.act()
+    harness.links.resend(act, dead)
+    assert spent == {"seal": 1}
+    assert harness.mailed()["kind"] == "new-link"
+    assert [(state.policy, state.remaining) for state in act.limits] == [("client-calls", 99)]
+
+
+@pytest.mark.parametrize("why", ["live", "unknown", "lineage", "address", "mails", "nobody"])
+def test_attack_a_resend_that_is_refused_seals_nothing_and_answers_the_same(
+    harness: Harness, spent: Counter[str], dead: str, why: str
+) -> None:
+    token = dead
+    if why == "live":
+        token = harness.link()
+    elif why == "unknown":
+        token = "al_" + "A" * 43
+    elif why == "lineage":
+        harness.links.resend(harness.act(), dead)
+    elif why == "address":
+        for _ in range(4):  # the fixture has started one
+            harness.start()
+    elif why == "mails":
+        use_mails(harness, own=1)
+    else:
+        harness.patients.delete(harness.act(), "p1")
+    spent.clear()
+    harness.clock.advance_s(1)
+    act, queued = harness.act(), len(harness.outbox())
+    harness.links.resend(act, token)
+    assert spent == {}
+    assert [(state.policy, state.remaining) for state in act.limits] == [("client-calls", 99)], "as where it is sent"
+    assert len(harness.outbox()) == queued
+
+
+def test_attack_two_resends_at_once_send_one_mail(harness: Harness, dead: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one comes between the check and the act."""
+    store, queued = harness.links._store, len(harness.outbox())
+    resend = store.resend
+
+    def overtaken(*args: Any, **how: Any) -> bool:
+        sends = resend(*args, **how)
+        if how:  # the check
+            monkeypatch.setattr(store, "resend", resend)
+            harness.links.resend(harness.act(), dead)
+        return sends
+
+    monkeypatch.setattr(store, "resend", overtaken)
+    harness.links.resend(harness.act(), dead)
+    assert len(harness.outbox()) == queued + 1
+
+
 def other(harness: Harness) -> RequestContext:
     return harness.act(harness.new_client("other")[0])
 

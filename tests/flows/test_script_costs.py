@@ -202,6 +202,7 @@ def big_acts(crowd: Crowd) -> list[Callable[[], Any]]:
         lambda: service.browser_sessions.sign_out(page(harness), cookie),
         lambda: service.revocations.feed("maple"),
         lambda: service.audit_log.search("maple", AuditFilter(by="nobody"), 200),
+        service.practice_storage.recount,
     ]
 
 
@@ -231,6 +232,8 @@ def the_rest(harness: Harness) -> None:
             service.outbox.defer("maple", entry, "worker", harness.clock.now_ms(), "")
     service.audit_log.seal_all()
     service.audit_log.trim("maple", 1, actor="cli:test")
+    service.practice_storage.recount()
+    service.practice_storage.uses()
 
 
 def rewrap(harness: Harness) -> None:

@@ -77,6 +77,23 @@ def test_the_offset_to_redis_is_shown_and_told_once_when_it_matters(
     ]
 
 
+@pytest.mark.parametrize(
+    ("info", "maxmemory"),
+    [
+        ({}, 0),
+        ({"maxmemory": 0}, 0),
+        ({"maxmemory": 4096, "role": "master"}, 4096),
+        ({"one": {"maxmemory": 300}, "two": {"maxmemory": 200}, "replica": {"maxmemory": 100, "role": "slave"}}, 200),
+    ],
+)
+def test_what_the_smallest_primary_may_take_bounds_what_a_practice_may_keep(
+    clock: FakeClock, info: dict[str, Any], maxmemory: int
+) -> None:
+    watch, store, _ = watched(Server(**info), clock)
+    watch.refresh()
+    assert store.maxmemory == maxmemory
+
+
 def test_of_several_nodes_the_clock_that_is_most_off_counts(clock: FakeClock) -> None:
     now = clock.now_ms()
     nodes = {f"node{at}": {"server_time_usec": (now + off) * 1000} for at, off in enumerate((100, -700, 300))}

@@ -9,7 +9,7 @@
 -- goes from one entry of the patient (else of the guardian, the person, the event, the actor) to the one before, so it
 -- costs the same however long the stream is. What is older than the index (audit_seal.lua) is read one by one, too.
 -- `patient_bucket` is that of the patient, else of the guardian.
--- Replies {entries = {{n, t, e, m, d}, …}, looked, first (the oldest number that is there), next (where there may be more)}
+-- Replies {entries = {{n, t, e, m, d, names and values that a newer release has added}, …}, looked, first (the oldest number that is there), next (where there may be more)}
 
 local CHUNK = 64
 
@@ -22,8 +22,16 @@ end
 local function read_entry(n)
   local found = call('XRANGE', KEYS[2], int(n) .. '-0', int(n) .. '-0')[1]
   if not found then return nil end
-  local entry = {n = n}
-  for at = 1, #found[2], 2 do entry[found[2][at]] = found[2][at + 1] end
+  local entry, newer = {n = n}, {}
+  for at = 1, #found[2], 2 do
+    local name = found[2][at]
+    if #name == 1 and string.find('temd', name, 1, true) then
+      entry[name] = found[2][at + 1]
+    else
+      newer[#newer + 1], newer[#newer + 2] = name, found[2][at + 1]
+    end
+  end
+  entry.shown = {int(n), entry.t, entry.e, entry.m, entry.d, unpack(newer)}
   local actor, known
   entry.at, actor, known = string.match(entry.t, '^(%d*)\n([^\n]*)\n[^\n]*\n([^\n]*)')
   entry.at = tonumber(entry.at) or 0
@@ -103,7 +111,7 @@ while n >= oldest and #entries < limit and looked < most do
   local entry = read_entry(n)
   looked, last = looked + 1, n
   if entry and since > 0 and entry.at < since - SLACK_MS then n = 0 break end
-  if entry and matches(entry) then entries[#entries + 1] = {int(n), entry.t, entry.e, entry.m, entry.d} end
+  if entry and matches(entry) then entries[#entries + 1] = entry.shown end
   n = step(n, entry)
 end
 return reply({entries = entries, looked = looked, first = int(oldest), next = last and n >= oldest and int(last)})

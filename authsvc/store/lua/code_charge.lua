@@ -1,6 +1,6 @@
 -- Before a code is compared: charge the limits and reserve one of the attempts. Nothing secret is looked at here.
 --
--- uses: limits challenges unconfirmed
+-- uses: limits challenges unconfirmed storage
 -- unconfirmed: code challenge client call_id
 -- events: challenge.gone link.ended limited
 -- args: challenge client email_change network_known network_quotas network_window_s
@@ -45,13 +45,13 @@ local attempts = tonumber(known.attempts)
 local again = known.last_call == call_id  -- sent again by the client library: the attempt is reserved already
 if attempts >= attempts_max and not again then return challenge_gone('exhausted') end
 
-local guesses, link = key('guesses', known.mailbox), nil
+local guesses, link, any = key('guesses', known.mailbox), nil, true
 if known.kind == 'link' then
   link = read_link(known.link)
   link_mode = links_in_link_mode(link, known.mailbox)
   guesses = link and link.mailbox_only ~= '1' and key('guesses-by-links', known.mailbox)
 else
-  link_mode = in_link_mode(known.mailbox)
+  link_mode, any = in_link_mode(known.mailbox)
 end
 if not again then
   if known.kind == 'link' then
@@ -64,6 +64,10 @@ if not again then
     end
   else
     call('HINCRBY', guesses, 'consecutive', '1')
+  end
+  if not any then  -- the same commands, whoever is on the mailbox
+    local nobody = known.unknown == '1' or known.kind == EMAIL_CHANGE
+    count_storage(nobody and BYTES.guesses or 0, now + tonumber(GUESSES_MS))
   end
   if guesses then
     call('HINCRBY', guesses, 'hour:' .. int(hour), '1')

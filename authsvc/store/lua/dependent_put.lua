@@ -2,10 +2,11 @@
 --
 -- uses: retries limits guardianship
 -- events: dependent.added dependent.changed session.ended limited
--- args: guardian dependent ends workflows delivery_ms limits*5
+-- args: storage_max:int guardian dependent ends workflows delivery_ms limits*5
 --
 -- `ends` and `workflows` as in `dependents.lua`. What rests on another answer than this one ends.
--- Replies {created, guardian, dependent} | {more} (call again without limits: some sessions are left) | err: rate-limited, patient-not-found, dependent-chain, too-many-dependents
+-- Replies {created, guardian, dependent} | {more} (call again without limits: some sessions are left) | err: rate-limited, patient-not-found, dependent-chain, too-many-dependents,
+-- storage-full
 
 local refused = charge(limits)
 if refused then return refused end
@@ -14,6 +15,8 @@ if not holder or not other then return refuse('patient-not-found') end
 local denied = why_not(holder, other)
 if denied then return refuse(denied) end
 local old = dependent_of(holder, other.id)
+refused = not old and full_storage()
+if refused then return refused end
 if not old or old.ends ~= ends or old.workflows ~= workflows then
   if old and end_acting(holder, other.id, 'dependent_changed') then return reply_once({more = true}) end
   relate(holder.id, other.id, ends, workflows)

@@ -1,21 +1,22 @@
 -- Issue a link and, for delivery by email, queue its mail.
 --
--- uses: idempotency mail_throttle links outbox
+-- uses: idempotency mail_throttle links outbox storage
 -- events: link.issued limited
 -- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
 -- args: typed_share practice_share
--- args: check_only link_id link_digest patient workflow kind resource expires:int max_uses channel client life:int
+-- args: check_only storage_max:int link_id link_digest patient workflow kind resource expires:int max_uses channel client life:int
 -- args: mail_id mail_kind mail_body locale delivery_ms tombstone_ms:int
 -- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5 mail_limits*5
 --
 -- `check_only` is 1 before anything is hashed or sealed: what is refused is refused then, and else nothing is counted yet.
 -- Without a `mail_id` the caller composes its own mail, and the patient of an instant link need not be on file.
--- Replies {} | {earlier_answer} | err: rate-limited, too-many-links, patient-not-found, no-portal-access,
+-- Replies {} | {earlier_answer} | err: rate-limited, too-many-links, storage-full, patient-not-found, no-portal-access,
 -- no-address, idempotency-conflict
 
 local earlier = idempotent_reply()
 if earlier then return earlier end
-fetch(limit_keys(limits, {key('link', link_id), key('merged', patient), key('patient', patient), KEYS[1] .. 'epoch'}))
+fetch(limit_keys(limits, {key('link', link_id), key('merged', patient), key('patient', patient), KEYS[1] .. 'epoch',
+  KEYS[1] .. 'storage'}))
 if get(key('link', link_id)) then return reply({}) end
 patient = resolve(patient)
 if mail_id ~= '' then
@@ -35,9 +36,10 @@ local function why_not()
   if is_full('p:' .. patient, 1) or (resource ~= '' and is_full('r:' .. resource, 1)) then return 'too-many-links' end
 end
 local denied = why_not()
-if check_only == '1' and not denied then return reply({}) end
+refused = denied and refuse(denied) or full_storage()
+if check_only == '1' and not refused then return reply({}) end
 count(arrivals)
-if denied then return refuse(denied) end
+if refused then return refused end
 save_link({id = link_id, digest = link_digest, patient = patient, mailbox = known and known.mailbox or '',
   workflow = workflow, kind = kind, resource = resource, issued = now, expires = expires, max_uses = max_uses,
   on_file = known and '1' or '', channel = channel, client = client, root = link_id, life = life}, tombstone_ms)

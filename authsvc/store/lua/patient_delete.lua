@@ -1,7 +1,7 @@
 -- Forget a patient, or merge it into another (`into`): sessions and links end, and earlier tokens with them. Who may act
 -- for whom goes with it, or over to the other patient where that makes no chain.
 --
--- uses: retries limits guardianship links
+-- uses: retries limits guardianship links storage
 -- events: patient.deleted patient.merged dependent.added dependent.removed session.ended link.ended limited
 -- args: id into after delivery_ms limits*5
 --
@@ -79,5 +79,6 @@ else
   record('patient.deleted', 'patient', id)
 end
 call('DEL', key('patient', id))
+count_storage((other and BYTES.merged or 0) - BYTES.patient - BYTES.relation * #items(patient.dependents))
 leave_mailbox(patient.mailbox, id)
 return reply_once({})

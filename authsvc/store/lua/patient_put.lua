@@ -1,27 +1,32 @@
 -- Create or replace a patient.
 --
--- uses: retries limits mailboxes
+-- uses: retries limits mailboxes storage
 -- events: patient.created patient.changed patient.address_changed patient.granted patient.withdrawn session.ended link.ended limited
--- args: id address mailbox label locale access after old_notice_id old_notice_body new_notice_id new_notice_body
+-- args: check_only storage_max:int id address mailbox label locale access after old_notice_id old_notice_body new_notice_id new_notice_body
 -- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
 -- args: typed_share practice_share
 -- args: notice_until:int delivery_ms limits*5 change_limits*5 notice_limits*5
 --
+-- `check_only` is 1 before anything is sealed, where the practice's storage was full a moment ago.
 -- `address` and `mailbox` are empty for a patient without an address.
 -- Another address ends the codes, links and sessions that rest on the old one: sessions and links before it is written,
 -- some at a time, codes because they are older than `addressed`. Changes are limited by patient, notices by mailbox: a stranger who gets them has asked
 -- for none. Withdrawn access ends sessions and access links likewise, codes by `granted`.
 -- Sessions in which this patient acts for a dependent are among them; one in which a guardian acts for this patient isn't.
 -- `after` is empty, then the `more` of the call before, which has charged `limits`.
--- Replies {created} | {more} | err: rate-limited, too-many-patients (on this mailbox)
+-- Replies {created} | {more} | err: rate-limited, storage-full (for a new one), too-many-patients (on this mailbox)
 
-local refused = charge(limits)
+fetch(limit_keys(limits, {key('patient', id), KEYS[1] .. 'storage'}))
+local refused, _, arrivals = check(limits)
 if refused then return refused end
 local old = read_patient(id)
+refused = not old and full_storage()
+if check_only == '1' and not refused then return reply({}) end
+count(arrivals)
+if refused then return refused end
 if mailbox == '' then mailbox = 'none:' .. id end
 local moved = old and old.mailbox ~= mailbox
 local granted = access == '1' and (not old or old.access ~= '1')
-local _, arrivals
 if moved then
   refused, _, arrivals = check(change_limits)
   if refused then return refused end
@@ -47,7 +52,9 @@ patient.address, patient.mailbox, patient.label, patient.locale, patient.access 
 if not old or readdressed then patient.addressed = next_epoch() end
 if not old or granted then patient.granted = next_epoch() end
 write_patient(patient)
-call('DEL', key('merged', id))  -- an id that is put on file again means this patient, not the one it was merged into
+-- An id that is put on file again means this patient, not the one it was merged into.
+local more = (old and 0 or BYTES.patient) - BYTES.merged * call('DEL', key('merged', id))
+if more ~= 0 then count_storage(more) end
 if not old then record('patient.created', 'patient', id) end
 if moved then leave_former(patient, former, '') end
 if granted then record('patient.granted', 'patient', id) end

@@ -31,7 +31,7 @@ _DEPENDENT = {
     permission="patients:write",
     body=schemas.PutDependent(),
     example={"until": "2031-05-01T00:00:00Z", "workflows": ["view-invoices", "edit-contact"]},
-    problems=("patient-not-found", "dependent-chain"),
+    problems=("patient-not-found", "dependent-chain", "storage-full"),
     detail="Both are on file. Another `until` or other `workflows` end the sessions that rest on the present ones.",
 )
 def put_dependent(context: RequestContext, data: dict[str, Any], guardian: str, dependent: str) -> ResponseReturnValue:

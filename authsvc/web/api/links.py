@@ -53,7 +53,7 @@ def _add_converter(state: BlueprintSetupState) -> None:
     body=schemas.IssueLink(),
     idempotent=True,
     example={"patient": "pat_1", "workflow": "pay-invoice", "resource": "invoice:inv_1"},
-    problems=("patient-not-found", "no-portal-access", "no-address", "idempotency-conflict"),
+    problems=("patient-not-found", "no-portal-access", "no-address", "storage-full", "idempotency-conflict"),
 )
 def issue_link(context: RequestContext, data: dict[str, Any]) -> ResponseReturnValue:
     issued = current_service().links.issue(

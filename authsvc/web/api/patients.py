@@ -23,6 +23,7 @@ blueprint = Blueprint("patients", __name__)
     Success(201, "New on file.", responses.PatientAnswer, responses.PATIENT),
     permission="patients:write",
     body=schemas.PutPatient(),
+    problems=("storage-full",),
     example={"email": "anna@example.org", "label": "Anna", "portal_access": True},
     detail="Without `email` the patient is on file, and whatever asks for a mail is `no-address`. "
     "A different address ends what rests on the old one, and both addresses get a notice.",

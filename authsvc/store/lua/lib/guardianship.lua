@@ -1,5 +1,5 @@
 -- Changing who may act for whom.
--- uses: dependents sessions
+-- uses: dependents sessions storage
 
 local DEPENDENTS_MAX = 20  -- of one guardian; a dependent has as many guardians at most
 
@@ -21,6 +21,8 @@ local function with_dependent(guardian, id, ends, workflows)
     end
   end
   if ends then kept[#kept + 1] = id .. '|' .. ends .. '|' .. workflows end
+  local more = #kept - #items(guardian.dependents)  -- fewer, too, by those that were over
+  if more ~= 0 then count_storage(BYTES.relation * more) end
   guardian.dependents = table.concat(kept, ',')
   write_patient(guardian)
 end

@@ -1,6 +1,7 @@
 -- guesses:<mailbox>  hash: `consecutive` misses (cleared by a verified code only) and `hour:<n>`, misses in hour n of
 --                    the epoch (never cleared). The present hour and the 24 before it are summed, so that no window of
 --                    24 hours ever holds more than the budget.
+--                    Of a mailbox that nobody is on they are counted as storage; else the patient's own bytes hold them.
 -- guesses-by-links:<mailbox>  the same hours for challenges that came by a link whose token a client has seen. They have
 --                    a budget of their own, so that they stop no typed start. A link that was only ever mailed isn't
 --                    counted: whoever holds it reads the mailbox.
@@ -20,17 +21,18 @@ local function sum_misses(k)
       day = day + value
     end
   end
-  return consecutive, day
+  return consecutive, day, #flat > 0
 end
 
 local function count_misses(mailbox)
   return sum_misses(key('guesses', mailbox))
 end
 
--- Too many misses: mails to this mailbox carry a link instead of a code, and no code of it opens anything.
+-- Too many misses: mails to this mailbox carry a link instead of a code, and no code of it opens anything. And whether
+-- any are remembered.
 local function in_link_mode(mailbox)
-  local consecutive, day = count_misses(mailbox)
-  return consecutive >= misses_consecutive or day >= misses_per_day
+  local consecutive, day, any = count_misses(mailbox)
+  return consecutive >= misses_consecutive or day >= misses_per_day, any
 end
 
 -- No code of a link opens anything while too many were guessed, unless the link was only ever mailed.

@@ -1,6 +1,6 @@
 -- links:<bucket>  hash of "p:<patient>" or "r:<resource>" → "<link id>.<remembered until, s>,…". Buckets hold many
 --                 owners, since a key of its own for each costs four times the memory
--- uses: link_records audit patients revocations
+-- uses: link_records audit patients revocations storage
 
 local BUCKETS = 512
 local LINKS_MAX = 500  -- remembered for one patient or resource
@@ -86,12 +86,14 @@ local function forget_old_owners(owner)
   end
 end
 
--- Keep a new link for `keep_ms` past its end, so that its page can say what happened.
-local function save_link(link, keep_ms)
+-- Keep a new link for `keep_ms` past its end, so that its page can say what happened. One for `nobody` is counted as none,
+-- with the same commands.
+local function save_link(link, keep_ms, nobody)
   local deadline = tonumber(link.expires) + keep_ms
   link.uses, link.misses, link.epoch = 0, 0, read_epoch()
   link.resends, link.resent_at, link.ended = 0, 0, ''
   write(LINK, key('link', link.id), link, deadline)
+  count_storage(nobody and 0 or BYTES.link, deadline)
   -- A link to a mailbox gets an owner of its own that nobody asks for: for an unknown mailbox it is the same work.
   local owner = 'p:' .. (link.patient ~= '' and link.patient or ':' .. link.id)
   remember_links(owner, {remembered_as(link.id, deadline)})
