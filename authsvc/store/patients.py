@@ -88,6 +88,8 @@ class PatientStore:
         except StorageFull:
             self._storage.note_full(context.practice.id)
             raise
+        if "full" in reply:
+            self._storage.note_full(context.practice.id)
         self._mailing.wake(context.practice.id)
         return "created" in reply
 

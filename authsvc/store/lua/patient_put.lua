@@ -14,7 +14,7 @@
 -- for none. Withdrawn access ends sessions and access links likewise, codes by `granted`.
 -- Sessions in which this patient acts for a dependent are among them; one in which a guardian acts for this patient isn't.
 -- `after` is empty, then the `more` of the call before, which has charged `limits`.
--- Replies {created} | {more} | err: rate-limited, storage-full (for a new one), too-many-patients (on this mailbox)
+-- Replies {created, full (there may be no room for another one)} | {more} | err: rate-limited, storage-full (for a new one), too-many-patients (on this mailbox)
 
 fetch(limit_keys(limits, {key('patient', id), KEYS[1] .. 'storage'}))
 local refused, _, arrivals = check(limits)
@@ -60,4 +60,5 @@ if moved then leave_former(patient, former, '') end
 if granted then record('patient.granted', 'patient', id) end
 if withdrawn then record('patient.withdrawn', 'patient', id) end
 if old and not moved and not granted and not withdrawn then record('patient.changed', 'patient', id) end
-return reply_once({created = not old})
+-- The caller asks before it seals the next one, where that may have no room.
+return reply_once({created = not old, full = not old and used_before + 3 * BYTES.patient >= storage_max})

@@ -13,6 +13,7 @@ local AUDIT_BYTES = 300
 local STORAGE_NOTED_MS = '3600000'
 
 local stored  -- bytes by week; read once
+local used_before  -- what was kept before this call, where it was looked at
 
 local function read_storage()
   if stored then return stored end
@@ -55,7 +56,8 @@ end
 
 -- nil, or the refusal of a call that would keep more for long.
 local function full_storage()
-  if used_storage() < storage_max then return nil end
+  used_before = used_storage()
+  if used_before < storage_max then return nil end
   if call('SET', KEYS[1] .. 'limit:storage:practice:noted', '1', 'NX', 'PX', STORAGE_NOTED_MS) then
     record('limited', 'policy', 'storage')
   end
