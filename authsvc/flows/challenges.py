@@ -62,15 +62,7 @@ class Challenges:
     def new(self, context: RequestContext, channel: str, locale: str = "") -> PreparedChallenge:
         """A fresh challenge with its first code. Raises Unavailable when the hashing queue is full: nothing has been
         charged by then."""
-        challenge = mint.token(self._deps.entropy, CHALLENGE)
-        salt = self._deps.entropy.token_bytes(SALT_BYTES)
-        profile, keys = self._deps.settings.code_hash_profile, self._keys()
-        code, new_code = self._code(context, challenge, salt, profile, keys[0])
-        new = NewChallenge(
-            new_code, channel, locale, (), pepper=keys[0], profile=profile, salt=mint.b64u(salt), until_ms=0
-        )
-        made = PreparedChallenge(challenge, code, new, keys, self._deps.clock.now_ms())
-        return self._for(context, made, channel, locale)
+        return self._for(context, self._made(context), channel, locale)
 
     @contextmanager
     def started_with(self, context: RequestContext, prepared: PreparedChallenge) -> Iterator[None]:
@@ -86,10 +78,18 @@ class Challenges:
             raise
         if self._prepared.note_start(practice_id):
             with suppress(Unavailable):  # where the hashing queue is full, the next start makes its own
-                self._prepared.keep(practice_id, self.new(context, ""))
+                self._prepared.keep(practice_id, self._made(context))
 
     def _keys(self) -> tuple[str, bytes]:
         return self._deps.data_keys.pepper_id, self._deps.data_keys.key("outbox")
+
+    def _made(self, context: RequestContext) -> PreparedChallenge:
+        challenge = mint.token(self._deps.entropy, CHALLENGE)
+        salt = self._deps.entropy.token_bytes(SALT_BYTES)
+        profile, keys = self._deps.settings.code_hash_profile, self._keys()
+        code, new_code = self._code(context, challenge, salt, profile, keys[0])
+        new = NewChallenge(new_code, "", "", (), pepper=keys[0], profile=profile, salt=mint.b64u(salt), until_ms=0)
+        return PreparedChallenge(challenge, code, new, keys, self._deps.clock.now_ms())
 
     def _for(
         self, context: RequestContext, prepared: PreparedChallenge, channel: str, locale: str
@@ -113,7 +113,8 @@ class Challenges:
     ) -> tuple[str, NewCode]:
         """One more code for a challenge. Its salt is the challenge's, so that a guess costs one hash, however many
         codes are live."""
-        return self._code(context, challenge, mint.unb64u(salt), profile, pepper)
+        code, new = self._code(context, challenge, mint.unb64u(salt), profile, pepper)
+        return code, self._from_now(new, self._deps.clock.now_ms())
 
     def check(
         self, context: RequestContext, challenge: str, code: str, *, email_change: bool = False
@@ -141,5 +142,4 @@ class Challenges:
         access_link = AccessLink(mint.link_id(token), mint.digest(token), messages.access_workflow, 0, attempts)
         message_id = messages.new_id()
         body = messages.seal_code(context.practice.id, message_id, code, token)
-        new = NewCode(challenge_id(challenge), tag, 0, access_link, message_id, body)
-        return code, self._from_now(new, self._deps.clock.now_ms())
+        return code, NewCode(challenge_id(challenge), tag, 0, access_link, message_id, body)
