@@ -25,7 +25,7 @@ PRACTICE = Practice(
 FORM = {"action": "/p/maple/here?client_id=portal&state=x", "csrf": "csrf-of-this-browser"}
 WORKFLOWS = ("pay-invoice", "update-payment-info", "accept-agreement", "lab-results")
 REASONS = ("expired", "used_up", "revoked", "address_changed", "unknown")
-KINDS = ("sent", "signed_out", "contact", "busy", "away", "stale", "gone", "request", "not_found")
+KINDS = ("sent", "signed_out", "contact", "busy", "away", "stale", "gone", "too_long", "request", "not_found")
 SIGNED_IN_MS = 1_795_000_000_000
 
 
@@ -128,6 +128,7 @@ def every_page(lang: str, texts: Texts | None = None) -> Iterator[tuple[str, str
         "signed_out": {"next_url": "/p/maple/sign-in"},
         "gone": {"next_url": "/p/maple/sign-in"},
         "stale": {"next_url": "/p/maple/here"},
+        "too_long": {"next_url": "?client_id=portal"},
         "request": {"problem": given.problem},
         "busy": {"wait": language.span(90), "next_url": "?client_id=portal"},
         "away": {"next_url": "?client_id=portal"},

@@ -324,7 +324,8 @@ def test_the_problem_of_a_website_is_for_its_people_in_small_print() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind,words", [("signed_out", "Sign in again"), ("gone", "Start again"), ("stale", "Try again")]
+    "kind,words",
+    [("signed_out", "Sign in again"), ("gone", "Start again"), ("stale", "Try again"), ("too_long", "Try again")],
 )
 def test_an_answer_says_where_to_go(kind: str, words: str) -> None:
     page = show("message.html", kind=kind, next_url="/onward")

@@ -96,7 +96,7 @@ def not_found(error: NotFound) -> Response:
     typed = _PAGES.fullmatch(request.path)
     if typed and (response := _moved(_tidied(request.path))):
         return response
-    if request.accept_mimetypes.best_match(["application/problem+json", "text/html"]) != "text/html":
+    if not error_pages.accepts_page():
         return error_response(error)
     if typed:
         with suppress(AuthsvcError):  # without the practice, the page says less
