@@ -125,6 +125,13 @@ class _Series:
             registry=self.registry,
             multiprocess_mode="mostrecent",
         )
+        self.outbox_waiting = Gauge(
+            "authsvc_outbox_waiting",
+            "Messages of all practices that are not final, as this worker last saw them.",
+            ("queue",),
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
+        )
         self.thread_wait = Histogram(
             "authsvc_thread_wait_seconds",
             "Seconds that a whole request waited for a thread.",
@@ -209,6 +216,10 @@ class Metrics:
             self._series().clock_offset.set(seconds)
         except OSError:  # as above
             return
+
+    def outbox_waiting(self, queue: str, messages: int) -> None:
+        """How many messages of a queue are not final. From the worker, which has no folder that could be full."""
+        self._series().outbox_waiting.labels(queue).set(messages)
 
     def render(self) -> tuple[bytes, str]:
         """What a scraper is given, and its content type: the sum over all worker processes."""

@@ -115,6 +115,7 @@ def _mail_worker(service: Service) -> Worker:
         threads=service.settings.mail_connections if smtp else 1,
         counts=_counts(service),
         on_event=partial(_count_mail, service, "mails"),
+        on_waiting=service.metrics.outbox_waiting,
         cut=smtp.cut if smtp else lambda: None,
     )
 
@@ -133,6 +134,7 @@ def webhook_worker(service: Service, threads: int = WEBHOOK_CALLS) -> Worker:
         threads_each=WEBHOOK_CALLS_EACH,
         counts=_counts(service),
         on_event=partial(_count_mail, service, "webhooks"),
+        on_waiting=service.metrics.outbox_waiting,
         carries="webhook",
         queues=(WEBHOOK_CODES, WEBHOOKS),
         wakeups=WEBHOOK_WAKEUPS,
@@ -156,6 +158,7 @@ def logout_worker(service: Service, threads: int = LOGOUT_CALLS) -> Worker:
         service.entropy,
         threads=threads,
         on_event=lambda name, _: service.metrics.count("logouts", state=name.removeprefix("logout_")),
+        on_waiting=service.metrics.outbox_waiting,
         carries="logout",
         queues=(LOGOUTS,),
         wakeups="",  # no patient waits for it, and the sweep finds it

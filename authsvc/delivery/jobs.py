@@ -59,22 +59,30 @@ class Jobs:
         *,
         counts: MailCounts | None = None,
         on_event: Event | None = None,
+        on_waiting: Callable[[str, int], None] | None = None,
         carries: str = "mail",
     ) -> None:
-        """`consumer` is unique for the life of the worker; what it `carries` begins the names of its events."""
+        """`consumer` is unique for the life of the worker; what it `carries` begins the names of its events.
+        `on_waiting` is told of a queue how many messages of all practices are not final, as they were last seen."""
         self._outbox = outbox
         self._clock = clock
         self._consumer = consumer
         self._takes = 0
         self._counts = counts
         self._on_event = on_event
+        self._on_waiting = on_waiting
+        self._waiting: dict[tuple[str, str], int] = {}  # by queue and practice, where there are any
         self._carries = carries
         self._final: dict[tuple[str, str, str], Outcome] = {}
 
     def practices_to_look_at(self, *, wakeups: str, sweep: bool) -> list[str]:
         """Those that were named in this list of wake-ups, if it has a name; in a sweep all."""
         named = self._outbox.woken(wakeups) if wakeups else set()
-        return sorted(named | (self._outbox.practices() if sweep else set()))
+        if not sweep:
+            return sorted(named)
+        every = self._outbox.practices()
+        self._waiting = {of: count for of, count in self._waiting.items() if of[1] in every}
+        return sorted(named | every)
 
     def take(self, queue: str, practice: Practice, most: int) -> tuple[list[Job], bool]:
         """At most twice `most` messages (new ones, and some that are tried again), and whether there may be more."""
@@ -85,7 +93,15 @@ class Jobs:
         batch = self._outbox.take(practice.id, queue, consumer, LEASE_MS, most)
         if self._counts is not None and batch.fresh:
             self._counts.add(batch.fresh)
+        self._note_waiting(queue, practice.id, batch.waiting)
         return [Job(practice, entry, consumer, now_ms) for entry in batch.entries], batch.full
+
+    def _note_waiting(self, queue: str, practice_id: str, waiting: int) -> None:
+        known = self._waiting.pop((queue, practice_id), 0)
+        if waiting:
+            self._waiting[queue, practice_id] = waiting
+        if self._on_waiting is not None and waiting != known:
+            self._on_waiting(queue, sum(count for (of, _), count in self._waiting.items() if of == queue))
 
     def begin(self, job: Job) -> bool:
         """Whether it is to be tried now. What nobody is to get, or wants any more, is done with at once."""

@@ -58,6 +58,7 @@ class Worker:
         threads: int = 0,
         counts: MailCounts | None = None,
         on_event: Event | None = None,
+        on_waiting: Callable[[str, int], None] | None = None,
         cut: Callable[[], None] = lambda: None,
         carries: str = "mail",
         queues: tuple[str, ...] = (CODES, MAILS),
@@ -70,7 +71,9 @@ class Worker:
         of the caller; with `threads_each` a practice has at most so many of them at once. `wakeups` is the list to
         listen to (empty: sweeps only); `uses` says of a practice whether these queues may hold anything of it."""
         consumer = entropy.token_bytes(12).hex()
-        self._jobs = Jobs(outbox, clock, consumer, counts=counts, on_event=on_event, carries=carries)
+        self._jobs = Jobs(
+            outbox, clock, consumer, counts=counts, on_event=on_event, on_waiting=on_waiting, carries=carries
+        )
         self._attempts = Attempts(senders, open_entry, self._jobs.last_detail, clock, entropy)
         self._practice = practice
         self._clock = clock

@@ -72,11 +72,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Batch:
-    """What `take` handed out. `fresh` of them are new and for somebody; `full` when there may be more."""
+    """What `take` handed out. `fresh` of them are new and for somebody; `full` when there may be more. `waiting`
+    messages of the queue are not final, these included."""
 
     entries: tuple[Entry, ...]
     fresh: int
     full: bool
+    waiting: int
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class Outbox:
         """Lease what is new and what is due, and once more what this consumer holds already."""
         reply = self._run("take", practice, queue=queue, consumer=consumer, lease_ms=lease_ms, most=most)
         entries = tuple(Entry.of(queue, *found) for found in reply["entries"])
-        return Batch(entries, int(reply["fresh"]), "full" in reply)
+        return Batch(entries, int(reply["fresh"]), "full" in reply, int(reply["waiting"]))
 
     def begin(self, practice: str, entry: Entry, consumer: str, lease_ms: int) -> Recipient | str:
         """Start a try: the lease begins anew. Whom the message goes to; `lost` when another worker has it by now,

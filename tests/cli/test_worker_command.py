@@ -87,6 +87,7 @@ def test_the_worker_sends_seals_shows_figures_and_ends_on_sigterm(
         line = http.client.HTTPConnection(said["metrics"], timeout=10)
         for path, status, held in (
             ("/metrics", 200, b'authsvc_mails_total{kind="code",state="sent"} 1.0'),
+            ("/metrics", 200, b'authsvc_outbox_waiting{queue="codes"}'),
             ("/", 404, b""),
         ):
             line.request("GET", path)

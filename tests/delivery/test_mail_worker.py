@@ -25,6 +25,7 @@ from authsvc.errors import DeliveryDeferred, DeliveryRefused, NotReplicated, Una
 from authsvc.model import DeliveryInfo, Message, Practice
 from authsvc.ports import Sender
 from authsvc.store.connection import Connection
+from authsvc.store.outbox import PRACTICES as PRACTICES_KEY
 from authsvc.store.outbox import WEBHOOK_CODES, WEBHOOK_WAKEUPS, WEBHOOKS, Entry, MailCap, Outbox, Recipient
 from tests.delivery.mail_hosts import MailHost, serving
 from tests.fakes import FakeClock, RecordingSender, SeededEntropy
@@ -130,6 +131,30 @@ def test_what_was_queued_is_sent_noted_and_told(harness: Harness) -> None:
             },
         )
     ]
+
+
+def test_how_many_messages_wait_is_told_by_queue_for_all_practices_until_none_does(harness: Harness) -> None:
+    told: list[tuple[str, int]] = []
+    worker = harness.worker(RecordingSender(), on_waiting=lambda queue, count: told.append((queue, count)))
+    for practice in PRACTICES:
+        for number in range(TURN + 2):
+            harness.queue(f"m{number}", practice=practice)
+    worker.step()
+    assert told == [("codes", 12), ("codes", 24)]
+    look_until(harness, worker, lambda: told[-1:] == [("codes", 0)])
+
+
+def test_a_practice_that_was_removed_has_nothing_that_waits(harness: Harness) -> None:
+    told: list[tuple[str, int]] = []
+    away = RecordingSender([DeliveryDeferred("the host is away", cause="unreachable")])
+    worker = harness.worker(away, on_waiting=lambda queue, count: told.append((queue, count)))
+    harness.queue("m1", practice="oak")
+    worker.step()
+    harness.client.srem(PRACTICES_KEY, "oak")
+    harness.clock.advance_ms(SWEEP_MS)
+    harness.queue("m2")
+    worker.step()
+    assert told == [("codes", 1), ("codes", 1)]
 
 
 def test_the_doorbell_is_heard_before_the_next_sweep(harness: Harness) -> None:

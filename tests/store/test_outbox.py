@@ -41,7 +41,7 @@ def leftovers(client: redis.Redis) -> tuple[int, int, int]:
 
 
 def test_an_empty_outbox_hands_out_nothing(outbox: Outbox, clock: FakeClock) -> None:
-    assert take(outbox, clock) == Batch((), 0, False)
+    assert take(outbox, clock) == Batch((), 0, False, 0)
 
 
 def test_a_message_is_handed_out_as_it_was_queued(outbox: Outbox, redis_client: redis.Redis, clock: FakeClock) -> None:

@@ -6,7 +6,7 @@
 -- `consumer` is unique for the life of one worker; nobody else gets for `lease_ms` what is handed out here. At most
 -- `most` new messages, and as many again that are tried once more.
 -- Replies {entries = {{stream id, tries so far, record}, …}, fresh (how many are new and for somebody),
--- full (there may be more)}
+-- full (there may be more), waiting (messages in the queue that are not final)}
 --
 -- Leases by the caller's clock instead of a consumer group's idle time: one clock, no pending list that a thousand
 -- deferred messages would fill, and a worker that lost an answer simply gets the same messages again.
@@ -47,4 +47,5 @@ if #new > 0 then call('SET', cursor, new[#new][1]) end
 
 local again = call('ZRANGEBYSCORE', due, '-inf', int(now), 'LIMIT', '0', int(most))
 for _, entry in ipairs(again) do hand_out_again(entry) end
-return reply({entries = entries, fresh = fresh, full = #new == most or #again == most})
+return reply({entries = entries, fresh = fresh, full = #new == most or #again == most,
+  waiting = call('XLEN', stream)})
