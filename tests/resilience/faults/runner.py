@@ -98,13 +98,14 @@ class Runner:
             doing = fault.act(run)
             injected = time.monotonic()
             hold_s = next(doing)
+            made = time.monotonic()  # on a busy machine it may take seconds to make a fault
             time.sleep(hold_s)
             healed = time.monotonic()
             with suppress(StopIteration):
                 next(doing)
             well, reason = await_well(deployment, mail=fault.check_mail)
             traffic.stop()
-        window = (injected, healed if hold_s else well)
+        window = (made, healed) if hold_s else (injected, well)
         if not reason:
             row.well_s = max(0.0, well - (healed if hold_s else injected))
         else:
