@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 from authsvc.store.script_files import LUA
@@ -17,6 +18,7 @@ KINDS = {
 }
 
 
+@cache
 def fields(kind: str) -> tuple[str, ...]:
     part, name = KINDS[kind]
     text = (LUA / "lib" / f"{part}.lua").read_text(encoding="utf-8")
