@@ -90,6 +90,22 @@ def test_a_whole_sign_in_works_on_a_cluster(client: Any) -> None:
     assert harness.patients.deliveries(harness.act(), "p1")
 
 
+def test_what_practices_keep_is_counted_anew_on_a_cluster(client: Any) -> None:
+    harness = Harness(Connection(client), client, FakeClock(), SeededEntropy())
+    harness.patient()
+    harness.link()
+    (counted,) = harness.service.practice_storage.uses()
+    client.delete("authsvc:{maple}:storage")
+    harness.service.practice_storage.recount()
+    assert harness.service.practice_storage.uses() == [counted]
+    assert harness.service.practice_storage.read_maxmemory() == 0
+    client.config_set("maxmemory", "64mb")
+    try:
+        assert harness.service.practice_storage.read_maxmemory() == 64 * 2**20
+    finally:
+        client.config_set("maxmemory", "0")
+
+
 def test_a_durable_act_waits_on_the_node_that_did_it(client: Any) -> None:
     store = Connection(client, replicas=1)
     with pytest.raises(Unavailable) as caught:

@@ -381,6 +381,24 @@ def test_a_refusal_names_the_policies_and_when_to_come_back(build: Callable[...,
     assert last.headers["Cache-Control"] == "no-store"
 
 
+def test_a_practice_that_keeps_as_much_as_it_may_gets_409_for_what_is_new_and_nothing_else(web: Web) -> None:
+    web.harness.redis.set("authsvc:{maple}:storage", f"stays {4 * 2**30}")
+    relation = "patients/p1/dependents/p1"
+    for path, method, body in (
+        ("patients/p2", "PUT", {"email": "bob@example.org", "portal_access": True}),
+        ("links", "POST", {"patient": "p1", "workflow": "pay-invoice", "resource": "invoice:inv_1"}),
+    ):
+        answer = web.call(method, path, json=body)
+        assert (answer.status_code, slug(answer)) == (409, "storage-full")
+        assert "4294967296 bytes" in answer.json["detail"]
+        assert "Retry-After" not in answer.headers
+    assert slug(web.call("PUT", relation, json={})) == "dependent-chain"
+    assert web.call("PUT", "patients/p1", json={"email": "ann@example.org", "portal_access": True}).status_code == 200
+    assert web.sign_in()["patient"] == "p1"
+    assert web.call("DELETE", "patients/p1").status_code == 204
+    assert b'authsvc_limiter_refusals_total{policy="storage"} 2.0' in web.service.metrics.render()[0]
+
+
 def test_the_store_away_is_503_with_retry_after_and_never_not_signed_in(web: Web) -> None:
     tokens = web.sign_in()
     web.stop_the_store()
