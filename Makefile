@@ -57,7 +57,7 @@ soak: $(VENV)/.test ## ten minutes of journeys with a Sentinel fail-over every t
 
 gateways: $(VENV)/.gateways ## install the gateways that pip can bring, for tests/gateways (350 MB)
 
-interop: $(VENV)/.interop ## install OpenID Connect libraries of other authors, for tests/interop (1.6 GB)
+interop: $(VENV)/.interop ## install OpenID Connect libraries of other authors, for tests/interop (2 GB)
 
 lock: ## resolve the requirements anew (needs uv on PATH)
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
@@ -111,14 +111,15 @@ NPM_CI := npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
 GO_BUILD := CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-buildvcs=false $(CURDIR)/$(INTEROP)/bin/go build -mod=readonly \
 	-o $(CURDIR)/$(INTEROP)/portals/
 
-$(VENV)/.interop: requirements/interop.txt $(wildcard $(APPS)/*/package-lock.json) $(wildcard $(APPS)/go/*.* $(APPS)/go/*/*.*) \
-		$(APPS)/java/pom.xml $(APPS)/java/jars.sha256 $(wildcard $(APPS)/java/src/main/java/*/*/*.java) | $(VENV)/bin/python
+$(VENV)/.interop: requirements/interop.txt $(wildcard $(APPS)/*/package-lock.json $(APPS)/next/*.mjs) \
+		$(wildcard $(APPS)/next/pages/*/*.js $(APPS)/go/*.* $(APPS)/go/*/*.*) $(APPS)/java/pom.xml \
+		$(APPS)/java/jars.sha256 $(wildcard $(APPS)/java/src/main/java/*/*/*.java) | $(VENV)/bin/python
 	@echo "installing OpenID Connect libraries for Python, Node, Go and Java"
 	@$(VENV)/bin/python -m venv $(INTEROP)
 	@PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 $(INTEROP)/bin/python -m pip --quiet install --require-hashes -r $<
-	@if command -v npm >/dev/null; then mkdir -p $(INTEROP)/next && cp $(APPS)/node/package*.json $(INTEROP)/ && \
-		cp $(APPS)/next/package*.json $(INTEROP)/next/ && cd $(INTEROP) && $(NPM_CI) >/dev/null && \
-		cd next && $(NPM_CI) >/dev/null; \
+	@if command -v npm >/dev/null; then rm -rf $(INTEROP)/next && cp -r $(APPS)/next $(INTEROP)/ && \
+		cp $(APPS)/node/package*.json $(INTEROP)/ && cd $(INTEROP) && $(NPM_CI) >/dev/null && \
+		cd next && $(NPM_CI) >/dev/null && NEXT_TELEMETRY_DISABLED=1 node_modules/.bin/next build >/dev/null; \
 		else echo "NOT INSTALLED, there is no npm here: the libraries for Node"; fi
 	@cd $(APPS)/go && $(GO_BUILD) ./... || \
 		echo "NOT INSTALLED, their modules can't be had here: the libraries for Go"

@@ -37,7 +37,7 @@ INSTALLED_BY: dict[str, str] = {
     "envoy": MAKE_GATEWAYS,
     "interop/bin/python": MAKE_INTEROP,
     "interop/node_modules": MAKE_INTEROP,
-    "interop/next/node_modules": MAKE_INTEROP,
+    "interop/next/.next": MAKE_INTEROP,
     "interop/portals/go-oidc": MAKE_INTEROP,
     "interop/portals/zitadel": MAKE_INTEROP,
     "interop/portals/oauth2-proxy": MAKE_INTEROP,

@@ -116,7 +116,7 @@ def _command(library: Library, deployment: HttpsDeployment) -> list[str]:
     if library.app.endswith(".mjs"):
         return [require("node", "interop/node_modules"), str(node_programs(deployment.folder) / library.app)]
     if library.app == "next":
-        return [require("node", "interop/next/node_modules"), str(_next_program(deployment.folder) / "server.mjs")]
+        return [require("node", "interop/next/.next"), str(Path(require("interop/next/.next")).parent / "server.mjs")]
     if library.app.endswith(".go"):
         return [require(f"interop/portals/{library.app.removesuffix('.go')}")]
     if library.app.endswith(".jar"):
@@ -134,14 +134,10 @@ def java_trust_store(deployment: HttpsDeployment) -> Path:
     return store
 
 
-def node_programs(folder: Path, name: str = "node", packages: str = "interop/node_modules") -> Path:
+def node_programs(folder: Path) -> Path:
     """A copy of the programs for Node, beside the packages that they import."""
-    copied = folder / name
+    copied = folder / "node"
     if not copied.exists():
-        shutil.copytree(APPS / name, copied)
-        (copied / "node_modules").symlink_to(require(packages))
+        shutil.copytree(APPS / "node", copied)
+        (copied / "node_modules").symlink_to(require("interop/node_modules"))
     return copied
-
-
-def _next_program(folder: Path) -> Path:
-    return node_programs(folder, "next", "interop/next/node_modules")

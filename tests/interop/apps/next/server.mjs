@@ -1,14 +1,14 @@
-// NextAuth.js 4 in Next.js, compiled at the first request. It keeps no token of authsvc's, so there is nothing to refresh
-// or to sign out of.
+// NextAuth.js 4 in Next.js, as `next build` has built it: `next dev` asks the registry for newer versions. It keeps no
+// token of authsvc's, so there is nothing to refresh or to sign out of.
 
 import { createServer } from 'node:http'
-import next from 'next'
 
-const { PORT } = process.env
+process.env.NODE_ENV = 'production'
 process.env.NEXTAUTH_URL = process.env.URL
 process.env.NEXTAUTH_SECRET = 'only for this process, and long enough'
 process.env.NEXT_TELEMETRY_DISABLED = '1'
 
-const app = next({ dev: true, dir: import.meta.dirname, hostname: 'localhost', port: Number(PORT) })
+const { default: next } = await import('next')
+const app = next({ dir: new URL('.', import.meta.url).pathname })
 await app.prepare()
-createServer(app.getRequestHandler()).listen(Number(PORT), '127.0.0.1')
+createServer(app.getRequestHandler()).listen(Number(process.env.PORT), '127.0.0.1')
