@@ -17,7 +17,7 @@ from tests.flows.test_races import together
 
 KEY = "authsvc:{maple}:storage"
 DAY_S = 86_400
-PATIENT, MERGED, RELATION, LINK, GUESSES, ENTRY = 1500, 200, 250, 900, 200, 300
+PATIENT, MERGED, RELATION, LINK, GUESSES, ENTRY = 1800, 250, 250, 900, 200, 300
 
 
 def counted(harness: Harness) -> dict[str, int]:
@@ -157,7 +157,7 @@ def test_concurrent_writers_are_all_counted(wide: Harness) -> None:
 
 def test_attack_a_client_that_puts_patients_without_end_is_refused_and_its_neighbour_is_not(small: Harness) -> None:
     stored = fill(small)
-    assert 25 < stored < 60_000 / PATIENT
+    assert 20 < stored < 60_000 / PATIENT
     for number in range(20):
         small.clock.advance_ms(20)
         with pytest.raises(StorageFull):

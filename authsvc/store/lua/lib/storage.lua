@@ -8,7 +8,7 @@
 
 local WEEK_MS = 604800000
 local FAR_WEEKS = 26  -- what is further away is counted by four weeks: fewer lines
-local BYTES = {patient = 1500, merged = 200, relation = 250, link = 900, guesses = 200}
+local BYTES = {patient = 1800, merged = 250, relation = 250, link = 900, guesses = 200}
 local AUDIT_BYTES = 300
 local STORAGE_NOTED_MS = '3600000'
 
