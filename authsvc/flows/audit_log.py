@@ -106,10 +106,6 @@ class AuditLog:
         faults += [f"entry {n} is missing" for n in range(sealed_to + 1, stream.count() + 1) if n not in by_number]
         return AuditReport(name, len(entries), sealed_to, tail, tuple(dict.fromkeys(faults)))
 
-    def tail(self, name: str, most: int = 20) -> list[dict[str, Any]]:
-        """The youngest entries, readable. Raises UnknownName, Unavailable."""
-        return [_readable(name, entry) for entry in self._stream(name).newest(most)]
-
     def search(self, name: str, wanted: AuditFilter, limit: int) -> AuditPage:
         """The entries that match, newest first, of those that no export has trimmed. Perhaps fewer than `limit` with a
         `next`, where many were looked at. Raises UnknownName, Unavailable."""

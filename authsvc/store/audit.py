@@ -68,13 +68,6 @@ class AuditStream:
         )
         return [_entry(entry_id, fields) for entry_id, fields in found]
 
-    def newest(self, most: int) -> list[AuditEntry]:
-        """The youngest entries, oldest of them first."""
-        found = self._connection.call(
-            lambda client: client.xrevrange(self._prefix + "audit", count=most), list_read=True
-        )
-        return [_entry(entry_id, fields) for entry_id, fields in reversed(found)]
-
     def search(self, wanted: AuditFilter, limit: int) -> FoundEntries:
         """At most `limit` entries; fewer, with a `next`, where `LOOKED_MAX` have been looked at before."""
         found: list[AuditEntry] = []

@@ -12,6 +12,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import AuthenticationError
+from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
@@ -82,6 +83,8 @@ def _cluster(url: RedisUrl, options: dict[str, Any]) -> Any:
         startup_nodes=[node(*other) for other in url.hosts[1:]],
         connection_pool_class=_Pool,
         retry=Retry(NoBackoff(), 0),
+        # No CLIENT MAINT_NOTIFICATIONS, for the same reasons as CLIENT SETINFO: only a hosted Redis sends any.
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
         **options,
     )
 

@@ -21,6 +21,7 @@ from authsvc.errors import Unauthenticated
 from authsvc.model import Client, LinkInfo, Patient, TokenGrant
 from authsvc.verifier import Verifier
 from authsvc.wiring import Service, bootstrap
+from tests.audit_logs import tail
 from tests.cli.conftest import store_address
 from tests.cli.test_key_howtos import HOWTO, Admin
 from tests.conftest import Backends
@@ -57,7 +58,7 @@ class Operator(Admin):
         service.links.issue(act, patient=patient, workflow="pay-invoice", resource=resource)
 
     def events(self, trail: str) -> list[str]:
-        return [entry["event"] for entry in self.service.audit_log.tail(trail, 1000)]
+        return [entry["event"] for entry in tail(self.service.audit_log, trail, 1000)]
 
     def authenticates(self, client: str, secret: str) -> bool:
         try:
@@ -177,7 +178,7 @@ def test_help_a_patient(onboarded: Operator) -> None:
     onboarded.follow(page, 11)
     assert not onboarded.patient("pat_1").portal_access
     assert [link.state for link in onboarded.links("pat_1")].count("live") == 1
-    entries = onboarded.service.audit_log.tail("maple", 1000)
+    entries = tail(onboarded.service.audit_log, "maple", 1000)
     reasons = {entry.get("reason") for entry in entries}
     assert {"phone lost", "sent to the wrong patient", "duplicate chart", "left the practice"} <= reasons
 

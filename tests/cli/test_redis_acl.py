@@ -34,7 +34,8 @@ def test_every_command_that_the_source_sends_is_on_the_list() -> None:
 
 def test_the_shipped_file_of_users_grants_what_the_command_prints_and_no_more(settings: dict[str, str]) -> None:
     shipped = (Path(__file__).parents[2] / "config/redis/users.acl").read_text(encoding="utf-8")
-    (line,) = (line for line in shipped.splitlines() if line.startswith("user authsvc "))
+    off, line, health = shipped.splitlines()
+    assert (off, health) == ("user default off", "user health on nopass -@all +ping")
     assert line == run_command(settings, "redis-acl").out.strip().replace("resetpass", "#SHA256_OF_THE_PASSWORD")
 
 

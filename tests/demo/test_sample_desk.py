@@ -10,6 +10,7 @@ import pytest
 
 from authsvc.demo.sample.api import Refused, Unavailable
 from authsvc.demo.sample.billing import DESK_USER, mail_due_invoices
+from tests.audit_logs import tail
 from tests.demo.maple import AGREEMENT, CARD, INVOICE, Maple, asked, link_of, mailed, opened, signed_in
 
 
@@ -184,7 +185,7 @@ def test_the_desk_sees_who_acted_for_leo(maple: Maple) -> None:
 
 
 def newest(maple: Maple) -> list[dict[str, Any]]:
-    return maple.service.audit_log.tail("maple")[::-1]
+    return tail(maple.service.audit_log, "maple")[::-1]
 
 
 # --- portal access ----------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from authsvc.metrics import Metrics
 from authsvc.model import PERMISSIONS, Client, Practice, RequestContext, Started, TokenGrant
 from authsvc.store.connection import Connection
 from tests import outboxes
+from tests.audit_logs import tail
 from tests.fakes import FakeClock, SeededEntropy
 
 ENVIRON = {
@@ -110,7 +111,7 @@ class Harness:
         }
 
     def audit_entries(self) -> list[dict[str, Any]]:
-        return self.service.audit_log.tail("maple", 1000)
+        return tail(self.service.audit_log, "maple", 1000)
 
     def events(self) -> list[str]:
         return [entry["event"] for entry in self.audit_entries()]

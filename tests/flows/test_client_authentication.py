@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from authsvc.errors import RateLimited, Unauthenticated, Unavailable
+from tests.audit_logs import tail
 from tests.flows.conftest import Harness
 from tests.flows.signers import Signer
 
@@ -34,7 +35,7 @@ def refused(call: Callable[[], Any]) -> str:
 
 def last(harness: Harness) -> dict[str, Any]:
     """The newest entry of the trail of failures, without what every entry has."""
-    entry = harness.service.audit_log.tail("@clients")[-1]
+    entry = tail(harness.service.audit_log, "@clients")[-1]
     return {name: entry.get(name) for name in ("event", "client", "cause")}
 
 

@@ -9,6 +9,7 @@ import pytest
 from authsvc.errors import AlreadyExists, InvalidGrant, InvalidInput, RateLimited, Unauthenticated, UnknownName
 from authsvc.flows.cache import Cache
 from authsvc.model import TokenGrant
+from tests.audit_logs import tail
 from tests.flows.conftest import Harness
 from tests.flows.visitors import enter, look
 
@@ -170,7 +171,7 @@ def test_practices_are_listed_changed_and_removed(harness: Harness) -> None:
 
 def test_what_operators_do_is_in_the_sites_trail(harness: Harness) -> None:
     harness.service.practices.set("maple", actor="cli:anna", reason="moved harness", phone="556")
-    entry = harness.service.audit_log.tail("@site")[-1]
+    entry = tail(harness.service.audit_log, "@site")[-1]
     assert {"event": "practice.changed", "actor": "cli:anna", "reason": "moved harness"}.items() <= entry.items()
 
 
@@ -202,5 +203,5 @@ def test_every_refused_secret_is_in_the_trail_with_the_client_if_there_is_one(ha
     for name in ("portal", "acs_a-secret-in-the-wrong-field"):
         with pytest.raises(Unauthenticated):
             harness.service.clients.authenticate(name, "acs_wrong", "192.0.2.1")
-    entries = [entry for entry in harness.service.audit_log.tail("@clients") if entry["event"] == "client.refused"]
+    entries = [entry for entry in tail(harness.service.audit_log, "@clients") if entry["event"] == "client.refused"]
     assert [entry.get("client") for entry in entries] == ["portal", None]

@@ -9,6 +9,7 @@ import pytest
 
 from authsvc.audit import Event
 from authsvc.errors import AuthsvcError
+from tests.audit_logs import tail
 from tests.flows.conftest import Harness
 from tests.flows.test_redis_keys import a_days_acts
 from tests.flows.visitors import Portal, enter, page, press
@@ -113,7 +114,7 @@ def test_no_entry_of_a_whole_day_says_more_than_the_page_tells(harness: Harness)
     a_days_acts(harness)
     seen, causes = set(), set()
     for trail in TRAILS:
-        for entry in harness.service.audit_log.tail(trail, 1000):
+        for entry in tail(harness.service.audit_log, trail, 1000):
             seen.add(entry["event"])
             assert entry.keys() - ALWAYS <= SAYS[entry["event"]], entry
             if "cause" in entry:

@@ -10,6 +10,7 @@ import pytest
 
 from authsvc.flows.audit_log import entry_mac
 from authsvc.model import AuditFilter, TokenGrant
+from tests.audit_logs import tail
 from tests.flows.conftest import Harness
 from tests.flows.visitors import BROWSER, Portal, enter, page, press
 
@@ -148,8 +149,8 @@ def test_audit_entries_of_a_newer_release_are_read_sealed_found_checked_and_kept
     harness.link()
     age_backwards(harness, {harness.redis.xlen("authsvc:{maple}:audit")})
     newer = [NEWER, "em=1", "x=y"]
-    tail = audit_log.tail("maple", 100)
-    assert [entry["n"] for entry in tail if entry.get("newer") == newer] == [1, 2, 3, tail[-1]["n"]]
+    youngest = tail(audit_log, "maple", 100)
+    assert [entry["n"] for entry in youngest if entry.get("newer") == newer] == [1, 2, 3, youngest[-1]["n"]]
     assert audit_log.verify("maple").faults == ()
     for wanted in (AuditFilter(), AuditFilter(patient="p1"), AuditFilter(event="link.issued")):
         found = audit_log.search("maple", wanted, 100).entries

@@ -10,6 +10,7 @@ import pytest
 
 from authsvc.errors import InvalidInput, Unauthenticated, UnknownName
 from authsvc.text import check_native_url, check_url
+from tests.audit_logs import tail
 from tests.flows.conftest import Harness
 from tests.flows.signers import Signer
 
@@ -343,7 +344,7 @@ def test_what_is_named_is_replaced_and_the_rest_stays(harness: Harness) -> None:
     assert changed.secrets == before.secrets
     assert harness.service.clients.authenticate("web", secret, "192.0.2.1") == changed
     assert harness.service.clients.set("web", actor="cli:anna", post_logout_uris=()).post_logout_uris == ()
-    entries = harness.service.audit_log.tail("@site")
+    entries = tail(harness.service.audit_log, "@site")
     assert {"event": "client.changed", "client": "web", "actor": "cli:anna", "reason": "moved"}.items() <= entries[
         -2
     ].items()

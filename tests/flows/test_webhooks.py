@@ -19,6 +19,7 @@ from authsvc.errors import ChallengeGone, InvalidCode, InvalidInput, NoAddress
 from authsvc.flows.webhooks import ROTATION_MS
 from authsvc.model import Choice, DeliveryInfo, Started, TokenGrant
 from tests import outboxes
+from tests.audit_logs import tail
 from tests.delivery.mail_hosts import Authority
 from tests.delivery.webhook_receiver import Receiver, leads_to, library_clock, receiving
 from tests.flows.conftest import Harness
@@ -227,7 +228,7 @@ def test_during_a_rotation_both_secrets_sign_and_after_it_the_new_one_alone(
     assert signed_by(old, new) == [False, True]
     newest, last = maple.rotate(), maple.rotate()
     assert signed_by(old, new, newest, last) == [False, False, True, True]
-    assert harness.service.audit_log.tail("@site", 1)[0]["event"] == "practice.webhook_secret_rotated"
+    assert tail(harness.service.audit_log, "@site", 1)[0]["event"] == "practice.webhook_secret_rotated"
 
 
 def test_attack_neither_secret_nor_code_nor_link_stands_in_redis_or_in_logs(

@@ -147,6 +147,10 @@ class Month:
         waited_ms = self.clock.now_ms() - self._wants_in_since
         assert waited_ms < DAY_MS // 2, "the patient has tried for half a day and is not in"
 
+    def gives_up(self) -> None:
+        """The patient leaves it for today."""
+        self._wants_in_since = None
+
     def patient_tries(self) -> bool:
         """One look of the patient at the page and the mailbox. True when nothing is left to do."""
         if self._wants_in_since is None:

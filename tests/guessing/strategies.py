@@ -227,7 +227,8 @@ def _burst(guesser: Guesser, random: Random) -> None:
 
     def meanwhile() -> None:
         random.choice((lambda: None, month.wants_in, month.merge, lambda: month.move(month.email)))()
-        month.patient_tries()
+        if not month.patient_tries():
+            month.gives_up()
 
     guesser.burst(meanwhile, random.choice((5, 9, 20)))
 
