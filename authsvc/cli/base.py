@@ -40,7 +40,17 @@ class OutputMode:
 
 
 class Command(click.Command):
-    """A command; takes --json as all do."""
+    """A command; takes --json as all do. No option is short, so that `-x` is an id: kids and patients may begin like
+    that."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, list(args))
+        except click.NoSuchOption as unknown:
+            if unknown.option_name.startswith("--"):
+                raise
+        ctx.ignore_unknown_options = True
+        return super().parse_args(ctx, args)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         return [*super().get_params(ctx), JSON]

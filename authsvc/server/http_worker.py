@@ -1,9 +1,8 @@
 """A gunicorn worker that no client can hold: its threads are given whole requests only.
 
-So a silent, slow or half-sent request costs a buffer and no thread, whatever their number (`connections`). Probes, keys
-and forward-auth have threads of their own. In front of the others stands a short queue: when it is full the next
-request is answered 503 at once, which keeps the time that the accepted ones take near to what it is without load; a
-long queue would only make all of them late.
+So a silent, slow or half-sent request costs a buffer and no thread, whatever their number (`connections`). Probes and
+keys have threads of their own, and so has forward-auth. Of each kind, more than can be answered is answered 503 at once
+(`lanes`), which keeps the time that the accepted ones take near to what it is without load.
 """
 
 from __future__ import annotations
@@ -23,28 +22,20 @@ from gunicorn.http import errors as malformed
 
 from authsvc.server.connections import REQUEST_S, Connection, ConnectionLoop, send
 from authsvc.server.framing import BODY_BYTES_MAX, RequestBuffer
+from authsvc.server.lanes import Lane
 
-WAITING_PER_THREAD: Final = 1  # requests that may wait for each thread: more waiting would only be more lateness
-FAST_WAITING: Final = 64
+UNDER_WAY_MOST: Final = 72  # of one kind, in a burst
+PROBE_THREADS: Final = 2  # beside the configured ones: they need no store, but for /readyz
 RETRY_AFTER_S: Final = 1
 
-_FAST: Final = re.compile(
-    rb"[A-Z]+ [^ ?]*(?:/livez|/readyz|/metrics|/\.well-known/[^ ?]*|/keys/[^ ?/]*|/v1/forward-auth)[ ?]"
-)
+_PROBE: Final = re.compile(rb"[A-Z]+ [^ ?]*(?:/livez|/readyz|/metrics|/\.well-known/[^ ?]*|/keys/[^ ?/]*)[ ?]")
+_FORWARD_AUTH: Final = re.compile(rb"[A-Z]+ [^ ?]*/v1/forward-auth[ ?]")
 _STATUS: Final[dict[type[Exception], int]] = {
     malformed.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
     malformed.LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     malformed.UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
     malformed.ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
 }
-
-
-class Lane:
-    """Threads for one kind of request, and how many may be under way or waiting. Counted by the loop alone."""
-
-    def __init__(self, threads: int, waiting: int) -> None:
-        self.pool = ThreadPoolExecutor(threads)
-        self.places = threads + waiting
 
 
 class Worker(ConnectionLoop):
@@ -57,33 +48,38 @@ class Worker(ConnectionLoop):
             raise ConfigError("TLS ends at the proxy in front of the service: leave certfile and keyfile out")
 
     def init_process(self) -> None:
-        fast = max(1, self.cfg.threads // 4)
-        usual = max(1, self.cfg.threads - fast)
-        self._fast = Lane(fast, FAST_WAITING)
-        self._usual = Lane(usual, usual * WAITING_PER_THREAD)
+        quick = max(1, self.cfg.threads // 4)
+        usual = max(1, self.cfg.threads - quick)
+        self._probes = Lane(PROBE_THREADS, UNDER_WAY_MOST, UNDER_WAY_MOST)
+        self._forward_auth = Lane(quick, 5 * quick, UNDER_WAY_MOST)
+        self._usual = Lane(usual, 2 * usual, UNDER_WAY_MOST)
         super().init_process()
 
     def get_thread_pool(self) -> ThreadPoolExecutor:
         return self._usual.pool
 
     def shutdown_threads(self) -> None:
-        self._usual.pool.shutdown(wait=False)
-        self._fast.pool.shutdown(wait=False)
+        for lane in (self._usual, self._forward_auth, self._probes):
+            lane.pool.shutdown(wait=False)
 
     def enqueue_req(self, conn: Connection) -> None:
         """Give a whole request to a thread, or refuse it."""
-        lane = self._fast if _FAST.match(conn.buffer.data) else self._usual
-        if lane.places <= 0:
+        conn.enqueued = time.monotonic()
+        lane = self._lane(conn.buffer.data)
+        if not lane.enter(conn.enqueued):
             self.refuse(conn, HTTPStatus.SERVICE_UNAVAILABLE, "overload")
             return
-        lane.places -= 1
-        conn.enqueued = time.monotonic()
         future = lane.pool.submit(self.respond, conn)
         future.add_done_callback(lambda done: self.method_queue.defer(self._finish, conn, lane, done))
 
+    def _lane(self, request: bytearray) -> Lane:
+        if _PROBE.match(request):
+            return self._probes
+        return self._forward_auth if _FORWARD_AUTH.match(request) else self._usual
+
     def _finish(self, conn: Connection, lane: Lane, done: Future[bool]) -> None:
         """Back in the loop, after the answer."""
-        lane.places += 1
+        lane.leave()
         if done.exception() is not None or not done.result() or conn.ended:
             self.close(conn)
             return

@@ -232,6 +232,16 @@ def test_a_patient_is_added_without_an_address_and_the_command_says_what_that_me
     assert (addressed.document["portal_access"], addressed.err) == (True, "")
 
 
+def test_an_id_that_begins_with_a_hyphen_is_no_option(maple: Authsvc) -> None:
+    """One kid in 64 does, and a patient's may: nobody should learn of `--` in an emergency."""
+    maple("patients", "add", "maple", "-7", "--label", "Anna", "--json")
+    assert maple("patients", "show", "maple", "-7", "--json").document["patient"] == "-7"
+    refused = maple("keys", "revoke", "-7kYb1", "--yes")
+    assert "-7kYb1" in refused.err
+    assert "No such option" not in refused.err
+    assert "No such option '--yess'" in maple("keys", "revoke", "--yess", "kid").err
+
+
 def test_access_is_granted_shown_unlocked_and_withdrawn(maple: Authsvc) -> None:
     granted = maple("patients", "grant", "maple", "p_1", "--email", "anna@example.org", "--label", "Anna", "--json")
     assert granted.document == {
