@@ -160,9 +160,10 @@ class Settings:
     resend_after_s: Annotated[int, seconds(10, 300), "How long a patient waits before a code may be sent again."] = 30
     link_mode_link_life_s: Annotated[
         int,
-        seconds(300, 3_600),
-        "How long the access link lives that replaces a code when a mailbox's guesses or mails are spent.",
-    ] = 1_800
+        seconds(300, 7_200),
+        "How long the access link lives that replaces a code when a mailbox's guesses or mails are spent. Longer than"
+        " `issue-address-day` takes to allow one more mail (72 min), so that a link lives whenever the page refuses.",
+    ] = 4_500
     tombstone_life_s: Annotated[
         int, seconds(DAY_S, 365 * DAY_S), "How long a dead link can still say why it is dead."
     ] = 90 * DAY_S
