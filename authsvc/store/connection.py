@@ -198,9 +198,10 @@ class Connection:
         found = outage(error)
         if found is None:
             raise error
-        if breaker.failing_since is None or breaker.why is not found:
+        if (breaker.failing_since is None and not found.of_one_record) or breaker.why is not found:
             log.warning("the store can't be used: %s", found.sentence, extra={"reason": found.reason})
-        breaker.failing_since = self._monotonic() if breaker.failing_since is None else breaker.failing_since
+        if breaker.failing_since is None and not found.of_one_record:
+            breaker.failing_since = self._monotonic()
         breaker.why = found
         if found.demoted and hasattr(self._client, "connection_pool"):
             # The former primary of a fail-over: the next try resolves the address anew.

@@ -1,7 +1,7 @@
 """What an error of Redis or of its client library means: the store can't do this now, or a fault of ours.
 
 Everything that a server or the network can say is an outage, whether it is known here or not: a server that refuses in
-words of a newer version has still done nothing. Only an error that proves a wrong call or a wrong script is a fault.
+words of a newer version, or of a proxy, has done nothing. Only what proves a wrong call or a wrong script is a fault.
 """
 
 from __future__ import annotations
@@ -14,11 +14,9 @@ from typing import Any
 import redis
 from redis.exceptions import (
     AskError,
-    ClusterCrossSlotError,
     ClusterError,
     CrossSlotTransactionError,
     DataError,
-    NoScriptError,
     RedisClusterException,
     RedisError,
     ResponseError,
@@ -29,12 +27,14 @@ from redis.exceptions import (
 @dataclass(frozen=True)
 class Outage:
     """`reason` is a word for log and metric, `sentence` for an operator. `passing`: it may pass within seconds, so it
-    is tried again. `demoted`: the server is no primary any more, so its pooled connections must not be used again."""
+    is tried again. `demoted`: the server is no primary any more, so its pooled connections must not be used again.
+    `of_one_record`: the server is well, and so is what belongs to others."""
 
     reason: str
     sentence: str
     passing: bool = True
     demoted: bool = False
+    of_one_record: bool = False
 
 
 AWAY = Outage("store_away", "Redis doesn't answer; is it up, and AUTHSVC_REDIS_URL right?")
@@ -43,6 +43,13 @@ CERTIFICATE = Outage("store_tls", "the TLS connection failed: certificate, host 
 TLS_FILE = Outage("store_tls", "a file that AUTHSVC_REDIS_URL names for TLS can't be read", passing=False)
 PASSWORD = Outage("store_password", "Redis refused the user or the password", passing=False)
 CLUSTER = Outage("store_cluster", "the cluster is down, or a slot is moving")
+
+WRONG_TYPE = Outage(
+    "store_refused",
+    "a key holds another type: does another program use this Redis, or what was restored?",
+    passing=False,
+    of_one_record=True,
+)
 
 REPLIES = {
     "OOM": Outage("store_full", "Redis is full (OOM): raise maxmemory or free some", passing=False),
@@ -60,6 +67,7 @@ REPLIES = {
     "NOREPLICAS": Outage("store_replicas", "Redis has too few replicas to write (NOREPLICAS)", demoted=True),
     "LOADING": Outage("store_loading", "Redis loads its data (LOADING)"),
     "BUSY": Outage("store_busy_script", "Redis runs a script that doesn't end (BUSY)"),
+    "WRONGTYPE": WRONG_TYPE,
     "MASTERDOWN": Outage("store_readonly", "the replica has lost its primary (MASTERDOWN)", demoted=True),
     "CLUSTERDOWN": CLUSTER,
     "TRYAGAIN": CLUSTER,
@@ -83,16 +91,22 @@ COMMAND = Outage(
 )
 DATABASE = Outage("store_refused", "this server has no database of the number in AUTHSVC_REDIS_URL", passing=False)
 
-# What `ERR` says where the call is right. redis-py takes the word `ERR` away from most of them.
+# What `ERR` says of the server. redis-py takes the word `ERR` away from most of them.
 OF_THE_SERVER: tuple[tuple[re.Pattern[str], Outage], ...] = (
-    (re.compile(r"^(ERR )?unknown (sub)?command|^(ERR )?Unknown Redis command", re.IGNORECASE), COMMAND),
-    (re.compile(r"^(ERR )?(DB index|invalid DB index|SELECT is not allowed)"), DATABASE),
-    (re.compile(r"^(ERR )?(max number of clients|AUTH |invalid password|This instance has)"), REFUSED),
+    (re.compile(r"unknown (sub)?command|Unknown (Redis )?command", re.IGNORECASE), COMMAND),
+    (re.compile(r"DB index|invalid DB index|SELECT is not allowed"), DATABASE),
+    (re.compile(r"The user executing the script can't |ACL failure in script"), REPLIES["NOPERM"]),
+    (re.compile(r"Script attempted to access a non local key"), CLUSTER),
 )
-FAULTS = frozenset({"ERR", "WRONGTYPE", "NOSCRIPT", "CROSSSLOT", "EXECABORT", "NOPROTO", "NOTBUSY", "UNKILLABLE"})
-"""First words of replies that prove a wrong call of ours; `ERR` but for the sentences above."""
+OF_OURS = re.compile(
+    r"wrong number of arg|syntax error|@?user_script:|Error compiling script|value is not|invalid expire",
+    re.IGNORECASE,
+)
+"""What proves a wrong call or a wrong script. All else is the server's, in whatever words."""
 
 _PIPELINE = re.compile(r"^Command # \d+ \(.*?\) of pipeline caused error: ", re.DOTALL)
+# Before Redis 7, what a command in a script was answered.
+_SCRIPT = re.compile(r"^(ERR )?Error running script \(call to \w+\): (@\w+: ?\d+: )*-?(?!user_script)")
 _WORD = re.compile(r"[A-Z]{2,}")
 
 REASONS = tuple(
@@ -103,9 +117,9 @@ REASONS = tuple(
 
 def outage(error: BaseException) -> Outage | None:
     """What an error says of the store; None for a fault of ours."""
-    if isinstance(error, DataError | ClusterCrossSlotError | CrossSlotTransactionError | NoScriptError):
+    if isinstance(error, DataError | CrossSlotTransactionError):
         return None
-    text = _PIPELINE.sub("", str(error))
+    text = _SCRIPT.sub("", _PIPELINE.sub("", str(error)))
     word = _WORD.match(text)
     if word and word[0] in REPLIES:
         return REPLIES[word[0]]
@@ -117,13 +131,10 @@ def outage(error: BaseException) -> Outage | None:
     if isinstance(error, redis.ConnectionError | redis.TimeoutError):
         return _of_network(error)
     if isinstance(error, ResponseError):
-        for sentence, meaning in OF_THE_SERVER:
-            if sentence.match(text):
-                return meaning
-        if word and word[0] in FAULTS:
+        sentence = text.removeprefix("ERR ")
+        if OF_OURS.match(sentence):
             return None
-        # A script's own error has no word of Redis's in front.
-        return REFUSED if word else None
+        return next((meaning for known, meaning in OF_THE_SERVER if known.match(sentence)), REFUSED)
     return AWAY if isinstance(error, RedisError | OSError) else None
 
 

@@ -130,9 +130,21 @@ def test_attack_a_list_that_takes_too_long_is_never_asked_for_again(patient_stor
 
 def test_what_does_not_pass_by_itself_is_raised_at_once(patient_store: Connection) -> None:
     act = Failing(ResponseError("WRONGTYPE"))
-    with pytest.raises(ResponseError):
+    with pytest.raises(Unavailable):
         patient_store.call(act)
     assert act.calls == 1
+
+
+def test_attack_a_key_of_another_type_in_one_practice_never_opens_the_breaker_for_the_others(
+    patient_store: Connection, time: Time, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            patient_store.call(Failing(ResponseError("WRONGTYPE")))
+        time.now += 1
+    assert patient_store.outage_sentence() == ""
+    assert [vars(record)["reason"] for record in caplog.records] == ["store_refused"]
+    assert patient_store.call(lambda _: "done") == "done"
 
 
 def test_the_deadline_ends_the_retries(patient_store: Connection, time: Time) -> None:
@@ -189,7 +201,7 @@ def test_a_probe_that_gets_through_closes_the_breaker(patient_store: Connection,
 def test_a_probe_that_meets_a_fault_of_ours_shows_it(patient_store: Connection, time: Time) -> None:
     open_breaker(patient_store, time)
     with pytest.raises(ResponseError):
-        patient_store.call(Failing(ResponseError("WRONGTYPE")))
+        patient_store.call(Failing(ResponseError("wrong number of arguments")))
 
 
 def test_a_call_that_finds_the_store_failing_for_a_second_gives_up_early(time: Time) -> None:

@@ -15,18 +15,8 @@ from authsvc.errors import Unavailable
 from authsvc.store.connection import Connection
 from authsvc.store.outages import REASONS, REPLIES, outage
 
-OURS = {
-    "DataError",
-    "NoScriptError",
-    "ClusterCrossSlotError",
-    "CrossSlotTransactionError",
-    "ExecAbortError",
-    "ModuleError",
-    "NoSuchFieldsetError",
-    "AuthenticationWrongNumberOfArgsError",
-    "ResponseError",
-}
-"""Classes that a wrong call is reported by: without a word of Redis's in front they are faults."""
+OURS = {"DataError", "CrossSlotTransactionError"}
+"""What the library says by itself of a wrong call, before anything is sent."""
 
 CLASSES = [
     known
@@ -71,10 +61,42 @@ def test_a_word_of_a_newer_redis_is_an_outage() -> None:
         "DB index is out of range",
         "SELECT is not allowed in cluster mode",
         "max number of clients reached",
+        "Script killed by user with SCRIPT KILL. script: 0a1b, on @user_script:1.",
+        "words of a proxy that nobody knows",
+        *(f"{word} as this proxy says" for word in ("NOSCRIPT", "CROSSSLOT", "EXECABORT", "UNKILLABLE", "NOPROTO")),
     ],
 )
-def test_an_err_that_the_server_means_is_an_outage(text: str) -> None:
+def test_fault_whatever_the_server_says_is_an_outage(text: str) -> None:
     assert outage(exceptions.ResponseError(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("The user executing the script can't run this command or subcommand script: 0a", "store_permission"),
+        ("ERR The user executing the script can't access at least one of the keys", "store_permission"),
+        ("ERR Error running script (call to f_0a): @user_script:3: OOM command not allowed", "store_full"),
+        ("Error running script (call to f_0a): @user_script: 3: @user_script: 3: -READONLY no", "store_readonly"),
+        ("Script attempted to access a non local key in a cluster node script: 0a", "store_cluster"),
+        ("WRONGTYPE Operation against a key holding the wrong kind of value", "store_refused"),
+    ],
+)
+def test_what_a_command_in_a_script_was_refused_for_is_named(text: str, reason: str) -> None:
+    found = outage(exceptions.ResponseError(text))
+    assert found
+    assert found.reason == reason
+
+
+def test_fault_a_command_that_the_acl_takes_from_scripts_is_503_and_named(store_url: str) -> None:
+    with redis.Redis.from_url(store_url) as client:
+        client.acl_setuser(
+            "narrow", enabled=True, passwords=["+p"], categories=["+@all"], commands=["-xadd"], keys=["*"]
+        )
+    with redis.Redis.from_url(store_url, username="narrow", password="p") as client:
+        with pytest.raises(Unavailable) as refused:
+            Connection(client).call(lambda client: client.eval("return redis.call('XADD', 'a', '*', 'b', 'c')", 0))
+        client.acl_deluser("narrow")
+    assert refused.value.reason == "store_permission"
 
 
 def test_fault_a_server_that_lacks_a_command_is_503_and_named(store_url: str) -> None:
@@ -100,7 +122,11 @@ def test_fault_a_file_for_tls_that_is_not_there_is_named() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["ERR wrong number of arguments", "WRONGTYPE Operation against a key", "user_script:1: index nil"],
+    [
+        "ERR wrong number of arguments",
+        "user_script:1: index nil",
+        "ERR Error running script (call to f_0a): @user_script:3: user_script:3: attempt to index a nil value",
+    ],
 )
 def test_an_error_of_a_script_stays_a_fault_of_ours(text: str) -> None:
     assert outage(exceptions.ResponseError(text)) is None
