@@ -8,12 +8,10 @@ keys have threads of their own, and so has forward-auth. Of each kind, more than
 from __future__ import annotations
 
 import io
-import json
 import re
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from http import HTTPStatus
-from secrets import token_hex
 from typing import Any, Final
 
 from gunicorn import http
@@ -23,10 +21,10 @@ from gunicorn.http import errors as malformed
 from authsvc.server.connections import REQUEST_S, Connection, ConnectionLoop, send
 from authsvc.server.framing import BODY_BYTES_MAX, RequestBuffer
 from authsvc.server.lanes import Lane
+from authsvc.server.short_answers import short_answer
 
 UNDER_WAY_MOST: Final = 72  # of one kind, in a burst
 PROBE_THREADS: Final = 2  # beside the configured ones: they need no store, but for /readyz
-RETRY_AFTER_S: Final = 1
 
 _PROBE: Final = re.compile(rb"[A-Z]+ [^ ?]*(?:/livez|/readyz|/metrics|/\.well-known/[^ ?]*|/keys/[^ ?/]*)[ ?]")
 _FORWARD_AUTH: Final = re.compile(rb"[A-Z]+ [^ ?]*/v1/forward-auth[ ?]")
@@ -135,7 +133,7 @@ class Worker(ConnectionLoop):
         log."""
         self.count(reason)
         self.log.debug("request refused: %s", reason)
-        send(conn, _problem(HTTPStatus(status)))
+        send(conn, short_answer(HTTPStatus(status), conn.buffer.data))
 
     def count(self, reason: str) -> None:
         self.wsgi.service.metrics.count("requests_refused", reason=reason)
@@ -153,14 +151,3 @@ def _body(request: Any) -> bytes:
     except malformed.LimitRequestHeaders as trailers:
         raise malformed.ParseException from trailers
     return body
-
-
-def _problem(status: HTTPStatus) -> bytes:
-    """A whole answer (RFC 9457), after which the connection ends."""
-    body = json.dumps({"type": "about:blank", "title": status.phrase, "status": status.value}).encode()
-    retry = f"Retry-After: {RETRY_AFTER_S}\r\n" if status == HTTPStatus.SERVICE_UNAVAILABLE else ""
-    return (
-        f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/problem+json\r\n"
-        f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\nX-Request-Id: {token_hex(16)}\r\n{retry}"
-        "Connection: close\r\n\r\n"
-    ).encode() + body

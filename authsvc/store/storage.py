@@ -15,6 +15,7 @@ from authsvc.store.watch import maxmemory
 FULL_MS: Final = 60_000  # for how long a process asks first, once a practice was full
 KINDS: Final = ("patient", "merged", "link", "guesses")
 SCANNED: Final = 1_000  # keys of one command of a recount
+MAXMEMORY_MIN: Final = 2**24  # below this a Redis is full, whoever writes: it says so itself (OOM), for all alike
 WEIGHED: Final = 100  # records of one script of it
 
 
@@ -31,7 +32,7 @@ class StorageStore:
     def limit_bytes(self) -> int:
         """What one practice may keep: no more than its share of what Redis may take, where that is set."""
         most, redis_bytes = self._limits.practice_storage, self._connection.maxmemory
-        return min(most, int(redis_bytes * self._limits.storage_share)) if redis_bytes else most
+        return min(most, int(redis_bytes * self._limits.storage_share)) if redis_bytes >= MAXMEMORY_MIN else most
 
     def read_maxmemory(self) -> int:
         """What Redis may take, read now, for whoever has no poller; 0 where nothing bounds it."""

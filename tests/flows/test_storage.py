@@ -311,7 +311,7 @@ def test_an_operator_is_refused_as_a_client_is(full: Harness) -> None:
 def test_a_practice_may_keep_its_share_of_what_redis_may_take(harness: Harness) -> None:
     store = harness.service.practice_storage._store
     assert store.limit_bytes() == harness.service.limits.practice_storage == 4 * 2**30
-    for maxmemory, limit in ((2**30, 2**29), (2**34, 2**32), (0, 2**32)):
+    for maxmemory, limit in ((2**30, 2**29), (2**34, 2**32), (0, 2**32), (1, 2**32)):
         harness.service.store.maxmemory = maxmemory
         assert store.limit_bytes() == limit
 
