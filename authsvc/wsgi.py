@@ -13,8 +13,10 @@ from typing import Any
 from authsvc import logs, wiring
 from authsvc.config import environment
 from authsvc.config.workflows import Catalogue
+from authsvc.store import script_files
 from authsvc.web.api import openapi
 from authsvc.web.app import create_admin_app, create_app
+from authsvc.web.browser import render
 from authsvc.web.pages import preview as previews
 from authsvc.wiring import Service
 
@@ -24,7 +26,10 @@ class App:
 
     def __init__(self, service: Service, admin_address: tuple[str, int] | None) -> None:
         self.service = service
-        self._public = create_app(service).wsgi_app
+        public = create_app(service)
+        render.load_templates(public)
+        script_files.load_all()
+        self._public = public.wsgi_app
         self._admin = create_admin_app(service).wsgi_app
         self._admin_address = None if admin_address is None else (admin_address[0], str(admin_address[1]))
 

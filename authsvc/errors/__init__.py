@@ -9,6 +9,9 @@ is coarser, so that no oracle leaks.
 from __future__ import annotations
 
 from authsvc.errors.availability import (
+    DESCRIPTORS_EXHAUSTED as DESCRIPTORS_EXHAUSTED,
+)
+from authsvc.errors.availability import (
     DeliveryDeferred as DeliveryDeferred,
 )
 from authsvc.errors.availability import (
@@ -25,6 +28,9 @@ from authsvc.errors.availability import (
 )
 from authsvc.errors.availability import (
     Unavailable as Unavailable,
+)
+from authsvc.errors.availability import (
+    descriptors_exhausted as descriptors_exhausted,
 )
 from authsvc.errors.base import (
     AuthsvcError as AuthsvcError,

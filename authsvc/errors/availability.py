@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import errno
+from typing import TYPE_CHECKING, Final
 
 from authsvc.errors.base import AuthsvcError, OAuthError, WithReason
 
@@ -65,6 +66,7 @@ class Unavailable(WithReason):
         "store_replicas",
         "store_tls",
         "data_keys_changed",
+        "descriptors_exhausted",
         "breaker_open",
         "not_replicated",
         "not_ready",
@@ -85,6 +87,23 @@ class NotReplicated(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("not_replicated")
+
+
+DESCRIPTORS_EXHAUSTED: Final = "descriptors_exhausted"
+_NO_DESCRIPTOR: Final = frozenset({errno.EMFILE, errno.ENFILE})
+
+
+def descriptors_exhausted(error: BaseException) -> bool:
+    """Whether this came of a process (EMFILE) or machine (ENFILE) without a file descriptor left (open(2), socket(2)).
+
+    Any file, template or connection that is opened may meet it, and it passes, so it is a 503 and no fault.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _NO_DESCRIPTOR:
+            return True
+        cause = cause.__cause__  # not __context__: an error of ours may come while another is handled
+    return False
 
 
 class DeliveryDeferred(AuthsvcError):

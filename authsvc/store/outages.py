@@ -6,6 +6,7 @@ words of a newer version, or of a proxy, has done nothing. Only what proves a wr
 
 from __future__ import annotations
 
+import errno
 import re
 import ssl
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from redis.exceptions import (
     TryAgainError,
 )
 
+from authsvc.errors import DESCRIPTORS_EXHAUSTED, descriptors_exhausted
+
 
 @dataclass(frozen=True)
 class Outage:
@@ -39,6 +42,10 @@ class Outage:
 
 AWAY = Outage("store_away", "Redis doesn't answer; is it up, and AUTHSVC_REDIS_URL right?")
 RESOLUTION = Outage("store_dns", "the host's name can't be resolved")
+DESCRIPTORS = Outage(
+    DESCRIPTORS_EXHAUSTED,
+    "this process or machine has no file descriptor left: raise its limit (ulimit -n, LimitNOFILE, fs.file-max)",
+)
 CERTIFICATE = Outage("store_tls", "the TLS connection failed: certificate, host name, or no TLS on that port")
 TLS_FILE = Outage("store_tls", "a file that AUTHSVC_REDIS_URL names for TLS can't be read", passing=False)
 PASSWORD = Outage("store_password", "Redis refused the user or the password", passing=False)
@@ -104,13 +111,21 @@ OF_OURS = re.compile(
 )
 """What proves a wrong call or a wrong script. All else is the server's, in whatever words."""
 
+# The library puts the number of an error into its own words (EMFILE, ENFILE); of a cluster or of sentinels in a longer
+# sentence.
+_NO_DESCRIPTOR = re.compile(rf"\bError ({errno.EMFILE}|{errno.ENFILE}) connecting to ")
 _PIPELINE = re.compile(r"^Command # \d+ \(.*?\) of pipeline caused error: ", re.DOTALL)
 # Before Redis 7, what a command in a script was answered.
 _SCRIPT = re.compile(r"^(ERR )?Error running script \(call to \w+\): (@\w+: ?\d+: )*-?(?!user_script)")
 _WORD = re.compile(r"[A-Z]{2,}")
 
 REASONS = tuple(
-    sorted({known.reason for known in (AWAY, RESOLUTION, CERTIFICATE, PASSWORD, CLUSTER, REFUSED, *REPLIES.values())})
+    sorted(
+        {
+            known.reason
+            for known in (AWAY, DESCRIPTORS, RESOLUTION, CERTIFICATE, PASSWORD, CLUSTER, REFUSED, *REPLIES.values())
+        }
+    )
 )
 """Every reason, for the metric's label."""
 
@@ -120,6 +135,8 @@ def outage(error: BaseException) -> Outage | None:
     if isinstance(error, DataError | CrossSlotTransactionError):
         return None
     text = _SCRIPT.sub("", _PIPELINE.sub("", str(error)))
+    if descriptors_exhausted(error) or _NO_DESCRIPTOR.search(text):
+        return DESCRIPTORS
     word = _WORD.match(text)
     if word and word[0] in REPLIES:
         return REPLIES[word[0]]

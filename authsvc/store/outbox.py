@@ -15,7 +15,7 @@ from typing import Any, Final
 from authsvc.model import DeliveryInfo
 from authsvc.ports import Clock
 from authsvc.store.connection import Connection, practice_prefix, site_prefix
-from authsvc.store.script_files import Script
+from authsvc.store.script_files import script
 from authsvc.store.scripts import Reply
 
 CODES: Final = "codes"
@@ -105,7 +105,6 @@ class Outbox:
         self._connection = connection
         self._clock = clock
         self._record_ms = record_life_s * 1000
-        self._scripts: dict[str, Script] = {}
 
     def wake_worker(self, practices: list[str]) -> None:
         """Tell a worker to look at these practices now."""
@@ -198,12 +197,10 @@ class Outbox:
         return sorted(found, key=lambda one: (-one.queued_at_ms, one.id))[:SHOWN]
 
     def _run(self, step: str, practice: str, durable: bool = False, /, **args: Any) -> Reply:
-        script = self._scripts.get(step)
-        if script is None:  # read once: a Script reads and hashes its Lua
-            script = self._scripts[step] = Script(f"outbox_{step}")
+        called = script(f"outbox_{step}")
         prefix = practice_prefix(practice)
-        argv = [self._clock.now_ms(), self._connection.clock_offset_ms, "", "", *script.arguments(args)]
-        flat = self._connection.evaluate(script.source, script.sha, (prefix, f"{prefix}audit"), argv, durable)
+        argv = [self._clock.now_ms(), self._connection.clock_offset_ms, "", "", *called.arguments(args)]
+        flat = self._connection.evaluate(called.source, called.sha, (prefix, f"{prefix}audit"), argv, durable)
         return dict(zip(flat[::2], flat[1::2], strict=True))
 
 

@@ -13,7 +13,7 @@ from authsvc.model import LimitState, RequestContext
 from authsvc.ports import Clock
 from authsvc.store.connection import Connection, practice_prefix
 from authsvc.store.script_errors import refusal
-from authsvc.store.script_files import Script
+from authsvc.store.script_files import Script, script
 from authsvc.store.unconfirmed import UnconfirmedCalls
 
 UNKNOWN: Final = frozenset(
@@ -47,7 +47,6 @@ class ScriptRunner:
         self.check_keys = check_keys
         self._took = took
         self.unconfirmed = UnconfirmedCalls(connection, clock)
-        self._scripts: dict[str, Script] = {}
 
     def run(self, name: str, context: RequestContext, *, durable: bool = False, **args: Any) -> Reply:
         """Run lua/<name>.lua in the slot of the context's practice.
@@ -57,12 +56,12 @@ class ScriptRunner:
         """
         now_ms, details = self._clock.now_ms(), context.audit_details
         text = self._recorder.text(now_ms, context.actor, context.audit_call, details, context.reason)
-        script, call_id, prefix = self._script(name), context.next_script_id(), practice_prefix(context.practice.id)
-        marks = {script.mark(prefix, args, call_id, now_ms)} if script.uses_up else set()
+        called, call_id, prefix = script(name), context.next_script_id(), practice_prefix(context.practice.id)
+        marks = {called.mark(prefix, args, call_id, now_ms)} if called.uses_up else set()
         try:
             if marks:
                 self.unconfirmed.write(prefix)
-            reply = self._evaluate(script, context.practice.id, call_id, now_ms, text, durable, args)
+            reply = self._evaluate(called, context.practice.id, call_id, now_ms, text, durable, args)
         except Unavailable as error:
             self._unanswered(context, marks if durable else set(), error)
             raise
@@ -110,18 +109,14 @@ class ScriptRunner:
         so. A refusal is left to the caller, as `err`."""
         now_ms = self._clock.now_ms()
         text = self._recorder.text(now_ms, actor, f"-{call_id}", details, reason)
-        reply = self._evaluate(self._script(name), slot, call_id, now_ms, text, durable, args, event)
+        reply = self._evaluate(script(name), slot, call_id, now_ms, text, durable, args, event)
         for recorded, _ in reply.get("recorded", ()):
             self._recorder.log_site(recorded, actor=actor, reason=reason, **(details or {}))
         return reply
 
-    def _script(self, name: str) -> Script:
-        known = self._scripts.get(name)
-        return known if known is not None else self._scripts.setdefault(name, Script(name))
-
     def _evaluate(
         self,
-        script: Script,
+        called: Script,
         slot: str,
         call_id: str,
         now_ms: int,
@@ -130,21 +125,21 @@ class ScriptRunner:
         args: Mapping[str, Any],
         event: Event | None = None,
     ) -> Reply:
-        argv: list[Any] = [now_ms, self._connection.clock_offset_ms, call_id, audit_text if script.events else ""]
+        argv: list[Any] = [now_ms, self._connection.clock_offset_ms, call_id, audit_text if called.events else ""]
         if event is not None:
             argv += [event.value, self._recorder.mac(slot, audit_text, event.value)]
         else:
             counted = args.get("limits") != () or "storage_max" in args
             argv += [
                 self._recorder.mac(slot, audit_text, known) if counted or known != Event.LIMITED else ""
-                for known in script.events
+                for known in called.events
             ]
-        argv += script.arguments(args)
+        argv += called.arguments(args)
         prefix = practice_prefix(slot)
         start = time.perf_counter()
         try:
             flat = self._connection.evaluate(
-                script.source, script.sha, (prefix, f"{prefix}audit"), argv, durable, list_read=script.is_list_read
+                called.source, called.sha, (prefix, f"{prefix}audit"), argv, durable, list_read=called.is_list_read
             )
         finally:
             self._took(time.perf_counter() - start)

@@ -15,6 +15,7 @@ from flask import request
 from werkzeug import exceptions
 
 from authsvc.errors import (
+    DESCRIPTORS_EXHAUSTED,
     AuthsvcError,
     InvalidInput,
     KeysetUnusable,
@@ -22,6 +23,7 @@ from authsvc.errors import (
     NotFound,
     NotReplicated,
     Unavailable,
+    descriptors_exhausted,
 )
 from authsvc.web import problems
 from authsvc.web.middleware import REQUEST_INFO, Environ, Reply
@@ -49,12 +51,15 @@ class ErrorHandler:
                 error = NotFound()
             case exceptions.MethodNotAllowed():
                 error = MethodNotAllowed(tuple(sorted(error.valid_methods or ())))
+            case exceptions.InternalServerError(original_exception=Exception() as original):
+                error = original  # an error page failed: Flask wraps what it failed on
             case exceptions.HTTPException():  # Werkzeug can't read the request
                 error = InvalidInput()
         return to_response(self.reply(error, request.environ))
 
     def reply(self, error: Exception, environ: Environ) -> Reply:
         """The answer to `error` on this path. Never raises."""
+        error = as_answered(error)
         self.record(error, environ)
         if below(environ.get("PATH_INFO", ""), "/oauth2"):
             return oauth_error(error)
@@ -70,6 +75,13 @@ class ErrorHandler:
             log.warning(words, extra={"request_id": request_id, "reason": error.reason})
         elif not isinstance(error, AuthsvcError):
             log.error("a fault of ours", exc_info=error, extra={"request_id": request_id})
+
+
+def as_answered(error: Exception) -> Exception:
+    """The error as it is answered: a process that has no file descriptor left is no fault, whatever wanted one."""
+    if not isinstance(error, AuthsvcError) and descriptors_exhausted(error):
+        return Unavailable(DESCRIPTORS_EXHAUSTED)
+    return error
 
 
 def oauth_error(error: Exception) -> Reply:

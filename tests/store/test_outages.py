@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
+import os
+import resource
 import socket
 import ssl
 from collections.abc import Callable
 
 import pytest
 import redis
+import redis.sentinel
 from redis import exceptions
 
 from authsvc.errors import Unavailable
@@ -157,6 +161,44 @@ def test_why_no_connection_came_about_is_named(cause: OSError, reason: str) -> N
     found = outage(error)
     assert found
     assert found.reason == reason
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
+        OSError(errno.ENFILE, os.strerror(errno.ENFILE)),
+        redis.ConnectionError(f"Error {errno.EMFILE} connecting to redis.example:6379. Too many open files."),
+        redis.ConnectionError(f"Error {errno.ENFILE} connecting to /run/redis.sock. Too many open files in system."),
+        exceptions.RedisClusterException(
+            "Redis Cluster cannot be connected. Please provide at least one reachable node: "
+            f"Error {errno.EMFILE} connecting to redis.example:6379. Too many open files."
+        ),
+        redis.sentinel.MasterNotFoundError(
+            "No master found for 'mymaster' : Redis<…> - "
+            f"ConnectionError('Error {errno.EMFILE} connecting to s.example:26379. Too many open files.')"
+        ),
+    ],
+)
+def test_fault_no_file_descriptor_for_a_connection_is_named_and_passes(error: Exception) -> None:
+    found = outage(error)
+    assert found
+    assert (found.reason, found.passing) == ("descriptors_exhausted", True)
+
+
+def test_fault_few_descriptors_the_client_library_says_which_error_it_met(store_url: str) -> None:
+    """The words that are looked for are those of the library, of a real process without a descriptor left."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with redis.Redis.from_url(store_url) as client:
+        connection = Connection(client, deadline_s=0.0, pause=lambda _: None)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
+        try:
+            with pytest.raises(Unavailable) as refused:
+                connection.call(lambda client: client.ping())
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert refused.value.reason == "descriptors_exhausted"
+    assert "ulimit" in connection.outage_sentence()
 
 
 @pytest.mark.parametrize("word", ["OOM", "NOPERM", "WRONGPASS", "MISCONF"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import redis
 
@@ -47,3 +49,10 @@ def test_a_record_keeps_the_fields_of_a_newer_version_and_takes_those_of_an_olde
         ("", "1790000000000\n"),
     ):
         assert redis_client.eval(code, 0, text) == packed
+
+
+def test_once_all_are_loaded_no_script_needs_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    names = [file.name.removesuffix(".lua") for file in script_files.LUA.iterdir() if file.name.endswith(".lua")]
+    script_files.load_all()
+    monkeypatch.setattr(script_files, "LUA", tmp_path)
+    assert all(script_files.script(name).source for name in names)

@@ -20,6 +20,7 @@ from authsvc.errors import (
 )
 from authsvc.web.browser.render import render_message, request_language, this_page
 from authsvc.web.context import count_error, error_response
+from authsvc.web.errors import as_answered
 
 
 def register(blueprint: Blueprint) -> None:
@@ -82,6 +83,9 @@ def _unavailable(error: Unavailable | KeysetUnusable) -> Response:
 def _fault(error: Exception) -> Response:
     """A patient gets a page even where we made a mistake. It says nothing of the practice, whose record may be what the
     page fails on."""
+    error = as_answered(error)
+    if isinstance(error, Unavailable):
+        return _unavailable(error)
     if isinstance(error, AuthsvcError | HTTPException):
         return error_response(error)
     count_error(error)
