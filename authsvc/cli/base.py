@@ -13,7 +13,6 @@ import json
 import os
 import pwd
 import re
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -219,14 +218,6 @@ def open_service(*, writes: bool = False) -> Service:
 def act_in(service: Service, practice_id: str, reason: str = "") -> model.RequestContext:
     """An operator's act in a practice. Raises UnknownName."""
     return service.act(service.practices.known(practice_id), None, reason=reason, actor=actor())
-
-
-def ignore_reload_signals() -> None:
-    """For a process that has just been started: what supervisors send for "reload" or "reopen your log" ends it unless
-    somebody listens, and nobody does yet. Not SIGHUP on a terminal, where it means that this is closed."""
-    on_terminal = sys.stdin is not None and sys.stdin.isatty()
-    for number in (signal.SIGUSR1, signal.SIGUSR2) if on_terminal else (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)
 
 
 reason_option = click.option("--reason", default="", metavar="TEXT", help="Why; it stands in the audit.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from authsvc.cli.base import Command
+from authsvc.server import signals
 
 
 @click.command(cls=Command)
@@ -12,6 +13,7 @@ from authsvc.cli.base import Command
 @click.pass_context
 def demo(ctx: click.Context, port: int | None) -> None:
     """Run everything on this machine, with an inbox and a sample practice. Ctrl-C ends it."""
+    signals.install()
     from authsvc.demo import launcher
 
     ctx.exit(launcher.run(port))

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from authsvc.cli.base import Command, ignore_reload_signals, output_mode, print_result
+from authsvc.cli.base import Command, output_mode, print_result
 from authsvc.config import environment
+from authsvc.server import signals
 
 if TYPE_CHECKING:
     import socket
@@ -26,7 +27,7 @@ log = logging.getLogger("authsvc.serve")
 @click.option("--workers", type=click.IntRange(1, 64), metavar="N", help="Processes, instead of AUTHSVC_WORKERS.")
 def serve(bind: str | None, workers: int | None) -> None:
     """Serve HTTP until SIGTERM. Logs go to stderr, the audit to stdout. Sockets that systemd opens are taken over."""
-    ignore_reload_signals()
+    signals.install()
     from authsvc import logs, wiring
     from authsvc.server import gunicorn as server
     from authsvc.server import metrics_dir, preflight, sockets

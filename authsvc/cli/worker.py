@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from authsvc.cli.base import Command, ignore_reload_signals, output_mode, print_result
+from authsvc.cli.base import Command, output_mode, print_result
 from authsvc.config import environment
+from authsvc.server import signals
 
 if TYPE_CHECKING:
     from authsvc.wiring import Service
@@ -29,7 +30,7 @@ log = logging.getLogger("authsvc.worker")
 @click.option("--metrics", metavar="HOST:PORT", help="Show this worker's /metrics there; not for the public.")
 def worker(metrics: str | None) -> None:
     """Send queued mail and seal the audit until SIGTERM. Any number may run."""
-    ignore_reload_signals()
+    signals.install()
     from authsvc import logs, wiring
     from authsvc.server import preflight, sockets
 
@@ -50,10 +51,9 @@ def worker(metrics: str | None) -> None:
 
 
 def run(service: Service) -> None:
-    """Work until SIGTERM or SIGINT, then end within GRACE_S, cutting off what hangs.
+    """Work until SIGTERM or another signal that ends it (`signals`), then end within GRACE_S, cutting off what hangs.
 
-    SIGHUP ends a worker on a terminal that is closed. Everywhere else it, SIGUSR1 and SIGUSR2 are what some supervisors
-    send for "reload" or "reopen your log": there is nothing to reload, and mail must not stop for it.
+    At a signal for "reload" there is nothing to reload, and mail must not stop for it.
     """
     from authsvc import worker
 
@@ -76,9 +76,10 @@ def run(service: Service) -> None:
             "signal ignored: restart the worker to change its settings", extra={"reason": signal.Signals(number).name}
         )
 
-    on_terminal = sys.stdin is not None and sys.stdin.isatty()
-    handlers = {signal.SIGTERM: end, signal.SIGINT: end, signal.SIGHUP: end if on_terminal else go_on}
-    handlers |= {signal.SIGUSR1: go_on, signal.SIGUSR2: go_on}
+    handlers = dict.fromkeys((signal.SIGTERM, signal.SIGINT, *signals.ENDING), end)
+    handlers |= dict.fromkeys(signals.RELOAD, go_on)
+    if signals.on_terminal():
+        handlers[signal.SIGHUP] = end
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     thread = threading.Thread(target=work, name="authsvc-worker", daemon=True)
     thread.start()

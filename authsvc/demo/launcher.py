@@ -38,6 +38,7 @@ from authsvc.demo.sample.billing import mail_due_invoices
 from authsvc.demo.sample.clinic import Settings
 from authsvc.demo.tour import demo_site
 from authsvc.errors import AuthsvcError
+from authsvc.server import signals
 from authsvc.store.connection import Connection, site_prefix
 from authsvc.store.inbox import Inbox
 from authsvc.store.redis_client import connect
@@ -48,7 +49,7 @@ LAST_PORT = 65_535
 READY_TIMEOUT_S = 60.0
 STARTS = 3  # should a port be taken just before the service binds it; the last try takes any
 POLL_INTERVAL_S = 0.5
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, *signals.ENDING)
 
 
 def run(port: int | None = None) -> int:
@@ -234,8 +235,9 @@ def _signals_as_interrupt() -> Iterator[None]:
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, interrupt) for number in SIGNALS}
-    # What some supervisors send for "reopen your log" would end this process without its children being told.
-    before |= {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGUSR1, signal.SIGUSR2)}
+    # Any of the others would end this process without its children being told.
+    ignored = (signal.SIGUSR1, signal.SIGUSR2, *signals.MISTAKEN)
+    before |= {number: signal.signal(number, signal.SIG_IGN) for number in ignored}
     try:
         yield
     finally:

@@ -34,7 +34,8 @@ def supervise(command: list[str]) -> int:
         except subprocess.TimeoutExpired:
             server.kill()
 
-    signal.signal(signal.SIGTERM, end)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, end)
     sys.stdout.write(f"{server.pid}\n")
     sys.stdout.flush()
     threading.Thread(target=end_with_parent, daemon=True).start()

@@ -18,6 +18,7 @@ from typing import Any
 from gunicorn import glogging
 from gunicorn.app.base import BaseApplication
 
+from authsvc.server import signals
 from authsvc.server.metrics_dir import shared_memory
 
 GRACEFUL_S = 10  # requests under way may take this long after SIGTERM; the whole stop stays under 15 s
@@ -100,6 +101,7 @@ def inherited() -> bool:
 
 def started(worker: Any) -> None:
     """In a worker that is about to serve: the threads of the service."""
+    signals.in_http_worker()
     worker.wsgi.service.start()
     log.info("worker serving")
 
@@ -122,5 +124,10 @@ def gone(_arbiter: Any, worker: Any) -> None:
 def run(application: Any, settings: dict[str, Any], admin: socket.socket | None, ready: Callable[[], None]) -> None:
     """Serve until SIGTERM or SIGINT; leaves through SystemExit, as gunicorn does."""
     server = Server(application, {"worker_tmp_dir": shared_memory(), **settings}, admin)
-    server.cfg.set("when_ready", lambda _arbiter: ready())
+
+    def listening(_arbiter: Any) -> None:
+        signals.after_gunicorn()
+        ready()
+
+    server.cfg.set("when_ready", listening)
     server.run()

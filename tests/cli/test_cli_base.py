@@ -322,20 +322,6 @@ def test_fault_a_supervisor_that_closes_the_streams_changes_no_exit_code(closed:
     assert ran.returncode == 0
 
 
-@pytest.mark.parametrize("process", ["serve", "worker"])
-def test_fault_a_signal_to_reload_while_a_process_starts_does_not_end_it(process: str) -> None:
-    early = """import os, signal
-from authsvc.config import environment
-def load(*_):
-    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
-        os.kill(os.getpid(), number)
-    raise SystemExit(42)
-environment.load = load
-from authsvc.cli import main
-main()"""
-    assert subprocess.run([sys.executable, "-c", early, process], stdin=subprocess.DEVNULL).returncode == 42
-
-
 def test_an_argument_in_utf_8_is_understood_though_the_locale_says_something_else() -> None:
     assert base._in_utf_8(1, "M\udcc3\udcbcller") == "Müller"
 

@@ -201,7 +201,8 @@ def test_a_server_that_ignores_the_request_to_end_is_killed(tmp_path: Path, monk
         os.close(write_end)
 
     monkeypatch.setattr(supervisor, "END_TIMEOUT_S", 0.05)
-    before = signal.getsignal(signal.SIGTERM)
+    handled = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in handled}
     with open(read_end) as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
         monkeypatch.setattr(sys, "stderr", sys.__stderr__)
@@ -210,5 +211,6 @@ def test_a_server_that_ignores_the_request_to_end_is_killed(tmp_path: Path, monk
         try:
             assert supervisor.supervise([sys.executable, "-c", stubborn, str(ready)]) == -signal.SIGKILL
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
             waiting.join()

@@ -118,10 +118,13 @@ def _signalled(which: str, number: signal.Signals) -> Doing:
     return act
 
 
+SIGNALS = (
+    *(signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGPIPE, signal.SIGALRM),
+    *(signal.SIGQUIT, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO, signal.SIGPWR, signal.SIGXCPU),
+)
 for _which in ("worker", "serve"):
-    for _number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGPIPE, signal.SIGALRM):
-        if (_which, _number) not in {("serve", signal.SIGUSR2), ("serve", signal.SIGWINCH), ("serve", signal.SIGALRM)}:
-            fault(f"{_which}-{_number.name.lower()}", f"{_number.name} to {_which}")(_signalled(_which, _number))
+    for _number in SIGNALS:
+        fault(f"{_which}-{_number.name.lower()}", f"{_number.name} to {_which}")(_signalled(_which, _number))
 
 
 @fault("serve-child-killed", "SIGKILL of one of serve's processes, three times")
