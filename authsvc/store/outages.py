@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import re
-import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from redis.exceptions import (
 )
 
 from authsvc.errors import DESCRIPTORS_EXHAUSTED, descriptors_exhausted
+from authsvc.store import wrong_port
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,24 @@ DESCRIPTORS = Outage(
     DESCRIPTORS_EXHAUSTED,
     "this process or machine has no file descriptor left: raise its limit (ulimit -n, LimitNOFILE, fs.file-max)",
 )
-CERTIFICATE = Outage("store_tls", "the TLS connection failed: certificate, host name, or no TLS on that port")
+HANDSHAKE = Outage("store_tls", "the TLS hand-shake failed; do both sides know a version and a cipher in common?")
+NO_TLS = Outage(
+    "store_tls_not_spoken",
+    "AUTHSVC_REDIS_URL asks for TLS (rediss://, tls=true), and that port has none",
+    passing=False,
+)
+TLS_WANTED = Outage(
+    "store_tls_wanted", "that port speaks TLS, and AUTHSVC_REDIS_URL doesn't: rediss://, or tls=true", passing=False
+)
+EXPIRED = Outage("store_tls_expired", "Redis's TLS certificate has expired, or isn't valid yet", passing=False)
+HOST_NAME = Outage(
+    "store_tls_host", "Redis's TLS certificate isn't for the host name in AUTHSVC_REDIS_URL", passing=False
+)
+AUTHORITY = Outage(
+    "store_tls_authority",
+    "Redis's TLS certificate isn't signed by an authority that is trusted here: name its file by ssl_ca_certs",
+    passing=False,
+)
 TLS_FILE = Outage("store_tls", "a file that AUTHSVC_REDIS_URL names for TLS can't be read", passing=False)
 PASSWORD = Outage("store_password", "Redis refused the user or the password", passing=False)
 CLUSTER = Outage("store_cluster", "the cluster is down, or a slot is moving")
@@ -114,6 +132,15 @@ OF_OURS = re.compile(
 # The library puts the number of an error into its own words (EMFILE, ENFILE); of a cluster or of sentinels in a longer
 # sentence.
 _NO_DESCRIPTOR = re.compile(rf"\bError ({errno.EMFILE}|{errno.ENFILE}) connecting to ")
+# Of a failed hand-shake with TLS, in the words of OpenSSL and of `wrong_port`: a cluster's error has no other cause.
+_TLS = (
+    (re.compile(wrong_port.NO_TLS), NO_TLS),
+    (re.compile(wrong_port.TLS), TLS_WANTED),
+    (re.compile("certificate has expired|certificate is not yet valid"), EXPIRED),
+    (re.compile("(Hostname|IP address) mismatch"), HOST_NAME),
+    (re.compile("certificate verify failed"), AUTHORITY),
+    (re.compile(r"\[SSL|wrong version number|EOF occurred in violation of protocol"), HANDSHAKE),
+)
 _PIPELINE = re.compile(r"^Command # \d+ \(.*?\) of pipeline caused error: ", re.DOTALL)
 # Before Redis 7, what a command in a script was answered.
 _SCRIPT = re.compile(r"^(ERR )?Error running script \(call to \w+\): (@\w+: ?\d+: )*-?(?!user_script)")
@@ -123,7 +150,11 @@ REASONS = tuple(
     sorted(
         {
             known.reason
-            for known in (AWAY, DESCRIPTORS, RESOLUTION, CERTIFICATE, PASSWORD, CLUSTER, REFUSED, *REPLIES.values())
+            for known in (
+                *(AWAY, DESCRIPTORS, RESOLUTION, PASSWORD, CLUSTER, REFUSED),
+                *(HANDSHAKE, NO_TLS, TLS_WANTED, EXPIRED, HOST_NAME, AUTHORITY),
+                *REPLIES.values(),
+            )
         }
     )
 )
@@ -135,7 +166,7 @@ def outage(error: BaseException) -> Outage | None:
     if isinstance(error, DataError | CrossSlotTransactionError):
         return None
     text = _SCRIPT.sub("", _PIPELINE.sub("", str(error)))
-    if descriptors_exhausted(error) or _NO_DESCRIPTOR.search(text):
+    if any(descriptors_exhausted(cause) or _NO_DESCRIPTOR.search(str(cause)) for cause in _causes(error)):
         return DESCRIPTORS
     word = _WORD.match(text)
     if word and word[0] in REPLIES:
@@ -144,7 +175,8 @@ def outage(error: BaseException) -> Outage | None:
         if isinstance(error, known):
             return REPLIES[code]
     if isinstance(error, TryAgainError | AskError | ClusterError | RedisClusterException):
-        return CLUSTER
+        found = _of_network(error)  # a client that couldn't reach any of the nodes
+        return CLUSTER if found is AWAY else found
     if isinstance(error, redis.ConnectionError | redis.TimeoutError):
         return _of_network(error)
     if isinstance(error, ResponseError):
@@ -157,18 +189,24 @@ def outage(error: BaseException) -> Outage | None:
 
 def _of_network(error: Any) -> Outage:
     """Why no connection came about, as far as the chain of causes tells."""
-    text, cause = str(error), error
+    text = str(error)
     # "Error 2 connecting to redis.example:6379. No such file or directory.": a socket's path has no port.
-    if re.match(r"Error (2|13) connecting to [^/]+:\d+\. ", text):
+    if re.search(r"\bError (2|13) connecting to [^/]+:\d+\. ", text):
         return TLS_FILE
-    while cause is not None:
-        if isinstance(cause, ssl.SSLError):
-            return CERTIFICATE
-        cause = cause.__cause__ or cause.__context__
     if re.search(r"Name or service not known|name resolution|nodename nor servname|No address associated", text):
         return RESOLUTION
     if "AuthenticationError" in text:  # of a sentinel: the library reports what each of them answered
         return PASSWORD
-    if re.search(r"SSL|certificate|wrong version number", text, re.IGNORECASE):
-        return CERTIFICATE
+    for cause in _causes(error):
+        for words, meaning in _TLS:
+            if words.search(str(cause)):
+                return meaning
     return AWAY
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what it came of."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__

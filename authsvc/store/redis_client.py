@@ -14,11 +14,12 @@ from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import AuthenticationError
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
-from redis.sentinel import Sentinel, SentinelConnectionPool
+from redis.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 
 from authsvc.config.redis_url import RedisUrl
 from authsvc.config.settings import Settings
 from authsvc.store.connection import Connection
+from authsvc.store.wrong_port import FAILED, NamesWrongPort
 
 CONNECTS_WITHIN = 2.0  # share of the time-out that a new connection may take, name look-up and handshakes included
 
@@ -90,14 +91,14 @@ def _cluster(url: RedisUrl, options: dict[str, Any]) -> Any:
 
 
 def _sentinel(url: RedisUrl, options: dict[str, Any], login: dict[str, str]) -> Any:
-    untyped: Any = Sentinel
+    untyped: Any = _Sentinels
     manager = untyped([])
     known = _class(url)
     if not url.sentinels_have_their_own_login:
         known = _SentinelSSLConnection if url.tls else _SentinelConnection
     own: dict[str, Any] = _login(url.sentinel_username, url.sentinel_password)
     for host, port in url.hosts:
-        pool = redis.ConnectionPool(connection_class=known, host=host, port=port, **options, **own)
+        pool = redis.ConnectionPool(connection_class=_named(known), host=host, port=port, **options, **own)
         manager.sentinels.append(redis.Redis(connection_pool=pool))
     return manager.master_for(
         url.primary, connection_pool_class=_SentinelPool, ssl=url.tls, db=url.db, **options, **login
@@ -173,6 +174,17 @@ class _SentinelSSLConnection(_OptionalLogin, redis.SSLConnection):
     pass
 
 
+class _Sentinels(Sentinel):
+    def discover_master(self, service_name: str) -> Any:
+        """Raises MasterNotFoundError, from why the last sentinel that failed couldn't be asked."""
+        FAILED.error = None
+        asked: Any = super()
+        try:
+            return asked.discover_master(service_name)
+        except MasterNotFoundError as missing:
+            raise missing from FAILED.error
+
+
 class _Pool(redis.ConnectionPool):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -185,6 +197,10 @@ class _SentinelPool(SentinelConnectionPool):
         self.connection_class = _bounded(self.connection_class)
 
 
+def _named(known: Any) -> type[Any]:
+    return type(f"Named{known.__name__}", (NamesWrongPort, known), {})
+
+
 @cache
 def _bounded(known: type[Any]) -> type[Any]:
-    return type(f"Bounded{known.__name__}", (_BoundedConnect, known), {})
+    return type(f"Bounded{known.__name__}", (_BoundedConnect, NamesWrongPort, known), {})

@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 import pytest
 import redis
-import redis.sentinel
 from redis import exceptions
 
 from authsvc.errors import Unavailable
@@ -151,7 +150,9 @@ def raising(error: Exception) -> Callable[[object], None]:
     ("cause", "reason"),
     [
         (socket.gaierror(-2, "Name or service not known"), "store_dns"),
-        (ssl.SSLCertVerificationError(1, "certificate verify failed"), "store_tls"),
+        (ssl.SSLCertVerificationError(1, "certificate verify failed"), "store_tls_authority"),
+        (ssl.SSLCertVerificationError(1, "certificate verify failed: certificate has expired"), "store_tls_expired"),
+        (ssl.SSLError(1, "[SSL: TLSV1_ALERT_PROTOCOL_VERSION] tlsv1 alert protocol version"), "store_tls"),
         (ConnectionRefusedError(111, "Connection refused"), "store_away"),
     ],
 )
@@ -173,10 +174,6 @@ def test_why_no_connection_came_about_is_named(cause: OSError, reason: str) -> N
         exceptions.RedisClusterException(
             "Redis Cluster cannot be connected. Please provide at least one reachable node: "
             f"Error {errno.EMFILE} connecting to redis.example:6379. Too many open files."
-        ),
-        redis.sentinel.MasterNotFoundError(
-            "No master found for 'mymaster' : Redis<…> - "
-            f"ConnectionError('Error {errno.EMFILE} connecting to s.example:26379. Too many open files.')"
         ),
     ],
 )

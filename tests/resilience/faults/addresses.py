@@ -91,7 +91,7 @@ def _redis(name: str, how: str, scheme: str, password: str, words: tuple[str, ..
     fault(name, how, own=True, keys_always=False)(act)
 
 
-_redis("redis-tls-to-plain-port", "rediss:// to a port without TLS", "rediss", PASSWORD, ("tls", "ssl"))
+_redis("redis-tls-to-plain-port", "rediss:// to a port without TLS", "rediss", PASSWORD, ("that port has none",))
 _redis("redis-wrong-password-at-start", "another password in the settings", "redis", "wrong", ("password", "wrongpass"))
 
 
