@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -35,7 +36,10 @@ def _entries(deployment: Deployment) -> list[Any]:
     return list(admin.xrange(TRAIL))
 
 
-def _tampered(how: str, change: Callable[[Any, list[Any]], None], *, sealed: bool) -> None:
+def _tampered(how: str, change: Callable[[Any, list[Any]], None], *, sealed: bool, known_limit: bool = False) -> None:
+    """With `known_limit` the check can't find it before the seal, some two seconds later (ADR 2): then it may not call
+    the entries good."""
+
     @attack(
         f"trail-{how}",
         f"an entry {how.replace('-', ' ')} in Redis, {'sealed ones' if sealed else 'the younger tail'}",
@@ -54,7 +58,8 @@ def _tampered(how: str, change: Callable[[Any, list[Any]], None], *, sealed: boo
         code, words = _verified(deployment)
         found.effort = 1
         found.figures.append(f"audit verify: {code}")
-        found.expect(code != 0, "audit verify finds nothing")
+        unsealed = known_limit and re.search(r'"unsealed": [1-9]', words) is not None
+        found.expect(code != 0 or unsealed, "audit verify finds nothing")
         deployment.worker_program.resume()
 
 
@@ -72,30 +77,28 @@ def _written(admin: Any, entries: list[Any], place: int, fields: dict[str, str])
 
 
 def _added(admin: Any, fields: dict[str, str]) -> None:
-    number = int(admin.get(f"{TRAIL}:n")) + 1
-    admin.set(f"{TRAIL}:n", number)
-    admin.xadd(TRAIL, fields | {"n": str(number)})
+    admin.xadd(TRAIL, fields, id=f"{admin.incr(f'{TRAIL}-n')}-0")
 
 
-def _with_outcome(entries: list[Any]) -> int:
-    return next(
-        place for place, (_, fields) in reversed(list(enumerate(entries))) if fields.get("x", "").startswith("{")
-    )
+def _with_patient(entries: list[Any]) -> int:
+    return next(place for place, (_, fields) in reversed(list(enumerate(entries))) if "patient=" in fields["d"])
 
 
 def _outcome_changed(admin: Any, entries: list[Any]) -> None:
-    place = _with_outcome(entries)
+    place = _with_patient(entries)
     fields = dict(entries[place][1])
-    outcome = json.loads(fields["x"])
-    fields["x"] = json.dumps(
-        {key: "somebody-else" if isinstance(value, str) else value for key, value in outcome.items()}
-    )
-    _written(admin, entries, place, fields)
+    _written(admin, entries, place, fields | {"d": fields["d"].replace("patient=", "patient=not-")})
+
+
+def _event_changed(admin: Any, entries: list[Any]) -> None:
+    place = _with_patient(entries)
+    _written(admin, entries, place, dict(entries[place][1]) | {"e": "patient.created"})
 
 
 def _text_changed(admin: Any, entries: list[Any]) -> None:
     fields = dict(entries[-2][1])
-    _written(admin, entries, len(entries) - 2, fields | {"e": fields["e"].replace("client:", "cli:")})
+    assert "client:" in fields["t"]
+    _written(admin, entries, len(entries) - 2, fields | {"t": fields["t"].replace("client:", "cli:")})
 
 
 def _removed(admin: Any, entries: list[Any]) -> None:
@@ -103,26 +106,21 @@ def _removed(admin: Any, entries: list[Any]) -> None:
 
 
 def _swapped(admin: Any, entries: list[Any]) -> None:
-    first, second = dict(entries[-3][1]), dict(entries[-2][1])
-    changed = [
-        *entries[:-3],
-        (entries[-3][0], second | {"n": first["n"]}),
-        (entries[-2][0], first | {"n": second["n"]}),
-    ]
-    changed.append(entries[-1])
+    (first, one), (second, other), last = entries[-3:]
     admin.delete(TRAIL)
-    for name, fields in changed:
+    for name, fields in (*entries[:-3], (first, other), (second, one), last):
         admin.xadd(TRAIL, fields, id=name)
 
 
-_tampered("with-another-outcome", _outcome_changed, sealed=False)
+_tampered("with-another-outcome", _outcome_changed, sealed=False, known_limit=True)
+_tampered("with-another-event", _event_changed, sealed=False)
 _tampered("with-another-text", _text_changed, sealed=False)
 _tampered(
     "replayed-as-a-new-one",
-    lambda admin, entries: _added(admin, dict(entries[_with_outcome(entries)][1])),
+    lambda admin, entries: _added(admin, dict(entries[_with_patient(entries)][1])),
     sealed=False,
 )
-_tampered("swapped-with-the-next", _swapped, sealed=False)
+_tampered("swapped-with-the-next", _swapped, sealed=False, known_limit=True)
 _tampered("removed", _removed, sealed=True)
 _tampered(
     "replayed-into-sealed-ones", lambda admin, entries: _written(admin, entries, 2, dict(entries[1][1])), sealed=True
@@ -133,12 +131,10 @@ _tampered(
 def swapped_addresses(deployment: Deployment, found: Found) -> None:
     admin, client = deployment.redis.admin, deployment.clients["maple"]
     victim, thief = patient(client), patient(client)
-    hashes = {name: f"authsvc:{{maple}}:patient:{name}" for name in (victim, thief)}
-    sealed = {name: admin.hgetall(key) for name, key in hashes.items()}
-    if not all(sealed.values()):
-        raise Skipped("patients are not hashes under authsvc:{practice}:patient:")
-    changed = {field: value for field, value in sealed[thief].items() if value.startswith("v1.")}
-    admin.hset(hashes[victim], mapping=changed)
+    own, other = (admin.get(f"authsvc:{{maple}}:patient:{name}").split("\n") for name in (victim, thief))
+    changed = [theirs if theirs.startswith("v1.") else ours for ours, theirs in zip(own, other, strict=True)]
+    assert changed != own
+    admin.set(f"authsvc:{{maple}}:patient:{victim}", "\n".join(changed))
     client.post("codes", "codes", patient=victim)
     client.post("links", "links", patient=victim, workflow="update-payment-info", delivery="email")
     time.sleep(5)
