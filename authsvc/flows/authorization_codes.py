@@ -171,6 +171,7 @@ class AuthorizationCodes:
         if practice is None or not client.serves(practice.id):
             raise InvalidAuthorizationCode("unknown")
         context = RequestContext.of_client(self._deps.new_id(), client, practice, request_id)
+        self._token_issuer.check_signer()
         jkt = self._dpop.thumbprint(context, client, proof)
         sid = self._deps.new_id()
         nonce = self._token_issuer.nonce(practice.id, code, sid)

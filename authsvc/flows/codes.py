@@ -90,6 +90,7 @@ class Codes:
 
         Raises InvalidCode, ChallengeGone, RateLimited, Unavailable (a full hashing queue charges nothing).
         """
+        self._token_issuer.check_signer()
         opened = self.open_session(context, challenge, code, patient)
         return opened if isinstance(opened, Choice) else self._issue_tokens(context, challenge, opened)
 
@@ -116,6 +117,7 @@ class Codes:
 
         Raises InvalidInput, ChallengeGone, RateLimited.
         """
+        self._token_issuer.check_signer()
         return self._issue_tokens(context, challenge, self.choose_session(context, challenge, patient))
 
     def choose_session(

@@ -101,6 +101,7 @@ class Links:
         client = context.client
         if client is None:
             raise ValueError("a link is exchanged by a client; at the hosted page it is redeemed")
+        self._token_issuer.check_signer()
         jti = self._deps.new_id()
         buckets = self._buckets(context, "exchange-network")
         used = self._store.use(context, name_of(token), buckets, NO_ANSWER, jti=jti)

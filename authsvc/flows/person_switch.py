@@ -32,6 +32,7 @@ class PersonSwitch:
 
         Raises NotFound, and InvalidInput for a session that came from the hosted pages.
         """
+        self._token_issuer.check_signer()
         session, nonce = self._switch(context, patient, sid=sid, owner=owner)
         return self._token_issuer.for_session(context.practice.id, session, nonce)
 

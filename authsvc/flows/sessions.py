@@ -65,6 +65,7 @@ class Sessions:
         if wanted == []:
             raise InvalidScope
         token, context = self._parsed(client, refresh_token, request_id)
+        self._token_issuer.check_signer()
         nonce = mint.digest(mint.b64u(token.nonce))
         jkt = self._dpop.thumbprint(context, client, proof)
         buckets = self._buckets(context)

@@ -34,6 +34,11 @@ class TokenIssuer:
         self._clients = clients
         self._access = AccessTokens()
 
+    def check_signer(self) -> None:
+        """To be asked before a credential is used up: without a key to sign with, the answer could not be given. Raises
+        Unavailable, KeysetUnusable."""
+        self._keys.signer()
+
     def nonce(self, practice_id: str, handle: str, sid: str) -> bytes:
         """The session's nonce, from the handle that only its holder has."""
         return tokens.session_nonce(self._deps.data_keys.key("refresh"), practice_id, handle, sid)

@@ -1,4 +1,4 @@
-"""A clock that was wrong for a moment: what was counted then refuses nobody for longer than its window."""
+"""A clock that was wrong for a moment: what was counted then is not believed."""
 
 from __future__ import annotations
 
@@ -15,30 +15,22 @@ def calls(harness: Harness, count: int) -> None:
         harness.patients.get(harness.act(), "p1")
 
 
-def test_fault_an_hour_ahead_for_a_moment_costs_an_honest_client_one_window_at_most(harness: Harness) -> None:
+def test_fault_an_hour_ahead_for_a_moment_refuses_no_honest_client_afterwards(harness: Harness) -> None:
     harness.patient()
-    window_s = harness.service.limits.policies["client-calls"].window_s
     harness.clock.advance_s(HOUR_S)
     calls(harness, 3)
     harness.clock.advance_s(-HOUR_S)
-    with pytest.raises(RateLimited) as refused:
-        calls(harness, 1)
-    assert refused.value.retry_after_s <= window_s
-    harness.clock.advance_s(window_s)
     calls(harness, 3)
 
 
-def test_attack_a_clock_that_was_ahead_lets_no_more_through_than_the_quota(harness: Harness) -> None:
+def test_attack_a_clock_that_was_ahead_lets_through_no_more_than_twice_the_quota(harness: Harness) -> None:
     harness.patient()
-    policy = harness.service.limits.policies["client-calls"]
-    harness.clock.advance_s(HOUR_S)
-    calls(harness, 1)
-    harness.clock.advance_s(-HOUR_S)
+    quota = harness.service.limits.policies["client-calls"].quota
     done = 0
-    for _ in range(20):
-        try:
-            calls(harness, 1)
-            done += 1
-        except RateLimited:
-            harness.clock.advance_ms(policy.window_s * 1000 // 20)
-    assert done <= policy.quota
+    for ahead_s in (HOUR_S, -HOUR_S):
+        harness.clock.advance_s(ahead_s)
+        with pytest.raises(RateLimited):
+            for _ in range(quota + 1):
+                calls(harness, 1)
+                done += 1
+    assert done <= 2 * quota

@@ -1,7 +1,7 @@
 -- Rate limits by the generic cell rate algorithm (GCRA). A bucket is {policy, id, quota, window_s, shown}; what is kept
 -- is its theoretical arrival time (ms): the instant at which the bucket is full again. All buckets are checked first and
--- counted then, so a refused call costs nothing. A time further away than the window is another clock's: nothing is
--- left in the bucket, and it is full again when its window is over.
+-- counted then, so a refused call costs nothing. A time further away than the window is that of a clock that
+-- was wrong, and not believed: nobody is refused for it, and no more than twice the quota passes in a window.
 -- Instances share a bucket and their clocks differ: all count by Redis's clock, as each has last measured it.
 -- uses: audit
 
@@ -24,12 +24,8 @@ local function check(buckets)
   for _, bucket in ipairs(buckets) do
     local policy, quota, window, k = bucket[1], tonumber(bucket[3]), tonumber(bucket[4]) * 1000, limit_key(bucket)
     local step = math.ceil(window / quota)
-    local kept, latest = tonumber(get(k) or '0'), counted_now + step * quota
-    if kept > latest then
-      kept = latest
-      call('SET', k, int(latest), 'PX', int(latest - counted_now + SLACK_MS))
-    end
-    local arrival = math.max(kept, counted_now)
+    local kept = tonumber(get(k) or '0')
+    local arrival = kept <= counted_now + step * quota and math.max(kept, counted_now) or counted_now
     local room = counted_now + math.max(window, step * quota) - (arrival + step)
     local remaining, reset = 0, math.ceil(-room / 1000)
     if room < 0 then
