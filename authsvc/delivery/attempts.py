@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from authsvc.errors import DeliveryDeferred, DeliveryRefused, Unavailable
@@ -60,14 +60,16 @@ class Attempts:
         self._clock = clock
         self._entropy = entropy
 
-    def make(self, practice: Practice, entry: Entry, recipient: Recipient) -> Outcome:
-        """One try."""
+    def make(
+        self, practice: Practice, entry: Entry, recipient: Recipient, check_lease: Callable[[], None] = lambda: None
+    ) -> Outcome:
+        """One try. `check_lease` raises DeliveryDeferred when another worker may have the message by now."""
         if self._clock.now_ms() >= _deadline_ms(entry):
             return Outcome("too_late")
         doubts = 0
         try:
             doubts = self._doubts(practice, entry)
-            message = self._opened(practice, entry, recipient)
+            message = replace(self._opened(practice, entry, recipient), before_sending=check_lease)
             sender = self._senders.get(message.channel)
             if sender is None:
                 return Outcome("refused", "no sender for this channel")

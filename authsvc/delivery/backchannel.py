@@ -32,4 +32,5 @@ class BackchannelSender:
 
     def send(self, message: Message) -> str:
         """The status that the client answered. Raises `DeliveryDeferred`, `DeliveryRefused`."""
-        return self._sender.deliver(message.url, urlencode({"logout_token": message.token}).encode(), FIELDS)
+        body = urlencode({"logout_token": message.token}).encode()
+        return self._sender.deliver(message.url, body, FIELDS, message.before_sending)

@@ -35,9 +35,17 @@ class HttpSender:
         self._good: set[str] = set()
         self._first: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
-    def deliver(self, url: str, body: bytes, fields: Mapping[str, str], *, destination: str = "") -> str:
+    def deliver(
+        self,
+        url: str,
+        body: bytes,
+        fields: Mapping[str, str],
+        before_sending: Callable[[], None],
+        *,
+        destination: str = "",
+    ) -> str:
         """The status of the answer. `destination` names whose calls these are, if not all that go to this address.
-        Raises `DeliveryDeferred`, `DeliveryRefused`."""
+        Raises what `before_sending` does (`Message`), `DeliveryDeferred`, `DeliveryRefused`."""
         destination = destination or url
         turn: AbstractContextManager[Any] = nullcontext() if destination in self._good else self._first[destination]
         with turn:
@@ -47,7 +55,7 @@ class HttpSender:
                     "not reachable a moment ago", retry_after_s=-(-left_ms // 1000), cause="unreachable"
                 )
             try:
-                status = self._poster.post(url, body, fields).status
+                status = self._poster.post(url, body, fields, before_sending).status
             except ssl.SSLCertVerificationError:
                 problem, cause = "certificate not trusted", "unreachable"
             except (OSError, HTTPException) as error:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from authsvc.delivery import lookup
 from authsvc.delivery.deadlines import DEADLINES, cut
+from authsvc.errors import AuthsvcError
 
 CALL_S: Final = 5.0  # one call, from a found address to the answer, however slowly the other side drips
 IDLE_S: Final = 10.0  # how long an unused connection is idle
@@ -45,8 +46,11 @@ class Poster:
         self._lock = threading.Lock()
         self._idle: dict[str, list[_Connection]] = {}
 
-    def post(self, url: str, body: bytes, fields: Mapping[str, str]) -> Answer:
-        """Raises OSError (TimeoutError after `call_s`), HTTPException, and what `admit` raises."""
+    def post(
+        self, url: str, body: bytes, fields: Mapping[str, str], before_sending: Callable[[], None] = lambda: None
+    ) -> Answer:
+        """Raises OSError (TimeoutError after `call_s`), HTTPException, and what `admit` and `before_sending` raise: the
+        latter is called when the connection stands and nothing of the call has left."""
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -58,7 +62,12 @@ class Poster:
                 addresses = lookup.RESOLVER.addresses(parts.hostname or "", parts.port or (443 if tls else 80))
                 connection = _Connection(parts.netloc, self._admit(addresses) if self._admit else addresses, tls)
             try:
-                answer = connection.exchange(target, body, {"Host": parts.netloc, **fields}, self._call_s)
+                answer = connection.exchange(
+                    target, body, {"Host": parts.netloc, **fields}, self._call_s, before_sending
+                )
+            except AuthsvcError:
+                connection.close()
+                raise
             except (OSError, HTTPException) as error:
                 connection.close()
                 if reused and not isinstance(error, TimeoutError):  # closed in the meantime, most likely
@@ -100,7 +109,14 @@ class _Connection(HTTPConnection):
         self._tls = tls
         self._call_s = 0.0
 
-    def exchange(self, target: str, body: bytes, fields: Mapping[str, str], call_s: float) -> Answer:
+    def exchange(
+        self,
+        target: str,
+        body: bytes,
+        fields: Mapping[str, str],
+        call_s: float,
+        before_sending: Callable[[], None],
+    ) -> Answer:
         self._call_s = call_s
         ended_early = threading.Event()
 
@@ -110,6 +126,9 @@ class _Connection(HTTPConnection):
 
         with DEADLINES.within(call_s, end):
             try:
+                if self.sock is None:
+                    self.connect()
+                before_sending()
                 self.request("POST", target, body=body, headers=dict(fields))
                 response = self.getresponse()
             except (OSError, HTTPException):

@@ -1,7 +1,9 @@
 """A message in the hands of the worker, from lease to note: all that is asked of the outbox stands here.
 
 While a try takes its time its lease is renewed, so a host may answer as late as it likes, and the messages of a worker
-that vanished wait half a minute. A fail-over of Redis may forget what was noted: what this worker has made final isn't
+that vanished wait half a minute. A worker that was stopped for longer (SIGSTOP, a paused machine) knows by the clock
+that another one may have sent the message meanwhile, and doesn't send it too; only what had left before it was stopped,
+and wasn't answered, comes twice. A fail-over of Redis may forget what was noted: what this worker has made final isn't
 tried again.
 """
 
@@ -14,12 +16,13 @@ from typing import Final
 
 from authsvc.delivery.attempts import Outcome
 from authsvc.delivery.mail_counts import MailCounts
-from authsvc.errors import NotReplicated, Unavailable
+from authsvc.errors import DeliveryDeferred, NotReplicated, Unavailable
 from authsvc.model import Practice
 from authsvc.ports import Clock
 from authsvc.store.outbox import Entry, Outbox, Recipient
 
 LEASE_MS: Final = 30_000  # what a crash delays a mail by
+LEASE_MARGIN_MS: Final = 2_000  # nothing is sent so shortly before its lease ends: clocks of two machines differ
 RENEW_MS: Final = 10_000  # how often the lease of a try that takes its time is renewed
 FINAL_MOST: Final = 10_000  # messages whose end is remembered, some 300 bytes each; a fail-over takes back seconds
 
@@ -36,12 +39,13 @@ UNTRIED: Final = Outcome("untried")
 
 @dataclass
 class Job:
-    """A leased message. `lease_ms` is when the lease was taken or renewed."""
+    """A leased message. `lease_ms` is when the lease was last asked for; it was granted until `held_until_ms`."""
 
     practice: Practice
     entry: Entry
     consumer: str
     lease_ms: int
+    held_until_ms: int = 0
     recipient: Recipient | None = None
     outcome: Outcome = UNTRIED
     made_final: bool = False  # noted, but not on enough replicas
@@ -120,6 +124,7 @@ class Jobs:
             raise
         if isinstance(answer, Recipient):
             job.recipient = answer
+            job.held_until_ms = job.lease_ms + LEASE_MS
         elif answer == "cancelled":
             job.outcome = Outcome("cancelled")
             self.note(job)
@@ -129,7 +134,14 @@ class Jobs:
         now_ms = self._clock.now_ms()
         if now_ms - job.lease_ms >= RENEW_MS:
             job.lease_ms = now_ms  # first, so that a store that fails isn't asked again at once
-            self._outbox.begin(job.practice.id, job.entry, job.consumer, LEASE_MS)
+            answer = self._outbox.begin(job.practice.id, job.entry, job.consumer, LEASE_MS)
+            job.held_until_ms = 0 if answer == "lost" else now_ms + LEASE_MS
+
+    def check_lease(self, job: Job) -> None:
+        """Whether the message may still be sent, from any thread. Raises DeliveryDeferred when it is, or may soon be,
+        another worker's."""
+        if self._clock.now_ms() >= job.held_until_ms - LEASE_MARGIN_MS:
+            raise DeliveryDeferred("not sent: its lease ran out on the way", cause="ours")
 
     def release(self, job: Job) -> None:
         """Give it back untried."""

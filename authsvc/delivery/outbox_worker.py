@@ -7,8 +7,7 @@ and only the first may use every thread: codes don't wait behind bulk mail, howe
 workers may run; the leases of the outbox keep them apart.
 
 The thread that runs a worker talks to the store, `Threads` of its own talk to the hosts. When the store is away the
-worker waits; what it had sent but could not note is kept in memory and noted later, so that a patient doesn't get the
-mail twice for that.
+worker waits; what it had sent but could not note is kept in memory and noted later, so that no mail goes out twice.
 """
 
 from __future__ import annotations
@@ -204,7 +203,8 @@ class Worker:
 
     def _tried(self, job: Job) -> Job:
         if job.recipient is not None:
-            job.outcome = self._attempts.make(job.practice, job.entry, job.recipient)
+            check_lease = partial(self._jobs.check_lease, job)
+            job.outcome = self._attempts.make(job.practice, job.entry, job.recipient, check_lease)
         return job
 
     def _note_and_renew(self) -> None:

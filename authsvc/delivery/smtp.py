@@ -87,6 +87,7 @@ class EmailSender:
                     recipient,
                     content,
                     _options(connection, recipient, content),
+                    message.before_sending,
                     REUSED_ANSWER_S if reused else min(ENVELOPE_S, self._patience_s),
                 )
             except (OSError, smtplib.SMTPException) as error:
@@ -98,6 +99,9 @@ class EmailSender:
                 raise DeliveryDeferred(
                     f"connection lost: {connection.what_happened(error)}", cause="unreachable"
                 ) from None
+            except DeliveryDeferred:
+                connection.hang_up()  # it may be in the middle of a mail
+                raise
             finally:
                 self._busy.discard(connection)
                 self._give_back(connection)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import smtplib
+import socket
 import ssl
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
@@ -74,6 +75,8 @@ class Submission(smtplib.SMTP):
         with self._within(CONNECT_S):
             self.sock = lookup.connect(addresses, CONNECT_S)
             self.sock.settimeout(max(self._answer_s, self._patience_s))
+            # The dot is a segment of its own: it must not wait for a delayed acknowledgement (RFC 1122 §4.2.3.2).
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._next_hop.implicit_tls:
                 # The hand-shake in a step of its own, so that `cut` finds the socket in the middle of it.
                 self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._host, do_handshake_on_connect=False)
@@ -117,11 +120,20 @@ class Submission(smtplib.SMTP):
             refusal = smtplib.SMTPAuthenticationError(code, words)
         raise refusal
 
-    def transmit(self, sender: str, recipient: str, content: bytes, options: str, answer_s: float) -> Reply:
+    def transmit(
+        self,
+        sender: str,
+        recipient: str,
+        content: bytes,
+        options: str,
+        before_dot: Callable[[], None],
+        answer_s: float,
+    ) -> Reply:
         """One mail, CRLF at every line's end; the host's last answer to it, which may be a refusal.
 
         Raises OSError or SMTPException when the connection broke before the host had all of it, and `DeliveryDeferred`
-        with cause `in_doubt` when its answer to the whole was lost.
+        with cause `in_doubt` when its answer to the whole was lost, and what `before_dot` raises: then the host has
+        nothing that it would deliver.
         """
         commands = [f"MAIL FROM:<{sender}>{options}", f"RCPT TO:<{recipient}>", "DATA"]
         with self._within(answer_s):
@@ -129,7 +141,9 @@ class Submission(smtplib.SMTP):
             if refusal is not None:
                 return refusal
             # An error here means that the final dot, which goes last, hasn't left.
-            self.send(content.replace(b"\r\n.", b"\r\n..") + b".\r\n")
+            self.send(content.replace(b"\r\n.", b"\r\n.."))
+            before_dot()
+            self.send(b".\r\n")
         try:
             with self._within(self._patience_s):
                 reply = Reply("end", *self.getreply())

@@ -75,7 +75,8 @@ class WebhookSender:
             "webhook-signature": " ".join(sign(secret, message.id, timestamp_s, body) for secret in target.secrets),
         }
         # What one practice's calls met says nothing about another's, even where both have the same provider.
-        return self._sender.deliver(target.url, body, fields, destination=f"{message.practice.id} {target.url}")
+        destination = f"{message.practice.id} {target.url}"
+        return self._sender.deliver(target.url, body, fields, message.before_sending, destination=destination)
 
     def _admit(self, addresses: list[Address]) -> list[Address]:
         admitted = [address for address in addresses if self._may_call(address[0])]

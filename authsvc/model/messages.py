@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from authsvc.model.practices import Practice
@@ -29,6 +30,8 @@ class Message:
     thing), `address-changed` (notice to the old and the new address), `email-change` (code set: proves a new address),
     `new-link` (a dead link's successor, as `link`). `expires_at_ms` is when code or link end, `until_ms` after which
     the message must not be sent any more. A `logout` goes to a client: `token` is what it is told, `url` where.
+    Senders call `before_sending` right before the step that can't be taken back: it raises DeliveryDeferred when
+    another worker may have the message by now.
     """
 
     id: str
@@ -44,3 +47,4 @@ class Message:
     url: str = field(default="", repr=False)
     workflow: str = ""
     token: str = field(default="", repr=False)
+    before_sending: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)

@@ -48,7 +48,7 @@ class NamesWrongPort:
 
 def _wrong(connection: Any, error: Exception) -> str:
     host, port = getattr(connection, "host", ""), getattr(connection, "port", 0)
-    if not host:  # a unix socket, or a primary that no sentinel has named yet
+    if not host:  # a unix socket
         return ""
     if isinstance(connection, redis.SSLConnection):
         return NO_TLS if _failed_in_tls(error.__context__) and _answers_in_the_clear(host, port) else ""

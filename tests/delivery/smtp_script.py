@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 @dataclass
 class SmtpScript:
     """`replies` by verb (`EHLO`, `AUTH`, `MAIL`, `RCPT`, `RSET`), one a command, and 250 after the last; an empty one
-    hangs up. `greeting` is waited for before 220. `end` is called after each whole mail, and its answer sent; an empty
-    one hangs up."""
+    hangs up. `greeting` is waited for before 220, and `before_data` called before 354. `end` is called after each whole
+    mail, and its answer sent; an empty one hangs up."""
 
     features: tuple[str, ...] = ("PIPELINING",)
     replies: dict[str, list[str]] = field(default_factory=dict)
     end: Callable[[], str] = lambda: "250 2.0.0 taken"
     greeting: threading.Event | None = None
+    before_data: Callable[[], None] = lambda: None
     port: int = 0
     mails: list[bytes] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
@@ -81,9 +82,12 @@ class _Conversation(socketserver.StreamRequestHandler):
         return bool(reply)
 
     def _data(self, host: SmtpScript) -> bool:
+        host.before_data()
         self._say("354 go on")
         lines = []
-        while (line := self.rfile.readline()) not in (b".\r\n", b""):
+        while (line := self.rfile.readline()) != b".\r\n":
+            if not line:  # hung up before the dot: there is no mail
+                return False
             lines.append(line[1:] if line.startswith(b".") else line)
         host.mails.append(b"".join(lines))
         host.arrived.release()

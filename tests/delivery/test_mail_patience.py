@@ -16,7 +16,7 @@ import redis
 from authsvc.delivery import lookup, practice_pauses
 from authsvc.delivery.attempts import DOUBT_PAUSES_MS
 from authsvc.delivery.compose import Composer
-from authsvc.delivery.jobs import LEASE_MS, RENEW_MS
+from authsvc.delivery.jobs import LEASE_MARGIN_MS, LEASE_MS, RENEW_MS, Jobs
 from authsvc.delivery.mail_host import Host
 from authsvc.delivery.outbox_worker import HELD_MS, SWEEP_MS, TURN, Worker
 from authsvc.delivery.run_workers import run_workers
@@ -117,6 +117,76 @@ def test_a_host_that_answers_late_gets_one_copy_however_many_workers_there_are(
         clinic.step_until(first, lambda: clinic.delivery().state == "sent")
     assert len(host.mails) == 1
     assert clinic.delivery().attempts == 1
+
+
+@pytest.mark.parametrize("features", [("PIPELINING",), ()])
+def test_fault_worker_paused_beyond_its_lease_sends_no_second_copy(
+    clinic: Clinic, sender_to: Callable[..., EmailSender], features: tuple[str, ...]
+) -> None:
+    """It wakes in the middle of the dialogue, and another worker has sent the mail meanwhile."""
+    paused = threading.Event()
+
+    def pause() -> None:
+        if not paused.is_set():
+            paused.set()
+            clinic.clock.advance_ms(LEASE_MS)
+            second.step()
+
+    host = SmtpScript(features=features, before_data=pause)
+    with serving(host):
+        first, second = clinic.worker(sender_to(host.url)), clinic.worker(sender_to(host.url))
+        clinic.queue()
+        first.step()
+    assert len(host.mails) == 1
+    assert clinic.events == [("mail_sent", None)]
+    assert clinic.delivery().state == "sent"
+
+
+def test_fault_worker_paused_beyond_its_lease_alone_sends_the_mail_in_its_next_try(
+    clinic: Clinic, sender_to: Callable[..., EmailSender]
+) -> None:
+    host = SmtpScript()
+    host.before_data = lambda: clinic.clock.advance_ms(LEASE_MS if not host.mails and host.count("DATA") == 1 else 0)
+    with serving(host):
+        worker = clinic.worker(sender_to(host.url))
+        clinic.queue()
+        worker.step()
+        assert clinic.events == [("mail_deferred", "ours")]
+        for _ in range(3):  # its pause is shorter
+            clinic.clock.advance_ms(SWEEP_MS)
+            worker.step()
+    assert clinic.delivery().state == "sent"
+    assert len(host.mails) == 1
+
+
+def test_a_worker_that_was_paused_for_less_than_its_lease_goes_on(
+    clinic: Clinic, sender_to: Callable[..., EmailSender]
+) -> None:
+    host = SmtpScript(before_data=lambda: clinic.clock.advance_ms(LEASE_MS - LEASE_MARGIN_MS - 1))
+    with serving(host):
+        clinic.queue()
+        clinic.worker(sender_to(host.url)).step()
+    assert len(host.mails) == 1
+    assert clinic.delivery().attempts == 1
+
+
+def test_a_lease_that_another_worker_has_is_not_taken_for_renewed(clinic: Clinic) -> None:
+    """The thread that renews wakes first, and hears that the message isn't its own any more."""
+    clinic.queue()
+    first, second = (Jobs(clinic.outbox, clinic.clock, consumer) for consumer in ("one", "two"))
+    (mine,), _ = first.take("codes", PRACTICES["maple"], 1)
+    assert first.begin(mine)
+    first.check_lease(mine)
+    clinic.clock.advance_ms(LEASE_MS)
+    (theirs,), _ = second.take("codes", PRACTICES["maple"], 1)
+    assert second.begin(theirs)
+    first.renew(mine)
+    with pytest.raises(DeliveryDeferred):
+        first.check_lease(mine)
+    clinic.clock.advance_ms(RENEW_MS)
+    second.renew(theirs)
+    clinic.clock.advance_ms(LEASE_MS - RENEW_MS)
+    second.check_lease(theirs)
 
 
 def test_a_mail_that_the_host_perhaps_has_is_tried_at_most_twice_more_and_slowly(

@@ -49,6 +49,27 @@ def sender_to(clock: FakeClock, authority: Authority) -> Make:
     return make
 
 
+# --- a lease that ran out -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("calls_before", [0, 1])
+def test_fault_worker_paused_beyond_its_lease_posts_nothing(
+    receiver: Receiver, sender_to: Make, calls_before: int
+) -> None:
+    """Over a new connection and over one that was kept: it stands, and nothing is sent on it."""
+
+    def ran_out() -> None:
+        raise DeliveryDeferred("not sent: its lease ran out on the way", cause="ours")
+
+    sender = sender_to(receiver.url)
+    for _ in range(calls_before):
+        sender.send(message(channel="webhook", to="pat_1"))
+    with pytest.raises(DeliveryDeferred, match="lease"):
+        sender.send(message(channel="webhook", to="pat_1", before_sending=ran_out))
+    assert len(receiver.calls) == calls_before
+    assert sender.send(message(channel="webhook", to="pat_1")) == "204", "its destination isn't paused for that"
+
+
 # --- what is sent -------------------------------------------------------------------------------------------------
 
 

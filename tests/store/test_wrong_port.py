@@ -205,3 +205,7 @@ def test_check_live_says_which_side_speaks_tls(authority: Authority, plain_port:
     with listening(authority.server_context()) as port:
         ran = run_command(environ(filled(PLAIN["redis"], port)), "check", "--live")
     assert "that port speaks TLS" in ran.out
+
+
+def test_a_unix_socket_that_is_not_there_is_away() -> None:
+    assert refusal("unix:///nonexistent/store").reason == "store_away"
