@@ -8,7 +8,7 @@
 -- `after` is empty, then the `more` of the call before, which has charged the limits.
 -- Replies {links = {record and state, …}, more} | err: rate-limited
 
-local PAGE = 50
+local PAGE = 25
 
 local refused = charge(limits)
 if refused then return refused end

@@ -4,7 +4,7 @@
 
 local BUCKETS = 512
 local LINKS_MAX = 500  -- remembered for one patient or resource
-local LINKS_AT_ONCE = 20  -- that one script ends: about a millisecond
+local LINKS_AT_ONCE = 10  -- that one script ends: about a millisecond
 local LOOKED_AT = 20  -- of the oldest, for dead ones to forget, where a list is full
 
 local function bucket_of(owner)
