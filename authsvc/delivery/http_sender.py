@@ -16,7 +16,7 @@ from http.client import HTTPException
 from typing import Any, Final
 
 from authsvc.delivery.https import Poster
-from authsvc.errors import DeliveryDeferred, DeliveryRefused
+from authsvc.errors import DeliveryDeferred, DeliveryRefused, descriptors_exhausted
 from authsvc.ports import Clock
 
 BUSY: Final = frozenset({408, 425, 429})  # of 4xx those that mean "later" (RFC 9110, RFC 8470, RFC 6585)
@@ -59,6 +59,8 @@ class HttpSender:
             except ssl.SSLCertVerificationError:
                 problem, cause = "certificate not trusted", "unreachable"
             except (OSError, HTTPException) as error:
+                if descriptors_exhausted(error):  # it says nothing about the destination
+                    raise DeliveryDeferred("this process has no file descriptor left", cause="ours") from None
                 problem, cause = f"not reachable: {type(error).__name__}", "unreachable"
             else:
                 if 200 <= status <= 299:

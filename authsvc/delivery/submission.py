@@ -20,7 +20,7 @@ from typing import Final
 from authsvc.delivery import lookup
 from authsvc.delivery.deadlines import DEADLINES, cut
 from authsvc.delivery.mail_host import Host, Reply, numbers
-from authsvc.errors import DeliveryDeferred
+from authsvc.errors import DeliveryDeferred, descriptors_exhausted
 
 CONNECT_S: Final = 10.0  # from a found address to a connection
 GREETING_S: Final = 300.0  # RFC 5321 §4.5.3.2.1
@@ -62,7 +62,8 @@ class Submission(smtplib.SMTP):
         except smtplib.SMTPResponseException as refusal:
             detail, cause = numbers(refusal.smtp_code, refusal.smtp_error), "host"
         except (OSError, smtplib.SMTPException) as error:
-            detail, cause = f"not reachable: {self.what_happened(error)}", "unreachable"
+            detail = f"not reachable: {self.what_happened(error)}"
+            cause = "ours" if descriptors_exhausted(error) else "unreachable"
         except DeliveryDeferred as error:
             detail, cause = error.detail, error.cause
         else:
@@ -165,6 +166,8 @@ class Submission(smtplib.SMTP):
         """In a word, why an exchange ended early."""
         if isinstance(error, TimeoutError) and error.args[:1] == (lookup.NO_ANSWER,):
             return lookup.NO_ANSWER
+        if descriptors_exhausted(error):
+            return "this process has no file descriptor left"
         return "no answer in time" if self._is_cut_off or isinstance(error, TimeoutError) else type(error).__name__
 
     def cut_off(self) -> None:

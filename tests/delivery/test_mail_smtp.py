@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 import threading
@@ -321,6 +322,19 @@ def test_a_host_that_could_not_be_reached_is_left_alone_for_a_moment(sender_to: 
         with pytest.raises(DeliveryDeferred, match="not reachable"):
             sender.send(message())
         assert len(calls) == 2
+
+
+def test_fault_few_descriptors_is_a_fault_of_ours_and_says_so(
+    sender_to: Make, starttls: MailHost, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_descriptors(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(lookup, "connect", without_descriptors)
+    with pytest.raises(DeliveryDeferred) as deferred:
+        sender_to(url_of(starttls, authority)).send(message())
+    assert deferred.value.cause == "ours"
+    assert "file descriptor" in deferred.value.detail
 
 
 def test_nobody_there_defers(sender_to: Make) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 import ssl
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from authsvc.delivery import lookup
 from authsvc.delivery.http_sender import PAUSE_MS
 from authsvc.delivery.webhook import WebhookSender, sign
 from authsvc.errors import DeliveryDeferred, DeliveryRefused
@@ -68,6 +70,21 @@ def test_fault_worker_paused_beyond_its_lease_posts_nothing(
         sender.send(message(channel="webhook", to="pat_1", before_sending=ran_out))
     assert len(receiver.calls) == calls_before
     assert sender.send(message(channel="webhook", to="pat_1")) == "204", "its destination isn't paused for that"
+
+
+def test_fault_few_descriptors_is_a_fault_of_ours_and_no_destination_is_left_alone_for_it(
+    receiver: Receiver, sender_to: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = sender_to(receiver.url)
+    with monkeypatch.context() as patch, pytest.raises(DeliveryDeferred) as deferred:
+        patch.setattr(lookup, "connect", _without_descriptors)
+        sender.send(message(channel="webhook", to="pat_1"))
+    assert deferred.value.cause == "ours"
+    assert sender.send(message(channel="webhook", to="pat_1")) == "204"
+
+
+def _without_descriptors(*_: object) -> None:
+    raise OSError(errno.EMFILE, "Too many open files")
 
 
 # --- what is sent -------------------------------------------------------------------------------------------------
