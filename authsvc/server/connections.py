@@ -46,6 +46,18 @@ class Connection:
         self.ended = False  # the client sends nothing more
         self.enqueued = 0.0
 
+    @property
+    def was_reset(self) -> bool:
+        """Whether nobody is left who could be answered: a thousand such requests shall not keep the others waiting. One
+        who only sends nothing more (FIN) may wait for the answer."""
+        try:
+            self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return False
+
 
 class ConnectionLoop(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """gthread with a reading of its own. What a whole request and a late one mean is for the subclass to say:

@@ -93,6 +93,8 @@ class Worker(ConnectionLoop):
     def respond(self, conn: Connection) -> bool:
         """Answer one request, in a thread. Whether the connection may have another one."""
         self.observe_wait(time.monotonic() - conn.enqueued)
+        if conn.was_reset:
+            return False
         conn.sock.setblocking(True)
         parser = http.get_parser(self.cfg, iter([bytes(conn.buffer.data)]), conn.client)
         try:
