@@ -22,6 +22,8 @@ from tests.resilience.wellness import WELL_WITHIN_S, await_well
 BASELINE_S = 0.8  # of traffic before the fault
 FORWARD_AUTH = {"200", "401", "403", "503"}  # its contract: nothing else
 UNGUARDED = {"livez", "jwks", "readyz", "sign-in page", "link page", "forward-auth", "well"}
+OF_JUNK = {"probe start", "probe verify", "probe exchange", "probe refresh"}
+"""Of the prober, with things that lead nowhere: after some rows from one address the limits refuse them, as they should."""
 FAST_S = 1.0  # p99 of a practice that must be spared
 
 
@@ -184,7 +186,11 @@ def spared(seen: list[Observed]) -> list[str]:
     """A practice that the fault is not about: 99 % served, p99 below a second."""
     if not seen:
         return ["the spared practice was not seen"]
-    served = [each for each in seen if each.seen.isdigit() and each.seen[0] in "234" and each.seen != "429"]
+    served = [
+        each
+        for each in seen
+        if each.seen.isdigit() and each.seen[0] in "234" and (each.seen != "429" or each.act in OF_JUNK)
+    ]
     share = len(served) / len(seen)
     slowest = sorted(each.took_s for each in seen)[int(len(seen) * 0.99) - 1 if len(seen) > 1 else 0]
     failures = [] if share >= 0.99 else [f"{seen[0].practice} was served {share:.1%}"]
