@@ -23,7 +23,7 @@ BASELINE_S = 0.8  # of traffic before the fault
 FORWARD_AUTH = {"200", "401", "403", "503"}  # its contract: nothing else
 UNGUARDED = {"livez", "jwks", "readyz", "sign-in page", "link page", "forward-auth", "well"}
 OF_JUNK = {"probe start", "probe verify", "probe exchange", "probe refresh"}
-"""Of the prober, with things that lead nowhere: after some rows from one address the limits refuse them, as they should."""
+"""Of the prober, with things that lead nowhere: after some rows from one address the limits rightly refuse them."""
 FAST_S = 1.0  # p99 of a practice that must be spared
 
 
