@@ -60,11 +60,12 @@ class Worker(ConnectionLoop):
         for lane in (self._usual, self._forward_auth, self._probes):
             lane.pool.shutdown(wait=False)
 
-    def enqueue_req(self, conn: Connection) -> None:
-        """Give a whole request to a thread, or refuse it."""
+    def enqueue_req(self, conn: Connection, behind_another: bool = False) -> None:
+        """Give a whole request to a thread, or refuse it. One that was sent `behind_another`, before its answer
+        (pipelined, RFC 9112 §9.3.2), has no place in the queue: those of one client would take everybody's."""
         conn.enqueued = time.monotonic()
         lane = self._lane(conn.buffer.data)
-        if not lane.enter(conn.enqueued):
+        if (behind_another and not lane.has_thread()) or not lane.enter(conn.enqueued):
             self.refuse(conn, HTTPStatus.SERVICE_UNAVAILABLE, "overload")
             return
         future = lane.pool.submit(self.respond, conn)
@@ -82,7 +83,7 @@ class Worker(ConnectionLoop):
             self.close(conn)
             return
         if conn.buffer.whole:  # the next request came right behind
-            self.enqueue_req(conn)
+            self.enqueue_req(conn, behind_another=True)
             return
         conn.sock.setblocking(False)
         if conn.buffer.data:

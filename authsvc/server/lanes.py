@@ -22,6 +22,7 @@ class Lane:
         """`steady` requests may be under way however long that lasts, and `most` at any time."""
         self.pool = ThreadPoolExecutor(threads)
         self.under_way = 0
+        self._threads = threads
         self._steady = steady
         self._most = most
         self._full_since_s: float | None = None
@@ -39,6 +40,10 @@ class Lane:
                 return False
         self.under_way += 1
         return True
+
+    def has_thread(self) -> bool:
+        """Whether one more would begin at once."""
+        return self.under_way < self._threads
 
     def leave(self) -> None:
         """An answer was given."""

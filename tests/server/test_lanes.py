@@ -77,3 +77,14 @@ def test_what_was_let_in_is_counted_until_it_is_answered(lane: Lane) -> None:
     assert lane.under_way == 3
     lane.leave()
     assert lane.under_way == 2
+
+
+def test_attack_requests_sent_behind_another_find_no_place_in_a_queue(lane: Lane) -> None:
+    """Pipelined ones are taken where a thread is free, and only there."""
+    assert lane.has_thread()
+    assert entered(lane, 2, 10.0) == 2
+    assert not lane.has_thread()
+    assert lane.enter(10.0), "whoever comes by a connection of their own waits"
+    lane.leave()
+    lane.leave()
+    assert lane.has_thread()
