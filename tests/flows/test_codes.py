@@ -547,7 +547,7 @@ def test_every_secret_bearing_record_has_a_deadline(harness: Harness) -> None:
     harness.link()
     harness.access_link(delivery="email")
     harness.codes.start(harness.act(idempotency_key="k"), email="ann@example.org")
-    lasting = ("patient:", "mailbox:", "epoch", "audit", "codes", "mails", "links:")
+    lasting = ("patient:", "mailbox:", "epoch", "audit", "codes", "mails", "links:", "storage")
     for key in harness.redis.scan_iter("authsvc:{maple}:*"):
         if not key.removeprefix("authsvc:{maple}:").startswith(lasting):
             assert harness.redis.pttl(key) > 0, key
