@@ -198,9 +198,10 @@ class Connection:
         found = outage(error)
         if found is None:
             raise error
-        if (breaker.failing_since is None and not found.of_one_record) or breaker.why is not found:
+        begins = breaker.failing_since is None and not found.of_one_record
+        if begins or breaker.why is not found:
             log.warning("the store can't be used: %s", found.sentence, extra={"reason": found.reason})
-        if breaker.failing_since is None and not found.of_one_record:
+        if begins:
             breaker.failing_since = self._monotonic()
         breaker.why = found
         if found.demoted and hasattr(self._client, "connection_pool"):

@@ -69,13 +69,6 @@ TLS_FILE = Outage("store_tls", "a file that AUTHSVC_REDIS_URL names for TLS can'
 PASSWORD = Outage("store_password", "Redis refused the user or the password", passing=False)
 CLUSTER = Outage("store_cluster", "the cluster is down, or a slot is moving")
 
-WRONG_TYPE = Outage(
-    "store_refused",
-    "a key holds another type: does another program use this Redis, or what was restored?",
-    passing=False,
-    of_one_record=True,
-)
-
 REPLIES = {
     "OOM": Outage("store_full", "Redis is full (OOM): raise maxmemory or free some", passing=False),
     "NOPERM": Outage(
@@ -92,7 +85,12 @@ REPLIES = {
     "NOREPLICAS": Outage("store_replicas", "Redis has too few replicas to write (NOREPLICAS)", demoted=True),
     "LOADING": Outage("store_loading", "Redis loads its data (LOADING)"),
     "BUSY": Outage("store_busy_script", "Redis runs a script that doesn't end (BUSY)"),
-    "WRONGTYPE": WRONG_TYPE,
+    "WRONGTYPE": Outage(
+        "store_refused",
+        "a key holds another type: does another program use this Redis, or what was restored?",
+        passing=False,
+        of_one_record=True,
+    ),
     "MASTERDOWN": Outage("store_readonly", "the replica has lost its primary (MASTERDOWN)", demoted=True),
     "CLUSTERDOWN": CLUSTER,
     "TRYAGAIN": CLUSTER,
@@ -118,7 +116,7 @@ DATABASE = Outage("store_refused", "this server has no database of the number in
 
 # What `ERR` says of the server. redis-py takes the word `ERR` away from most of them.
 OF_THE_SERVER: tuple[tuple[re.Pattern[str], Outage], ...] = (
-    (re.compile(r"unknown (sub)?command|Unknown (Redis )?command", re.IGNORECASE), COMMAND),
+    (re.compile(r"unknown (sub|redis )?command", re.IGNORECASE), COMMAND),
     (re.compile(r"DB index|invalid DB index|SELECT is not allowed"), DATABASE),
     (re.compile(r"The user executing the script can't |ACL failure in script"), REPLIES["NOPERM"]),
     (re.compile(r"Script attempted to access a non local key"), CLUSTER),
