@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from authsvc import wiring
 from authsvc.config import environment, limits
@@ -115,6 +117,14 @@ class Harness:
 
     def events(self) -> list[str]:
         return [entry["event"] for entry in self.audit_entries()]
+
+
+@pytest.fixture
+def real_redis_client(store_url: str) -> Iterator[redis.Redis]:
+    """In the place of `redis_client`, where an imitation won't do."""
+    client = redis.Redis.from_url(store_url, decode_responses=True, retry=Retry(NoBackoff(), 0))
+    yield client
+    client.close()
 
 
 @pytest.fixture

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from authsvc.errors import InvalidInput
 from authsvc.flows.data_keys import DataKeys
@@ -23,7 +21,6 @@ from authsvc.flows.key_rotation import KeyRotation
 from authsvc.model import AuditFilter, Choice, TokenGrant
 from authsvc.store.outbox import CODES
 from authsvc.store.script_files import LUA, Script
-from tests.conftest import Backends
 from tests.flows.conftest import Harness
 from tests.flows.test_guessing import burn
 from tests.flows.test_redis_keys import a_days_acts
@@ -37,12 +34,9 @@ PEOPLE = 180  # on the mailbox, with the guardian's 20 dependents the most that 
 
 
 @pytest.fixture
-def redis_client(real_backend: str, servers: Backends) -> Iterator[redis.Redis]:
+def redis_client(real_redis_client: redis.Redis) -> redis.Redis:
     """A real server: it counts its commands."""
-    client = redis.Redis.from_url(servers(real_backend).url, decode_responses=True, retry=Retry(NoBackoff(), 0))
-    client.flushall()
-    yield client
-    client.close()
+    return real_redis_client
 
 
 class Meter:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from authsvc.errors import InvalidCode
-from tests.conftest import Backends
 from tests.flows.conftest import Harness
 
 MANY = 200
@@ -19,12 +15,9 @@ WORKFLOWS = ("view-invoices", "edit-contact", "edit-membership", "edit-payment-m
 
 
 @pytest.fixture
-def redis_client(real_backend: str, servers: Backends) -> Iterator[redis.Redis]:
+def redis_client(real_redis_client: redis.Redis) -> redis.Redis:
     """A real server: it knows how much memory it takes."""
-    client = redis.Redis.from_url(servers(real_backend).url, decode_responses=True, retry=Retry(NoBackoff(), 0))
-    client.flushall()
-    yield client
-    client.close()
+    return real_redis_client
 
 
 def taken(harness: Harness, *kinds: str) -> int:
