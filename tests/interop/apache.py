@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.delivery.mail_hosts import Authority
 from tests.gateways.recipes import apache, put
+from tests.harness.browsing import Page
 from tests.harness.deployment import Client
 from tests.harness.https_deployment import PRACTICE, HttpsDeployment, Patient
 from tests.harness.machine import SEARCH_PATH
@@ -77,9 +78,15 @@ def heard(answer: str) -> dict[str, str]:
     """What reached the service behind it, by header; a name that came twice shown as such."""
     found: dict[str, str] = {}
     for name, value in json.loads(answer)["headers"]:
-        shown = name.title().replace("_", "-")
-        found[shown] = f"{found[shown]} AND {value}" if shown in found else value
+        header = name.title().replace("_", "-")
+        found[header] = f"{found[header]} AND {value}" if header in found else value
     return found
+
+
+def shown(page: Page) -> dict[str, str]:
+    """The same of the page that a browser got."""
+    assert page.status == 200, (page.url, page.status, page.text[:400])
+    return heard(page.html)
 
 
 def register(deployment: HttpsDeployment, client: str, here: str, *also_at: str) -> str:

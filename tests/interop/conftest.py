@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
+from authsvc.verifier import Verifier
 from tests.harness.https_browser import HttpsBrowser
 from tests.harness.https_deployment import PRACTICE, HttpsDeployment, Patient
 from tests.interop.portals import Portals, node_programs
@@ -47,6 +48,12 @@ def deployment(folder: Path, portals: Portals) -> Iterator[HttpsDeployment]:
         deployment.work()
         deployment.serve()
         yield deployment
+
+
+@pytest.fixture(scope="module")
+def verifier(deployment: HttpsDeployment) -> Verifier:
+    """What a service of the practice has."""
+    return Verifier(deployment.issuer, "practice-services", "maple", jwks_url=f"{deployment.url}/.well-known/jwks.json")
 
 
 @pytest.fixture(scope="session")

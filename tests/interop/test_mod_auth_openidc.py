@@ -20,7 +20,7 @@ from tests.harness.https_browser import HttpsBrowser
 from tests.harness.https_deployment import HttpsDeployment, Patient, sign_in, type_code
 from tests.harness.machine import require
 from tests.harness.processes import free_port, until
-from tests.interop.apache import CLIENT, SignInApache, heard, register
+from tests.interop.apache import CLIENT, SignInApache, register, shown
 
 pytestmark = pytest.mark.gateway
 
@@ -61,23 +61,11 @@ def hasty(apaches: dict[str, SignInApache]) -> SignInApache:
     return apaches["hasty"]
 
 
-@pytest.fixture(scope="module")
-def verifier(deployment: HttpsDeployment) -> Verifier:
-    """What a service of the practice has."""
-    return Verifier(deployment.issuer, "practice-services", "maple", jwks_url=f"{deployment.url}/.well-known/jwks.json")
-
-
 def token(page: Page) -> str:
     """The access token that came with the request."""
     scheme, _, value = shown(page)["Authorization"].partition(" ")
     assert scheme == "Bearer"
     return value
-
-
-def shown(page: Page) -> dict[str, str]:
-    """What reached the service, by header."""
-    assert page.status == 200, (page.url, page.status, page.text[:400])
-    return heard(page.html)
 
 
 # --- in -----------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from tests.harness.https_browser import HttpsBrowser
 from tests.harness.https_deployment import HttpsDeployment, Patient, sign_in
 from tests.harness.machine import require
 from tests.harness.processes import until
-from tests.interop.apache import heard
+from tests.interop.apache import shown
 from tests.interop.oauth2_proxy import BINARY, HASTY, OAuth2Proxy
 
 pytestmark = pytest.mark.gateway
@@ -49,18 +49,6 @@ def proxy(proxies: dict[str, OAuth2Proxy]) -> OAuth2Proxy:
 @pytest.fixture
 def hasty(proxies: dict[str, OAuth2Proxy]) -> OAuth2Proxy:
     return proxies["hasty"]
-
-
-@pytest.fixture(scope="module")
-def verifier(deployment: HttpsDeployment) -> Verifier:
-    """What a service of the practice has."""
-    return Verifier(deployment.issuer, "practice-services", "maple", jwks_url=f"{deployment.url}/.well-known/jwks.json")
-
-
-def shown(page: Page) -> dict[str, str]:
-    """What reached the service, by header."""
-    assert page.status == 200, (page.url, page.status, page.text[:400])
-    return heard(page.html)
 
 
 def token(page: Page) -> str:
