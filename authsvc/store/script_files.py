@@ -4,7 +4,8 @@ The head of each file in `lua/` is read here. `uses:` names the parts of `lua/li
 what the script reaches, since Redis makes every function of a script anew at each call; `events:` the audit entries
 that it may append; `reads:` the list that it reads, if it changes nothing; `args:` its arguments in their order, with
 `:int` for a number and `*n` for rows with n columns; `unconfirmed:` a kind of credential, the arguments that name
-caller and credential, and `call_id` or `now`, by which its record names the call that used it (`unconfirmed.py`).
+caller and credential, and `call_id` or `now`, by which its record names the call that used it (`unconfirmed.py`);
+`seldom:` the functions that it rarely calls (`script_text.py`).
 Arguments travel as plain ARGV: Redis reads a JSON document at ten times the cost. `fields{…}` becomes two functions
 that are written out for these fields, at a third of the cost of a loop.
 """
@@ -18,15 +19,18 @@ from functools import cache
 from importlib import resources
 from typing import Any, Final
 
+from authsvc.store.script_text import needed, with_arguments, without_constants, without_helpers
+
 LUA: Final = resources.files("authsvc.store") / "lua"
 
-_HEAD = re.compile(r"^-- (uses|events|reads|args|unconfirmed): ?(.*)$", re.MULTILINE)
+_HEADINGS: Final = ("uses", "events", "reads", "args", "unconfirmed", "seldom")
+_HEAD = re.compile(rf"^-- ({'|'.join(_HEADINGS)}): ?(.*)$", re.MULTILINE)
 _ARGUMENT = re.compile(r"(?P<name>\w+)(?::(?P<int>int)|\*(?P<width>\d))?")
-# A statement at the beginning of a line with the indented lines below it, and the names that it makes if it is `local`.
-_BLOCK = re.compile(r"^((?:local (?:function )?(\w+(?:, *\w+)*)|\S).*\n(?:(?:[ \t].*|end.*|)\n)*)", re.MULTILINE)
 _FIELDS = re.compile(r"^local ([A-Z_]+) = fields\{([^}]*)\}", re.MULTILINE)
 _COMMENT = re.compile(r"^--.*\n|(?<=\s)--(?!\[).*$", re.MULTILINE)
-_WORD = re.compile(r"\b[A-Za-z_]\w*\b")
+_SPLIT: Final = "\n-- the script itself\n"
+_PACKED = re.compile(r"\b(read|write|rewrite)\(([A-Z_]+)(?=, )")
+_PACKS = re.compile(r"\b([A-Z_]+)\.(unpack|pack)\(")
 LUA_CAPTURES_MAX: Final = 32
 ANY_EVENT: Final = "*"
 
@@ -41,8 +45,7 @@ class Script:
         self.is_list_read = bool(head["reads"])
         self._arguments = [_argument(word) for word in head["args"]]
         self.uses_up = tuple(head["unconfirmed"])
-        text = expanded(text)
-        self.source = "\n".join([self._locals(), _needed(library(head["uses"]), text), text])
+        self.source = self._assembled(expanded(text), head)
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     def arguments(self, values: Mapping[str, Any]) -> list[str | int | float | bytes]:
@@ -66,37 +69,42 @@ class Script:
         values = {**args, "call_id": call_id, "now": now_ms}
         return ",".join([f"{prefix}unconfirmed:{kind}", *(str(_plain(values[name])) for name in names)])
 
-    def _locals(self) -> str:
-        """The arguments as local variables of Lua."""
-        lines = [
-            "local now, clock_offset = tonumber(ARGV[1]), tonumber(ARGV[2])",
-            "local call_id, audit_text = ARGV[3], ARGV[4]",
-        ]
-        at = 5
+    def _assembled(self, text: str, head: Mapping[str, list[str]]) -> str:
+        """The script's own text behind what it needs, with its arguments where they are used or as local variables."""
+        parts, values, numbers, at = (
+            [],
+            {"call_id": "ARGV[3]", "audit_text": "ARGV[4]"},
+            {"now": 1, "clock_offset": 2},
+            5,
+        )
         if self.events == (ANY_EVENT,):
-            lines.append(f"local event = ARGV[{at}] local macs = {{[event] = ARGV[{at + 1}]}}")
+            values["event"] = "ARGV[5]"
+            parts.append("local function mac_of(event) return ARGV[6] end")
             at += 2
         else:
-            macs = ", ".join(f"['{event}'] = ARGV[{at + number}]" for number, event in enumerate(self.events))
-            lines.append(f"local macs = {{{macs}}}")
+            parts.append(_mac_of(self.events, at))
             at += len(self.events)
         lists = [argument for argument in self._arguments if argument["width"]]
         for argument in self._arguments:
             if not argument["width"]:
-                value = f"ARGV[{at}]"
-                lines.append(f"local {argument['name']} = {f'tonumber({value})' if argument['int'] else value}")
+                if argument["int"]:
+                    numbers[str(argument["name"])] = at
+                else:
+                    values[str(argument["name"])] = f"ARGV[{at}]"
                 at += 1
-        if lists:
-            lines.append(_ROWS)
-        start = str(at)
-        for number, argument in enumerate(lists, start=1):
-            lines.append(f"local {argument['name']}, end_{number} = rows({start}, {argument['width']})")
-            start = f"end_{number}"
         if self.uses_up:
             kind, *names, _ = self.uses_up
-            parts = ", ".join([f"KEYS[1] .. 'unconfirmed:{kind}'", *names, "used_by"])
-            lines.append(f"local function unconfirmed_key(used_by) return table.concat({{{parts}}}, ',') end")
-        return "\n".join(lines)
+            joined = ", ".join([f"KEYS[1] .. 'unconfirmed:{kind}'", *names, "used_by"])
+            parts.append(f"local function unconfirmed_key(used_by) return table.concat({{{joined}}}, ',') end")
+        rows = [_ROWS] if lists else []
+        start = str(at)
+        for number, argument in enumerate(lists, start=1):
+            rows.append(f"local {argument['name']}, end_{number} = rows({start}, {argument['width']})")
+            start = f"end_{number}"
+        library_text = needed("\n".join([*parts, library(head["uses"])]), text)
+        library_text, text = without_helpers(without_constants(library_text + _SPLIT + text)).split(_SPLIT)
+        body = needed(library_text, text, head["seldom"]) + text
+        return "\n".join([*rows, with_arguments(body, values, numbers)])
 
 
 @cache
@@ -107,7 +115,7 @@ def script(name: str) -> Script:
 
 def load_all() -> None:
     """Read every script. A server does so before it serves: later a file descriptor may be lacking (EMFILE), or the
-    files may be those of another version. About 0.2 s."""
+    files may be those of another version. About 0.5 s."""
     for file in LUA.iterdir():
         name, _, kind = file.name.partition(".")
         if kind == "lua":
@@ -131,7 +139,7 @@ def _argument(word: str) -> dict[str, str | None]:
 
 
 def _head(text: str) -> dict[str, list[str]]:
-    head: dict[str, list[str]] = {"uses": [], "events": [], "reads": [], "args": [], "unconfirmed": []}
+    head: dict[str, list[str]] = {name: [] for name in _HEADINGS}
     for name, words in _HEAD.findall(text):
         head[name] += words.split()
     return head
@@ -160,7 +168,9 @@ def _parts(names: Iterable[str]) -> list[str]:
 
 def expanded(text: str) -> str:
     """Without comments, and with the functions that `fields{…}` stands for. Raises ValueError for too many fields."""
-    return _FIELDS.sub(lambda found: _record(found[1], re.findall(r"\w+", found[2])), _COMMENT.sub("", text))
+    text = _FIELDS.sub(lambda found: _record(found[1], re.findall(r"\w+", found[2])), _COMMENT.sub("", text))
+    text = _PACKED.sub(lambda found: f"{found[1]}({found[2]}_{'unpack' if found[1] == 'read' else 'pack'}", text)
+    return _PACKS.sub(r"\1_\2(", text)
 
 
 def _record(name: str, fields: list[str]) -> str:
@@ -171,13 +181,12 @@ def _record(name: str, fields: list[str]) -> str:
     table = ", ".join(f"{field} = v{at}" for at, field in enumerate(map(_index, fields)))
     packed = ", ".join(f"r{_index(field)} or ''" for field in fields)
     # A record of an older version has fewer fields. Whole numbers below 10^14 are written as they are by table.concat.
-    return f"""local {name} = {{}}
-  function {name}.unpack(text)
+    return f"""local function {name}_unpack(text)
   local {values}, more = string.match(text, '^{pattern}\\n?(.*)$')
-  if not more then return {name}.unpack(text .. '\\n') end
+  if not more then return {name}_unpack(text .. '\\n') end
   return {{{table}, more = more}}
 end
-  function {name}.pack(r)
+local function {name}_pack(r)
   local text = table.concat({{{packed}}}, '\\n')
   if r.more and r.more ~= '' then text = text .. '\\n' .. r.more end
   return text
@@ -189,17 +198,9 @@ def _index(field: str) -> str:
     return f"['{field}']"
 
 
-def _needed(parts: str, text: str) -> str:
-    """Of the parts the top-level locals that `text`, or what is needed so far, mentions; and what is no local."""
-    blocks = _BLOCK.findall(parts)
-    names = [set(re.split(r"[,\s]+", block[1])) if block[1] else set() for block in blocks]
-    kept = [not block[1] for block in blocks]
-    known = set(_WORD.findall(text)).union(*(_WORD.findall(block[0]) for block in blocks if not block[1]))
-    while added := [at for at, own in enumerate(names) if not kept[at] and own & known]:
-        for at in added:
-            kept[at] = True
-            known.update(_WORD.findall(blocks[at][0]))
-    return "".join(block[0] for block, wanted in zip(blocks, kept, strict=True) if wanted)
+def _mac_of(events: Iterable[str], at: int) -> str:
+    cases = "".join(f" if event == '{event}' then return ARGV[{at + n}] end" for n, event in enumerate(events))
+    return f"local function mac_of(event){cases} end"
 
 
 def _plain(value: Any) -> str | int | float | bytes:

@@ -41,8 +41,9 @@ def test_a_script_is_sent_with_what_it_uses_of_its_parts_and_nothing_else() -> N
 def test_a_record_keeps_the_fields_of_a_newer_version_and_takes_those_of_an_older_one(
     redis_client: redis.Redis,
 ) -> None:
-    code = script_files.expanded("local R = fields{'one', 'until'}")
-    code += "\nlocal r = R.unpack(ARGV[1])\nr.one = 1790000000000\nreturn R.pack(r)"
+    code = script_files.expanded(
+        "local R = fields{'one', 'until'}\nlocal r = R.unpack(ARGV[1])\nr.one = 1790000000000\nreturn R.pack(r)"
+    )
     for text, packed in (
         ("a\nb\nc\nd", "1790000000000\nb\nc\nd"),
         ("a\nb", "1790000000000\nb"),

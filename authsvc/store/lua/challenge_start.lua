@@ -2,6 +2,7 @@
 --
 -- uses: idempotency mail_throttle start_challenge
 -- events: code.started limited
+-- seldom: save_link forget_oldest_delivery refuse_limited first_signer_on
 -- args: check_only typed patient mailbox site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
 -- args: typed_share practice_share
 -- args: misses_consecutive:int misses_per_day:int misses_by_links_per_day:int

@@ -2,6 +2,7 @@
 --
 -- uses: idempotency mail_throttle links outbox storage
 -- events: link.issued limited
+-- seldom: throttled queue_mail refuse_limited find_patient limits_of lacks_address
 -- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
 -- args: typed_share practice_share
 -- args: check_only storage_max:int link_id link_digest patient workflow kind resource expires:int max_uses channel client life:int

@@ -1,4 +1,4 @@
--- Audit entries. `audit_text` is what the caller knows (instant, actor, call, details, reason), `macs[event]` the MAC
+-- Audit entries. `audit_text` is what the caller knows (instant, actor, call, details, reason), `mac_of(event)` the MAC
 -- over that, the stream and the event: no entry can be turned into another, and one that stands twice is found.
 --
 -- audit    stream with the ids 1-0, 2-0, …: {t = audit_text, e = event, m = MAC, d = details "name=value&…"}
@@ -14,7 +14,7 @@ local function record(event, ...)
     end
   end
   details = table.concat(details, '&')
-  call('XADD', KEYS[2], int(call('INCR', KEYS[1] .. 'audit-n')) .. '-0', 't', audit_text, 'e', event, 'm', macs[event],
+  call('XADD', KEYS[2], int(call('INCR', KEYS[1] .. 'audit-n')) .. '-0', 't', audit_text, 'e', event, 'm', mac_of(event),
     'd', details)
   recorded[#recorded + 1] = {event, details}
 end

@@ -44,23 +44,23 @@ local function get(k)
 end
 
 -- The record under `k`, or nil.
-local function read(fields, k)
+local function read(unpack_text, k)
   local text = get(k)
-  return text and fields.unpack(text) or nil
+  return text and unpack_text(text) or nil
 end
 
 -- Write a record that lives until `deadline` (plus slack).
-local function write(fields, k, record, deadline)
-  call('SET', k, fields.pack(record), 'PX', int(math.max(deadline - now, 0) + SLACK_MS))
+local function write(pack, k, record, deadline)
+  call('SET', k, pack(record), 'PX', int(math.max(deadline - now, 0) + SLACK_MS))
 end
 
 -- Write a record and leave its TTL as it is.
-local function rewrite(fields, k, record)
-  call('SET', k, fields.pack(record), 'KEEPTTL')
+local function rewrite(pack, k, record)
+  call('SET', k, pack(record), 'KEEPTTL')
 end
 
 -- Which of `count` hashes holds what belongs to `owner`.
-local function bucket(owner, count)
+local function bucket_number(owner, count)
   local sum = 5381
   for at = 1, #owner do sum = (sum * 33 + string.byte(owner, at)) % 4294967296 end
   return int(sum % count)

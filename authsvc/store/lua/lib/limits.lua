@@ -31,7 +31,7 @@ local function check(buckets)
     if room < 0 then
       violated[#violated + 1] = policy
       wait = math.max(wait, -room)
-      if macs.limited and call('SET', k .. ':noted', '1', 'NX', 'PX', int(window)) then
+      if mac_of('limited') and call('SET', k .. ':noted', '1', 'NX', 'PX', int(window)) then
         record('limited', 'policy', policy)
       end
     else

@@ -8,7 +8,7 @@ local LINKS_AT_ONCE = 10  -- that one script ends: about a millisecond
 local LOOKED_AT = 20  -- of the oldest, for dead ones to forget, where a list is full
 
 local function bucket_of(owner)
-  return key('links', bucket(owner, BUCKETS))
+  return key('links', bucket_number(owner, BUCKETS))
 end
 
 -- The ids in an owner's list; what has outlived its time is left out.
