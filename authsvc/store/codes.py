@@ -100,7 +100,7 @@ class CodeStore:
         self, context: RequestContext, challenge_id: str, buckets: Sequence[Bucket], *, email_change: bool = False
     ) -> Charged:
         """Charge the limits and reserve an attempt, before anything secret is compared. Raises ChallengeGone."""
-        network = self._limits.policies["verify-network"]
+        (network,) = self._limits.buckets("verify-network")
         reply = self._runner.run(
             "code_charge",
             context,
@@ -108,13 +108,12 @@ class CodeStore:
             client=context.client_id,
             email_change=email_change,
             network_known=context.client_ip is not None,
-            network_quotas=f"{network.quota},{network.quota * WIDE_NETWORK}",
-            network_window_s=network.window_s,
             attempts_max=self._limits.attempts_per_challenge,
             misses_per_link=self._limits.misses_per_link,
             replay_ms=self._replay_ms,
             replays_max=self._limits.replays,
             limits=buckets,
+            network_limits=() if context.client_ip else [network, network._replace(quota=network.quota * WIDE_NETWORK)],
             **self._misses,
         )
         return Charged(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from authsvc.config.limits import Limits
@@ -21,12 +22,10 @@ class Mailing:
         self.delivery_ms = settings.delivery_record_life_s * 1000
         self.tombstone_ms = settings.tombstone_life_s * 1000
         self._fixed = {
-            "mails_practice_quota": practice.quota,
-            "mails_practice_window_s": practice.window_s,
+            **_budget("own", practice.quota, practice.window_s),
+            **_budget("share", math.floor(site.quota * limits.practice_share), site.window_s),
             "mails_all_quota": site.quota,
-            "mails_all_window_s": site.window_s,
             "typed_share": limits.typed_share,
-            "practice_share": limits.practice_share,
             "delivery_ms": self.delivery_ms,
         }
         self._throttle = throttle
@@ -61,6 +60,12 @@ class Mailing:
     def wake(self, practice_id: str) -> None:
         """Mail was queued: a worker shall look at this practice."""
         self._wakeup.notify(practice_id)
+
+
+def _budget(name: str, quota: int, window_s: int) -> dict[str, int]:
+    window_ms = window_s * 1000
+    step_ms = max(1, window_ms // max(1, quota))
+    return {f"mails_{name}_quota": quota, f"mails_{name}_window": window_ms, f"mails_{name}_step": step_ms}
 
 
 def idempotency_args(stored_answer: StoredAnswer) -> dict[str, Any]:

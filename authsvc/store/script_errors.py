@@ -30,12 +30,22 @@ _WITH_REASON: Final[Mapping[str, Callable[[str], Exception]]] = {
 }
 
 
+def limit_states(reply: Mapping[str, Any]) -> list[LimitState]:
+    """What a script's `limits` say: of each "<policy> <quota> <window_s>", remaining, reset_s."""
+    flat = reply.get("limits", ())
+    found = []
+    for shown, remaining, reset_s in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
+        policy, quota, window_s = shown.split(" ")
+        found.append(LimitState(policy, int(quota), int(window_s), remaining, reset_s))
+    return found
+
+
 def refusal(reply: Mapping[str, Any]) -> Exception:
     """The error that a script's `err` means."""
     match reply["err"]:
         case "rate-limited":
-            states = tuple(LimitState(*state) for state in reply.get("limits", ()))
-            return RateLimited(max(1, math.ceil(reply["wait_ms"] / 1000)), tuple(reply["violated"]), states)
+            wait_s = max(1, math.ceil(reply["wait_ms"] / 1000))
+            return RateLimited(wait_s, tuple(reply["violated"]), tuple(limit_states(reply)))
         case "storage-full":
             return errors.StorageFull(int(reply["limit"]))
         case "invalid-code":

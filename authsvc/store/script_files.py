@@ -19,6 +19,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Final
 
+from authsvc.model import Bucket
 from authsvc.store.script_text import needed, with_arguments, without_constants, without_helpers
 
 LUA: Final = resources.files("authsvc.store") / "lua"
@@ -56,7 +57,8 @@ class Script:
             if argument["width"]:
                 flat.append(len(value))
                 for row in value:
-                    flat += [_plain(cell) for cell in (row if isinstance(row, tuple) else (row,))]
+                    cells = _bucket_row(row) if isinstance(row, Bucket) else row if isinstance(row, tuple) else (row,)
+                    flat += [_plain(cell) for cell in cells]
             else:
                 flat.append(_plain(value))
         if len(values) != len(self._arguments):
@@ -96,10 +98,11 @@ class Script:
             kind, *names, _ = self.uses_up
             joined = ", ".join([f"KEYS[1] .. 'unconfirmed:{kind}'", *names, "used_by"])
             parts.append(f"local function unconfirmed_key(used_by) return table.concat({{{joined}}}, ',') end")
-        rows = [_ROWS] if lists else []
-        start = str(at)
+        rows, start = [], str(at)
         for number, argument in enumerate(lists, start=1):
-            rows.append(f"local {argument['name']}, end_{number} = rows({start}, {argument['width']})")
+            reader, text_of_reader = _reader(argument)
+            rows += [*([] if text_of_reader in rows else [text_of_reader])]
+            rows.append(f"local {argument['name']}, end_{number} = {reader}({start}, {argument['width']})")
             start = f"end_{number}"
         library_text = needed("\n".join([*parts, library(head["uses"])]), text)
         library_text, text = without_helpers(without_constants(library_text + _SPLIT + text)).split(_SPLIT)
@@ -129,6 +132,28 @@ _ROWS = """local function rows(at, width)
   end
   return found, at + 1 + count * width
 end"""
+
+# The buckets of lib/limits.lua.
+_BUCKETS = """local function buckets(at, width)
+  local found, behind = {}, at + 1 + ARGV[at] * width
+  for first = at + 1, behind - 1, width do
+    found[#found + 1] = {ARGV[first], KEYS[1] .. 'limit:' .. ARGV[first + 1], tonumber(ARGV[first + 2]),
+      tonumber(ARGV[first + 3]), ARGV[first + 4], 0, 0}
+  end
+  return found, behind
+end"""
+
+
+def _reader(argument: Mapping[str, str | None]) -> tuple[str, str]:
+    """The name of the function that reads an argument with rows, and its text."""
+    return ("buckets", _BUCKETS) if str(argument["name"]).endswith("limits") else ("rows", _ROWS)
+
+
+def _bucket_row(bucket: Bucket) -> tuple[str, str, int, int, str]:
+    """Policy, name, and in ms what one act takes and what all of the quota take; what the caller is shown of it."""
+    policy, of, quota, window_s, shown = bucket
+    step_ms = -(-window_s * 1000 // quota)
+    return policy, f"{policy}:{of}", step_ms, step_ms * quota, f"{policy} {quota} {window_s}" if shown else ""
 
 
 def _argument(word: str) -> dict[str, str | None]:

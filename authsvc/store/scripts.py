@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from authsvc.audit import Event, Recorder
 from authsvc.errors import NotReplicated, Unavailable
-from authsvc.model import LimitState, RequestContext
+from authsvc.model import RequestContext
 from authsvc.ports import Clock
 from authsvc.store.connection import Connection, practice_prefix
-from authsvc.store.script_errors import refusal
+from authsvc.store.script_errors import limit_states, refusal
 from authsvc.store.script_files import Script, script
 from authsvc.store.unconfirmed import UnconfirmedCalls
 
@@ -66,7 +66,7 @@ class ScriptRunner:
             self._unanswered(context, marks if durable else set(), error)
             raise
         self._recorder.log(context, reply.get("recorded", ()))
-        context.limits.extend(LimitState(*state) for state in reply.get("limits", ()))
+        context.limits.extend(limit_states(reply))
         if "err" in reply:
             if reply["err"] in UNKNOWN:
                 self.check_keys()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from authsvc.model import Bucket
 from authsvc.store import script_files
 from authsvc.store.script_files import Script
 
@@ -14,8 +15,12 @@ from authsvc.store.script_files import Script
 def test_an_argument_that_is_missing_or_unknown_is_a_fault_of_ours() -> None:
     with pytest.raises(KeyError):
         Script("patient_get").arguments({})
-    known = {"id": "p1", "viewed": "", "limits": [("a policy", "an id", 5, 60, True)]}
-    assert Script("patient_get").arguments(known) == ["p1", "", 1, "a policy", "an id", 5, 60, 1]
+    known = {"id": "p1", "viewed": "", "limits": [Bucket("policy", "of", 7, 60), Bucket("policy", "of", 5, 60, False)]}
+    assert Script("patient_get").arguments(known) == [
+        *("p1", "", 2),
+        *("policy", "policy:of", 8572, 60004, "policy 7 60"),
+        *("policy", "policy:of", 12000, 60000, ""),
+    ]
     with pytest.raises(KeyError, match="stray"):
         Script("patient_get").arguments({**known, "stray": ""})
 

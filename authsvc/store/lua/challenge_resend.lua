@@ -2,8 +2,8 @@
 --
 -- uses: idempotency mail_throttle start_challenge
 -- events: code.resent limited
--- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
--- args: typed_share practice_share
+-- args: site_throttle mails_own_quota mails_own_window:int mails_own_step:int
+-- args: mails_share_quota mails_share_window:int mails_share_step:int mails_all_quota typed_share
 -- args: misses_consecutive:int misses_per_day:int misses_by_links_per_day:int attempts_max:int
 -- args: check_only challenge client channel locale tag code_until:int resend_after_ms:int resends_max:int challenge_life_s
 -- args: mail_id mail_body delivery_ms tombstone_ms:int
@@ -46,30 +46,29 @@ if known.kind ~= 'typed' then
   own = limits_of(patient_limits, link and link.mailbox_only == '1' and link.id or whose)
 end
 for _, bucket in ipairs(own) do limits[#limits + 1] = bucket end
-local left, arrivals
-refused, left, arrivals = check(limits)
+refused = check(limits)
 if refused then return refused end
 
 -- An unknown mailbox costs the same look-ups as a known one, and nobody there is written to.
 local first = first_signer(known)
 local patient = known.unknown ~= '1' and first or nil
 if known.kind ~= 'typed' and not patient then
-  count(arrivals)
+  count(limits)
   return refuse('challenge-gone', 'superseded')
 end
 if known.kind == EMAIL_CHANGE and in_link_mode(known.mailbox) then
-  count(arrivals)
+  count(limits)
   return refuse_limited('guesses', HOUR_MS, misses_per_day, 86400)
 end
 local by_link = links_in_link_mode(link, known.mailbox)
 if known.kind ~= 'link' and known.kind ~= EMAIL_CHANGE then
-  by_link = in_link_mode(known.mailbox) or left['issue-address'] == 0 or left['issue-address-day'] == 0
+  by_link = in_link_mode(known.mailbox) or is_used_up(limits, 'issue-address', 'issue-address-day')
 end
 channel, locale = known.channel, known.locale
 if check_only == '1' then
   return reply({salt = known.salt, profile = known.profile, pepper = known.pepper, channel = channel})
 end
-count(arrivals)
+count(limits)
 code_until = math.min(code_until, expires)
 known.code1, known.code2, known.code3 = tag .. '|' .. int(code_until), known.code1, known.code2
 known.sent, known.resends = now, tonumber(known.resends) + 1

@@ -2,9 +2,9 @@
 --
 -- uses: idempotency mail_throttle start_challenge
 -- events: code.started limited
--- seldom: save_link forget_oldest_delivery refuse_limited first_signer_on
--- args: check_only typed patient mailbox site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
--- args: typed_share practice_share
+-- seldom: save_link forget_oldest_delivery refuse_limited refuse_by first_signer_on
+-- args: check_only typed patient mailbox site_throttle mails_own_quota mails_own_window:int mails_own_step:int
+-- args: mails_share_quota mails_share_window:int mails_share_step:int mails_all_quota typed_share
 -- args: misses_consecutive:int misses_per_day:int misses_by_links_per_day:int
 -- args: challenge client channel locale networks pepper profile salt tag code_until:int challenge_until:int
 -- args: mail_id mail_body delivery_ms tombstone_ms:int
@@ -34,10 +34,9 @@ fetch(limit_keys(limits_of(patient_limits, patient), limit_keys(limits, wanted))
 if get(key('challenge', challenge)) then return reply({}) end
 local refused = throttled(typed == '1' and 'typed' or 'code')
 if refused then return refused end
-local left, arrivals
 if typed ~= '1' then patient = resolve(patient) end
 for _, bucket in ipairs(limits_of(patient_limits, patient)) do limits[#limits + 1] = bucket end
-refused, left, arrivals = check(limits)
+refused = check(limits)
 if refused then return refused end
 
 local known
@@ -46,15 +45,15 @@ if typed == '1' then
 else
   known = read_patient(patient)
   if not known then
-    count(arrivals)
+    count(limits)
     return refuse('patient-not-found')
   end
   if known.access ~= '1' then
-    count(arrivals)
+    count(limits)
     return refuse('no-portal-access')
   end
   if lacks_address(known, channel) then
-    count(arrivals)
+    count(limits)
     return refuse('no-address')
   end
   mailbox = known.mailbox
@@ -63,12 +62,12 @@ end
 local by_link = in_link_mode(mailbox)
 if by_link and channel == 'caller' then
   -- In link mode a right code answers like a wrong one, so no code is shown that could never be right.
-  count(arrivals)
+  count(limits)
   return refuse_limited('guesses', HOUR_MS, misses_per_day, 86400)
 end
-by_link = by_link or (typed == '1' and (left['issue-address'] == 0 or left['issue-address-day'] == 0))
+by_link = by_link or (typed == '1' and is_used_up(limits, 'issue-address', 'issue-address-day'))
 if check_only == '1' then return reply({}) end
-count(arrivals)
+count(limits)
 local kind = typed == '1' and 'typed' or 'patient'
 local patient_id = known and known.id or ''
 if typed == '1' then

@@ -3,13 +3,13 @@
 -- uses: limits challenges unconfirmed storage
 -- unconfirmed: code challenge client call_id
 -- events: challenge.gone link.ended limited
--- seldom: links_in_link_mode rewrite_link read_link end_link challenge_gone count_storage peek_unconfirmed signers_on items
--- args: challenge client email_change network_known network_quotas network_window_s
+-- seldom: refuse_by links_in_link_mode rewrite_link read_link end_link challenge_gone count_storage peek_unconfirmed signers_on items
+-- args: challenge client email_change network_known
 -- args: attempts_max:int misses_consecutive:int misses_per_day:int misses_by_links_per_day:int
--- args: misses_per_link:int replay_ms:int replays_max:int limits*5
+-- args: misses_per_link:int replay_ms:int replays_max:int limits*5 network_limits*5
 --
--- `network_known` is 1 where the caller named the patient's network, so that it is among `limits`; `network_quotas` are
--- those of the nearest network and of the one around it.
+-- `network_known` is 1 where the caller named the patient's network, so that it is among `limits`; `network_limits`
+-- are those of the nearest network and of the one around it.
 -- `email_change` is 1 where the code shall change an address, else it shall sign somebody in.
 -- Replies {salt, profile, pepper, attempts_left (after this one), link_mode, hour} | err: rate-limited,
 -- challenge-gone (reason)
@@ -17,9 +17,8 @@
 fetch(limit_keys(limits, {key('challenge', challenge)}))
 local known = read_challenge()
 if network_known ~= '1' and known then
-  local quotas = items(network_quotas)
   for number, network in ipairs(items(known.networks)) do
-    limits[#limits + 1] = {'verify-network', network, quotas[number], network_window_s, '1'}
+    limits[#limits + 1] = limits_of({network_limits[number]}, network)[1]
   end
 end
 local refused = charge(limits)

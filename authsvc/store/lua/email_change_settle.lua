@@ -4,8 +4,8 @@
 -- unconfirmed: code challenge client call_id
 -- events: patient.address_changed patient.changed code.missed challenge.gone session.ended link.ended limited
 -- args: challenge client tag link_mode hour attempts_left after replay_ms:int delivery_ms
--- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
--- args: typed_share practice_share
+-- args: site_throttle mails_own_quota mails_own_window:int mails_own_step:int
+-- args: mails_share_quota mails_share_window:int mails_share_step:int mails_all_quota typed_share
 -- args: old_notice_id old_notice_body new_notice_id new_notice_body notice_until:int change_limits*5 notice_limits*5
 --
 -- `link_mode`, `hour` and `attempts_left` come from code_charge. What rests on the old address ends first, some at a time:
@@ -36,13 +36,13 @@ local patient = signers(known)[1]
 if not patient then return challenge_gone('superseded') end
 local moved = patient.mailbox ~= known.mailbox
 if moved then
-  local refused, _, arrivals = check(limits_of(change_limits, patient.id))
+  local refused = check(limits_of(change_limits, patient.id))
   if refused then return refused end
   if not has_room(known.mailbox, 1 + #dependents_of(patient)) then return refuse('too-many-patients') end
   local more = patient.address ~= '' and end_some(patient, 'address_changed', known.stays, after)
   if more then return reply({more = more}) end
   patient = read_patient(patient.id)  -- anew: to end a session changes it
-  count(arrivals)
+  count(change_limits)
   join_mailbox(known.mailbox, patient.id)
 end
 

@@ -3,8 +3,8 @@
 -- uses: idempotency mail_throttle start_challenge
 -- events: patient.address_change_started limited
 -- args: check_only patient mailbox address stays
--- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
--- args: typed_share practice_share
+-- args: site_throttle mails_own_quota mails_own_window:int mails_own_step:int
+-- args: mails_share_quota mails_share_window:int mails_share_step:int mails_all_quota typed_share
 -- args: misses_consecutive:int misses_per_day:int
 -- args: challenge client channel locale networks pepper profile salt tag code_until:int challenge_until:int
 -- args: mail_id mail_body delivery_ms tombstone_ms:int
@@ -21,12 +21,11 @@ if earlier then return earlier end
 if call('EXISTS', key('challenge', challenge)) == 1 then return reply({}) end
 local refused = throttled('typed')
 if refused then return refused end
-local _, arrivals
-refused, _, arrivals = check(limits)
+refused = check(limits)
 if refused then return refused end
 local known, closed = read_patient(patient), in_link_mode(mailbox)
 if check_only == '1' and known and not closed then return reply({}) end
-count(arrivals)
+count(limits)
 if not known then return refuse('patient-not-found') end
 if closed then return refuse_limited('guesses', HOUR_MS, misses_per_day, 86400) end
 open_challenge(EMAIL_CHANGE, mailbox, known.id, known, '', address, stays)

@@ -2,7 +2,7 @@
 --
 -- uses: idempotency limits link_records unconfirmed
 -- unconfirmed: link link_id client pending_browser call_id
--- seldom: first_signer_on take_unconfirmed refuse
+-- seldom: refuse_by first_signer_on take_unconfirmed refuse
 -- events: link.exchanged link.refused limited
 -- args: link_id link_digest kind client pending_id pending_browser pending_client pending_until:int jti
 -- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5

@@ -2,9 +2,9 @@
 --
 -- uses: idempotency mail_throttle links outbox storage
 -- events: link.issued limited
--- seldom: throttled queue_mail refuse_limited find_patient limits_of lacks_address
--- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
--- args: typed_share practice_share
+-- seldom: refuse_by throttled queue_mail refuse_limited find_patient limits_of lacks_address
+-- args: site_throttle mails_own_quota mails_own_window:int mails_own_step:int
+-- args: mails_share_quota mails_share_window:int mails_share_step:int mails_all_quota typed_share
 -- args: check_only storage_max:int link_id link_digest patient workflow kind resource expires:int max_uses channel client life:int
 -- args: mail_id mail_kind mail_body locale delivery_ms tombstone_ms:int
 -- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5 mail_limits*5
@@ -25,8 +25,7 @@ if mail_id ~= '' then
 end
 local refused = mail_id ~= '' and throttled('bulk') or nil
 if refused then return refused end
-local _, arrivals
-refused, _, arrivals = check(limits)
+refused = check(limits)
 if refused then return refused end
 
 local known = read_patient(patient)
@@ -39,7 +38,7 @@ end
 local denied = why_not()
 refused = denied and refuse(denied) or full_storage()
 if check_only == '1' and not refused then return reply({}) end
-count(arrivals)
+count(limits)
 if refused then return refused end
 save_link({id = link_id, digest = link_digest, patient = patient, mailbox = known and known.mailbox or '',
   workflow = workflow, kind = kind, resource = resource, issued = now, expires = expires, max_uses = max_uses,

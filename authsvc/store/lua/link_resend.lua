@@ -2,8 +2,8 @@
 --
 -- uses: mail_throttle links outbox
 -- events: link.resent limited
--- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
--- args: typed_share practice_share
+-- args: site_throttle mails_own_quota mails_own_window:int mails_own_step:int
+-- args: mails_share_quota mails_share_window:int mails_share_step:int mails_all_quota typed_share
 -- args: check_only link_id link_digest kind new_id new_digest mail_id mail_body
 -- args: channel every_ms:int resends_max:int delivery_ms tombstone_ms:int limits*5 address_limits*5
 --
@@ -24,11 +24,10 @@ if link.patient == '' then channel = 'email' end  -- whoever shares the mailbox
 if not patient or lacks_address(patient, channel) or throttled_by('bulk') then return reply({}) end
 local root = read_link(link.root)
 if not root or tonumber(root.resends) >= resends_max or now - tonumber(root.resent_at) < every_ms then return reply({}) end
-local _, arrivals
-refused, _, arrivals = check(limits_of(address_limits, patient.mailbox))  -- not shown: nobody's to know
+refused = check(limits_of(address_limits, patient.mailbox))  -- not shown: nobody's to know
 if refused then return reply({}) end
 if check_only == '1' then return reply({sends = true}) end
-count(arrivals)
+count(address_limits)
 local expires = now + tonumber(link.life)
 root.resends, root.resent_at = tonumber(root.resends) + 1, now
 write(LINK, key('link', root.id), root, math.max(tonumber(root.expires), expires) + tombstone_ms)

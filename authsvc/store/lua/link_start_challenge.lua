@@ -3,8 +3,8 @@
 -- uses: idempotency mail_throttle start_challenge unconfirmed
 -- unconfirmed: access-link link_id client call_id
 -- events: link.exchanged link.refused code.started limited
--- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
--- args: typed_share practice_share
+-- args: site_throttle mails_own_quota mails_own_window:int mails_own_step:int
+-- args: mails_share_quota mails_share_window:int mails_share_step:int mails_all_quota typed_share
 -- args: misses_consecutive:int misses_per_day:int misses_by_links_per_day:int
 -- args: check_only link_id link_digest
 -- args: challenge client channel locale networks pepper profile salt tag code_until:int challenge_until:int
@@ -40,11 +40,10 @@ refused = throttled('code')
 if refused then return refused end
 -- A link that was only ever mailed has a budget of its own: nobody who starts sign-ins elsewhere can spend it.
 local whose = link.mailbox_only == '1' and link_id or patient_id ~= '' and patient_id or link.mailbox
-local _, arrivals
-refused, _, arrivals = check(limits_of(patient_limits, whose))
+refused = check(limits_of(patient_limits, whose))
 if refused then return refused end
 if check_only == '1' then return reply({}) end
-count(arrivals)
+count(patient_limits)
 link.uses, link.last_call = tonumber(link.uses) + (again and 0 or 1), call_id
 rewrite_link(link)
 if patient_id == '' and channel == 'webhook' then channel = 'email' end  -- whoever shares the mailbox

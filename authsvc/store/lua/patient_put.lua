@@ -3,8 +3,8 @@
 -- uses: retries limits mailboxes storage
 -- events: patient.created patient.changed patient.address_changed patient.granted patient.withdrawn session.ended link.ended limited
 -- args: check_only storage_max:int id address mailbox label locale access after old_notice_id old_notice_body new_notice_id new_notice_body
--- args: site_throttle mails_practice_quota mails_practice_window_s mails_all_quota mails_all_window_s
--- args: typed_share practice_share
+-- args: site_throttle mails_own_quota mails_own_window:int mails_own_step:int
+-- args: mails_share_quota mails_share_window:int mails_share_step:int mails_all_quota typed_share
 -- args: notice_until:int delivery_ms limits*5 change_limits*5 notice_limits*5
 --
 -- `check_only` is 1 before anything is sealed, where the practice's storage was full a moment ago.
@@ -17,18 +17,18 @@
 -- Replies {created, full (there may be no room for another one)} | {more} | err: rate-limited, storage-full (for a new one), too-many-patients (on this mailbox)
 
 fetch(limit_keys(limits, {key('patient', id), KEYS[1] .. 'storage'}))
-local refused, _, arrivals = check(limits)
+local refused = check(limits)
 if refused then return refused end
 local old = read_patient(id)
 refused = not old and full_storage()
 if check_only == '1' and not refused then return reply({}) end
-count(arrivals)
+count(limits)
 if refused then return refused end
 if mailbox == '' then mailbox = 'none:' .. id end
 local moved = old and old.mailbox ~= mailbox
 local granted = access == '1' and (not old or old.access ~= '1')
 if moved then
-  refused, _, arrivals = check(change_limits)
+  refused = check(change_limits)
   if refused then return refused end
 end
 local withdrawn = access ~= '1' and old and old.access == '1'
@@ -43,7 +43,7 @@ if readdressed or withdrawn then
   if more then return reply_once({more = more}) end
   old = read_patient(id)  -- anew: to end a session changes it
 end
-if moved then count(arrivals) end
+if moved then count(change_limits) end
 if not old or moved then join_mailbox(mailbox, id) end
 
 local patient = old or {id = id, created = now, sessions = ''}

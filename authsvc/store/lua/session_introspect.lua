@@ -2,6 +2,7 @@
 --
 -- uses: limits session_state
 -- events: limited
+-- seldom: refuse_by
 -- args: jti session_id idle_ms:int limits*5
 -- Replies {active, generation, nonce, client} | err: rate-limited
 

@@ -17,7 +17,7 @@ local call = redis.call
 local SLACK_MS = 60000  -- a TTL outlives its deadline by this
 
 local recorded = {}  -- audit entries that were appended: {event, details}
-local limits_shown = {}  -- limits for the RateLimit fields: {policy, quota, window_s, remaining, reset_s}
+local limits_shown = {}  -- for the RateLimit fields, three members each: "<policy> <quota> <window_s>", remaining, reset_s
 
 local function int(number)
   return string.format('%d', number)

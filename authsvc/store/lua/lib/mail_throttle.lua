@@ -4,6 +4,7 @@
 -- address, codes for a new address), and `code` last: a part that nothing else can use.
 -- `site_throttle` is the state of the whole site by the worker's count, read by the caller. A practice that has used little
 -- of its own quota isn't stopped by what others have used.
+-- Of each budget the caller knows quota, window and what one mail takes of it (step), ms.
 -- mail-count  "<own> <share>": GCRA's theoretical arrival times, ms
 -- uses: limits outbox
 
@@ -11,56 +12,46 @@ local THROTTLE_WAIT_MS = 60000
 local FAIR_SHARE = 0.1  -- of a practice's own quota, which the site's throttle doesn't touch
 local BULK_OF_TYPED = 0.9
 
-local mail_budgets = {
-  {policy = 'mails-practice', quota = tonumber(mails_practice_quota), window = mails_practice_window_s * 1000},
-  {policy = 'mails-share', quota = math.floor(mails_all_quota * practice_share), window = mails_all_window_s * 1000},
-}
-for _, budget in ipairs(mail_budgets) do
-  budget.step = math.max(1, math.floor(budget.window / math.max(1, budget.quota)))
-end
-local mails_read = false
+local own_used, share_used  -- of each budget, ms; read once
 
--- How much of each budget is used, ms; read once.
 local function read_mail_budgets()
-  if mails_read then return end
+  if own_used then return end
   local own, share = string.match(get(KEYS[1] .. 'mail-count') or '', '^(%d+) ?(%d*)')
-  for at, arrival in ipairs({tonumber(own) or 0, tonumber(share) or 0}) do
-    mail_budgets[at].used = math.min(math.max(arrival - now, 0), mail_budgets[at].window)
-  end
-  mails_read = true
+  own_used = math.min(math.max((tonumber(own) or 0) - now, 0), mails_own_window)
+  share_used = math.min(math.max((tonumber(share) or 0) - now, 0), mails_share_window)
 end
 
 local function stops(throttle, lane)
   return throttle == 'all' or (throttle == 'typed' and lane ~= 'code') or (throttle == 'bulk' and lane == 'bulk')
 end
 
--- The budget that stops a mail of this lane now, and for how long (ms); nil: none does.
+-- The policy that stops a mail of this lane now, for how long (ms), its quota and its window (ms); nil: none does.
 local function throttled_by(lane)
   read_mail_budgets()
   local part = lane == 'code' and 1 or lane == 'typed' and tonumber(typed_share) or BULK_OF_TYPED * typed_share
-  for _, budget in ipairs(mail_budgets) do
-    local missing = budget.used + budget.step - part * budget.window
-    if missing > 0 then return budget, missing end
-  end
-  if stops(site_throttle, lane) and mail_budgets[1].used >= FAIR_SHARE * mail_budgets[1].window then
-    return {policy = 'mails-all', quota = mails_all_quota, window = mails_all_window_s * 1000}, THROTTLE_WAIT_MS
+  local missing = own_used + mails_own_step - part * mails_own_window
+  if missing > 0 then return 'mails-practice', missing, mails_own_quota, mails_own_window end
+  missing = share_used + mails_share_step - part * mails_share_window
+  if missing > 0 then return 'mails-share', missing, mails_share_quota, mails_share_window end
+  if stops(site_throttle, lane) and own_used >= FAIR_SHARE * mails_own_window then
+    return 'mails-all', THROTTLE_WAIT_MS, mails_all_quota, mails_share_window
   end
 end
 
 -- nil, or the refusal of a call that would queue a mail.
 local function throttled(lane)
-  local budget, wait = throttled_by(lane)
-  if budget then return refuse_limited(budget.policy, math.ceil(wait), budget.quota, budget.window / 1000) end
+  local policy, wait, quota, window = throttled_by(lane)
+  if policy then return refuse_limited(policy, math.ceil(wait), quota, window / 1000) end
 end
 
 -- Queue a mail and count it. One to nobody is counted as none, with the same commands.
 local function queue_mail(queue, message)
   read_mail_budgets()
-  local arrivals, longest = {}, 0
-  for at, budget in ipairs(mail_budgets) do
-    if message.nobody ~= '1' then budget.used = math.min(budget.used + budget.step, budget.window) end
-    arrivals[at], longest = int(now + budget.used), math.max(longest, budget.used)
+  if message.nobody ~= '1' then
+    own_used = math.min(own_used + mails_own_step, mails_own_window)
+    share_used = math.min(share_used + mails_share_step, mails_share_window)
   end
-  call('SET', KEYS[1] .. 'mail-count', table.concat(arrivals, ' '), 'PX', int(longest + SLACK_MS))
+  call('SET', KEYS[1] .. 'mail-count', int(now + own_used) .. ' ' .. int(now + share_used), 'PX',
+    int(math.max(own_used, share_used) + SLACK_MS))
   enqueue_mail(queue, message)
 end
