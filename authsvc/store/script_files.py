@@ -6,8 +6,7 @@ that it may append; `reads:` the list that it reads, if it changes nothing; `arg
 `:int` for a number and `*n` for rows with n columns; `unconfirmed:` a kind of credential, the arguments that name
 caller and credential, and `call_id` or `now`, by which its record names the call that used it (`unconfirmed.py`);
 `seldom:` the functions that it rarely calls (`script_text.py`).
-Arguments travel as plain ARGV: Redis reads a JSON document at ten times the cost. `fields{…}` becomes two functions
-that are written out for these fields, at a third of the cost of a loop.
+Arguments travel as plain ARGV: Redis reads a JSON document at ten times the cost.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from importlib import resources
 from typing import Any, Final
 
 from authsvc.model import Bucket
+from authsvc.store.script_records import expanded, with_fields_used
 from authsvc.store.script_text import needed, with_arguments, without_constants, without_helpers
 
 LUA: Final = resources.files("authsvc.store") / "lua"
@@ -27,12 +27,7 @@ LUA: Final = resources.files("authsvc.store") / "lua"
 _HEADINGS: Final = ("uses", "events", "reads", "args", "unconfirmed", "seldom")
 _HEAD = re.compile(rf"^-- ({'|'.join(_HEADINGS)}): ?(.*)$", re.MULTILINE)
 _ARGUMENT = re.compile(r"(?P<name>\w+)(?::(?P<int>int)|\*(?P<width>\d))?")
-_FIELDS = re.compile(r"^local ([A-Z_]+) = fields\{([^}]*)\}", re.MULTILINE)
-_COMMENT = re.compile(r"^--.*\n|(?<=\s)--(?!\[).*$", re.MULTILINE)
 _SPLIT: Final = "\n-- the script itself\n"
-_PACKED = re.compile(r"\b(read|write|rewrite)\(([A-Z_]+)(?=, )")
-_PACKS = re.compile(r"\b([A-Z_]+)\.(unpack|pack)\(")
-LUA_CAPTURES_MAX: Final = 32
 ANY_EVENT: Final = "*"
 
 
@@ -75,7 +70,7 @@ class Script:
         """The script's own text behind what it needs, with its arguments where they are used or as local variables."""
         parts, values, numbers, at = (
             [],
-            {"call_id": "ARGV[3]", "audit_text": "ARGV[4]"},
+            {"now_text": "ARGV[1]", "call_id": "ARGV[3]", "audit_text": "ARGV[4]"},
             {"now": 1, "clock_offset": 2},
             5,
         )
@@ -106,7 +101,7 @@ class Script:
             start = f"end_{number}"
         library_text = needed("\n".join([*parts, library(head["uses"])]), text)
         library_text, text = without_helpers(without_constants(library_text + _SPLIT + text)).split(_SPLIT)
-        body = needed(library_text, text, head["seldom"]) + text
+        body = with_fields_used(needed(library_text, text, head["seldom"]) + text)
         return "\n".join([*rows, with_arguments(body, values, numbers)])
 
 
@@ -138,7 +133,7 @@ _BUCKETS = """local function buckets(at, width)
   local found, behind = {}, at + 1 + ARGV[at] * width
   for first = at + 1, behind - 1, width do
     found[#found + 1] = {ARGV[first], KEYS[1] .. 'limit:' .. ARGV[first + 1], tonumber(ARGV[first + 2]),
-      tonumber(ARGV[first + 3]), ARGV[first + 4], 0, 0}
+      tonumber(ARGV[first + 3]), ARGV[first + 4], '', 0}
   end
   return found, behind
 end"""
@@ -189,38 +184,6 @@ def _parts(names: Iterable[str]) -> list[str]:
     for name in ("base", *names):
         add(name)
     return list(found.values())
-
-
-def expanded(text: str) -> str:
-    """Without comments, and with the functions that `fields{…}` stands for. Raises ValueError for too many fields."""
-    text = _FIELDS.sub(lambda found: _record(found[1], re.findall(r"\w+", found[2])), _COMMENT.sub("", text))
-    text = _PACKED.sub(lambda found: f"{found[1]}({found[2]}_{'unpack' if found[1] == 'read' else 'pack'}", text)
-    return _PACKS.sub(r"\1_\2(", text)
-
-
-def _record(name: str, fields: list[str]) -> str:
-    if len(fields) > LUA_CAPTURES_MAX - 1:
-        raise ValueError(f"{name} has more fields than a pattern of Lua has captures")
-    values = ", ".join(f"v{at}" for at in range(len(fields)))
-    pattern = r"\n".join([r"([^\n]*)"] * len(fields))
-    table = ", ".join(f"{field} = v{at}" for at, field in enumerate(map(_index, fields)))
-    packed = ", ".join(f"r{_index(field)} or ''" for field in fields)
-    # A record of an older version has fewer fields. Whole numbers below 10^14 are written as they are by table.concat.
-    return f"""local function {name}_unpack(text)
-  local {values}, more = string.match(text, '^{pattern}\\n?(.*)$')
-  if not more then return {name}_unpack(text .. '\\n') end
-  return {{{table}, more = more}}
-end
-local function {name}_pack(r)
-  local text = table.concat({{{packed}}}, '\\n')
-  if r.more and r.more ~= '' then text = text .. '\\n' .. r.more end
-  return text
-end"""
-
-
-def _index(field: str) -> str:
-    """As an index, since some are words of Lua, such as `until`."""
-    return f"['{field}']"
 
 
 def _mac_of(events: Iterable[str], at: int) -> str:

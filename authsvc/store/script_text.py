@@ -50,11 +50,11 @@ def with_arguments(text: str, values: Mapping[str, str], numbers: Mapping[str, i
     tokens = _TOKEN.findall(text)
     used = Counter(tokens[at] for at in _places(tokens, {*values, *numbers}))
     here = {name: value for name, value in values.items() if name not in taken}
-    here |= {name: f"tonumber(ARGV[{at}])" for name, at in numbers.items() if used[name] == 1 and name not in taken}
+    here |= {name: f"(ARGV[{at}] + 0)" for name, at in numbers.items() if used[name] == 1 and name not in taken}
     lines = [f"local {name} = {value}" for name, value in values.items() if used[name] and name not in here]
     for name, at in numbers.items():
         if used[name] and name not in here:
-            lines.append(f"local {name} = tonumber(ARGV[{at}])")
+            lines.append(f"local {name} = ARGV[{at}] + 0")
     return "\n".join([*lines, with_values(text, here)])
 
 

@@ -33,9 +33,9 @@ def test_arguments_stand_where_they_are_used_unless_another_variable_is_called_a
     assert with_arguments(
         text, {"client": "ARGV[5]", "jkt": "ARGV[6]", "unused": "ARGV[7]"}, {"now": 1, "idle_ms": 8}
     ) == (
-        "local client = ARGV[5]\nlocal idle_ms = tonumber(ARGV[8])\n"
+        "local client = ARGV[5]\nlocal idle_ms = ARGV[8] + 0\n"
         "local function f(client) return client .. ARGV[6] end\n"
-        "return f(client), tonumber(ARGV[1]) + 1, idle_ms - idle_ms"
+        "return f(client), (ARGV[1] + 0) + 1, idle_ms - idle_ms"
     )
 
 

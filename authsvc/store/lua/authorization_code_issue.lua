@@ -56,7 +56,7 @@ else
   if too_old(session.opened) then return needed('max_age') end
   refused = charge(limits)
   if refused then return refused end
-  session.used = now
+  session.used = now_text
   rewrite(SESSION, key('session', session_id), session)
   grant.session = session_id
 end

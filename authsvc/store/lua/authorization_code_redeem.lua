@@ -111,12 +111,12 @@ end
 grant.result = session_id
 rewrite(AUTHORIZATION_CODE, k, grant)
 local session = {sid = session_id, patient = parent.patient, client = client, audience = session_audience,
-  channel = parent.channel, opened = parent.opened, used = now, generation = 0, generation_at = now,
+  channel = parent.channel, opened = parent.opened, used = now_text, generation = '0', generation_at = now_text,
   nonce = session_nonce, expires = parent.expires, scope = within(grant.scope, parent.scope), parent = parent.sid,
   notify = notify, children = '', jkt = session_jkt, guardian = parent.guardian}
 write_session(session)
 parent.children = parent.children == '' and session_id or parent.children .. ',' .. session_id
-parent.used = now  -- else it could end before what is opened here, and be kept alive by that
+parent.used = now_text  -- else it could end before what is opened here, and be kept alive by that
 rewrite(SESSION, key('session', parent.sid), parent)
 record('grant.redeemed', 'patient', session.patient, 'guardian', session.guardian, 'sid', session_id)
 return reply({nonce = grant.nonce, scope = grant.scope, session = session_reply(session)})

@@ -11,7 +11,7 @@ local session = read_session(session_id)
 if not session or session.client ~= '' or session.nonce ~= secret or not is_alive(session, idle_ms) then
   return reply({})
 end
-session.used = now
+session.used = now_text
 rewrite(SESSION, key('session', session_id), session)
 record('session.extended', 'sid', session_id, 'patient', session.patient, 'guardian', session.guardian)
 return reply({extended = true})

@@ -23,7 +23,7 @@ if known.state == 'won' and known.chosen == named then
   if session and known.last_call == call_id then return reply({session = session_reply(session)}) end
   if take_unconfirmed(known.last_call) and now - tonumber(known.won_at) <= choose_ms then
     session = begin_anew(known.session)
-    known.won_at, known.replays, fresh = now, -1, true
+    known.won_at, known.replays, fresh = now_text, -1, true
   elseif client ~= '' then
     session = nil
   end
@@ -38,8 +38,8 @@ if now - tonumber(known.won_at) > choose_ms then return challenge_gone('expired'
 local chosen = choice_of(choices(known), named)
 if not chosen then return refuse('not-choosable') end
 -- The winning tag goes, so that a late repeat of the code doesn't open what the choice has opened.
-known.winning_tag, known.state, known.session, known.chosen, known.won_at = '', 'won', session_id, named, now
+known.winning_tag, known.state, known.session, known.chosen, known.won_at = '', 'won', session_id, named, now_text
 rewrite_challenge(known)
-local session = open_session(chosen, known.channel, now)
+local session = open_session(chosen, known.channel, now_text)
 record('code.verified', 'patient', named, 'guardian', session.guardian, 'sid', session.sid, 'via', 'choice')
 return reply({session = session_reply(session)})

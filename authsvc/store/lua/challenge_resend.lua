@@ -7,7 +7,7 @@
 -- args: misses_consecutive:int misses_per_day:int misses_by_links_per_day:int attempts_max:int
 -- args: check_only challenge client channel locale tag code_until:int resend_after_ms:int resends_max:int challenge_life_s
 -- args: mail_id mail_body delivery_ms tombstone_ms:int
--- args: access_link_id access_link_digest access_link_workflow access_link_expires:int access_link_max_uses
+-- args: access_link_id access_link_digest access_link_workflow access_link_expires access_link_max_uses
 -- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5 address_limits*5 patient_limits*5
 --
 -- `check_only` is 1 before anything is hashed or sealed: what is refused is refused then, and else nothing is counted yet.
@@ -71,7 +71,7 @@ end
 count(limits)
 code_until = math.min(code_until, expires)
 known.code1, known.code2, known.code3 = tag .. '|' .. int(code_until), known.code1, known.code2
-known.sent, known.resends = now, tonumber(known.resends) + 1
+known.sent, known.resends = now_text, tonumber(known.resends) + 1
 rewrite_challenge(known)
 mail_challenge(known.kind, known.mailbox, patient, by_link, known.kind == EMAIL_CHANGE and known.address or nil)
 record('code.resent', 'patient', known.patient, 'mail', by_link and 'link' or 'code')

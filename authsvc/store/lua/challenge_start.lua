@@ -6,9 +6,9 @@
 -- args: check_only typed patient mailbox site_throttle mails_own_quota mails_own_window:int mails_own_step:int
 -- args: mails_share_quota mails_share_window:int mails_share_step:int mails_all_quota typed_share
 -- args: misses_consecutive:int misses_per_day:int misses_by_links_per_day:int
--- args: challenge client channel locale networks pepper profile salt tag code_until:int challenge_until:int
+-- args: challenge client channel locale networks pepper profile salt tag code_until challenge_until
 -- args: mail_id mail_body delivery_ms tombstone_ms:int
--- args: access_link_id access_link_digest access_link_workflow access_link_expires:int access_link_max_uses
+-- args: access_link_id access_link_digest access_link_workflow access_link_expires access_link_max_uses
 -- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5 patient_limits*5
 --
 -- `check_only` is 1 before anything is hashed or sealed: what is refused is refused then, and else nothing is counted yet.
@@ -30,12 +30,16 @@ if typed == '1' then
 else
   wanted[4], wanted[5] = key('merged', patient), key('patient', patient)
 end
-fetch(limit_keys(limits_of(patient_limits, patient), limit_keys(limits, wanted)))
+for _, bucket in ipairs(limits_of(patient_limits, patient)) do limits[#limits + 1] = bucket end
+fetch_with(limits, wanted)
 if get(key('challenge', challenge)) then return reply({}) end
 local refused = throttled(typed == '1' and 'typed' or 'code')
 if refused then return refused end
-if typed ~= '1' then patient = resolve(patient) end
-for _, bucket in ipairs(limits_of(patient_limits, patient)) do limits[#limits + 1] = bucket end
+if typed ~= '1' then
+  local named = patient
+  patient = resolve(named)
+  if patient ~= named then limits_of(patient_limits, patient) end
+end
 refused = check(limits)
 if refused then return refused end
 

@@ -14,7 +14,7 @@
 -- Replies {salt, profile, pepper, attempts_left (after this one), link_mode, hour} | err: rate-limited,
 -- challenge-gone (reason)
 
-fetch(limit_keys(limits, {key('challenge', challenge)}))
+fetch_with(limits, {key('challenge', challenge)})
 local known = read_challenge()
 if network_known ~= '1' and known then
   for number, network in ipairs(items(known.networks)) do

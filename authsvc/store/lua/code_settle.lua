@@ -49,7 +49,7 @@ if patient ~= '' then
 elseif #found == 1 then
   chosen = found[1]
 end
-known.winning_tag, known.won_at, known.replays = tag, now, 0
+known.winning_tag, known.won_at, known.replays = tag, now_text, '0'
 if not chosen then
   known.state = 'choose'
   known.last_call = call_id
@@ -59,6 +59,6 @@ if not chosen then
 end
 known.state, known.session = 'won', session_id
 rewrite_challenge(known)
-local session = open_session(chosen, known.channel, now)
+local session = open_session(chosen, known.channel, now_text)
 record('code.verified', 'patient', session.patient, 'guardian', session.guardian, 'sid', session.sid, 'via', known.kind)
 return reply({session = session_reply(session)})

@@ -8,8 +8,8 @@
 -- Replies {created, guardian, dependent} | {more} (call again without limits: some sessions are left) | err: rate-limited, patient-not-found, dependent-chain, too-many-dependents,
 -- storage-full
 
-fetch(limit_keys(limits, {key('merged', guardian), key('patient', guardian), key('merged', dependent),
-  key('patient', dependent), KEYS[1] .. 'storage'}))
+fetch_with(limits, {key('merged', guardian), key('patient', guardian), key('merged', dependent),
+  key('patient', dependent), KEYS[1] .. 'storage'})
 local refused = charge(limits)
 if refused then return refused end
 local holder, other = read_patient(resolve(guardian)), read_patient(resolve(dependent))

@@ -47,7 +47,7 @@ if moved then
 end
 
 clear_misses(known, hour)
-known.state, known.winning_tag, known.won_at, known.replays = 'won', tag, now, 0
+known.state, known.winning_tag, known.won_at, known.replays = 'won', tag, now_text, '0'
 rewrite_challenge(known)
 local former = {address = patient.address, mailbox = patient.mailbox, locale = patient.locale}
 patient.address, patient.mailbox = known.address, known.mailbox

@@ -6,9 +6,9 @@
 -- args: site_throttle mails_own_quota mails_own_window:int mails_own_step:int
 -- args: mails_share_quota mails_share_window:int mails_share_step:int mails_all_quota typed_share
 -- args: misses_consecutive:int misses_per_day:int
--- args: challenge client channel locale networks pepper profile salt tag code_until:int challenge_until:int
+-- args: challenge client channel locale networks pepper profile salt tag code_until challenge_until
 -- args: mail_id mail_body delivery_ms tombstone_ms:int
--- args: access_link_id access_link_digest access_link_workflow access_link_expires:int access_link_max_uses
+-- args: access_link_id access_link_digest access_link_workflow access_link_expires access_link_max_uses
 -- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5
 --
 -- `check_only` is 1 before anything is hashed or sealed: what is refused is refused then, and else nothing is counted yet.

@@ -18,7 +18,7 @@ local PENDING = fields{'link', 'patient', 'workflow', 'resource', 'channel', 'br
 
 local earlier = idempotent_reply()
 if earlier then return earlier end
-fetch(limit_keys(limits, {key('link', link_id)}))
+fetch_with(limits, {key('link', link_id)})
 local refused = charge(limits)
 if refused then return refused end
 local link = read_link(link_id)
@@ -43,7 +43,7 @@ patient = patient or resolve(link.patient)
 if pending_id ~= '' then
   write(PENDING, key('pending-link', pending_id), {link = link_id, patient = patient, workflow = link.workflow,
     resource = link.resource, channel = link.channel, browser = pending_browser, client = pending_client,
-    redeemed = now, expires = pending_until}, pending_until)
+    redeemed = now_text, expires = pending_until}, pending_until)
 end
 keep_answer()
 return reply({patient = patient, workflow = link.workflow, resource = link.resource, channel = link.channel})

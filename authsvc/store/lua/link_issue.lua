@@ -16,8 +16,8 @@
 
 local earlier = idempotent_reply()
 if earlier then return earlier end
-fetch(limit_keys(limits, {key('link', link_id), key('merged', patient), key('patient', patient), KEYS[1] .. 'epoch',
-  KEYS[1] .. 'storage'}))
+fetch_with(limits, {key('link', link_id), key('merged', patient), key('patient', patient), KEYS[1] .. 'epoch',
+  KEYS[1] .. 'storage'})
 if get(key('link', link_id)) then return reply({}) end
 patient = resolve(patient)
 if mail_id ~= '' then
@@ -41,7 +41,7 @@ if check_only == '1' and not refused then return reply({}) end
 count(limits)
 if refused then return refused end
 save_link({id = link_id, digest = link_digest, patient = patient, mailbox = known and known.mailbox or '',
-  workflow = workflow, kind = kind, resource = resource, issued = now, expires = expires, max_uses = max_uses,
+  workflow = workflow, kind = kind, resource = resource, issued = now_text, expires = expires, max_uses = max_uses,
   on_file = known and '1' or '', channel = channel, client = client, root = link_id, life = life}, tombstone_ms)
 if mail_id ~= '' then
   queue_mail('mails', {id = mail_id, kind = mail_kind, channel = channel, patient = known.id, body = mail_body,

@@ -29,10 +29,10 @@ if refused then return reply({}) end
 if check_only == '1' then return reply({sends = true}) end
 count(address_limits)
 local expires = now + tonumber(link.life)
-root.resends, root.resent_at = tonumber(root.resends) + 1, now
+root.resends, root.resent_at = tonumber(root.resends) + 1, now_text
 write(LINK, key('link', root.id), root, math.max(tonumber(root.expires), expires) + tombstone_ms)
 save_link({id = new_id, digest = new_digest, patient = link.patient ~= '' and patient.id or '',
-  mailbox = patient.mailbox, workflow = link.workflow, kind = kind, resource = link.resource, issued = now,
+  mailbox = patient.mailbox, workflow = link.workflow, kind = kind, resource = link.resource, issued = now_text,
   expires = expires, max_uses = link.max_uses, on_file = '1', channel = channel, client = link.client, root = link.root,
   life = link.life, mailbox_only = '1'}, tombstone_ms)
 queue_mail('mails', {id = mail_id, kind = kind == 'access' and 'access-link' or 'new-link', channel = channel,

@@ -15,7 +15,7 @@ local k = key('deliveries', patient)
 local text = deferred == '1' and call('HGET', k, message_id)
 if text then
   local delivery = DELIVERY.unpack(text)
-  delivery.state, delivery.updated, delivery.detail = 'deferred', now, detail
+  delivery.state, delivery.updated, delivery.detail = 'deferred', now_text, detail
   call('HSET', k, message_id, DELIVERY.pack(delivery))
 end
 return reply({})

@@ -19,7 +19,7 @@ elseif last then
   local text = call('HGET', k, message_id)
   if text then
     local delivery = DELIVERY.unpack(text)
-    delivery.state, delivery.updated = state, now
+    delivery.state, delivery.updated = state, now_text
     if detail ~= '' then delivery.detail = detail end
     call('HSET', k, message_id, DELIVERY.pack(delivery))
   end

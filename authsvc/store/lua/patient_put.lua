@@ -16,7 +16,7 @@
 -- `after` is empty, then the `more` of the call before, which has charged `limits`.
 -- Replies {created, full (there may be no room for another one)} | {more} | err: rate-limited, storage-full (for a new one), too-many-patients (on this mailbox)
 
-fetch(limit_keys(limits, {key('patient', id), KEYS[1] .. 'storage'}))
+fetch_with(limits, {key('patient', id), KEYS[1] .. 'storage'})
 local refused = check(limits)
 if refused then return refused end
 local old = read_patient(id)
@@ -46,7 +46,7 @@ end
 if moved then count(change_limits) end
 if not old or moved then join_mailbox(mailbox, id) end
 
-local patient = old or {id = id, created = now, sessions = ''}
+local patient = old or {id = id, created = now_text, sessions = ''}
 local former = {address = patient.address, mailbox = patient.mailbox, locale = patient.locale}
 patient.address, patient.mailbox, patient.label, patient.locale, patient.access = address, mailbox, label, locale, access
 if not old or readdressed then patient.addressed = next_epoch() end

@@ -23,7 +23,7 @@ if request.browser == '' then
 end
 if step == 'spend' and request.using_call ~= call_id then
   -- The time for a form that was sent twice runs from the code that went out.
-  if again or request.used == '' then request.used = now end
+  if again or request.used == '' then request.used = now_text end
   request.using_call = call_id
   rewrite(PUSHED_REQUEST, k, request)
 end

@@ -10,7 +10,7 @@
 -- (RFC 9700 §4.14.2). `scope` lists the names asked for; empty: all.
 -- Replies {session} | err: rate-limited, invalid-refresh-token (reason), invalid-scope (nothing was used up)
 
-fetch(limit_keys(limits, {key('session', session_id)}))
+fetch_with(limits, {key('session', session_id)})
 local refused = charge(limits)
 if refused then return refused end
 local session = read_session(session_id)
@@ -35,11 +35,11 @@ if #scope > 0 then
 end
 
 local function begin_generation(number)
-  session.generation, session.generation_at, session.used = number, now, now
+  session.generation, session.generation_at, session.used = number, now_text, now_text
   rewrite(SESSION, key('session', session_id), session)
   local parent = session.parent ~= '' and read_session(session.parent)
   if parent then  -- a browser session is in use as long as one of its clients is
-    parent.used = now
+    parent.used = now_text
     rewrite(SESSION, key('session', parent.sid), parent)
   end
 end
@@ -54,7 +54,7 @@ elseif generation == present - 1 and take_unconfirmed(session.used) then
   -- has moved `used` on.
   begin_generation(present)
 elseif generation == present - 1 and now - tonumber(session.generation_at) <= grace_ms then
-  session.used = now
+  session.used = now_text
   rewrite(SESSION, key('session', session_id), session)
 else
   end_session(session, 'reused')

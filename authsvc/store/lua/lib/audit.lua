@@ -4,13 +4,14 @@
 -- audit    stream with the ids 1-0, 2-0, …: {t = audit_text, e = event, m = MAC, d = details "name=value&…"}
 -- audit-n  number of the newest entry; entries are numbered without gaps
 
--- Append an entry. Details are names and values in turn, known to the script only; values hold no "&" or "=".
+-- Append an entry. Details are names and values in turn, known to the script only; values hold no "&" or "=", and numbers
+-- are whole and below 10^14.
 local function record(event, ...)
   local details, values = {}, {...}
   for at = 1, select('#', ...), 2 do
     local value = values[at + 1]
     if value and value ~= '' then
-      details[#details + 1] = values[at] .. '=' .. (type(value) == 'number' and int(value) or value)
+      details[#details + 1] = values[at] .. '=' .. value
     end
   end
   details = table.concat(details, '&')

@@ -2,7 +2,8 @@
 --
 -- KEYS[1]  prefix of one slot, such as "authsvc:{maple}:". Every key that a script touches begins with it.
 -- KEYS[2]  the slot's audit stream. Two keys are declared so that Redis Cluster answers TRYAGAIN while the slot moves.
--- now      instant of the call in ms since the epoch, by the caller's clock: scripts never read the time themselves
+-- now      instant of the call in ms since the epoch, by the caller's clock: scripts never read the time themselves.
+--          `now_text` is the same as it came, for records: to write a number costs Lua more than most commands cost Redis
 -- clock_offset  how many ms Redis's clock is ahead of the caller's, as last measured; for limits alone
 -- call_id  id of the call, the same when the client library sends it again
 --
@@ -32,7 +33,8 @@ end
 local fetched = {}
 
 local function fetch(keys)
-  for at, value in ipairs(call('MGET', unpack(keys))) do fetched[keys[at]] = value end
+  local values = call('MGET', unpack(keys))
+  for at = 1, #keys do fetched[keys[at]] = values[at] end
 end
 
 -- The text under `k`, or false.
@@ -49,7 +51,7 @@ local function read(unpack_text, k)
   return text and unpack_text(text) or nil
 end
 
--- Write a record that lives until `deadline` (plus slack).
+-- Write a record that lives until `deadline` (a number or text, plus slack).
 local function write(pack, k, record, deadline)
   call('SET', k, pack(record), 'PX', int(math.max(deadline - now, 0) + SLACK_MS))
 end

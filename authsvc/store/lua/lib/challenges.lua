@@ -34,7 +34,7 @@ local function signers(record)
   local epoch = tonumber(record.epoch)
   if record.kind == EMAIL_CHANGE then
     local patient = read_patient(record.patient)
-    return patient and patient.addressed <= epoch and {patient} or {}
+    return patient and tonumber(patient.addressed) <= epoch and {patient} or {}
   end
   if record.patient == '' then return signers_on(record.mailbox, epoch) end
   local patient = read_patient(record.patient)

@@ -1,7 +1,7 @@
--- Rate limits by the generic cell rate algorithm (GCRA). A bucket is {policy, key, step, span, shown, arrival, remaining}:
+-- Rate limits by the generic cell rate algorithm (GCRA). A bucket is {policy, key, step, span, shown, kept, remaining}:
 -- one act takes `step` ms, and `span` is what all acts of the quota take; `shown` is "<policy> <quota> <window_s>" where the
 -- caller may see it, else empty. What is kept is the theoretical arrival time (ms): the instant at which the bucket is full
--- again. All buckets are checked first and counted then, so a refused call costs nothing. A time further away than the span is
+-- again; empty until it is read. All buckets are checked first and counted then, so a refused call costs nothing. A time further away than the span is
 -- that of a clock that was wrong, and not believed: nobody is refused for it, and no more than twice the quota passes in a
 -- window.
 -- Instances share a bucket and their clocks differ: all count by Redis's clock, as each has last measured it.
@@ -9,10 +9,13 @@
 
 local counted_now = now + clock_offset
 
--- Add the keys of these buckets to those that are fetched together.
-local function limit_keys(buckets, keys)
-  for at = 1, #buckets do keys[#keys + 1] = buckets[at][2] end
-  return keys
+-- The same as `fetch`, with what is kept of these buckets: their sixth members until they are checked.
+local function fetch_with(buckets, keys)
+  local count = #keys
+  for at = 1, #buckets do keys[count + at] = buckets[at][2] end
+  local values = call('MGET', unpack(keys))
+  for at = 1, count do fetched[keys[at]] = values[at] end
+  for at = 1, #buckets do buckets[at][6] = values[count + at] end
 end
 
 -- Count a bucket that has no room among the `violated`.
@@ -31,11 +34,12 @@ end
 -- The refusal, or nil when all buckets have room.
 local function check(buckets)
   local violated, wait
-  if buckets[2] and fetched[buckets[1][2]] == nil then fetch(limit_keys(buckets, {})) end
+  if buckets[2] and buckets[1][6] == '' then fetch_with(buckets, {}) end
   for at = 1, #buckets do
     local bucket = buckets[at]
     local step, span = bucket[3], bucket[4]
-    local kept, arrival = get(bucket[2]), counted_now
+    local kept, arrival = bucket[6], counted_now
+    if kept == '' then kept = call('GET', bucket[2]) end
     if kept then
       kept = tonumber(kept)
       if kept > arrival and kept <= arrival + span then arrival = kept end
@@ -72,7 +76,9 @@ end
 
 -- Buckets whose owner is known to the script only.
 local function limits_of(buckets, owner)
-  for at = 1, #buckets do buckets[at][2] = KEYS[1] .. 'limit:' .. buckets[at][1] .. ':' .. owner end
+  for at = 1, #buckets do
+    buckets[at][2], buckets[at][6] = KEYS[1] .. 'limit:' .. buckets[at][1] .. ':' .. owner, ''
+  end
   return buckets
 end
 

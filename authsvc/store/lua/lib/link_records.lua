@@ -29,8 +29,8 @@ local function why_dead(link)
   elseif link.on_file == '1' then
     local patient = find_patient(link.patient)
     if not patient then return 'revoked' end
-    if patient.addressed > epoch then return 'address_changed' end
-    if link.kind == 'access' and (patient.access ~= '1' or patient.granted > epoch) then return 'revoked' end
+    if tonumber(patient.addressed) > epoch then return 'address_changed' end
+    if link.kind == 'access' and (patient.access ~= '1' or tonumber(patient.granted) > epoch) then return 'revoked' end
   end
   if tonumber(link.expires) <= now then return 'expired' end
   if link.max_uses ~= '' and tonumber(link.uses) >= tonumber(link.max_uses) then return 'used_up' end

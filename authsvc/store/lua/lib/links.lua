@@ -90,8 +90,8 @@ end
 -- with the same commands.
 local function save_link(link, keep_ms, nobody)
   local deadline = tonumber(link.expires) + keep_ms
-  link.uses, link.misses, link.epoch = 0, 0, read_epoch()
-  link.resends, link.resent_at, link.ended = 0, 0, ''
+  link.uses, link.misses, link.epoch = '0', '0', get(KEYS[1] .. 'epoch') or '0'
+  link.resends, link.resent_at, link.ended = '0', '0', ''
   write(LINK, key('link', link.id), link, deadline)
   count_storage(nobody and 0 or BYTES.link, deadline)
   -- A link to a mailbox gets an owner of its own that nobody asks for: for an unknown mailbox it is the same work.

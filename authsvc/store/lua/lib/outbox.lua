@@ -19,7 +19,7 @@ local DELIVERY = fields{'kind', 'channel', 'state', 'queued', 'updated', 'attemp
 local DELIVERIES_MAX = 100  -- remembered of one patient
 
 local function enqueue(queue, message)
-  message.queued = now
+  message.queued = now_text
   call('XADD', KEYS[1] .. queue, '*', 'm', MESSAGE.pack(message))
 end
 
@@ -44,6 +44,6 @@ local function enqueue_mail(queue, message)
   local k = deliveries_key(message.patient, message.id)
   if call('HLEN', k) >= DELIVERIES_MAX then forget_oldest_delivery(k) end
   call('HSET', k, message.id, DELIVERY.pack({kind = message.kind, channel = message.channel, state = 'queued',
-    queued = now, updated = now, attempts = 0}))
+    queued = now_text, updated = now_text, attempts = '0'}))
   call('PEXPIRE', k, delivery_ms)
 end

@@ -12,8 +12,7 @@ local PATIENT = fields{'address', 'mailbox', 'label', 'locale', 'access', 'addre
 
 local function read_patient(id)
   local patient = read(PATIENT, key('patient', id))
-  if not patient then return nil end
-  patient.id, patient.addressed, patient.granted = id, tonumber(patient.addressed), tonumber(patient.granted)
+  if patient then patient.id = id end
   return patient
 end
 
@@ -55,8 +54,8 @@ end
 
 -- May this patient sign in on what began at the epoch `since` on this mailbox?
 local function may_sign_in(patient, mailbox, since)
-  return patient and patient.access == '1' and patient.mailbox == mailbox and patient.addressed <= since
-    and patient.granted <= since
+  return patient and patient.access == '1' and patient.mailbox == mailbox and tonumber(patient.addressed) <= since
+    and tonumber(patient.granted) <= since
 end
 
 -- Everyone who may sign in on the mailbox.

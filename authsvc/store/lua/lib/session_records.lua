@@ -12,7 +12,7 @@ local SESSION = fields{'patient', 'client', 'audience', 'channel', 'opened', 'us
 
 local function read_session(sid)
   local session = read(SESSION, key('session', sid))
-  if session then session.sid, session.guardian = sid, session.guardian or '' end
+  if session then session.sid = sid end
   return session
 end
 

@@ -114,7 +114,7 @@ end
 local function begin_anew(sid)
   local session = read_session(sid)
   if not session or session.generation ~= '0' or tonumber(session.expires) <= now then return nil end
-  session.generation_at, session.used = now, now
+  session.generation_at, session.used = now_text, now_text
   rewrite(SESSION, key('session', sid), session)
   return session
 end
@@ -123,7 +123,7 @@ end
 -- proven. Whoever acts for somebody does so until the relation's end at most.
 local function open_session(choice, channel, opened)
   local session = {sid = session_id, patient = choice.patient.id, client = client, audience = session_audience,
-    channel = channel, opened = opened, used = now, generation = 0, generation_at = now, nonce = session_nonce,
+    channel = channel, opened = opened, used = now_text, generation = '0', generation_at = now_text, nonce = session_nonce,
     expires = session_expires, scope = session_scope, parent = '', guardian = ''}
   if choice.guardian then
     session.guardian = choice.guardian.id

@@ -14,7 +14,7 @@ local function refuse_late(known)
   local again = take_unconfirmed(known.last_call)
   if again then
     if tonumber(known.expires) <= now or not is_live_tag(known, tag) then return challenge_gone('expired') end
-    known.won_at, known.replays = now, 0
+    known.won_at, known.replays = now_text, '0'
   elseif now - tonumber(known.won_at) > replay_ms then
     return challenge_gone('spent')
   end

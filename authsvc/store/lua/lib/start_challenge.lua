@@ -5,8 +5,8 @@
 local function open_challenge(kind, mailbox, patient_id, known, link_id, address, stays)
   write(CHALLENGE, key('challenge', challenge), {client = client, kind = kind, mailbox = mailbox, patient = patient_id,
     link = link_id, networks = networks, pepper = pepper, profile = profile, salt = salt,
-    code1 = tag .. '|' .. int(code_until), expires = challenge_until, attempts = 0, sent = now, resends = 0,
-    epoch = read_epoch(), channel = channel, locale = locale, unknown = known and '' or '1', replays = 0,
+    code1 = tag .. '|' .. code_until, expires = challenge_until, attempts = '0', sent = now_text, resends = '0',
+    epoch = get(KEYS[1] .. 'epoch') or '0', channel = channel, locale = locale, unknown = known and '' or '1', replays = '0',
     last_call = call_id, address = address, stays = stays}, challenge_until)
 end
 
@@ -26,7 +26,7 @@ local function mail_challenge(kind, mailbox, patient, by_link, address)
     local alone = #on_mailbox(mailbox) == 1
     local sole = patient and (kind ~= 'typed' or alone or channel == 'webhook')
     save_link({id = access_link_id, digest = access_link_digest, patient = sole and patient.id or '', mailbox = mailbox,
-      workflow = access_link_workflow, kind = 'access', resource = '', issued = now, expires = access_link_expires,
+      workflow = access_link_workflow, kind = 'access', resource = '', issued = now_text, expires = access_link_expires,
       max_uses = access_link_max_uses, channel = channel, client = client, on_file = '1', root = access_link_id,
       life = access_link_expires - now, mailbox_only = '1'}, patient and tombstone_ms or 0, not patient)
   end
