@@ -36,30 +36,32 @@ end
 
 local function begin_generation(number)
   session.generation, session.generation_at, session.used = number, now_text, now_text
-  rewrite(SESSION, key('session', session_id), session)
+  local text = rewrite(SESSION, key('session', session_id), session)
   local parent = session.parent ~= '' and read_session(session.parent)
   if parent then  -- a browser session is in use as long as one of its clients is
     parent.used = now_text
     rewrite(SESSION, key('session', parent.sid), parent)
   end
+  return text
 end
 
-local present = tonumber(session.generation)
+local present, written = tonumber(session.generation), nil
 if generation == present then
-  begin_generation(present + 1)
+  local number = int(present + 1)
+  written = begin_generation(number)
   record('session.refreshed', 'sid', session_id, 'patient', session.patient, 'guardian', session.guardian,
-    'generation', present + 1)
+    'generation', number)
 elseif generation == present - 1 and take_unconfirmed(session.used) then
   -- The parent again, whose successor nobody was told of. An instant does for an id here: whoever was answered since then
   -- has moved `used` on.
-  begin_generation(present)
+  written = begin_generation(session.generation)
 elseif generation == present - 1 and now - tonumber(session.generation_at) <= grace_ms then
   session.used = now_text
-  rewrite(SESSION, key('session', session_id), session)
+  written = rewrite(SESSION, key('session', session_id), session)
 else
   end_session(session, 'reused')
   record('session.reused', 'sid', session_id, 'patient', session.patient, 'guardian', session.guardian,
     'generation', generation, 'newest', present)
   return refuse('invalid-refresh-token', 'reused')
 end
-return reply({session = session_reply(session)})
+return reply({session = session_reply(session, written)})

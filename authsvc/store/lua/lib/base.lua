@@ -56,15 +56,17 @@ local function write(pack, k, record, deadline)
   call('SET', k, pack(record), 'PX', int(math.max(deadline - now, 0) + SLACK_MS))
 end
 
--- Write a record and leave its TTL as it is.
+-- Write a record and leave its TTL as it is. What was written.
 local function rewrite(pack, k, record)
-  call('SET', k, pack(record), 'KEEPTTL')
+  local text = pack(record)
+  call('SET', k, text, 'KEEPTTL')
+  return text
 end
 
 -- Which of `count` hashes holds what belongs to `owner`.
 local function bucket_number(owner, count)
-  local sum = 5381
-  for at = 1, #owner do sum = (sum * 33 + string.byte(owner, at)) % 4294967296 end
+  local sum, bytes = 5381, {string.byte(owner, 1, -1)}
+  for at = 1, #bytes do sum = (sum * 33 + bytes[at]) % 4294967296 end
   return int(sum % count)
 end
 

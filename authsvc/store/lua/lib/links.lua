@@ -4,11 +4,19 @@
 
 local BUCKETS = 512
 local LINKS_MAX = 500  -- remembered for one patient or resource
+local ITEM_BYTES = 13  -- that one of them takes at least: a letter, two separators, an instant of ten digits
 local LINKS_AT_ONCE = 10  -- that one script ends: about a millisecond
 local LOOKED_AT = 20  -- of the oldest, for dead ones to forget, where a list is full
 
+local buckets = {}  -- by owner
+
 local function bucket_of(owner)
-  return key('links', bucket_number(owner, BUCKETS))
+  local bucket = buckets[owner]
+  if not bucket then
+    bucket = key('links', bucket_number(owner, BUCKETS))
+    buckets[owner] = bucket
+  end
+  return bucket
 end
 
 -- The ids in an owner's list; what has outlived its time is left out.
@@ -25,15 +33,19 @@ end
 
 local lists = {}  -- those that were read or written already, by owner
 
+local function list_of(owner)
+  if lists[owner] == nil then lists[owner] = call('HGET', bucket_of(owner), owner) or '' end
+  return lists[owner]
+end
+
 -- The ids that are remembered for an owner.
 local function links_of(owner)
-  if lists[owner] == nil then lists[owner] = call('HGET', bucket_of(owner), owner) end
-  return remembered(lists[owner])
+  return remembered(list_of(owner))
 end
 
 local function write_list(owner, list)
-  lists[owner] = table.concat(list, ',')
-  call('HSET', bucket_of(owner), owner, lists[owner])
+  lists[owner] = list
+  call('HSET', bucket_of(owner), owner, list)
 end
 
 -- At most `most` of an owner's links, those behind `after` in its list (empty: from the beginning); and the `after` of the
@@ -51,6 +63,7 @@ end
 -- are forgotten, and live ones go to its end, so that the next call looks at others. The records themselves stay, for the
 -- pages that say why.
 local function is_full(owner, more)
+  if #list_of(owner) + more * ITEM_BYTES <= LINKS_MAX * ITEM_BYTES then return false end
   local _, kept = links_of(owner)
   if #kept + more <= LINKS_MAX then return false end
   local left, live = {}, {}
@@ -61,7 +74,7 @@ local function is_full(owner, more)
     if at > LOOKED_AT then left[#left + 1] = item elseif not dead then live[#live + 1] = item end
   end
   for _, item in ipairs(live) do left[#left + 1] = item end
-  write_list(owner, left)
+  write_list(owner, table.concat(left, ','))
   return #left + more > LINKS_MAX
 end
 
@@ -69,10 +82,23 @@ local function remembered_as(id, deadline_ms)
   return id .. '.' .. int(math.ceil(deadline_ms / 1000))
 end
 
+-- Lists are long, so one is only gone through when its oldest link is over, or when it may be full.
 local function remember_links(owner, added)
-  local _, kept = links_of(owner)
-  for _, item in ipairs(added) do kept[#kept + 1] = item end
-  write_list(owner, kept)
+  local list = list_of(owner)
+  local oldest = string.match(list, '^[^.]+%.(%d+)')
+  if oldest and (oldest * 1000 <= now or #list > LINKS_MAX * ITEM_BYTES) then
+    local _, kept = remembered(list)
+    list = table.concat(kept, ',')
+  end
+  if list ~= '' and #added > 0 then list = list .. ',' end
+  write_list(owner, list .. table.concat(added, ','))
+end
+
+local function is_over(list)
+  for deadline in string.gmatch(list, '%.(%d+)') do
+    if deadline * 1000 > now then return false end
+  end
+  return true
 end
 
 -- Every insertion looks at two owners of the bucket and drops them if all of theirs is over. Their lists come along in
@@ -82,7 +108,7 @@ local function forget_old_owners(owner)
   local bucket = bucket_of(owner)
   local found = call('HRANDFIELD', bucket, '2', 'WITHVALUES')
   for at = 1, #found, 2 do
-    if found[at] ~= owner and #remembered(found[at + 1]) == 0 then call('HDEL', bucket, found[at]) end
+    if found[at] ~= owner and is_over(found[at + 1]) then call('HDEL', bucket, found[at]) end
   end
 end
 

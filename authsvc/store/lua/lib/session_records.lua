@@ -20,8 +20,9 @@ local function write_session(session)
   write(SESSION, key('session', session.sid), session, tonumber(session.expires))
 end
 
-local function session_reply(session)
-  return SESSION.pack(session) .. '\n' .. session.sid
+-- As it is replied: `text` is what was written, if it was.
+local function session_reply(session, text)
+  return (text or SESSION.pack(session)) .. '\n' .. session.sid
 end
 
 -- The patient whose mailbox was proven for this session.

@@ -68,7 +68,7 @@ end
 -- a planted cookie is worth nothing: the same patient's client sessions move over, another patient's end, and those of
 -- somebody else who acts for the patient.
 local function replace_former(session)
-  local former = former_sid ~= '' and read_session(former_sid)
+  local former = read_session(former_sid)
   if not former or former.client ~= '' or former.nonce ~= former_secret then return end
   if former.patient == session.patient and former.guardian == session.guardian then
     for _, child_sid in ipairs(items(former.children)) do
@@ -131,12 +131,13 @@ local function open_session(choice, channel, opened)
     if choice.workflows ~= '' then session.scope = scope_of(choice.workflows) end
   end
   if session_scope_text ~= '' then
-    call('SET', key('scopes', string.sub(session_scope, 2)), session_scope_text, 'PX', int(session_expires - now + SLACK_MS))
+    local scopes, life_ms = key('scopes', string.sub(session_scope, 2)), int(session_expires - now + SLACK_MS)
+    if call('PEXPIRE', scopes, life_ms) == 0 then call('SET', scopes, session_scope_text, 'PX', life_ms) end
   end
   write_session(session)
   list_session(choice.patient, session)
   -- Read anew: a session that had to go may have stood in both records.
   if choice.guardian then list_session(read_patient(choice.guardian.id), session) end
-  replace_former(session)
+  if former_sid ~= '' then replace_former(session) end
   return session
 end
