@@ -71,7 +71,6 @@ class Links:
             expires_ms=expires_ms,
             max_uses=uses,
             channel=delivery,
-            life_ms=life_s * 1000,
         )
         mail, earlier = None if delivery == "caller" else Mail("-", "access-link" if access else "link", ""), None
         answers, buckets = self._deps.answers, self._buckets(context)

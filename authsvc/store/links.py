@@ -89,7 +89,6 @@ class LinkStore:
             max_uses=link.max_uses,
             channel=link.channel,
             client=context.client_id,
-            life=link.life_ms,
             mail_id=mail.id if mail else "",
             mail_kind=mail.kind if mail else "",
             mail_body=mail.body if mail else "",

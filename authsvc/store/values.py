@@ -56,7 +56,6 @@ class NewLink:
     expires_ms: int
     max_uses: int | None
     channel: str
-    life_ms: int
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from authsvc.config.workflows import Catalogue
+from authsvc.crypto.mint import link_id
 from authsvc.errors import (
     IdempotencyConflict,
     InvalidCode,
@@ -21,6 +22,7 @@ from authsvc.errors import (
     RateLimited,
 )
 from authsvc.model import Started, TokenGrant
+from tests import records
 from tests.flows.conftest import Harness
 
 DAY_S = 86_400
@@ -374,6 +376,32 @@ def test_a_dead_link_is_followed_by_a_new_one_to_the_address_on_file(harness: Ha
     assert (mail["kind"], mail["to"]) == ("new-link", "ann@example.org")
     grant = exchange(harness, mail["url"].rsplit("/", 1)[1])
     assert grant.resource == "invoice:inv_1"
+
+
+def test_a_new_link_lives_as_long_as_the_one_before_and_names_the_first_of_its_line(harness: Harness) -> None:
+    harness.patient()
+    token = harness.link(expires_in=60)
+    first = link_id(token)
+    assert records.read(harness.redis, "link", first)["root"] == ""
+    for _ in range(2):
+        harness.clock.advance_s(901)
+        harness.links.resend(harness.act(), token)
+        token = harness.mailed()["url"].rsplit("/", 1)[1]
+        record = records.read(harness.redis, "link", link_id(token))
+        assert record["root"] == first
+        assert int(record["expires"]) - int(record["issued"]) == 60_000
+
+
+def test_a_link_that_an_earlier_release_has_issued_is_followed_by_a_new_one(harness: Harness) -> None:
+    harness.patient()
+    token = harness.link(expires_in=60)
+    name = link_id(token)
+    records.change(harness.redis, "link", name, root=name, life=90_000)
+    harness.clock.advance_s(61)
+    harness.links.resend(harness.act(), token)
+    record = records.read(harness.redis, "link", link_id(harness.mailed()["url"].rsplit("/", 1)[1]))
+    assert int(record["expires"]) - int(record["issued"]) == 90_000
+    assert (record["root"], records.read(harness.redis, "link", name)["resends"]) == (name, "1")
 
 
 def test_a_used_up_access_link_is_followed_by_a_new_one(harness: Harness) -> None:

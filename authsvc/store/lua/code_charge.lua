@@ -3,7 +3,7 @@
 -- uses: limits challenges unconfirmed storage
 -- unconfirmed: code challenge client call_id
 -- events: challenge.gone link.ended limited
--- seldom: refuse_by links_in_link_mode rewrite_link read_link end_link challenge_gone count_storage peek_unconfirmed signers_on items
+-- seldom: refuse_by links_in_link_mode rewrite_link read_link end_link challenge_gone peek_unconfirmed signers_on items
 -- args: challenge client email_change network_known
 -- args: attempts_max:int misses_consecutive:int misses_per_day:int misses_by_links_per_day:int
 -- args: misses_per_link:int replay_ms:int replays_max:int limits*5 network_limits*5

@@ -5,7 +5,7 @@
 -- seldom: refuse_by throttled queue_mail refuse_limited find_patient limits_of lacks_address
 -- args: site_throttle mails_own_quota mails_own_window:int mails_own_step:int
 -- args: mails_share_quota mails_share_window:int mails_share_step:int mails_all_quota typed_share
--- args: check_only storage_max:int link_id link_digest patient workflow kind resource expires:int max_uses channel client life:int
+-- args: check_only storage_max:int link_id link_digest patient workflow kind resource expires:int max_uses channel client
 -- args: mail_id mail_kind mail_body locale delivery_ms tombstone_ms:int
 -- args: idempotency_id idempotency_body idempotency_answer idempotency_ms limits*5 mail_limits*5
 --
@@ -42,7 +42,7 @@ count(limits)
 if refused then return refused end
 save_link({id = link_id, digest = link_digest, patient = patient, mailbox = known and known.mailbox or '',
   workflow = workflow, kind = kind, resource = resource, issued = now_text, expires = expires, max_uses = max_uses,
-  on_file = known and '1' or '', channel = channel, client = client, root = link_id, life = life}, tombstone_ms)
+  on_file = known and '1' or '', channel = channel, client = client}, tombstone_ms)
 if mail_id ~= '' then
   queue_mail('mails', {id = mail_id, kind = mail_kind, channel = channel, patient = known.id, body = mail_body,
     locale = locale ~= '' and locale or known.locale, ['until'] = expires, basis = 'link:' .. link_id})

@@ -22,19 +22,20 @@ local patient = link.patient ~= '' and read_patient(resolve(link.patient))
   or first_signer_on(link.mailbox, tonumber(link.epoch))
 if link.patient == '' then channel = 'email' end  -- whoever shares the mailbox
 if not patient or lacks_address(patient, channel) or throttled_by('bulk') then return reply({}) end
-local root = read_link(link.root)
+local root_id = link.root ~= '' and link.root or link.id
+local root = read_link(root_id)
 if not root or tonumber(root.resends) >= resends_max or now - tonumber(root.resent_at) < every_ms then return reply({}) end
 refused = check(limits_of(address_limits, patient.mailbox))  -- not shown: nobody's to know
 if refused then return reply({}) end
 if check_only == '1' then return reply({sends = true}) end
 count(address_limits)
-local expires = now + tonumber(link.life)
+local expires = now + (tonumber(link.life) or link.expires - link.issued)
 root.resends, root.resent_at = tonumber(root.resends) + 1, now_text
 write(LINK, key('link', root.id), root, math.max(tonumber(root.expires), expires) + tombstone_ms)
 save_link({id = new_id, digest = new_digest, patient = link.patient ~= '' and patient.id or '',
   mailbox = patient.mailbox, workflow = link.workflow, kind = kind, resource = link.resource, issued = now_text,
-  expires = expires, max_uses = link.max_uses, on_file = '1', channel = channel, client = link.client, root = link.root,
-  life = link.life, mailbox_only = '1'}, tombstone_ms)
+  expires = expires, max_uses = link.max_uses, on_file = '1', channel = channel, client = link.client, root = root_id,
+  mailbox_only = '1'}, tombstone_ms)
 queue_mail('mails', {id = mail_id, kind = kind == 'access' and 'access-link' or 'new-link', channel = channel,
   patient = patient.id, body = mail_body, locale = patient.locale, ['until'] = expires, basis = 'link:' .. new_id})
 record('link.resent', 'link', new_id, 'instead_of', link_id, 'patient', patient.id, 'workflow', link.workflow)

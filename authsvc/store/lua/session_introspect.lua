@@ -8,4 +8,6 @@
 
 local refused = charge(limits)
 if refused then return refused end
-return session_state(jti, session_id, idle_ms)
+local session = active_session(jti, session_id, idle_ms)
+if not session then return reply({}) end
+return reply({active = true, generation = session.generation, nonce = session.nonce, client = session.client})

@@ -7,4 +7,6 @@
 -- Sessions, links and limits have scripts of their own, since gateways ask this for every request: with all in one it
 -- cost twice the CPU.
 
-return session_state(jti, session_id, idle_ms)
+local session = active_session(jti, session_id, idle_ms)
+if not session then return {} end
+return {'active', '1', 'generation', session.generation, 'nonce', session.nonce, 'client', session.client}

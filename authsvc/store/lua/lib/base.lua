@@ -79,11 +79,11 @@ end
 
 -- The reply: names and values in turn. `err` names a refusal.
 local function reply(values)
-  local flat = {}
+  local flat, at = {}, 0
   for name, value in pairs(values) do
-    if value ~= nil and value ~= false then
-      flat[#flat + 1] = name
-      flat[#flat + 1] = value == true and '1' or value
+    if value then
+      flat[at + 1], flat[at + 2] = name, value == true and '1' or value
+      at = at + 2
     end
   end
   if #recorded > 0 then flat[#flat + 1] = 'recorded' flat[#flat + 1] = recorded end

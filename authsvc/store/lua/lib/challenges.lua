@@ -64,8 +64,8 @@ end
 -- The mailbox is proven: the run of misses ends, and the one that `code_charge` has reserved is given back.
 local function clear_misses(record, hour)
   local guesses = key('guesses', record.mailbox)
-  call('HDEL', guesses, 'consecutive')
   if record.kind == 'link' then
+    call('HDEL', guesses, 'consecutive')
     local link = read_link(record.link)
     if link then
       link.misses = math.max(tonumber(link.misses) - 1, 0)
@@ -76,8 +76,9 @@ local function clear_misses(record, hour)
   local field = 'hour:' .. hour
   local misses = guesses and call('HGET', guesses, field)  -- an operator may have cleared the misses meanwhile
   if misses == '1' then
-    call('HDEL', guesses, field)  -- with it goes the key of a mailbox that had no other miss
-  elseif misses then
-    call('HINCRBY', guesses, field, '-1')
+    call('HDEL', guesses, field, 'consecutive')  -- with them goes the key of a mailbox that had no other miss
+  elseif record.kind ~= 'link' then
+    call('HDEL', guesses, 'consecutive')
   end
+  if misses and misses ~= '1' then call('HINCRBY', guesses, field, '-1') end
 end

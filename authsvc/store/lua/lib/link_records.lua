@@ -1,8 +1,9 @@
 -- link:<id>       record. `digest` of the token, `patient` (empty: whoever is on `mailbox`), `kind` instant or access,
 --                 `epoch` at issue, `on_file` is 1 if the patient was, `misses` of codes that it started, `ended` is why
 --                 it was ended, `channel` carries it, `client` issued it, `root` is the first link of the lineage, which
---                 counts `resends` and `resent_at`; `life` in ms, `last_call` is the call that used it last,
---                 `mailbox_only` is 1 where the token was mailed and no client has seen it
+--                 counts `resends` and `resent_at` (empty: this one is), `last_call` is the call that used it last,
+--                 `mailbox_only` is 1 where the token was mailed and no client has seen it. `life` in ms stood in records
+--                 of before: it is what lies between `issued` and `expires`
 -- uses: patients
 
 local LINK = fields{'digest', 'patient', 'mailbox', 'workflow', 'kind', 'resource', 'issued', 'expires', 'uses', 'max_uses',

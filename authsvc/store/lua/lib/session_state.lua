@@ -1,10 +1,9 @@
 -- Whether a token, and the session that it rests on, is active.
 -- uses: session_records
 
-local function session_state(jti, session_id, idle_ms)
-  fetch({key('revoked', jti), key('session', session_id)})
-  if get(key('revoked', jti)) then return reply({}) end
-  local session = read_session(session_id)
-  if not is_alive(session, idle_ms) then return reply({}) end
-  return reply({active = true, generation = session.generation, nonce = session.nonce, client = session.client})
+-- The session, or a false value.
+local function active_session(jti, session_id, idle_ms)
+  local kept = call('MGET', key('revoked', jti), key('session', session_id))
+  local session = not kept[1] and kept[2] and SESSION.unpack(kept[2])
+  return is_alive(session, idle_ms) and session
 end

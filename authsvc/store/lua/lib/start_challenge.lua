@@ -27,8 +27,8 @@ local function mail_challenge(kind, mailbox, patient, by_link, address)
     local sole = patient and (kind ~= 'typed' or alone or channel == 'webhook')
     save_link({id = access_link_id, digest = access_link_digest, patient = sole and patient.id or '', mailbox = mailbox,
       workflow = access_link_workflow, kind = 'access', resource = '', issued = now_text, expires = access_link_expires,
-      max_uses = access_link_max_uses, channel = channel, client = client, on_file = '1', root = access_link_id,
-      life = access_link_expires - now, mailbox_only = '1'}, patient and tombstone_ms or 0, not patient)
+      max_uses = access_link_max_uses, channel = channel, client = client, on_file = '1',
+      mailbox_only = '1'}, patient and tombstone_ms or 0, not patient)
   end
   queue_mail('codes', message)
 end
