@@ -35,7 +35,7 @@ def enqueue(client: redis.Redis, message_id: str, *, now_ms: int, practice: str 
     names = [name for name in message if name != "queue"]
     fields = ", ".join(f"['{name}'] = ARGV[{at}]" for at, name in enumerate(names, start=4))
     script = (
-        "local now, clock_offset, call_id, delivery_ms = tonumber(ARGV[1]), 0, '', ARGV[2]\n"
+        "local now, now_text, clock_offset, call_id, delivery_ms = tonumber(ARGV[1]), ARGV[1], 0, '', ARGV[2]\n"
         f"{library(['outbox'])}\nlocal message = {{{fields}}}\n"
         "if ARGV[3] == 'logouts' then enqueue(ARGV[3], message) else enqueue_mail(ARGV[3], message) end return 1"
     )

@@ -89,8 +89,9 @@ def test_no_script_leaks_a_global_and_none_reads_the_time() -> None:
 
 
 def test_an_error_of_a_script_is_a_fault_of_ours_not_an_outage(store: Connection) -> None:
+    store.call(lambda client: client.set("authsvc:{maple}:limit:client-calls:portal", "no number"))
     with pytest.raises(ResponseError):
-        charge(store, (Bucket("client-calls", "portal", "many", 1),))
+        charge(store, (Bucket("client-calls", "portal", 1, 1),))
 
 
 def test_practices_and_site_records_lie_in_slots_of_their_own() -> None:
