@@ -11,8 +11,10 @@ Sockets lead to this machine only (setup.cfg). With NO_SKIPPED_TESTS=1, as in CI
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fakeredis
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from authsvc.demo.embedded import StoreServer
     from authsvc.store.connection import Connection
 
+TESTS = Path(__file__).parent
 BACKENDS = ("fakeredis", "valkey", "redis")
 
 Backends = Callable[[str], "StoreServer"]
@@ -44,14 +47,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    found = [kind for kind in _chosen(config) if kind == "fakeredis" or server_binary(kind)]
+    found = _here(config)
     missing = [f"NO {kind.upper()} SERVER HERE" for kind in _chosen(config) if kind not in found]
     return f"stores: {', '.join(found + missing)}"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that reaches `backend` or `real_backend`, by whatever fixture, runs once a backend that is here."""
-    here = [kind for kind in _chosen(metafunc.config) if kind == "fakeredis" or server_binary(kind)]
+    """A test that reaches `backend` or `real_backend`, by whatever fixture, runs once a backend that is here. Marked
+    `one_store` it runs once, over a real server if there is any."""
+    here = _here(metafunc.config)
+    if metafunc.definition.get_closest_marker("one_store"):
+        here = [_fastest(metafunc.config)]
     if "backend" in metafunc.fixturenames:
         metafunc.parametrize("backend", here, indirect=True)
     if "real_backend" in metafunc.fixturenames:
@@ -60,12 +66,49 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("real_backend", real or none, indirect=True)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what `make quick` leaves out: `server`, a test over a real store."""
+MEASURED = pytest.StashKey[bool]()
+PROCESSES = ("browser", "faults", "gateways", "guessing", "interop", "journeys", "packaging", "resilience")
+"""Folders whose tests watch whole processes, or do over and over what others have done."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks what `make quick` leaves out: `server`, a test over a real store.
+
+    And what coverage leaves out, since a measured test takes twice as long: the same test over another kind of store,
+    and tests of whole processes. They come last in their file; the gate demands as much of what is left.
+    """
+    measured = _fastest(config)
     for item in items:
         fixtures, chosen = getattr(item, "fixturenames", ()), getattr(item, "callspec", None)
-        if "servers" in fixtures and (chosen is None or chosen.params.get("backend") != "fakeredis"):
+        kinds = {} if chosen is None else chosen.params
+        if "servers" in fixtures and kinds.get("backend") != "fakeredis":
             item.add_marker("server")
+        again = {kinds.get("backend", measured), kinds.get("real_backend", measured)} - {measured, "none"}
+        item.stash[MEASURED] = not again and item.path.relative_to(TESTS).parts[0] not in PROCESSES
+    files = itertools.groupby(list(items), lambda item: item.path)
+    items[:] = [item for _, tests in files for item in sorted(tests, key=lambda item: not item.stash[MEASURED])]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> None:
+    """Coverage is stopped and started between tests, and not for each one (`no_cover`), which costs 30 ms each."""
+    plugin = item.config.pluginmanager.getplugin("_cov")
+    controller = plugin and plugin.cov_controller
+    if controller and controller.started != item.stash[MEASURED]:
+        (controller.resume if item.stash[MEASURED] else controller.pause)()
+        from authsvc.store import redis_client
+
+        redis_client._CONNECTS.renew()  # a thread is measured if it was started while others were
+
+
+def _here(config: pytest.Config) -> list[str]:
+    """The kinds of store that are chosen and that this machine has."""
+    return [kind for kind in _chosen(config) if kind == "fakeredis" or server_binary(kind)]
+
+
+def _fastest(config: pytest.Config) -> str:
+    """A real server, if there is one: it is several times as fast as the imitation."""
+    return max(_here(config), key=lambda kind: kind != "fakeredis")
 
 
 def _chosen(config: pytest.Config) -> list[str]:

@@ -75,7 +75,7 @@ def spans(lines: Iterable[int]) -> list[str]:
 def main() -> int:
     measured = Coverage()
     if any(Path().glob(".coverage.*")):
-        measured.combine()  # what this run's processes, and the programs that they started, each left in a file
+        measured.combine()  # what each process of this run left in a file
         measured.save()
     else:
         measured.load()

@@ -19,6 +19,8 @@ from tests.fakes import environ
 from tests.flows.keysets import NEW, OLD, spellings
 from tests.harness.machine import require
 
+pytestmark = pytest.mark.one_store
+
 HOWTO = Path(__file__).parents[2] / "docs/howto"
 OLD_SECRET, NEW_SECRET = (spellings(secret)[2] for secret in (OLD, NEW))
 

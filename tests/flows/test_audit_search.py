@@ -182,6 +182,7 @@ def fill(harness: Harness, many: int) -> None:
     harness.service.audit_log.seal("maple")
 
 
+@pytest.mark.one_store
 def test_what_a_search_reads_does_not_grow_with_the_trail(wide: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     scripts: list[str] = []
     run = ScriptRunner.run_for_site
@@ -213,6 +214,7 @@ def test_what_a_search_reads_does_not_grow_with_the_trail(wide: Harness, monkeyp
     assert cost(until_ms=wide.clock.now_ms() + 1)[1] == 1
 
 
+@pytest.mark.one_store
 def test_what_a_guardian_did_costs_the_same_as_well(families: Harness) -> None:
     stream = AuditStream(families.service.store, families.service.patients._store._runner, "maple")
     families.service.audit_log.seal("maple")

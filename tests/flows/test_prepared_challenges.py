@@ -244,6 +244,12 @@ def test_attack_a_forked_process_hands_out_none_of_its_parents(prepared: Prepare
     assert prepared.take("maple", KEYS) == one(clock)
 
 
+def test_what_a_forked_process_forgets_is_gone(prepared: PreparedChallenges, clock: FakeClock) -> None:
+    prepared.keep("maple", one(clock))
+    prepared._forget()
+    assert prepared.take("maple", KEYS) is None
+
+
 def test_secrets_are_not_shown(clock: FakeClock) -> None:
     assert "123456" not in repr(one(clock))
     assert "b'key'" not in repr(one(clock))

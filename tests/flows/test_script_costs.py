@@ -26,6 +26,8 @@ from tests.flows.test_guessing import burn
 from tests.flows.test_redis_keys import a_days_acts
 from tests.flows.visitors import BROWSER, Portal, enter, page, press
 
+pytestmark = pytest.mark.one_store
+
 COMMANDS_MAX = 900
 
 NAMES = sorted(entry.name.removesuffix(".lua") for entry in LUA.iterdir() if entry.name.endswith(".lua"))

@@ -155,6 +155,7 @@ def test_on_the_imitation_with_a_warning_until_ctrl_c(tmp_path: Path) -> None:
     assert gone(family)
 
 
+@pytest.mark.one_store
 def test_a_store_that_was_given_serves_one_demo_after_the_other_until_sigterm(store_url: str, tmp_path: Path) -> None:
     seen: set[str] = set()
     for _ in range(2):
