@@ -14,49 +14,24 @@ import selectors
 import socket
 import struct
 import time
-from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
 from gunicorn.workers import gthread
 
-from authsvc.server.framing import RequestBuffer
+from authsvc.server.client_connection import Connection
 
 FIRST_BYTE_S: Final = 10.0  # how long a new connection may be silent
 REQUEST_S: Final = 10.0  # how long all bytes of a request may take, from the first to the last
 SEND_PAUSE_S: Final = 5  # how long a client may take no byte of its answer
 LINGER_S: Final = 2.0  # how long a closing connection waits for the client to close as well (RFC 9112 §9.6)
 STOPPING_LINGER_S: Final = 2.0  # what a stopping worker grants connections on which nothing is under way
+NOTIFY_EVERY_S: Final = 1.0  # how often the parent hears that the loop goes on
 CONNECTIONS: Final = 2_000  # of a worker
 SPARE_FILES: Final = 64  # descriptors for all that isn't a client
 SHORTAGE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 READ_BYTES: Final = 64 * 1024
-
-
-class Connection:
-    """One client. `timeout` is the instant (`time.monotonic`) at which it is closed unless something happens."""
-
-    def __init__(self, sock: socket.socket, client: Any, server: Any) -> None:
-        self.sock = sock
-        self.client = client
-        self.server = server
-        self.buffer = RequestBuffer()
-        self.timeout = 0.0
-        self.ended = False  # the client sends nothing more
-        self.enqueued = 0.0
-
-    @property
-    def was_reset(self) -> bool:
-        """Whether nobody is left who could be answered: a thousand such requests shall not keep the others waiting. One
-        who only sends nothing more (FIN) may wait for the answer."""
-        try:
-            self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-        return False
 
 
 class ConnectionLoop(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -70,6 +45,7 @@ class ConnectionLoop(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn ha
         self._closing: dict[Connection, None] = {}
         self.keepalived_conns: dict[Connection, None] = {}
         self._stopping_by = 0.0
+        self._notify_at_s = 0.0
 
     def init_process(self) -> None:
         files, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -94,7 +70,10 @@ class ConnectionLoop(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn ha
         self.method_queue.close()
 
     def _turn(self) -> None:
-        self.notify()
+        now_s = time.monotonic()
+        if now_s >= self._notify_at_s:
+            self._notify_at_s = now_s + NOTIFY_EVERY_S
+            self.notify()
         self.wait_for_and_dispatch_events(timeout=min(1.0, self._next_deadline()))
         for state in (self._silent, self.reading, self.keepalived_conns, self._closing):
             self._close_expired(state)
@@ -116,74 +95,91 @@ class ConnectionLoop(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn ha
             if not self._close_oldest():
                 time.sleep(0.01)
             return
-        client.setblocking(False)
+        client.setblocking(True)  # for the threads that answer; the loop asks not to wait at each call instead
         client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_PAUSE_S, 0))
         conn = Connection(client, peer, listener.getsockname())
         self.nr_conns += 1
-        self.watch(conn, self._silent, FIRST_BYTE_S, self.on_readable)
+        self.watch(conn, self._silent, FIRST_BYTE_S)
 
-    def watch(self, conn: Connection, state: dict[Connection, None], for_s: float, react: Callable[..., None]) -> None:
+    def watch(self, conn: Connection, state: dict[Connection, None], for_s: float) -> None:
         conn.timeout = time.monotonic() + for_s
         if self._stopping_by and state is not self.reading:
             conn.timeout = min(conn.timeout, self._stopping_by)
         state[conn] = None
-        self.poller.register(conn.sock, selectors.EVENT_READ, partial(react, conn, state))
+        conn.state = state
+        if not conn.polled:
+            conn.polled = True
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._on_readable, conn))
 
-    def _unwatch(self, conn: Connection, state: dict[Connection, None]) -> None:
-        del state[conn]
-        self.poller.unregister(conn.sock)
+    def _unwatch(self, conn: Connection) -> None:
+        """It stays with the poller: most send nothing until they have their answer, and the poller's two system calls
+        a request are saved."""
+        if conn.state is not None:
+            del conn.state[conn]
+            conn.state = None
 
-    def on_readable(self, conn: Connection, state: dict[Connection, None], sock: socket.socket) -> None:
-        if conn not in state:  # it gave way to a newcomer since the poller reported it
+    def _unpoll(self, conn: Connection) -> None:
+        if conn.polled:
+            conn.polled = False
+            self.poller.unregister(conn.sock)
+
+    def _on_readable(self, conn: Connection, sock: socket.socket) -> None:
+        if not conn.polled:  # it gave way to a newcomer since the poller reported it
             return
+        if conn.state is None:  # its next request came before the answer, or it has gone
+            self._unpoll(conn)
+        elif conn.state is self._closing:
+            self._read_out(conn, sock)
+        else:
+            self._read(conn, conn.state, sock)
+
+    def _read(self, conn: Connection, state: dict[Connection, None], sock: socket.socket) -> None:
         try:
-            data = sock.recv(READ_BYTES)
+            data = sock.recv(READ_BYTES, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return
         except OSError:
             data = b""
         conn.ended = not data
         if conn.ended and not conn.buffer.data:
-            self._unwatch(conn, state)
             self._drop(conn)
             return
         conn.buffer.feed(data)
         if conn.buffer.whole or conn.ended:
-            self._unwatch(conn, state)
+            self._unwatch(conn)
             self.enqueue_req(conn)
             return
         if state is not self.reading:
-            self._unwatch(conn, state)
-            self.watch(conn, self.reading, REQUEST_S, self.on_readable)
+            self._unwatch(conn)
+            self.watch(conn, self.reading, REQUEST_S)
         if conn.buffer.awaits_continue:
             conn.buffer.awaits_continue = False
-            send(conn, b"HTTP/1.1 100 Continue\r\n\r\n")
+            conn.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def _on_closing_readable(self, conn: Connection, state: dict[Connection, None], sock: socket.socket) -> None:
-        if conn not in state:
-            return
+    def _read_out(self, conn: Connection, sock: socket.socket) -> None:
+        """What a closing connection still sends is read and dropped, until it ends."""
         try:
-            more = bool(sock.recv(READ_BYTES))
+            more = bool(sock.recv(READ_BYTES, socket.MSG_DONTWAIT))
         except BlockingIOError:
             return
         except OSError:
             more = False
         if not more:
-            self._unwatch(conn, state)
             self._drop(conn)
 
     def close(self, conn: Connection) -> None:
         """Say that nothing more will come, and wait a little for the client to close: closed at once, with bytes
         unread, the kernel would reset the connection and the client might lose its answer."""
         try:
-            conn.sock.setblocking(False)
             conn.sock.shutdown(socket.SHUT_WR)
         except OSError:
             self._drop(conn)
         else:
-            self.watch(conn, self._closing, LINGER_S, self._on_closing_readable)
+            self.watch(conn, self._closing, LINGER_S)
 
     def _drop(self, conn: Connection) -> None:
+        self._unwatch(conn)
+        self._unpoll(conn)
         self.nr_conns -= 1
         conn.sock.close()
 
@@ -195,8 +191,8 @@ class ConnectionLoop(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn ha
     def _close_expired(self, state: dict[Connection, None]) -> None:
         now = time.monotonic()
         while state and (conn := next(iter(state))).timeout <= now:
-            self._unwatch(conn, state)
             if state is self.reading:
+                self._unwatch(conn)
                 self.refuse(conn, HTTPStatus.REQUEST_TIMEOUT, "too_slow")
             else:
                 self._drop(conn)
@@ -206,7 +202,6 @@ class ConnectionLoop(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn ha
         for state in (self._closing, self._silent, self.reading, self.keepalived_conns):
             if state:
                 conn = next(iter(state))
-                self._unwatch(conn, state)
                 self._drop(conn)
                 self.count("too_many_connections")
                 return True
@@ -226,11 +221,3 @@ class ConnectionLoop(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn ha
         for state in (self._silent, self.keepalived_conns, self._closing):
             for conn in state:
                 conn.timeout = min(conn.timeout, self._stopping_by)
-
-
-def send(conn: Connection, data: bytes) -> None:
-    """A few bytes, which a client has room for; one that has none goes without."""
-    try:
-        conn.sock.send(data)
-    except OSError:
-        return

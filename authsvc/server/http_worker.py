@@ -18,12 +18,14 @@ from gunicorn import http
 from gunicorn.errors import ConfigError
 from gunicorn.http import errors as malformed
 
-from authsvc.server.connections import REQUEST_S, Connection, ConnectionLoop, send
+from authsvc.server.client_connection import Answer, Connection
+from authsvc.server.connections import REQUEST_S, ConnectionLoop
 from authsvc.server.framing import BODY_BYTES_MAX, RequestBuffer
 from authsvc.server.lanes import Lane
 from authsvc.server.short_answers import short_answer
 
 UNDER_WAY_MOST: Final = 72  # of one kind, in a burst
+LEFT_AFTER_S: Final = 0.02  # a request that has waited for longer is looked at again: is its client still there?
 PROBE_THREADS: Final = 2  # beside the configured ones: they need no store, but for /readyz
 
 _PROBE: Final = re.compile(rb"[A-Z]+ [^ ?]*(?:/livez|/readyz|/metrics|/\.well-known/[^ ?]*|/keys/[^ ?/]*)[ ?]")
@@ -85,18 +87,17 @@ class Worker(ConnectionLoop):
         if conn.buffer.whole:  # the next request came right behind
             self.enqueue_req(conn, behind_another=True)
             return
-        conn.sock.setblocking(False)
         if conn.buffer.data:
-            self.watch(conn, self.reading, REQUEST_S, self.on_readable)
+            self.watch(conn, self.reading, REQUEST_S)
         else:
-            self.watch(conn, self.keepalived_conns, self.cfg.keepalive, self.on_readable)
+            self.watch(conn, self.keepalived_conns, self.cfg.keepalive)
 
     def respond(self, conn: Connection) -> bool:
         """Answer one request, in a thread. Whether the connection may have another one."""
-        self.observe_wait(time.monotonic() - conn.enqueued)
-        if conn.was_reset:
+        waited_s = time.monotonic() - conn.enqueued
+        self.observe_wait(waited_s)
+        if waited_s > LEFT_AFTER_S and conn.was_reset:
             return False
-        conn.sock.setblocking(True)
         parser = http.get_parser(self.cfg, iter([bytes(conn.buffer.data)]), conn.client)
         try:
             request = next(parser)
@@ -111,7 +112,11 @@ class Worker(ConnectionLoop):
                     request.force_close()
                 request.body = io.BytesIO(body)
             conn.buffer = RequestBuffer(parser.unreader.take_buffered())
-            return bool(self.handle_request(request, conn))
+            answer = Answer(conn)
+            try:
+                return bool(self.handle_request(request, answer))
+            finally:
+                answer.flush()
         except malformed.NoMoreData:
             status = HTTPStatus.BAD_REQUEST if conn.ended else HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
             self._answer(conn, status, "malformed")
@@ -136,7 +141,7 @@ class Worker(ConnectionLoop):
         log."""
         self.count(reason)
         self.log.debug("request refused: %s", reason)
-        send(conn, short_answer(HTTPStatus(status), conn.buffer.data))
+        conn.send(short_answer(HTTPStatus(status), conn.buffer.data))
 
     def count(self, reason: str) -> None:
         self.wsgi.service.metrics.count("requests_refused", reason=reason)

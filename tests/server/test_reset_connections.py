@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from authsvc.server.connections import Connection
+from authsvc.server.client_connection import Connection
 
 REQUEST = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
 
