@@ -1,0 +1,57 @@
+"""A connection of the pool for each thread that runs scripts, kept from one script to the next.
+
+The library takes a connection from the pool for each command, looks whether it still stands, and gives it back: locks
+and system calls at each of which another thread may take the interpreter. A connection that has just answered needs no
+look; one that was idle, or failed, goes back to the pool, whose look then finds what became of it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from redis.exceptions import NoScriptError
+
+RECENT_S: Final = 1.0
+
+
+class _Kept:
+    """One connection. It goes back to its pool with the thread's end."""
+
+    def __init__(self, pool: Any) -> None:
+        self.pool = pool
+        self.connection = pool.get_connection()
+        self.used_s = 0.0
+
+    def __del__(self) -> None:
+        connection, self.connection = getattr(self, "connection", None), None
+        if connection is not None:
+            self.pool.release(connection)
+
+
+class ThreadConnections:
+    """The kept connections of one process."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._thread = threading.local()
+
+    def command(self, pool: Any, *words: Any) -> Any:
+        """The answer to one command. Raises what the library raises."""
+        kept: _Kept | None = getattr(self._thread, "kept", None)
+        if kept is None or kept.pool is not pool or self._monotonic() - kept.used_s > RECENT_S:
+            self._thread.kept = kept = None  # before the next one is taken: it is the first that the pool looks at
+            kept = _Kept(pool)
+        try:
+            kept.connection.send_command(*words)
+            answer = kept.connection.read_response()
+        except NoScriptError:
+            raise
+        except BaseException:
+            self._thread.kept = None
+            raise
+        kept.used_s = self._monotonic()
+        self._thread.kept = kept
+        return answer
