@@ -21,6 +21,26 @@ CODE_SPACE: Final = 10**6  # six decimal digits
 LINK_ID_CHARS: Final = 16  # 96 bits: unique among any number of links that will ever be
 
 
+class Drawn:
+    """Unguessable bytes for one act, drawn in one piece: each draw is a system call, at which another thread may take
+    the interpreter. What is left over goes with the act, so that none lie ready for the next."""
+
+    def __init__(self, entropy: Entropy, count: int) -> None:
+        self._entropy = entropy
+        self._bytes = entropy.token_bytes(count)
+
+    def token_bytes(self, count: int) -> bytes:
+        """`count` of the drawn bytes, each handed out once; from the source again where too few are left."""
+        if count > len(self._bytes):
+            return self._entropy.token_bytes(count)
+        taken, self._bytes = self._bytes[:count], self._bytes[count:]
+        return taken
+
+    def below(self, bound: int) -> int:
+        """A uniform integer in [0, bound)."""
+        return self._entropy.below(bound)
+
+
 def b64u(data: bytes) -> str:
     """base64url without padding (RFC 7515 §2)."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")

@@ -10,16 +10,18 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from authsvc.crypto import hashing, mint
+from authsvc.crypto import hashing, mint, sealing
 from authsvc.errors import AuthsvcError, Fault, InvalidInput, Unavailable
 from authsvc.flows.dependencies import Dependencies
 from authsvc.flows.prepared_challenges import PreparedChallenge, PreparedChallenges
 from authsvc.model import Practice, RequestContext
+from authsvc.ports import Entropy
 from authsvc.store.codes import CodeStore
 from authsvc.store.values import AccessLink, Charged, NewChallenge, NewCode
 from authsvc.text import ACCESS_LINK_TOKEN, CHALLENGE
 
 SALT_BYTES = 16
+DRAWN_BYTES = 2 * mint.TOKEN_BYTES + SALT_BYTES + mint.SHORT_ID_BYTES + sealing.NONCE_BYTES  # of `_made`
 CHALLENGE_ID_CHARS = 22  # 128 bits of the digest: a challenge has 256 random bits
 
 
@@ -84,10 +86,10 @@ class Challenges:
         return self._deps.data_keys.pepper_id, self._deps.data_keys.key("outbox")
 
     def _made(self, context: RequestContext) -> PreparedChallenge:
-        challenge = mint.token(self._deps.entropy, CHALLENGE)
-        salt = self._deps.entropy.token_bytes(SALT_BYTES)
+        drawn = mint.Drawn(self._deps.entropy, DRAWN_BYTES)
+        challenge, salt = mint.token(drawn, CHALLENGE), drawn.token_bytes(SALT_BYTES)
         profile, keys = self._deps.settings.code_hash_profile, self._keys()
-        code, new_code = self._code(context, challenge, salt, profile, keys[0])
+        code, new_code = self._code(context, challenge, salt, profile, keys[0], drawn)
         new = NewChallenge(new_code, "", "", (), pepper=keys[0], profile=profile, salt=mint.b64u(salt), until_ms=0)
         return PreparedChallenge(challenge, code, new, keys, self._deps.clock.now_ms())
 
@@ -113,7 +115,7 @@ class Challenges:
     ) -> tuple[str, NewCode]:
         """One more code for a challenge. Its salt is the challenge's, so that a guess costs one hash, however many
         codes are live."""
-        code, new = self._code(context, challenge, mint.unb64u(salt), profile, pepper)
+        code, new = self._code(context, challenge, mint.unb64u(salt), profile, pepper, self._deps.entropy)
         return code, self._from_now(new, self._deps.clock.now_ms())
 
     def check(
@@ -131,15 +133,15 @@ class Challenges:
                 return charged, hashing.code_tag(pepper, context.practice.id, challenge, code, salt, charged.profile)
 
     def _code(
-        self, context: RequestContext, challenge: str, salt: bytes, profile: str, pepper: str
+        self, context: RequestContext, challenge: str, salt: bytes, profile: str, pepper: str, entropy: Entropy
     ) -> tuple[str, NewCode]:
-        code = mint.code(self._deps.entropy)
+        code = mint.code(entropy)
         key = self._deps.data_keys.pepper(pepper)
         with self._deps.hash_queue.place() as turn, turn:
             tag = hashing.code_tag(key, context.practice.id, challenge, code, salt, profile)
-        token = mint.token(self._deps.entropy, ACCESS_LINK_TOKEN)
+        token = mint.token(entropy, ACCESS_LINK_TOKEN)
         messages, attempts = self._deps.messages, self._deps.limits.attempts_per_challenge
         access_link = AccessLink(mint.link_id(token), mint.digest(token), messages.access_workflow, 0, attempts)
-        message_id = messages.new_id()
-        body = messages.seal_code(context.practice.id, message_id, code, token)
+        message_id = mint.short_id(entropy)
+        body = messages.seal(context.practice.id, message_id, entropy, code=code, token=token)
         return code, NewCode(challenge_id(challenge), tag, 0, access_link, message_id, body)

@@ -10,6 +10,7 @@ import builtins
 import dataclasses
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from authsvc.config.workflows import Workflow
 from authsvc.crypto import mint
@@ -201,7 +202,7 @@ class Links:
     def _buckets(self, context: RequestContext, network_policy: str | None = None) -> builtins.list[Bucket]:
         return self._deps.rate_limits.of_caller(context, network_policy)
 
-    def _mail(self, context: RequestContext, kind: str, fields: Mapping[str, object]) -> Mail:
+    def _mail(self, context: RequestContext, kind: str, fields: Mapping[str, Any]) -> Mail:
         message_id = self._deps.messages.new_id()
         return Mail(message_id, kind, self._deps.messages.seal(context.practice.id, message_id, **fields))
 

@@ -45,15 +45,12 @@ class MailMessages:
     def new_id(self) -> str:
         return mint.short_id(self._entropy)
 
-    def seal(self, practice_id: str, message_id: str, **fields: Any) -> str:
-        """Seal what a mail shall say: `code`, `url`, `workflow`, `expires_at_ms`, each if it has one."""
+    def seal(self, practice_id: str, message_id: str, entropy: Entropy | None = None, **fields: Any) -> str:
+        """Seal what a mail shall say: `code` and the `token` of the access link that is sent in its place where no code
+        may be sent, or `url`, `workflow`, `expires_at_ms`, each if it has one."""
         plain = json.dumps(fields, separators=(",", ":")).encode()
         key = self._data_keys.key("outbox")
-        return sealing.seal(key, "mail", plain, f"{practice_id}:{message_id}", self._entropy)
-
-    def seal_code(self, practice_id: str, message_id: str, code: str, token: str) -> str:
-        """Seal a code, and the token of the access link that is sent in its place where no code may be sent."""
-        return self.seal(practice_id, message_id, code=code, token=token)
+        return sealing.seal(key, "mail", plain, f"{practice_id}:{message_id}", entropy or self._entropy)
 
     def address_notice(self, practice_id: str) -> Mail:
         """The notice that an address was changed; one for each of the two mailboxes."""

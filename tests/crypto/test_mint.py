@@ -46,6 +46,21 @@ def test_codes_are_six_digits_and_every_leading_digit_is_as_likely(entropy: Seed
     assert all(abs(count - 500) < 5 * (5_000 * 0.1 * 0.9) ** 0.5 for count in leading.values())
 
 
+def test_what_is_drawn_for_one_act_is_drawn_once_and_each_byte_of_it_handed_out_once() -> None:
+    source, drawn = SeededEntropy(), mint.Drawn(SeededEntropy(), 48)
+    whole, after = source.token_bytes(48), source.token_bytes(16)
+    assert drawn.token_bytes(32) + drawn.token_bytes(16) == whole
+    assert drawn.token_bytes(16) == after, "more than was drawn comes from the source"
+
+
+def test_attack_what_is_left_of_a_draw_is_never_made_longer_by_what_was_handed_out() -> None:
+    source, drawn = SeededEntropy(), mint.Drawn(SeededEntropy(), 48)
+    whole, after = source.token_bytes(48), source.token_bytes(32)
+    assert drawn.token_bytes(32) == whole[:32]
+    assert drawn.token_bytes(32) == after, "16 are left"
+    assert drawn.token_bytes(16) == whole[32:]
+
+
 def test_a_digest_is_plain_sha_256_so_that_other_programs_can_make_it() -> None:
     assert mint.digest("abc") == "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0"  # FIPS 180-2 B.1
 
