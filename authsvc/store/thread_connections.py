@@ -17,7 +17,7 @@ from redis.exceptions import NoScriptError
 RECENT_S: Final = 1.0
 
 
-class _Kept:
+class _Held:
     """One connection. It goes back to its pool with the thread's end."""
 
     def __init__(self, pool: Any) -> None:
@@ -32,7 +32,7 @@ class _Kept:
 
 
 class ThreadConnections:
-    """The kept connections of one process."""
+    """The connections that threads hold, of one process."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -40,18 +40,18 @@ class ThreadConnections:
 
     def command(self, pool: Any, *words: Any) -> Any:
         """The answer to one command. Raises what the library raises."""
-        kept: _Kept | None = getattr(self._thread, "kept", None)
-        if kept is None or kept.pool is not pool or self._monotonic() - kept.used_s > RECENT_S:
-            self._thread.kept = kept = None  # before the next one is taken: it is the first that the pool looks at
-            kept = _Kept(pool)
+        held: _Held | None = getattr(self._thread, "held", None)
+        if held is None or held.pool is not pool or self._monotonic() - held.used_s > RECENT_S:
+            self._thread.held = held = None  # before the next one is taken: it is the first that the pool looks at
+            held = _Held(pool)
         try:
-            kept.connection.send_command(*words)
-            answer = kept.connection.read_response()
+            held.connection.send_command(*words)
+            answer = held.connection.read_response()
         except NoScriptError:
             raise
         except BaseException:
-            self._thread.kept = None
+            self._thread.held = None
             raise
-        kept.used_s = self._monotonic()
-        self._thread.kept = kept
+        held.used_s = self._monotonic()
+        self._thread.held = held
         return answer
