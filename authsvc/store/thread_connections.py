@@ -25,10 +25,12 @@ class _Held:
         self.connection = pool.get_connection()
         self.used_s = 0.0
 
-    def __del__(self) -> None:
+    def give_back(self) -> None:
         connection, self.connection = getattr(self, "connection", None), None
         if connection is not None:
             self.pool.release(connection)
+
+    __del__ = give_back
 
 
 class ThreadConnections:
@@ -42,7 +44,8 @@ class ThreadConnections:
         """The answer to one command. Raises what the library raises."""
         held: _Held | None = getattr(self._thread, "held", None)
         if held is None or held.pool is not pool or self._monotonic() - held.used_s > RECENT_S:
-            self._thread.held = held = None  # before the next one is taken: it is the first that the pool looks at
+            if held is not None:
+                held.give_back()  # before the next one is taken: it is the first that the pool looks at
             held = _Held(pool)
         try:
             held.connection.send_command(*words)
@@ -51,6 +54,7 @@ class ThreadConnections:
             raise
         except BaseException:
             self._thread.held = None
+            held.give_back()  # at once: a primary that was demoted has its idle connections closed next
             raise
         held.used_s = self._monotonic()
         self._thread.held = held

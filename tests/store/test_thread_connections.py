@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import redis
 
+from authsvc.errors import Unavailable
 from authsvc.store.connection import Connection
 from authsvc.store.thread_connections import RECENT_S
 
@@ -34,6 +35,9 @@ class Time:
     def __call__(self) -> float:
         return self.now
 
+    def pause(self, span_s: float) -> None:
+        self.now += span_s
+
 
 @pytest.fixture
 def time() -> Time:
@@ -49,7 +53,7 @@ def pool(store_url: str) -> Iterator[CountingPool]:
 
 @pytest.fixture
 def store(pool: CountingPool, time: Time) -> Connection:
-    return Connection(redis.Redis(connection_pool=pool), monotonic=time, pause=lambda seconds: None)
+    return Connection(redis.Redis(connection_pool=pool), monotonic=time, pause=time.pause)
 
 
 def run(store: Connection, sha: str = "") -> int:
@@ -106,3 +110,21 @@ def test_a_thread_gives_its_connection_back_when_it_ends(store: Connection, pool
         thread.join()
     assert len(pool._in_use_connections) == 0
     assert len(pool._available_connections) <= 2
+
+
+def test_fault_a_connection_to_a_demoted_primary_is_not_used_again(
+    store: Connection, pool: CountingPool, store_url: str
+) -> None:
+    """Redis answers READONLY on it; who is the primary is asked anew, over a new connection."""
+    sha = store._client.script_load(SOURCE)  # type: ignore[union-attr]
+    first = run(store, sha)
+    with redis.Redis.from_url(store_url) as admin:
+        before = admin.client_id()
+        admin.replicaof("127.0.0.1", 1)
+        try:
+            with pytest.raises(Unavailable):
+                run(store, sha)
+        finally:
+            admin.replicaof("NO", "ONE")
+        assert run(store, sha) == first + 1
+        assert min(int(client["id"]) for client in admin.client_list() if client["cmd"] == "evalsha") > before
