@@ -7,14 +7,13 @@
 -- Append an entry. Details are names and values in turn, known to the script only; values hold no "&" or "=", and numbers
 -- are whole and below 10^14.
 local function record(event, ...)
-  local details, values = {}, {...}
-  for at = 1, select('#', ...), 2 do
-    local value = values[at + 1]
+  local details, values = '', {...}
+  for at = 2, select('#', ...), 2 do
+    local value = values[at]
     if value and value ~= '' then
-      details[#details + 1] = values[at] .. '=' .. value
+      details = details .. (details == '' and '' or '&') .. values[at - 1] .. '=' .. value
     end
   end
-  details = table.concat(details, '&')
   call('XADD', KEYS[2], int(call('INCR', KEYS[1] .. 'audit-n')) .. '-0', 't', audit_text, 'e', event, 'm', mac_of(event),
     'd', details)
   recorded[#recorded + 1] = {event, details}
