@@ -122,8 +122,8 @@ def needed(parts: str, text: str, seldom: Collection[str] = ()) -> str:
     """Of the parts the top-level locals that `text`, or what is needed so far, mentions; and what is no local.
     `seldom` functions hold what only they need. Raises ValueError for a seldom one that isn't there."""
     blocks = [(found[0], set(re.split(r"[, ]+", found[1])) if found[1] else set()) for found in _BLOCK.findall(parts)]
-    own = {name for block, names in blocks if block.startswith("local function") for name in names}
-    if unknown := set(seldom) - own:
+    functions = {name for block, names in blocks if block.startswith("local function") for name in names}
+    if unknown := set(seldom) - functions:
         raise ValueError(f"no function of lua/lib: {', '.join(unknown)}")
     mentions = [variables(block) - names for block, names in blocks]
 
@@ -140,9 +140,9 @@ def needed(parts: str, text: str, seldom: Collection[str] = ()) -> str:
     unnamed = {at for at, (_, names) in enumerate(blocks) if not names}
     start = variables(text).union(*(mentions[at] for at in unnamed))
     usual = reach(start, seldom) | unnamed
-    # What isn't a function is state that must not begin anew: it stays outside.
+    # What is neither a function nor a constant is state that must not begin anew: it stays outside.
     for at in sorted(reach(start, ()) - usual):
-        if not blocks[at][1] & own:
+        if not any(name in functions or name.isupper() for name in blocks[at][1]):
             usual |= reach(frozenset(blocks[at][1]), seldom)
     written = []
     for at in sorted(usual):

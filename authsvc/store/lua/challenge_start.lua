@@ -2,7 +2,7 @@
 --
 -- uses: idempotency mail_throttle start_challenge
 -- events: code.started limited
--- seldom: save_link forget_oldest_delivery refuse_limited refuse_by first_signer_on
+-- seldom: save_link forget_oldest_delivery refuse_limited refuse_by refuse stops read_epoch on_mailbox first_signer_on
 -- args: check_only typed patient mailbox site_throttle mails_own_quota mails_own_window:int mails_own_step:int
 -- args: mails_share_quota mails_share_window:int mails_share_step:int mails_all_quota typed_share
 -- args: misses_consecutive:int misses_per_day:int misses_by_links_per_day:int

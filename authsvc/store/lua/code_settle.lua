@@ -2,7 +2,7 @@
 --
 -- uses: settle sessions
 -- unconfirmed: code challenge client call_id
--- seldom: missed refuse_late begin_anew read_session end_session replace_former scope_of signers_on listed_choices read_link rewrite_link
+-- seldom: missed challenge_gone refuse_late choice_of begin_anew read_session end_session replace_former scope_of signers_on listed_choices read_link rewrite_link
 -- events: code.verified code.choose code.missed challenge.gone session.ended
 -- args: challenge client tag link_mode hour attempts_left patient choose_ms:int replay_ms:int delivery_ms
 -- args: session_id session_nonce session_audience session_scope session_scope_text session_expires:int

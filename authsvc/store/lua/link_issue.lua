@@ -2,7 +2,7 @@
 --
 -- uses: idempotency mail_throttle links outbox storage
 -- events: link.issued limited
--- seldom: refuse_by throttled queue_mail refuse_limited find_patient limits_of lacks_address
+-- seldom: refuse_by refuse throttled queue_mail refuse_limited limits_of lacks_address is_still_full remembered
 -- args: site_throttle mails_own_quota mails_own_window:int mails_own_step:int
 -- args: mails_share_quota mails_share_window:int mails_share_step:int mails_all_quota typed_share
 -- args: check_only storage_max:int link_id link_digest patient workflow kind resource expires:int max_uses channel client

@@ -2,7 +2,7 @@
 --
 -- uses: limits sessions unconfirmed
 -- unconfirmed: refresh session_id client generation now
--- seldom: refuse_by end_session take_unconfirmed
+-- seldom: refuse_by refuse end_session take_unconfirmed
 -- events: session.refreshed session.reused session.refused session.ended limited
 -- args: session_id client generation:int nonce jkt idle_ms:int grace_ms:int delivery_ms limits*5 scope*1
 --

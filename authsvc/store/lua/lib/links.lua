@@ -8,13 +8,13 @@ local ITEM_BYTES = 13  -- that one of them takes at least: a letter, two separat
 local LINKS_AT_ONCE = 10  -- that one script ends: about a millisecond
 local LOOKED_AT = 20  -- of the oldest, for dead ones to forget, where a list is full
 
-local buckets = {}  -- by owner
+local bucket_keys = {}  -- by owner
 
 local function bucket_of(owner)
-  local bucket = buckets[owner]
+  local bucket = bucket_keys[owner]
   if not bucket then
     bucket = key('links', bucket_number(owner, BUCKETS))
-    buckets[owner] = bucket
+    bucket_keys[owner] = bucket
   end
   return bucket
 end
@@ -59,11 +59,10 @@ local function some_links_of(owner, after, most)
   return found, first + most <= #ids and found[#found] or nil
 end
 
--- Is there no room in a list for so many more? Then its oldest links are looked at: dead ones that the feed needs no more
--- are forgotten, and live ones go to its end, so that the next call looks at others. The records themselves stay, for the
--- pages that say why.
-local function is_full(owner, more)
-  if #list_of(owner) + more * ITEM_BYTES <= LINKS_MAX * ITEM_BYTES then return false end
+-- Has a long list no room for so many more? Then its oldest links are looked at: dead ones that the feed needs no more are
+-- forgotten, and live ones go to its end, so that the next call looks at others. The records themselves stay, for the pages
+-- that say why.
+local function is_still_full(owner, more)
   local _, kept = links_of(owner)
   if #kept + more <= LINKS_MAX then return false end
   local left, live = {}, {}
@@ -76,6 +75,10 @@ local function is_full(owner, more)
   for _, item in ipairs(live) do left[#left + 1] = item end
   write_list(owner, table.concat(left, ','))
   return #left + more > LINKS_MAX
+end
+
+local function is_full(owner, more)
+  return #list_of(owner) + more * ITEM_BYTES > LINKS_MAX * ITEM_BYTES and is_still_full(owner, more)
 end
 
 local function remembered_as(id, deadline_ms)
