@@ -68,12 +68,10 @@ class Script:
 
     def _assembled(self, text: str, head: Mapping[str, list[str]]) -> str:
         """The script's own text behind what it needs, with its arguments where they are used or as local variables."""
-        parts, values, numbers, at = (
-            [],
-            {"now_text": "ARGV[1]", "call_id": "ARGV[3]", "audit_text": "ARGV[4]"},
-            {"now": 1, "clock_offset": 2},
-            5,
-        )
+        values = {"now_text": "ARGV[1]", "call_id": "ARGV[3]", "audit_text": "ARGV[4]"}
+        numbers = {"now": 1, "clock_offset": 2}
+        parts: list[str] = []
+        at = 5
         if self.events == (ANY_EVENT,):
             values["event"] = "ARGV[5]"
             parts.append("local function mac_of(event) return ARGV[6] end")
@@ -93,10 +91,12 @@ class Script:
             kind, *names, _ = self.uses_up
             joined = ", ".join([f"KEYS[1] .. 'unconfirmed:{kind}'", *names, "used_by"])
             parts.append(f"local function unconfirmed_key(used_by) return table.concat({{{joined}}}, ',') end")
-        rows, start = [], str(at)
+        rows: list[str] = []
+        start = str(at)
         for number, argument in enumerate(lists, start=1):
             reader, text_of_reader = _reader(argument)
-            rows += [*([] if text_of_reader in rows else [text_of_reader])]
+            if text_of_reader not in rows:
+                rows.append(text_of_reader)
             rows.append(f"local {argument['name']}, end_{number} = {reader}({start}, {argument['width']})")
             start = f"end_{number}"
         library_text = needed("\n".join([*parts, library(head["uses"])]), text)
