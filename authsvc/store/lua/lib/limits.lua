@@ -1,9 +1,9 @@
 -- Rate limits by the generic cell rate algorithm (GCRA). A bucket is {policy, key, step, span, shown, kept, remaining}:
--- one act takes `step` ms, and `span` is what all acts of the quota take; `shown` is "<policy> <quota> <window_s>" where the
--- caller may see it, else empty. What is kept is the theoretical arrival time (ms): the instant at which the bucket is full
--- again; empty until it is read. All buckets are checked first and counted then, so a refused call costs nothing. A time further away than the span is
--- that of a clock that was wrong, and not believed: nobody is refused for it, and no more than twice the quota passes in a
--- window.
+-- one act takes `step` ms, and `span` is what all acts of the quota take; `shown` is "<policy> <quota> <window_s>" where
+-- the caller may see it, else empty. What is kept is the theoretical arrival time (ms): the instant at which the bucket is
+-- full again; empty until it is read. All buckets are checked first and counted then, so a refused call costs nothing. A
+-- time further away than the span is that of a clock that was wrong, and not believed: nobody is refused for it, and no
+-- more than twice the quota passes in a window.
 -- Instances share a bucket and their clocks differ: all count by Redis's clock, as each has last measured it.
 -- uses: audit
 
