@@ -26,7 +26,7 @@ from redis.exceptions import ClusterDownError
 
 from authsvc.errors import NotReplicated, Unavailable
 from authsvc.store.outages import AWAY, Outage, outage
-from authsvc.store.thread_connections import ThreadConnections
+from authsvc.store.recent_connections import RecentConnections
 
 BREAKER_OPENS_AFTER_S = 1.0
 BACKOFF_S = (0.02, 0.25)  # first and largest pause of the retry loop, jittered
@@ -92,7 +92,7 @@ class Connection:
         self._replica_timeout_ms = int(timeout_s * 1000 * REPLICA_WAIT)
         self._monotonic = monotonic
         self._pause = pause
-        self._connections = ThreadConnections(monotonic)
+        self._recent = RecentConnections(monotonic)
         self._places = threading.BoundedSemaphore(waiting_limit)
         self._breakers: dict[str, _Breaker] = {}
         self.clock_offset_ms = 0  # how far Redis's clock is ahead of ours, as last measured
@@ -223,7 +223,7 @@ class Connection:
             try:
                 if type(client) is redis.Redis:  # of one server, or of the primary that Sentinel names
                     pool = client.connection_pool
-                    return cast(list[Any], self._connections.command(pool, "EVALSHA", sha, len(keys), *keys, *args))
+                    return cast(list[Any], self._recent.command(pool, "EVALSHA", sha, len(keys), *keys, *args))
                 return cast(list[Any], client.evalsha(sha, len(keys), *keys, *args))
             except redis.exceptions.NoScriptError:
                 return cast(list[Any], client.eval(source, len(keys), *keys, *args))

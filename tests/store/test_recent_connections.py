@@ -1,9 +1,9 @@
-"""The connection that a thread keeps between two scripts: no look at one that has just answered, and nothing is lost
-when one fails."""
+"""Connections between two scripts: no look at one that has just answered, and nothing is lost when one fails."""
 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -12,8 +12,9 @@ import pytest
 import redis
 
 from authsvc.errors import Unavailable
+from authsvc.store import recent_connections
 from authsvc.store.connection import Connection
-from authsvc.store.thread_connections import RECENT_S
+from authsvc.store.recent_connections import RECENT_S, RecentConnections
 
 SOURCE = "return {tostring(redis.call('INCR', KEYS[1]))}"
 SHA = "0" * 40  # of no script: the server doesn't know it
@@ -103,13 +104,44 @@ def test_fault_a_connection_that_breaks_in_use_goes_back_to_the_pool_and_the_cal
     assert len(pool._in_use_connections) == 1
 
 
-def test_a_thread_gives_its_connection_back_when_it_ends(store: Connection, pool: CountingPool) -> None:
-    for _ in range(5):
-        thread = threading.Thread(target=run, args=(store,))
+def test_many_threads_share_the_connections_that_as_many_scripts_at_a_time_need(
+    store: Connection, pool: CountingPool
+) -> None:
+    sha = store._client.script_load(SOURCE)  # type: ignore[union-attr]
+    for _ in range(20):
+        thread = threading.Thread(target=run, args=(store, sha))
         thread.start()
         thread.join()
-    assert len(pool._in_use_connections) == 0
-    assert len(pool._available_connections) <= 2
+    assert len(pool._in_use_connections) == 1
+
+
+def test_attack_a_forked_process_never_reads_an_answer_of_its_parent(store: Connection, pool: CountingPool) -> None:
+    sha = store._client.script_load(SOURCE)  # type: ignore[union-attr]
+    first = run(store, sha)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if [run(store, sha) for _ in range(3)] == [first + 1, first + 2, first + 3] else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert run(store, sha) == first + 4
+
+
+def test_what_a_forked_process_forgets_is_connected_anew(store: Connection, pool: CountingPool) -> None:
+    sha = store._client.script_load(SOURCE)  # type: ignore[union-attr]
+    first, before = run(store, sha), pool.asked
+    recent_connections._forget_all()
+    assert run(store, sha) == first + 1
+    assert pool.asked == before + 1
+
+
+def test_connections_of_another_pool_are_not_mixed_up(store_url: str, time: Time) -> None:
+    recent = RecentConnections(time)
+    pools = [CountingPool.from_url(store_url, decode_responses=True) for _ in range(2)]
+    for pool in [*pools, *pools]:
+        recent.command(pool, "CLIENT", "SETNAME", f"pool{pools.index(pool)}")
+        assert recent.command(pool, "CLIENT", "GETNAME") == f"pool{pools.index(pool)}"
+    assert [len(pool._in_use_connections) for pool in pools] == [0, 1]
+    for pool in pools:
+        pool.disconnect()
 
 
 def test_fault_a_connection_to_a_demoted_primary_is_not_used_again(
