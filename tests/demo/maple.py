@@ -43,6 +43,7 @@ class Maple:
             "AUTHSVC_ENV": "development",
             "AUTHSVC_PUBLIC_URL": self.url,
             "AUTHSVC_REDIS_URL": store_url,
+            "AUTHSVC_THREADS": "32",  # a worker shares them here, and no page shall wait for it
             "AUTHSVC_SECRET_KEYS": base64.urlsafe_b64encode(bytes(range(1, 33))).decode(),
             "AUTHSVC_MAIL_URL": "inbox:",
             "AUTHSVC_MAIL_FROM": "Maple Clinic <no-reply@maple.example>",
