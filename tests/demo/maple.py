@@ -11,7 +11,7 @@ import json
 import re
 import threading
 
-from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 from authsvc import wiring, worker
 from authsvc.config import environment
@@ -33,11 +33,21 @@ AGREEMENT = {"workflow": "accept-agreement", "patient": "anna", "resource": "agr
 CARD = {"name": "Mastercard", "last4": "5454", "expires": "01/30"}
 
 
+class Silent(WSGIRequestHandler):
+    """Logs no request: other tests of this process read all that is logged."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        return
+
+
 class Maple:
     """One running demo. Every browser comes from a network of its own, so that limits don't meet."""
 
     def __init__(self, store_url: str) -> None:
-        self._listening = [make_server("127.0.0.1", 0, lambda environ, start: [], threaded=True) for _ in range(2)]
+        self._listening = [
+            make_server("127.0.0.1", 0, lambda environ, start: [], threaded=True, request_handler=Silent)
+            for _ in range(2)
+        ]
         self.url, self.site_url = (f"http://127.0.0.1:{one.server_port}" for one in self._listening)
         environ = {
             "AUTHSVC_ENV": "development",
