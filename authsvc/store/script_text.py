@@ -46,15 +46,12 @@ def with_values(text: str, values: Mapping[str, str]) -> str:
 def with_arguments(text: str, values: Mapping[str, str], numbers: Mapping[str, int]) -> str:
     """Arguments where they are used. Local variables are those that are called like another variable, and numbers that
     are used more than once: `numbers` are their places in ARGV."""
-    taken, lines = set(bound(text)), []
-    tokens = _TOKEN.findall(text)
+    taken, tokens = set(bound(text)), _TOKEN.findall(text)
     used = Counter(tokens[at] for at in _places(tokens, {*values, *numbers}))
     here = {name: value for name, value in values.items() if name not in taken}
     here |= {name: f"(ARGV[{at}] + 0)" for name, at in numbers.items() if used[name] == 1 and name not in taken}
     lines = [f"local {name} = {value}" for name, value in values.items() if used[name] and name not in here]
-    for name, at in numbers.items():
-        if used[name] and name not in here:
-            lines.append(f"local {name} = ARGV[{at}] + 0")
+    lines += [f"local {name} = ARGV[{at}] + 0" for name, at in numbers.items() if used[name] and name not in here]
     return "\n".join([*lines, with_values(text, here)])
 
 
